@@ -1,0 +1,1 @@
+"""One YAML per known pool; `--config NAME` finds them by name."""

@@ -1,0 +1,36 @@
+"""learnalign picks, out of a pool of RL prompts with checkable answers, the N most worth training a given policy on.
+
+The stages are plain functions on a run directory: `warmup(run)`, `rollout(run)`, `grad(run)`, `select(run)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learnalign.config import Config, load_config
+    from learnalign.gradients import grad
+    from learnalign.rollouts import rollout
+    from learnalign.rundir import RunDir
+    from learnalign.selection import select
+    from learnalign.training import warmup
+
+# Where each public name lives; imported on first use, so that `import learnalign` stays light.
+_HOMES = {
+    "Config": "learnalign.config",
+    "load_config": "learnalign.config",
+    "RunDir": "learnalign.rundir",
+    "warmup": "learnalign.training",
+    "rollout": "learnalign.rollouts",
+    "grad": "learnalign.gradients",
+    "select": "learnalign.selection",
+}
+
+__all__ = ["Config", "RunDir", "grad", "load_config", "rollout", "select", "warmup"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learnalign' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,278 @@
+"""Every setting: frozen pydantic models, no torch. Defaults are the paper's (LearnAlign, §5.1 and Table 6)."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from learnalign.errors import InputError
+
+Fraction = typing.Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+class ModelConfig(Section):
+    """The base model, which is also the reference π_ref."""
+
+    name: str = Field(description="Hugging Face directory or hub name; `demo` is the embedded model")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
+    attn: str = Field("sdpa", description="attention implementation, as transformers names it")
+    trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+
+
+class DataConfig(Section):
+    """Where the pool comes from and which columns hold what; dots reach into nested columns."""
+
+    path: str = Field(description="JSON, JSONL, Parquet or CSV file, a `datasets` directory, a hub name, or `demo`")
+    name: str | None = Field(None, description="configuration of a hub data set")
+    split: str = Field("train", description="split of a hub data set or `datasets` directory")
+    prompt: str = Field("prompt", description="column with the question: a string or a list of messages")
+    answer: str = Field("answer", description="column with the gold answer")
+    solution: str | None = Field(None, description="column with a worked gold solution, for perplexity, IFD and length")
+    id: str | None = Field(None, description="column with the id; without one, ids are made from the content")
+    answer_regex: str | None = Field(None, description="cuts the gold out of the answer column: group 1, or the match")
+    system_prompt: str | None = Field(None, description="put before the messages of every prompt that has none")
+    limit: PositiveInt | None = Field(None, description="rows read from the source")
+    max_prompt_tokens: PositiveInt = Field(
+        512, description="longer prompts are left out (tokens, chat template included)"
+    )
+
+
+class LoraConfig(Section):
+    """PEFT's LoraConfig fields."""
+
+    r: PositiveInt = Field(16, description="rank")
+    lora_alpha: PositiveInt = Field(32, description="scale numerator")
+    lora_dropout: Fraction = Field(0.0, description="dropout on the adapter's input")
+    target_modules: str | list[str] = Field("all-linear", description="which layers get an adapter")
+
+
+class WarmupConfig(Section):
+    """Stage 1, a short GRPO run on a random subset (§4.4, step 1)."""
+
+    size: NonNegativeInt = Field(300, description="prompts drawn from the pool; 0 skips warmup and uses the base model")
+    seed: int | None = Field(None, description="draws the subset; the run's seed when null")
+    num_train_epochs: PositiveFloat = Field(2, description="passes over the subset")
+    batch_size: PositiveInt = Field(48, description="completions per step: prompts × num_generations")
+    num_generations: PositiveInt = Field(8, description="completions per prompt (group size G)")
+    learning_rate: PositiveFloat = Field(1e-6, description="AdamW's peak learning rate")
+    beta: NonNegativeFloat = Field(0.04, description="KL coefficient β (Eq. 1)")
+    epsilon: PositiveFloat = Field(0.2, description="clipping ε (Eq. 1)")
+    temperature: PositiveFloat = Field(1.0, description="sampling temperature")
+    max_completion_length: PositiveInt = Field(1024, description="longest completion, tokens")
+    lr_scheduler_type: str = Field("cosine", description="learning-rate schedule, as transformers names it")
+    warmup_steps: NonNegativeFloat = Field(
+        0.1, description="learning-rate warmup: steps, or a fraction of them below 1"
+    )
+    lora: LoraConfig | None = Field(None, description="train a LoRA adapter instead of all weights")
+    trainer: dict[str, Any] = Field(default_factory=dict, description="any other field of TRL's GRPOConfig")
+
+
+class RolloutConfig(Section):
+    """Stage 3, G sampled completions of every prompt (§4.4, step 3)."""
+
+    engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="auto: vllm where it is installed")
+    num_generations: PositiveInt = Field(8, description="rollouts per prompt (group size G)")
+    temperature: PositiveFloat = Field(
+        1.0, description="sampling temperature, also of the gradients' log-probabilities"
+    )
+    top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
+    max_completion_length: PositiveInt = Field(1024, description="longest completion, tokens")
+    adaptive: bool = Field(False, description="stop a group early when more samples cannot matter")
+    vllm: dict[str, Any] = Field(default_factory=dict, description="any argument of vLLM's engine")
+
+
+class GradConfig(Section):
+    """Stage 2, the projected GRPO gradient of every learnable prompt (§4.4, step 2)."""
+
+    rollouts: Literal["one-correct", "all"] = Field("one-correct", description="rollouts whose gradients are averaged")
+    prompts: Literal["learnable", "correct"] = Field("learnable", description="learnable: V > 0; correct: p > 0")
+    beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
+    projection: Literal["kronecker", "dense", "exact"] = Field("kronecker", description="Γ, or no projection at all")
+    dim: PositiveInt = Field(8192, description="entries of a stored feature")
+    modules: str = Field("linear", description="linear: all linear layers of the blocks; or a pattern of names")
+    batch_tokens: PositiveInt | Literal["auto"] = Field("auto", description="tokens of one batch, padding included")
+    max_bad: Fraction = Field(
+        0.01, description="share of bad gradients (NaN, infinite, zero) above which the stage fails"
+    )
+
+
+class SelectConfig(Section):
+    """Stage 4, the top N by score (Eq. 8)."""
+
+    size: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        1000, description="prompts to choose, or a fraction of the pool"
+    )
+    method: str = Field("learnalign", description="how to rank")
+    scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")
+    format: str = Field("source", description="format of the subset file; source: the input rows as they were")
+
+
+class ExecutorConfig(Section):
+    """Which worker does which shard."""
+
+    kind: Literal["local"] = Field("local", description="where shards are worked on")
+    shard_size: PositiveInt = Field(256, description="prompts per shard, the unit of work and of resume")
+
+
+class Config(Section):
+    """All settings of a run (design §6)."""
+
+    seed: int = Field(0, description="seeds the subset draw, the sampling and the projection")
+    model: ModelConfig
+    data: DataConfig
+    verifier: str = Field("math", description="math, boxed, answer_tag, gsm8k, exact or package.module:function")
+    warmup: WarmupConfig = WarmupConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    grad: GradConfig = GradConfig()
+    select: SelectConfig = SelectConfig()
+    executor: ExecutorConfig = ExecutorConfig()
+
+
+def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read a YAML file (or a ready config's name) and apply `a.b=value` overrides; raises InputError naming the key."""
+    file = find_config(path)
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not a YAML file: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: expected a mapping of settings such as `model: {{name: …}}`")
+    return build_config(apply_overrides(settings, overrides), source=str(file))
+
+
+def find_config(path: str | Path) -> Path:
+    """The file at `path`, or the ready config of that name (`demo`, `gsm8k`, …)."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    ready = {ready.stem: ready for ready in sorted(_ready_configs().glob("*.yaml"))}
+    if str(path) in ready:
+        return ready[str(path)]
+    raise InputError(f"config {path}: no such file; give a YAML file or one of the ready configs: {', '.join(ready)}")
+
+
+def _ready_configs() -> Path:
+    import learnalign_configs
+
+    return Path(learnalign_configs.__file__).parent
+
+
+def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
+    """A copy of nested `settings` with every `a.b=value` applied; values are read as YAML."""
+    settings = typing.cast(dict[str, Any], _copy(settings))
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not sign or not all(key.split(".")):
+            raise InputError(f"--set {override}: expected KEY=VALUE, for example --set grad.dim=4096")
+        *parents, last = key.strip().split(".")
+        section = settings
+        for depth, parent in enumerate(parents, 1):
+            section[parent] = section.get(parent) or {}
+            section = section[parent]
+            if not isinstance(section, dict):
+                raise InputError(f"--set {override}: {'.'.join(parents[:depth])} is not a section")
+        try:
+            section[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            section[last] = value
+    return settings
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def build_config(settings: dict[str, Any], source: str = "config") -> Config:
+    """Validate nested settings; raises InputError naming every wrong key and the nearest right one."""
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for item in error.errors():
+            key = _key_of(item["loc"])
+            problems[key] = f"{problems[key]}, or {_message(item)}" if key in problems else _problem(key, item)
+        raise InputError(f"{source}: " + "; ".join(problems.values())) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved settings as YAML that `load_config` reads back to an equal Config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _key_of(location: tuple[str | int, ...]) -> str:
+    """The dotted key of an error, without the parts that name a branch of a union."""
+    parts = [str(part) for part in location]
+    while len(parts) > 1 and parts[-1] not in _keys_of(parts[:-1]) and _is_leaf(parts[:-1]):
+        parts.pop()
+    return ".".join(parts)
+
+
+def _is_leaf(parts: list[str]) -> bool:
+    return parts[-1] in _keys_of(parts[:-1]) and not _keys_of(parts)
+
+
+def _message(item: Any) -> str:
+    return item["msg"][0].lower() + item["msg"][1:]
+
+
+def _problem(key: str, item: Any) -> str:
+    if item["type"] == "missing":
+        return f"{key} is required"
+    if item["type"] != "extra_forbidden":
+        return f"{key}: got {item['input']!r}, but {_message(item)}"
+    section, _, last = key.rpartition(".")
+    known = _keys_of(section.split(".") if section else [])
+    nearest = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+    near = [f"{section}.{nearest[0]}" if section else nearest[0]] if nearest else []
+    elsewhere = [full for full in _all_keys() if full.rpartition(".")[2] == last]
+    hint = f"did you mean {(near or elsewhere)[0]}?" if near or elsewhere else f"known here: {', '.join(known)}"
+    return f"unknown key {key}; {hint}"
+
+
+def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Field names of a section; the value is the section a field holds, if it holds one."""
+    return {name: _section_of(field.annotation) for name, field in model.model_fields.items()}
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return next((one for one in options if isinstance(one, type) and issubclass(one, BaseModel)), None)
+
+
+def _keys_of(parents: list[str]) -> list[str]:
+    model: type[BaseModel] | None = Config
+    for parent in parents:
+        model = _sections(model).get(parent) if model else None
+    return list(_sections(model)) if model else []
+
+
+def _all_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, section in _sections(model).items():
+        keys += _all_keys(section, f"{prefix}{name}.") if section else [prefix + name]
+    return keys

@@ -1,0 +1,113 @@
+"""The policy θ_s, the reference π_ref and their tokenizer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnalign import demo
+from learnalign.config import Config
+from learnalign.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from learnalign.rundir import RunDir
+
+
+def model_path(config: Config) -> str:
+    """Directory or hub name of the base model."""
+    return str(demo.MODEL) if config.model.name == "demo" else os.path.expanduser(config.model.name)
+
+
+def policy_path(run: RunDir) -> str:
+    """Directory or hub name of the policy: the warmed-up model or adapter, or the base model where `warmup.size` is 0."""
+    if run.config.warmup.size == 0:
+        return model_path(run.config)
+    if not run.is_finished("warmup"):
+        raise RunError(
+            f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or take the base model with --set warmup.size=0"
+        )
+    return str(run.warmup_dir)
+
+
+def is_adapter(path: str) -> bool:
+    """Whether `path` holds a PEFT adapter rather than a whole model."""
+    return (Path(path) / "adapter_config.json").is_file()
+
+
+def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; raises InputError where it is missing or has no chat template."""
+    from transformers import AutoTokenizer
+
+    path, model = model_path(config), config.model
+    _check_directory(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, revision=model.revision, trust_remote_code=model.trust_remote_code
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"model.name {path}: no tokenizer to be read there ({_short(error)})") from None
+    if not len(tokenizer):
+        raise InputError(
+            f"model.name {path}: no tokenizer there; copy tokenizer.json and tokenizer_config.json into it"
+        )
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"model.name {path}: its tokenizer has no chat template; take an instruct model, or put a chat_template.jinja beside "
+            "its tokenizer_config.json"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
+    """Token ids of a prompt as the policy is asked it: the chat template with the generation prompt at the end."""
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def load_policy(run: RunDir) -> PreTrainedModel:
+    """The policy θ_s in evaluation mode on `device()`; a PEFT model where warmup trained an adapter."""
+    path = policy_path(run)
+    if not is_adapter(path):
+        return load_model(run.config, path)
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(load_model(run.config), path).eval()  # type: ignore[return-value]
+
+
+def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
+    """The base model, which is the reference π_ref too (or the whole model at `path`), frozen, on `device()`."""
+    from transformers import AutoModelForCausalLM
+
+    base = path or model_path(config)
+    _check_directory(base)
+    options: dict[str, Any] = {"dtype": config.model.dtype, "attn_implementation": config.model.attn}
+    options |= {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(base, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(f"model.name {base}: no causal language model to be read there ({_short(error)})") from None
+    return model.to(device()).eval().requires_grad_(False)
+
+
+def device() -> torch.device:
+    """The GPU of this process, or the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _check_directory(path: str) -> None:
+    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+        raise InputError(f"model.name {path}: no config.json in this directory; give a Hugging Face model directory")
+    if path.startswith((".", "/", "~")) and not Path(path).is_dir():
+        raise InputError(f"model.name {path}: no such directory")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,81 @@
+"""Progress on stderr: a bar with rate and ETA on a terminal, a plain line now and then without one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+PLAIN_INTERVAL = 10.0  # seconds between plain lines
+
+
+class Progress:
+    """Counts `unit`s towards `total`; use as a context manager and call `advance`."""
+
+    def __init__(self, total: int, unit: str, label: str, done: int = 0) -> None:
+        self.total, self.unit, self.label = total, unit, label
+        self.done = self._skipped = done
+        self._started = self._printed = time.monotonic()
+        self._bar = _bar(total, unit, label, done) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        else:
+            already = f", {self.done} done before" if self.done else ""
+            self._print(f"{self.label}: {self.total} {self.unit}{already}")
+        return self
+
+    def advance(self, count: int = 1) -> None:
+        """Count `count` more units."""
+        self.done += count
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], advance=count)
+        elif time.monotonic() - self._printed >= PLAIN_INTERVAL and self.done < self.total:
+            self._print(f"{self.label}: {self.done}/{self.total} {self.unit}, {self._rate()}, {self._eta()} left")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        elif kind is None and self.done > self._skipped:
+            seconds = time.monotonic() - self._started
+            self._print(f"{self.label}: {self.done}/{self.total} {self.unit} in {duration(seconds)}, {self._rate()}")
+
+    def _rate(self) -> str:
+        rate = (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)
+        return f"{rate:.3g} {self.unit}/s"
+
+    def _eta(self) -> str:
+        rate = (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)
+        return duration((self.total - self.done) / rate) if rate else "unknown time"
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the units a person would use: 8 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _bar(total: int, unit: str, label: str, done: int):  # type: ignore[no-untyped-def]  # rich is imported late
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task) -> Text:  # type: ignore[no-untyped-def]
+            return Text(f"{task.speed or 0:.3g} {unit}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True))
+    bar.add_task(label, total=total, completed=done)
+    return bar

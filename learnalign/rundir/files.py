@@ -1,0 +1,172 @@
+"""Files that appear whole or not at all, and say which settings they were made with.
+
+A file is written to a temporary name beside its own, flushed to disk and renamed. Parquet files carry page checksums, safetensors
+files a SHA-256 of their tensors, and both the fingerprint of the settings that made them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnalign.errors import RunError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+FINGERPRINT = "learnalign.fingerprint"
+CHECKSUM = "learnalign.sha256"
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed and renamed, on failure nothing is left."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def disk_error(path: Path, error: OSError) -> Exception:
+    """A RunError with a way out where the disk refused a write; any other error as it is."""
+    reasons = {
+        errno.ENOSPC: "no space left on the disk; free some or move the run directory, then run the same command again",
+        errno.EROFS: "the disk is read-only; choose a run directory on another one",
+        errno.EACCES: "no permission to write there; change it or choose another run directory",
+        errno.EPERM: "no permission to write there; change it or choose another run directory",
+        errno.ENOTDIR: "a file stands where a directory is needed; choose another run directory",
+    }
+    reason = reasons.get(error.errno or 0)
+    return RunError(f"cannot write {path}: {reason}") if reason else error
+
+
+def _sync(path: Path) -> None:
+    for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def write_parquet(path: Path, table: pa.Table, fingerprint: str) -> None:
+    """Write `table` with page checksums and `fingerprint` in the file's metadata."""
+    import pyarrow.parquet as pq
+
+    metadata = {**(table.schema.metadata or {}), FINGERPRINT.encode(): fingerprint.encode()}
+    with atomic_path(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd", write_page_checksum=True)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a table, verifying its checksums; raises RunError where the file is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True).read(columns)
+    except (pa.ArrowException, OSError) as error:
+        if not path.is_file():
+            raise
+        raise _damaged(path, error) from None
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], fingerprint: str) -> None:
+    """Write contiguous CPU `tensors` with `metadata`, their SHA-256 and `fingerprint`."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    full = {**metadata, FINGERPRINT: fingerprint, CHECKSUM: _digest(tensors)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=full)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file, verified; raises RunError where the file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+    if metadata.get(CHECKSUM, digest := _digest(tensors)) != digest:
+        raise _damaged(path, ValueError("checksum differs"))
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}{tensors[name].dtype}{list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """The fingerprint a Parquet or safetensors file was written with, after verifying it; None for a damaged file."""
+    try:
+        if path.suffix == ".parquet":
+            metadata = read_parquet(path).schema.metadata or {}
+            return metadata.get(FINGERPRINT.encode(), b"").decode() or None
+        return read_safetensors(path)[1].get(FINGERPRINT)
+    except RunError:
+        return None
+
+
+def is_done(path: Path, fingerprint: str) -> bool:
+    """Whether `path` is there, undamaged, and made with the settings of `fingerprint`."""
+    return path.is_file() and fingerprint_of(path) == fingerprint
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split())[:200]
+    return RunError(f"{path} is damaged ({reason}); delete it and run the command that made it again")

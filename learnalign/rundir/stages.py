@@ -1,0 +1,96 @@
+"""What each stage depends on and leaves behind: the ground of fingerprints, resume and refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from learnalign.config import Config, flatten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """`keys` are config keys or sections whose change makes the stage's results other results."""
+
+    after: str | None
+    keys: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+# Keys that change speed or safety but not results (engine, batch sizes, limits) stand in no list: they may change between runs.
+STAGES: dict[str, Stage] = {
+    "pool": Stage(
+        after=None,
+        keys=("data", "verifier", "model", "executor.shard_size"),
+        outputs=("prompts.parquet", "quarantine.jsonl"),
+    ),
+    "warmup": Stage(after="pool", keys=("seed", "warmup"), outputs=("warmup",)),
+    "rollout": Stage(
+        after="warmup",
+        keys=(
+            "rollout.num_generations",
+            "rollout.temperature",
+            "rollout.top_p",
+            "rollout.max_completion_length",
+            "rollout.adaptive",
+        ),
+        outputs=("rollouts", "success.parquet"),
+    ),
+    "grad": Stage(
+        after="rollout",
+        keys=(
+            "grad.rollouts",
+            "grad.prompts",
+            "grad.beta",
+            "grad.projection",
+            "grad.dim",
+            "grad.modules",
+        ),
+        outputs=("gradients",),
+    ),
+    "signal": Stage(after="rollout", keys=(), outputs=("signals",)),
+    "select": Stage(after=None, keys=(), outputs=("scores", "subset.jsonl")),
+}
+
+
+def settings_of(config: Config, stage: str) -> dict[str, Any]:
+    """The flattened settings that `stage` itself depends on (not those of the stages before it)."""
+    flat = flatten(config.model_dump(mode="json"))
+    keys = STAGES[stage].keys
+    return {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
+
+
+def chain(stage: str) -> list[str]:
+    """`stage` and all stages before it, first one first."""
+    before = STAGES[stage].after
+    return [*(chain(before) if before else []), stage]
+
+
+def downstream(stage: str) -> list[str]:
+    """`stage` and every stage that builds on it."""
+    return [name for name in STAGES if stage in chain(name)]
+
+
+def fingerprint(config: Config, inputs: dict[str, str], stage: str) -> str:
+    """A digest of the settings of `stage` and of all before it, and of the input files."""
+    settings = {name: settings_of(config, name) for name in chain(stage)}
+    text = json.dumps([settings, inputs], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_of(path: Path) -> str:
+    """A digest of a file or of a directory's files; of weights only size, beginning and end are read."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        digest.update(f"{file.name} {file.stat().st_size}".encode())
+        with file.open("rb") as content:
+            if path.is_dir() and file.stat().st_size > 1 << 24:
+                digest.update(content.read(1 << 20))
+                content.seek(-(1 << 20), 2)
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]
