@@ -23,12 +23,13 @@ def model_path(config: Config) -> str:
 
 
 def policy_path(run: RunDir) -> str:
-    """Directory or hub name of the policy: the warmed-up model or adapter, or the base model where `warmup.size` is 0."""
+    """Directory or hub name of the policy: the warmed-up model or adapter, or the base model (`warmup.size: 0`)."""
     if run.config.warmup.size == 0:
         return model_path(run.config)
     if not run.is_finished("warmup"):
         raise RunError(
-            f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or take the base model with --set warmup.size=0"
+            f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or take the base model with "
+            "--set warmup.size=0"
         )
     return str(run.warmup_dir)
 
@@ -56,8 +57,8 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
         )
     if not tokenizer.chat_template:
         raise InputError(
-            f"model.name {path}: its tokenizer has no chat template; take an instruct model, or put a chat_template.jinja beside "
-            "its tokenizer_config.json"
+            f"model.name {path}: its tokenizer has no chat template; take an instruct model, or put a "
+            "chat_template.jinja beside its tokenizer_config.json"
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -92,7 +93,7 @@ def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(base, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise InputError(f"model.name {base}: no causal language model to be read there ({_short(error)})") from None
-    return model.to(device()).eval().requires_grad_(False)
+    return model.to(device=device()).eval().requires_grad_(False)
 
 
 def device() -> torch.device:

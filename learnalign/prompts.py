@@ -31,7 +31,7 @@ Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON, verbatim."""
+    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON."""
 
     id: str
     row: int
@@ -52,8 +52,8 @@ def load_prompts(run: RunDir) -> list[Prompt]:
         for name, digest in run.record["inputs"].items():
             if name in inputs and inputs[name] != digest:
                 raise InputError(
-                    f"{name} {_names(run)[name]} has changed since {run.path} was made; put it back, choose a new run directory, "
-                    f"or delete {run.path}"
+                    f"{name} {_names(run)[name]} has changed since {run.path} was made; put it back, choose a new run "
+                    f"directory, or delete {run.path}"
                 )
     else:
         run.record_inputs(inputs)
@@ -63,7 +63,7 @@ def load_prompts(run: RunDir) -> list[Prompt]:
 
 
 def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
-    """Read a source: prompts (without limits that need a tokenizer or a verifier), rows left out, and the number of rows.
+    """Read a source: prompts (not yet checked with tokenizer and verifier), rows left out, the number of rows.
 
     Raises InputError for a source that is missing, empty, or has none of the columns that `data` names.
     """

@@ -38,7 +38,7 @@ def save_tokenizer(path: Path) -> PreTrainedTokenizerFast:
 
 
 def save_model(path: Path, kind: str = "llama", seed: int = 0, **changes: Any) -> Path:
-    """A random 2-layer model (`llama`, or `qwen2` with biases) and its tokenizer in `path`, as Hugging Face writes them."""
+    """A random 2-layer model (`llama`, or `qwen2` with biases) and its tokenizer in `path`, as on the hub."""
     tokenizer = save_tokenizer(path)
     shape: dict[str, Any] = {
         "hidden_size": 64,

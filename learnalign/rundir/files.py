@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and say which settings they were made with.
 
-A file is written to a temporary name beside its own, flushed to disk and renamed. Parquet files carry page checksums, safetensors
-files a SHA-256 of their tensors, and both the fingerprint of the settings that made them.
+A file is written to a temporary name beside its own, flushed to disk and renamed. Parquet files carry page checksums,
+safetensors files a SHA-256 of their tensors, and both the fingerprint of the settings that made them.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            tensors, metadata = {name: file.get_tensor(name) for name in list(file.keys())}, file.metadata() or {}
     except SafetensorError as error:
         raise _damaged(path, error) from None
     if metadata.get(CHECKSUM, digest := _digest(tensors)) != digest:

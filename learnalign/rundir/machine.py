@@ -50,7 +50,7 @@ def _git_revision() -> str | None:
 def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory, and the GPUs where torch was loaded anyway."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    machine = {"system": platform.platform(), "cores": os.cpu_count(), "memory_gb": round(memory, 1)}
+    machine: dict[str, Any] = {"system": platform.platform(), "cores": os.cpu_count(), "memory_gb": round(memory, 1)}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         machine["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -61,7 +61,7 @@ class RunDir:
     def create(cls, path: str | Path, config: Config, *, overwrite: bool = False, stage: str | None = None) -> Self:
         """Open `path` with `config`, writing it there; raises InputError where a stage was made with other settings.
 
-        With `overwrite`, what was made with other settings is deleted instead; where nothing was, the outputs of `stage` are.
+        With `overwrite`, what was made with other settings is deleted instead; where nothing was, what `stage` made.
         """
         run = cls(Path(path), config)
         stale = run.stale()
@@ -177,7 +177,7 @@ class RunDir:
             earlier = self.record["stages"].get(name, {})
             earlier = earlier if earlier.get("fingerprint") == self.fingerprint(name) else {}
             settings = settings_of(self.config, name)
-            entry = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
+            entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
             entry |= {"started": earlier.get("started", _now()), "seconds": earlier.get("seconds", 0.0)}
             self._update_stage(name, {**earlier, **entry})
             try:
@@ -268,8 +268,8 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
         [
             f"{path} was made with other settings:",
             *lines,
-            "Ways out: take the change back; --overwrite to delete what was made with the old settings and make it again;",
-            "or choose a new run directory.",
+            "Ways out: take the change back; --overwrite to delete what was made with the old settings and make it",
+            "again; or choose a new run directory.",
         ]
     )
 

@@ -20,7 +20,7 @@ class Stage:
     outputs: tuple[str, ...]
 
 
-# Keys that change speed or safety but not results (engine, batch sizes, limits) stand in no list: they may change between runs.
+# Keys that change speed or safety but not results (engine, batch sizes, limits) stand in no list: they may change.
 STAGES: dict[str, Stage] = {
     "pool": Stage(
         after=None,

@@ -1,0 +1,5 @@
+"""`python -m learnalign_cli` is the `learnalign` command."""
+
+from .app import main
+
+main()

@@ -1,0 +1,158 @@
+"""What every command shares: opening the run directory, common options, errors without traceback, results."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from learnalign.errors import InputError, LearnAlignError
+
+if TYPE_CHECKING:
+    from learnalign.config import Config
+    from learnalign.rundir import RunDir
+
+Dir = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="YAML file, or the name of a ready config.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. grad.dim=4096; repeatable."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Delete what was made with other settings (or this stage's files) first.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show settings, rows, tokens, disk and work; write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with errors as one message and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except LearnAlignError as error:
+            _stop(str(error), error.exit_code, error)
+        except KeyboardInterrupt as error:
+            _stop("interrupted; run the same command again to go on", 130, error)
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise SystemExit(1) from None
+        except OSError as error:
+            _stop(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1, error)
+        except MemoryError as error:
+            _stop("out of memory; use smaller batches (grad.batch_tokens) or a smaller model", 1, error)
+
+    return command
+
+
+def _stop(message: str, code: int, error: BaseException) -> None:
+    if "--debug" in sys.argv:
+        raise error
+    print(f"learnalign: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def resolve_config(directory: Path, config: str | None, overrides: list[str] | None) -> Config:
+    """The settings a command works with: `--config`, else the run directory's own, with `--set` applied."""
+    from learnalign.config import load_config
+
+    own = directory / "config.yaml"
+    if config is None and not own.is_file():
+        raise InputError(f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one")
+    return load_config(config if config is not None else own, overrides or [])
+
+
+def open_run(
+    directory: Path,
+    config: str | None = None,
+    overrides: list[str] | None = None,
+    overwrite: bool = False,
+    stage: str = "",
+) -> RunDir:
+    """Open or make a run directory; `stage` is what `--overwrite` deletes where no setting differs."""
+    from learnalign.rundir import RunDir
+
+    resolved = resolve_config(directory, config, overrides)
+    return RunDir.create(directory, resolved, overwrite=overwrite, stage=stage or None)
+
+
+def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:
+    """Print what a run would do; nothing is written."""
+    from learnalign.plan import plan
+
+    result = plan(resolve_config(directory, config, overrides))
+    if as_json:
+        print_json(result)
+    else:
+        print(result["config"], end="")
+        print_table("work", ["stage", "prompts", "tokens at most", "disk at most"], result["stages"])
+
+
+def finish(run: RunDir, as_json: bool, **more: Any) -> None:
+    """Print the run's summary (design §4): prompts in, left out and why, p, V > 0, chosen, time per stage."""
+    from learnalign.summary import summarise
+
+    summary = {**summarise(run), **more}
+    if as_json:
+        print_json(summary)
+    else:
+        print_summary(summary)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """A small table on stdout; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i and rows and isinstance(rows[0][i], int | float) else "left")
+    for row in rows:
+        table.add_row(*[_cell(value) for value in row])
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """The summary of a run as short tables."""
+    pool = summary["pool"]
+    rows = [["rows in", pool["rows"]], ["prompts", pool["prompts"]]]
+    rows += [[f"left out: {reason}", count] for reason, count in summary["left_out"].items()]
+    if success := summary["success"]:
+        rows += [["mean success rate p", success["mean"]], ["prompts with V > 0", success["learnable"]]]
+    if (chosen := summary["chosen"]) is not None:
+        rows.append(["chosen", chosen])
+    print_table(str(summary["run"]), ["", "count"], rows)
+    if success:
+        print_table(
+            "success rate p", ["p", "prompts", ""], [[*bin, _bar(bin[1], success)] for bin in success["histogram"]]
+        )
+    if summary["stages"]:
+        columns = ["stage", "status", "time", "peak memory, GB"]
+        print_table("stages", columns, [[s["stage"], s["status"], s["time"], s["memory"]] for s in summary["stages"]])
+
+
+def _bar(count: int, success: dict[str, Any], width: int = 30) -> str:
+    most = max(number for _, number in success["histogram"]) or 1
+    return "█" * round(width * count / most)

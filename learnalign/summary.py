@@ -1,0 +1,87 @@
+"""What a run has come to, read from its files: the ground of `learnalign status` and of every command's last words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from learnalign.progress import duration
+from learnalign.prompts import reason_counts
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import is_done, read_parquet
+from learnalign.rundir.stages import STAGES
+
+
+def summarise(run: RunDir) -> dict[str, Any]:
+    """Counts of the pool, of what was left out and why, the distribution of p, the chosen, and each stage's time."""
+    record = run.record
+    stages = record["stages"]
+    quarantined = run.quarantined()
+    counts = stages.get("pool", {}).get("counts", {})
+    return {
+        "run": str(run.path),
+        "pool": {"rows": counts.get("rows"), "prompts": counts.get("prompts")},
+        "left_out": _left_out(quarantined),
+        "success": success_summary(run),
+        "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
+        "stages": [_stage(run, name, entry) for name, entry in stages.items()],
+        "stale": [f"{name}: {text}" for name, differences in run.stale() for text in differences],
+    }
+
+
+def success_summary(run: RunDir) -> dict[str, Any] | None:
+    """Mean and histogram of p by its values k/G, unscored rollouts, prompts with V > 0; None before rollouts."""
+    if not run.success_file.is_file():
+        return None
+    table = read_parquet(run.success_file, ["samples", "scored", "success_rate", "learnability"])
+    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+    rates = columns["success_rate"].astype(float)
+    scored = rates[~np.isnan(rates)]
+    return {
+        "mean": float(scored.mean()) if len(scored) else None,
+        "learnable": int((columns["learnability"] > 0).sum()),
+        "unscored_prompts": int(np.isnan(rates).sum()),
+        "unscored_rollouts": int((columns["samples"] - columns["scored"]).sum()),
+        "histogram": _histogram(scored, int(columns["samples"].max(initial=1))),
+    }
+
+
+def _histogram(rates: np.ndarray, group: int) -> list[list[Any]]:
+    """[p, prompts] for every possible p of a small group, for tenths of a large one."""
+    parts = group if group <= 16 else 10
+    counts = Counter(np.rint(rates * parts).astype(int).tolist())
+    return [[f"{k}/{parts}", counts[k]] for k in range(parts + 1)]
+
+
+def _left_out(lines: list[dict[str, Any]]) -> dict[str, int]:
+    stages = dict.fromkeys(line["stage"] for line in lines)
+    return {
+        f"{reason} ({stage})": count
+        for stage in stages
+        for reason, count in reason_counts([line for line in lines if line["stage"] == stage]).items()
+    }
+
+
+def _stage(run: RunDir, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    memory = entry.get("peak_memory_gb", {})
+    return {
+        "stage": name,
+        "status": _status(run, name, entry),
+        "time": duration(entry["seconds"]),
+        "seconds": entry["seconds"],
+        "memory": memory.get("gpu") or max(memory.values(), default=None),
+        "counts": entry.get("counts", {}),
+    }
+
+
+def _status(run: RunDir, name: str, entry: dict[str, Any]) -> str:
+    if name in STAGES and entry["fingerprint"] != run.fingerprint(name):
+        return "stale"
+    files = {"rollout": run.rollouts_file, "grad": run.gradients_file}
+    if entry["status"] == "done" or name not in files or not run.prompts_file.is_file():
+        return entry["status"]
+    shards = run.shards()
+    done = sum(is_done(files[name](shard), entry["fingerprint"]) for shard in shards)
+    return f"{done} of {len(shards)} shards"
