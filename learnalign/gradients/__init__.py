@@ -1,0 +1,7 @@
+"""Stage 2: per-sample GRPO gradients, randomly projected."""
+
+from learnalign.gradients.engine import GradientEngine, GradientSettings
+from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.stage import GradResult, grad
+
+__all__ = ["Completion", "GradResult", "GradientEngine", "GradientSettings", "Sample", "grad"]

@@ -1,0 +1,61 @@
+"""The two-sided projection: in the hook S_out ∇W S_inᵀ = Σ_t (S_out δ_t)(S_in x_t)ᵀ, then a seeded sketch to `dim`.
+
+Each side is a fold to `width` (fold.py); S_in is named after the layer's input, so layers reading the same input share its projection,
+S_out and the sketch after the parameter. A bias is an input coordinate that is always 1, with a sketch of its own.
+Letters: B rows, T positions, I and O a layer's input and output width, P and Q the projected ones.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from learnalign.gradients.fold import Fold, Folder, Sketch
+from learnalign.gradients.sites import Site
+
+# ruff: noqa: F722, F821, UP037, RUF100
+
+
+class Kronecker:
+    """A sink that adds every site's sketched gradient to `features`; call `begin` before each batch."""
+
+    def __init__(self, sites: list[Site], *, dim: int, width: int, seed: int) -> None:
+        self.dim = dim
+        self._inputs: dict[str, Folder] = {}
+        self._outputs: dict[str, Folder] = {}
+        self._sketches: dict[str, Sketch] = {}
+        self._shared: tuple[str, Tensor, Tensor] | None = None
+        for site in sites:
+            outputs, inputs = site.sizes
+            device, dtype = site.weight.device, site.weight.dtype
+            if site.input_name not in self._inputs:
+                self._inputs[site.input_name] = Folder(Fold(inputs, width, seed, site.input_name), device, dtype)
+            fold = Fold(outputs, width, seed, f"{site.name}.weight")
+            self._outputs[site.name] = Folder(fold, device, dtype)
+            entries = fold.width * self._inputs[site.input_name].fold.width
+            self._sketches[f"{site.name}.weight"] = Sketch(entries, dim, seed, f"{site.name}.weight", device)
+            if site.has_bias:
+                self._sketches[f"{site.name}.bias"] = Sketch(fold.width, dim, seed, f"{site.name}.bias", device)
+
+    def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
+        """Start a batch of `rows` rows with features of zero."""
+        self.features: Float[Tensor, "B dim"] = torch.zeros(rows, self.dim, device=device, dtype=dtype)
+        self._shared = None
+
+    def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T P"]:
+        """S_in x, computed once for all layers that read the same tensor."""
+        if self._shared and self._shared[0] == site.input_name and self._shared[1].data_ptr() == x.data_ptr():
+            return self._shared[2]
+        folded = self._inputs[site.input_name](x.reshape(-1, x.shape[-1])).view(*x.shape[:2], -1)
+        self._shared = (site.input_name, x, folded)
+        return folded
+
+    def on_gradient(self, site: Site, saved: Float[Tensor, "B T P"], delta: Float[Tensor, "B T O"]) -> None:
+        """Add Σ_t (S_out δ_t)(S_in x_t)ᵀ, sketched."""
+        folded = self._outputs[site.name](delta.reshape(-1, delta.shape[-1])).view(*delta.shape[:2], -1)
+        product = torch.bmm(folded.transpose(1, 2), saved.to(folded.dtype)).to(self.features.dtype)
+        self._sketches[f"{site.name}.weight"].add(product.flatten(1), self.features)
+        if site.has_bias:
+            total = folded.sum(1, dtype=self.features.dtype)
+            self._sketches[f"{site.name}.bias"].add(total, self.features)

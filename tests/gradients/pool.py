@@ -1,0 +1,74 @@
+"""Run directories with rollouts written by hand, so that stages after sampling can be tested without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from learnalign.prompts import load_prompts
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import write_parquet
+from tests.tiny import make_run, random_ids
+
+REWARDS = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 1.0, None], [0.0] * 4, [None] * 4]
+
+
+def run_with_rollouts(
+    folder: Path,
+    rewards: Sequence[Sequence[float | None]] = REWARDS,
+    count: int = 12,
+    kind: str = "llama",
+    **sections: Any,
+) -> RunDir:
+    """A run of `count` prompts whose rollouts have random tokens and, in turn, the groups of `rewards`."""
+    run = make_run(folder, count, kind, **sections)
+    write_rollouts(run, rewards)
+    return run
+
+
+def write_rollouts(run: RunDir, rewards: Sequence[Sequence[float | None]] = REWARDS) -> None:
+    """Write part files and success.parquet and record the stage as done."""
+    prompts = load_prompts(run)
+    rng = np.random.default_rng(0)
+    with run.stage("rollout"):
+        fingerprint, success = run.fingerprint("rollout"), []
+        for shard in run.shards():
+            rows = []
+            for number in range(shard.start, shard.stop):
+                group = rewards[number % len(rewards)]
+                asked = random_ids(rng, int(rng.integers(4, 20)))
+                for sample, reward in enumerate(group):
+                    answer = random_ids(rng, int(rng.integers(2, 12)))
+                    rows.append(_row(prompts[number].id, sample, asked, answer, reward))
+                success.append(_success(prompts[number].id, group))
+            write_parquet(run.rollouts_file(shard), pa.Table.from_pylist(rows, schema=ROLLOUTS), fingerprint)
+        write_parquet(run.success_file, pa.Table.from_pylist(success), fingerprint)
+
+
+ROLLOUTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("sample", pa.int32()),
+        ("prompt_ids", pa.list_(pa.int32())),
+        ("completion_ids", pa.list_(pa.int32())),
+        ("text", pa.string()),
+        ("reward", pa.float64()),
+        ("finish_reason", pa.string()),
+    ]
+)
+
+
+def _row(id: str, sample: int, asked: list[int], answer: list[int], reward: float | None) -> dict[str, Any]:
+    ids = {"prompt_ids": asked, "completion_ids": answer}
+    return {"id": id, "sample": sample, **ids, "text": "", "reward": reward, "finish_reason": "stop"}
+
+
+def _success(id: str, group: Sequence[float | None]) -> dict[str, Any]:
+    scored = [reward for reward in group if reward is not None]
+    rate = sum(scored) / len(scored) if scored else None
+    counts = {"samples": len(group), "scored": len(scored), "correct": int(sum(scored))}
+    return {"id": id, **counts, "success_rate": rate, "learnability": rate * (1 - rate) if rate is not None else 0.0}

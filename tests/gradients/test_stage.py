@@ -1,0 +1,113 @@
+"""The stage on a run directory: what is written, what is skipped, what is quarantined, what resumes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from learnalign.errors import RunError
+from learnalign.gradients import grad
+from learnalign.gradients import stage as stage_module
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import read_safetensors
+from tests.gradients.pool import run_with_rollouts
+
+
+def stored(run: RunDir) -> dict[str, tuple[torch.Tensor, float]]:
+    found = {}
+    for shard in run.shards():
+        tensors, metadata = read_safetensors(run.gradients_file(shard))
+        for id, feature, norm in zip(json.loads(metadata["ids"]), tensors["features"], tensors["norms"], strict=True):
+            found[id] = (feature, float(norm))
+    return found
+
+
+def test_every_prompt_has_a_unit_feature_or_a_counted_reason(tmp_path):
+    run = run_with_rollouts(tmp_path)
+    result = grad(run)
+    found = stored(run)
+    assert len(found) == result.features == 5  # of 12 prompts: 3 with 2 of 4 correct, 2 with 1 of 3
+    assert result.skipped == {"solved": 3, "unsolved": 2, "unscored": 2}
+    assert run.record["stages"]["grad"]["counts"]["features"] == 5
+    for feature, norm in found.values():
+        assert feature.shape == (512,)
+        assert feature.norm() == pytest.approx(1.0, abs=1e-6)
+        assert norm > 0
+
+
+def test_features_do_not_depend_on_sharding(tmp_path):
+    one, two = (run_with_rollouts(tmp_path / str(size), executor={"shard_size": size}) for size in (3, 12))
+    grad(one)
+    grad(two)
+    first, second = stored(one), stored(two)
+    assert first.keys() == second.keys()
+    for id, (feature, norm) in first.items():
+        torch.testing.assert_close(feature, second[id][0], atol=1e-4, rtol=0)
+        assert norm == pytest.approx(second[id][1], rel=1e-4)
+
+
+def test_finished_shards_are_not_computed_again(tmp_path, monkeypatch):
+    run = run_with_rollouts(tmp_path)
+    grad(run)
+    kept, gone = run.gradients_file(run.shards()[0]), run.gradients_file(run.shards()[1])
+    stamp, content = kept.stat().st_mtime_ns, stored(run)
+    gone.unlink()
+    assert grad(run).features == 5
+    assert kept.stat().st_mtime_ns == stamp
+    assert all(torch.equal(feature, content[id][0]) for id, (feature, _) in stored(run).items())
+    monkeypatch.setattr(stage_module, "make_engine", None)  # nothing is loaded when nothing is left to do
+    grad(run)
+
+
+def test_solved_prompts_of_an_ablation_have_no_policy_gradient(tmp_path):
+    run = run_with_rollouts(tmp_path, grad={"prompts": "correct"})
+    assert grad(run).skipped == {"zero_advantage": 3, "unsolved": 2, "unscored": 2}
+
+
+def poison(run: RunDir, monkeypatch, value: float) -> str:
+    """Make the engine give `value` everywhere in the feature of the first sample of the first shard."""
+    make_engine = stage_module.make_engine
+    ids = []
+
+    def poisoned(run):
+        engine = make_engine(run)
+        compute = engine.features
+
+        def features(samples):
+            found = compute(samples)
+            if not ids:
+                ids.append(samples[0].id)
+                found[0] = value
+            return found
+
+        engine.features = features
+        return engine
+
+    monkeypatch.setattr(stage_module, "make_engine", poisoned)
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(float("nan"), "not finite"), (float("inf"), "not finite"), (0.0, "zero")]
+)
+def test_bad_gradients_are_quarantined_with_a_reason(tmp_path, monkeypatch, value, reason):
+    run = run_with_rollouts(tmp_path, grad={"max_bad": 0.5})
+    ids = poison(run, monkeypatch, value)
+    result = grad(run)
+    assert list(result.bad) == ids
+    assert ids[0] not in stored(run)
+    lines = [line for line in run.quarantined() if line["stage"] == "grad"]
+    assert [line["id"] for line in lines] == ids
+    assert reason in lines[0]["reason"]
+    assert grad(run).bad == result.bad  # also when all is done already
+
+
+def test_too_many_bad_gradients_fail_the_stage(tmp_path, monkeypatch):
+    run = run_with_rollouts(tmp_path)
+    ids = poison(run, monkeypatch, float("nan"))
+    with pytest.raises(RunError, match=r"1 gradients are bad, more than grad.max_bad") as failure:
+        grad(run)
+    assert ids[0] in str(failure.value)
+    assert not run.is_finished("grad")

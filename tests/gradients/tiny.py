@@ -1,0 +1,92 @@
+"""Tiny random models and samples, and gradients by plain autograd: what the engine is compared with."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
+
+from learnalign.gradients.grpo import Completion, Sample
+
+VOCABULARY = 97
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 112,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
+}
+
+
+def tiny_model(kind: str = "qwen2", dtype: torch.dtype = torch.float64, seed: int = 0, **changes: object) -> nn.Module:
+    """A random Qwen2 (biases on q, k, v) or Llama of two layers with weights large enough to make varied logits."""
+    config: PretrainedConfig = {"qwen2": Qwen2Config, "llama": LlamaConfig}[kind](**{**SHAPE, **changes})
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.3 if "embed" in name else 1.5 / parameter.shape[1] ** 0.5)
+            elif "bias" in name:
+                parameter.normal_(std=0.1)
+    return model.eval().requires_grad_(False)
+
+
+def random_samples(count: int, rollouts: int = 1, seed: int = 0, longest: int = 24) -> list[Sample]:
+    """Samples of different lengths with random tokens and advantages."""
+    rng = random.Random(seed)
+
+    def tokens(shortest: int) -> list[int]:
+        return [rng.randrange(VOCABULARY) for _ in range(rng.randrange(shortest, longest))]
+
+    return [
+        Sample(f"p{i}", tokens(3), [Completion(tokens(2), rng.choice([-0.8, 0.4, 1.3])) for _ in range(rollouts)])
+        for i in range(count)
+    ]
+
+
+def objective(
+    policy: nn.Module, reference: nn.Module | None, sample: Sample, beta: float = 0.0, temperature: float = 1.0
+) -> Tensor:
+    """The GRPO surrogate of one sample, unpadded, one rollout at a time: its gradient is Eq. 7's."""
+    total = torch.zeros((), dtype=torch.float64)
+    for completion in sample.completions:
+        ids = torch.tensor([[*sample.prompt_ids, *completion.token_ids]])
+        log_probs = _log_probs(policy, ids, len(completion.token_ids), temperature)
+        value = completion.advantage * torch.exp(log_probs - log_probs.detach())
+        if reference is not None:
+            gap = _log_probs(reference, ids, len(completion.token_ids), temperature).detach() - log_probs
+            value = value - beta * (torch.exp(gap) - gap - 1)
+        total = total + value.mean()
+    return total / len(sample.completions)
+
+
+def _log_probs(model: nn.Module, ids: Tensor, count: int, temperature: float) -> Tensor:
+    logits = model(input_ids=ids).logits[0, -count - 1 : -1] / temperature
+    return torch.log_softmax(logits, -1).gather(1, ids[0, -count:, None]).squeeze(1)
+
+
+def brute_force(
+    policy: nn.Module, names: list[str], samples: list[Sample], reference: nn.Module | None = None, **settings: float
+) -> Tensor:
+    """Full gradients [samples, parameters] of the named parameters by autograd, one sample at a time."""
+    parameters = [dict(policy.named_parameters())[name] for name in names]
+    for parameter in parameters:
+        parameter.requires_grad_()
+    rows = []
+    for sample in samples:
+        gradients = torch.autograd.grad(objective(policy, reference, sample, **settings), parameters)
+        rows.append(torch.cat([gradient.flatten() for gradient in gradients]))
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    return torch.stack(rows)
+
+
+def block_parameters(model: nn.Module) -> list[str]:
+    """Weights and biases of the linear layers of the blocks."""
+    return [name for name, _ in model.named_parameters() if "_proj" in name]
