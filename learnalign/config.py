@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from learnalign.errors import InputError
 
@@ -40,6 +41,7 @@ class DataConfig(Section):
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")
     prompt: str = Field("prompt", description="column with the question: a string or a list of messages")
+    prompt_regex: str | None = Field(None, description="cuts the question out of the last message, as answer_regex")
     answer: str = Field("answer", description="column with the gold answer")
     solution: str | None = Field(None, description="column with a worked gold solution, for perplexity, IFD and length")
     id: str | None = Field(None, description="column with the id; without one, ids are made from the content")
@@ -49,6 +51,16 @@ class DataConfig(Section):
     max_prompt_tokens: PositiveInt = Field(
         512, description="longer prompts are left out (tokens, chat template included)"
     )
+
+
+    @field_validator("prompt_regex", "answer_regex")
+    @classmethod
+    def _compiles(cls, regex: str | None) -> str | None:
+        try:
+            re.compile(regex or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return regex
 
 
 class LoraConfig(Section):
@@ -237,7 +249,8 @@ def _is_leaf(parts: list[str]) -> bool:
 
 
 def _message(item: Any) -> str:
-    return item["msg"][0].lower() + item["msg"][1:]
+    message = item["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
 
 
 def _problem(key: str, item: Any) -> str:

@@ -87,13 +87,17 @@ def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
 
     base = path or model_path(config)
     _check_directory(base)
-    options: dict[str, Any] = {"dtype": config.model.dtype, "attn_implementation": config.model.attn}
+    options: dict[str, Any] = {
+        "dtype": config.model.dtype,
+        "attn_implementation": config.model.attn,
+        "device_map": device(),
+    }
     options |= {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
     try:
         model = AutoModelForCausalLM.from_pretrained(base, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise InputError(f"model.name {base}: no causal language model to be read there ({_short(error)})") from None
-    return model.to(device=device()).eval().requires_grad_(False)
+    return model.eval().requires_grad_(False)
 
 
 def device() -> torch.device:

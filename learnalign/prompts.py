@@ -173,6 +173,8 @@ def _messages(value: Any, data: DataConfig) -> Messages:
         raise _LeaveOut("empty prompt")
     if messages[-1]["role"] != "user":
         raise _LeaveOut(f"the last message is from the {messages[-1]['role']}, not from the user")
+    if data.prompt_regex:
+        messages[-1]["content"] = _cut(data.prompt_regex, messages[-1]["content"], f"data.prompt_regex, {data.prompt}")
     if data.system_prompt and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": data.system_prompt}, *messages]
     return messages
@@ -187,13 +189,17 @@ def _answer(value: Any, data: DataConfig) -> str:
         raise _LeaveOut(f"the answer in column {data.answer} is a {type(value).__name__}, not text or a number")
     answer = str(value).strip()
     if data.answer_regex:
-        found = re.search(data.answer_regex, answer, re.DOTALL)
-        if not found:
-            raise _LeaveOut(f"data.answer_regex finds nothing in column {data.answer}")
-        answer = (found.group(1) if found.re.groups else found.group()).strip()
+        answer = _cut(data.answer_regex, answer, f"data.answer_regex, {data.answer}")
     if not answer:
         raise _LeaveOut(f"no answer in column {data.answer}")
     return answer
+
+
+def _cut(regex: str, text: str, name: str) -> str:
+    found = re.search(regex, text)
+    if not found:
+        raise _LeaveOut(f"{name}: nothing found")
+    return (found.group(1) if found.re.groups else found.group()).strip()
 
 
 def _check_columns(

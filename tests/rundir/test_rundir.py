@@ -1,0 +1,111 @@
+"""A run directory resumes what fits and refuses what does not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from learnalign.config import build_config
+from learnalign.errors import InputError, RunError
+from learnalign.rundir import Quarantined, RunDir
+from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
+
+SETTINGS = {"model": {"name": "m"}, "data": {"path": "d"}}
+
+
+def make(path: Path, **sections: dict) -> RunDir:
+    return RunDir.create(path, build_config({**SETTINGS, **sections}))
+
+
+def test_the_same_settings_open_again_and_other_ones_are_refused(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with run.stage("pool"), run.stage("rollout") as record:
+        record.counts["prompts"] = 3
+    assert make(tmp_path / "run").is_finished("rollout")
+    with pytest.raises(
+        InputError, match=r"rollout\.temperature: 1\.0 there, 0\.5 now(?s:.)*--overwrite(?s:.)*new run dir"
+    ):
+        make(tmp_path / "run", rollout={"temperature": 0.5})
+    assert RunDir.open(tmp_path / "run").config.rollout.temperature == 1.0
+
+
+def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    for stage in STAGES:
+        with run.stage(stage):
+            pass
+    again = make(tmp_path / "run", grad={"batch_tokens": 4096}, rollout={"engine": "transformers"}, select={"size": 3})
+    assert all(again.is_finished(stage) for stage in STAGES)
+
+
+def test_a_change_makes_a_stage_and_what_builds_on_it_stale() -> None:
+    old, new = (build_config({**SETTINGS, "warmup": {"size": size}}) for size in (1, 2))
+    changed = {name for name in STAGES if fingerprint(old, {}, name) != fingerprint(new, {}, name)}
+    assert changed == set(downstream("warmup"))
+    assert {"rollout", "grad"} < changed
+    assert "pool" not in changed
+
+
+def test_every_key_of_the_papers_method_is_in_some_fingerprint() -> None:
+    config = build_config(SETTINGS)
+    covered = {key for stage in STAGES for key in settings_of(config, stage)}
+    for key in ("seed", "model.name", "verifier", "rollout.temperature", "grad.dim", "warmup.beta", "data.limit"):
+        assert key in covered
+
+
+def test_overwrite_deletes_what_differs_and_what_builds_on_it_only(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    for stage, name in (
+        ("pool", "prompts.parquet"),
+        ("rollout", "success.parquet"),
+        ("grad", "gradients/exact.parquet"),
+    ):
+        with run.stage(stage):
+            (run.path / name).parent.mkdir(exist_ok=True)
+            (run.path / name).write_text(stage)
+    config = build_config({**SETTINGS, "grad": {"dim": 16}})
+    again = RunDir.create(run.path, config, overwrite=True, stage="grad")
+    assert (run.path / "success.parquet").exists()
+    assert not (run.path / "gradients").exists()
+    assert again.is_finished("rollout")
+    assert not again.is_finished("grad")
+
+
+def test_a_failed_stage_is_not_finished_and_keeps_its_time(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), run.stage("pool"):
+        raise ZeroDivisionError
+    assert not run.is_finished("pool")
+    assert run.record["stages"]["pool"]["seconds"] >= 0
+
+
+def test_two_commands_cannot_write_one_directory(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "run"), make(tmp_path / "run")
+    with first.stage("pool"), first.stage("rollout"):
+        with pytest.raises(RunError, match="in use"), second.stage("grad"):
+            pass
+    with second.stage("grad"):
+        pass
+
+
+def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a run directory"):
+        RunDir.open(tmp_path)
+
+
+def test_quarantine_replaces_its_own_stage_only(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.quarantine("pool", [Quarantined(row=1, reason="empty"), Quarantined(row=2, reason="too long: 9")])
+    run.quarantine("grad", [Quarantined(id="x", reason="NaN")])
+    run.quarantine("pool", [Quarantined(row=1, reason="empty")])
+    assert [(line["stage"], line["reason"]) for line in run.quarantined()] == [("grad", "NaN"), ("pool", "empty")]
+
+
+def test_records_say_what_made_them(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with run.stage("pool"):
+        pass
+    record = run.record
+    assert re.match(r"\d+\.\d+", record["versions"]["torch"])
+    assert record["machine"]["cores"] >= 1
+    assert record["stages"]["pool"]["status"] == "done"

@@ -1,0 +1,111 @@
+"""Settings: what the YAML says is what the run does, and a typo never passes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learnalign.config import Config, build_config, dump_config, load_config
+from learnalign.errors import InputError
+
+READY = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
+LEAST = {"model": {"name": "m"}, "data": {"path": "d"}}
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_every_ready_config_loads_by_path_and_by_name(path: Path) -> None:
+    assert load_config(path) == load_config(path.stem)
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_a_resolved_config_reads_back_equal(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    (tmp_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_defaults_are_the_papers() -> None:
+    """LearnAlign §5.1 and Table 6, GSM8K column."""
+    config = build_config(LEAST)
+    warmup = config.warmup.model_dump(exclude={"trainer", "seed", "lora"})
+    assert warmup == {
+        "size": 300,
+        "num_train_epochs": 2,
+        "batch_size": 48,
+        "num_generations": 8,
+        "learning_rate": 1e-6,
+        "beta": 0.04,
+        "epsilon": 0.2,
+        "temperature": 1.0,
+        "max_completion_length": 1024,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+    }
+    assert (config.data.max_prompt_tokens, config.grad.dim, config.select.size) == (512, 8192, 1000)
+
+
+def test_the_papers_pools_have_the_papers_settings() -> None:
+    gsm8k, dapo = load_config("gsm8k"), load_config("dapo-math-17k")
+    assert (gsm8k.model.name, dapo.model.name) == ("Qwen/Qwen2.5-1.5B-Instruct", "Qwen/Qwen2.5-3B")
+    assert (gsm8k.grad.rollouts, dapo.grad.rollouts) == ("all", "one-correct")
+    assert (gsm8k.warmup.size, gsm8k.warmup.batch_size, gsm8k.warmup.max_completion_length) == (300, 48, 1024)
+    assert (dapo.warmup.size, dapo.warmup.batch_size, dapo.warmup.max_completion_length) == (1000, 64, 2048)
+    assert "<think> reasoning process here </think> <answer> answer here </answer>." in (gsm8k.data.system_prompt or "")
+    assert dapo.data.system_prompt == r"Let's think step by step and output the final answer within \boxed{ }."
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("grad.dims=3", "did you mean grad.dim?"),
+        ("learning_rate=1", "did you mean warmup.learning_rate?"),
+        ("waarmup.size=3", "did you mean warmup?"),
+        ("grad.beta=-1", "grad.beta: got -1"),
+        ("grad.batch_tokens=many", "grad.batch_tokens: got 'many'"),
+        ("warmup.lora.rank=8", "unknown key warmup.lora.rank"),
+        ("select.size=1.5", "select.size: got 1.5"),
+        ("data.answer_regex=(", "not a regular expression"),
+        ("grad.dim", "expected KEY=VALUE"),
+        ("seed.x=1", "seed is not a section"),
+    ],
+)
+def test_a_wrong_override_is_refused_by_name(override: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_config("demo", [override])
+    assert words in str(caught.value)
+
+
+def test_overrides_apply_in_order_and_reach_any_key() -> None:
+    config = load_config("demo", ["grad.dim=4", "grad.dim=4096", "warmup.lora={r: 8}", "warmup.learning_rate=5e-6"])
+    assert config.grad.dim == 4096
+    assert config.warmup.lora is not None
+    assert config.warmup.lora.r == 8
+    assert config.warmup.learning_rate == 5e-6
+
+
+def test_a_config_that_is_not_there_names_the_ready_ones() -> None:
+    with pytest.raises(InputError, match="ready configs: .*demo.*gsm8k"):
+        load_config("no-such-config")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])
+def test_a_file_that_is_not_a_mapping_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="c.yaml"):
+        load_config(tmp_path / "c.yaml")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda x: st.lists(x) | st.dictionaries(st.text(max_size=5), x),
+    )
+)
+def test_any_yaml_value_gives_a_config_or_an_input_error(value: object) -> None:
+    for settings in (value, {**LEAST, "grad": value}, {**LEAST, "data": value}):
+        try:
+            assert isinstance(build_config(yaml.safe_load(yaml.safe_dump(settings))), Config)
+        except InputError as error:
+            assert "Traceback" not in str(error)

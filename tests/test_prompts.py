@@ -1,0 +1,231 @@
+"""The pool: every input row becomes a prompt or a line of quarantine.jsonl, and the counts add up."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learnalign.config import DataConfig
+from learnalign.errors import InputError
+from learnalign.prompts import load_prompts, read_pool
+from learnalign.rundir import RunDir
+from tests.tiny import make_config, make_run
+
+ROWS: list[dict[str, Any]] = [
+    {"question": "1 + 1?", "gold": {"value": "2"}, "why": "two ones"},
+    {"question": "2 + 2?", "gold": {"value": 4}, "why": None},
+    {"question": "Name 3.5", "gold": {"value": "3.5"}, "why": "x"},
+]
+DATA: dict[str, Any] = {"prompt": "question", "answer": "gold.value", "solution": "why"}
+
+
+def write_jsonl(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read(path: Path, **data: Any) -> Any:
+    return read_pool(DataConfig(path=str(path), **{**DATA, **data}))
+
+
+@pytest.fixture(params=["jsonl", "json", "wrapped.json", "parquet", "directory"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / f"pool.{request.param}"
+    uniform = [{**row, "gold": {"value": str(row["gold"]["value"])}} for row in ROWS]
+    if request.param == "jsonl":
+        return write_jsonl(path, ROWS)
+    if request.param == "json":
+        path.write_text(json.dumps(ROWS))
+    elif request.param == "wrapped.json":
+        path.write_text(json.dumps({"version": 1, "data": ROWS}))
+    elif request.param == "parquet":
+        pq.write_table(pa.Table.from_pylist(uniform), path)
+    else:
+        datasets.DatasetDict({"train": datasets.Dataset.from_list(uniform)}).save_to_disk(str(path))
+    return path
+
+
+def test_every_kind_of_source_gives_the_same_prompts(source: Path) -> None:
+    prompts, left_out, count = read(source)
+    assert (count, left_out) == (3, [])
+    assert [(p.row, p.messages[-1]["content"], p.answer, p.solution) for p in prompts] == [
+        (0, "1 + 1?", "2", "two ones"),
+        (1, "2 + 2?", "4", None),
+        (2, "Name 3.5", "3.5", "x"),
+    ]
+
+
+def test_csv_rows_are_text(tmp_path: Path) -> None:
+    with (tmp_path / "pool.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["question", "answer"], ['Say "hi", then 1 + 1\nin lines', "007"]])
+    prompts, _, _ = read(tmp_path / "pool.csv", answer="answer", solution=None)
+    assert (prompts[0].messages[0]["content"], prompts[0].answer) == ('Say "hi", then 1 + 1\nin lines', "007")
+
+
+def test_a_line_of_jsonl_is_kept_verbatim(tmp_path: Path) -> None:
+    line = '{"question":  "1 + 1?", "gold": {"value": 2.50}, "é": "\\u00e9", "big": 123456789012345678901234567890}'
+    (tmp_path / "pool.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert read(tmp_path / "pool.jsonl")[0][0].source == line
+
+
+def test_ids_are_given_or_made_from_the_question_alone(tmp_path: Path) -> None:
+    rows = [{"question": q, "answer": a, "n": {"id": i}} for q, a, i in (("a?", 1, 7), ("b?", 2, 8))]
+    given_ids, _, _ = read(write_jsonl(tmp_path / "p.jsonl", rows), answer="answer", id="n.id")
+    assert [p.id for p in given_ids] == ["7", "8"]
+    made = {p.messages[0]["content"]: p.id for p in read(tmp_path / "p.jsonl", answer="answer")[0]}
+    back = {
+        p.messages[0]["content"]: p.id for p in read(write_jsonl(tmp_path / "q.jsonl", rows[::-1]), answer="answer")[0]
+    }
+    assert made == back
+
+
+def test_duplicates_merge_and_conflicts_are_left_out_whole(tmp_path: Path) -> None:
+    rows = [("a?", "1"), ("b?", "2"), ("a?", "1"), ("b?", "3"), ("c?", "4"), ("b?", "2")]
+    path = write_jsonl(
+        tmp_path / "p.jsonl", [{"question": q, "answer": a, "index": i} for i, (q, a) in enumerate(rows)]
+    )
+    prompts, left_out, count = read(path, answer="answer")
+    assert [p.messages[0]["content"] for p in prompts] == ["a?", "c?"]
+    assert sorted(entry.row for entry in left_out) == [1, 2, 3, 5]
+    assert any("'2', '3'" in entry.reason for entry in left_out)
+    assert len(prompts) + len(left_out) == count
+
+
+def test_one_id_for_two_prompts_keeps_the_first(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "p.jsonl", [{"question": q, "answer": 1, "id": 5} for q in ("a?", "b?", "b?")])
+    prompts, left_out, count = read(path, answer="answer", id="id")
+    assert [p.messages[0]["content"] for p in prompts] == ["a?"]
+    assert len(prompts) + len(left_out) == count
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"question": "a?"}, "no answer"),
+        ({"question": "a?", "answer": "  "}, "no answer"),
+        ({"question": "a?", "answer": [1, 2]}, "is a list"),
+        ({"question": " ", "answer": 1}, "empty prompt"),
+        ({"answer": 1}, "no prompt"),
+        ({"question": 5, "answer": 1}, "neither text nor a list"),
+        ({"question": [{"role": "user"}], "answer": 1}, "neither text nor a list"),
+        ({"question": [{"role": "assistant", "content": "hi"}], "answer": 1}, "from the assistant"),
+    ],
+)
+def test_a_row_that_cannot_be_a_prompt_says_why(row: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "p.jsonl", [row, {"question": "good?", "answer": 1}])
+    prompts, left_out, _ = read(path, answer="answer")
+    assert [p.row for p in prompts] == [1]
+    assert reason in left_out[0].reason
+
+
+def test_regexes_cut_question_and_answer_and_system_prompts_are_added_once(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Q: 1 + 1? Say so.", "answer": "so it is\n#### 1,002"},
+        {
+            "question": [{"role": "system", "content": "own"}, {"role": "user", "content": "Q: b? Say so."}],
+            "answer": "#### 2",
+        },
+        {"question": "Q: c? Say so.", "answer": "none"},
+    ]
+    data = {"answer": "answer", "prompt_regex": "Q: (.*) Say so", "answer_regex": r"####\s*(.+)", "system_prompt": "S"}
+    prompts, left_out, _ = read(write_jsonl(tmp_path / "p.jsonl", rows), **data)
+    assert [[m["content"] for m in p.messages] for p in prompts] == [["S", "1 + 1?"], ["own", "b?"]]
+    assert [p.answer for p in prompts] == ["1,002", "2"]
+    assert "answer_regex" in left_out[0].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("p.jsonl", "", "no rows"),
+        ("p.jsonl", '{"a": 1}\n{broken\n', "line 2"),
+        ("p.jsonl", "[1]\n", "line 1"),
+        ("p.jsonl", '{"q": "x", "answer": 1}\n', "no column 'question'"),
+        ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a dict"),
+        ("p.json", '{"question": "x"}', "list of objects"),
+        ("p.csv", "question,answer\na,b,c\n", "line 2"),
+        ("p.parquet", "nothing", "not a Parquet file"),
+        ("p.txt", "x", "unknown kind of file"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name, answer="answer")
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_missing_file_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read(tmp_path / "none.jsonl")
+
+
+def test_the_run_directory_holds_the_pool_and_what_was_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=9, data={"max_prompt_tokens": 60}, verifier="math")
+    long = {"question": "How much is " + "1 + " * 50 + "1?", "answer": "51", "kind": 0}
+    unusable = {"question": "What?", "answer": "\\frac{", "kind": 0}
+    with Path(run.config.data.path).open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in (long, unusable))
+    prompts = load_prompts(run)
+    reasons = [line["reason"] for line in run.quarantined()]
+    assert len(prompts) == 9
+    assert any("too long" in reason for reason in reasons)
+    assert any("unusable answer" in reason for reason in reasons)
+    counts = run.record["stages"]["pool"]["counts"]
+    assert counts == {"rows": 11, "prompts": 9, "left_out": 2}
+    assert load_prompts(RunDir.open(run.path)) == prompts
+
+
+def test_a_changed_source_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    load_prompts(run)
+    with Path(run.config.data.path).open("a") as file:
+        file.write('{"question": "new?", "answer": "1", "kind": 0}\n')
+    with pytest.raises(InputError, match=r"data .* has changed"):
+        load_prompts(RunDir.open(run.path))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [("tokenizer", "no tokenizer"), ("template", "no chat template"), ("config", "no config.json")],
+)
+def test_a_model_that_cannot_be_asked_is_refused_before_work(spoil: str, words: str, tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    model = Path(config.model.name)
+    if spoil == "tokenizer":
+        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
+            (model / name).unlink(missing_ok=True)
+    elif spoil == "template":
+        (model / "chat_template.jinja").unlink()
+    else:
+        (model / "config.json").unlink()
+    run = RunDir.create(tmp_path / "run", config)
+    with pytest.raises(InputError, match=words):
+        load_prompts(run)
+    assert not run.prompts_file.exists()
+
+
+VALUES = st.none() | st.text(max_size=6) | st.integers() | st.lists(st.integers(), max_size=2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional={"question": VALUES, "answer": VALUES, "id": VALUES}), min_size=1, max_size=8
+    )
+)
+def test_counts_always_add_up(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
+    path = write_jsonl(
+        tmp_path_factory.mktemp("pool") / "p.jsonl", [*rows, {"question": "sure?", "answer": 1, "id": "z"}]
+    )
+    prompts, left_out, count = read(path, answer="answer", id="id")
+    assert sorted([p.row for p in prompts] + [entry.row for entry in left_out]) == list(range(count))
+    assert len({p.id for p in prompts}) == len(prompts)
