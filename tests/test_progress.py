@@ -1,0 +1,41 @@
+"""Progress says how far, how fast and how long still, on stderr only."""
+
+import pytest
+
+from learnalign import progress
+from learnalign.progress import Progress, duration
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_without_a_terminal_plain_lines_come_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    with Progress(100, "prompts", "rollout", done=20) as bar:
+        for _ in range(80):
+            clock.now += 0.5
+            bar.advance()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "rollout: 100 prompts, 20 done before",
+        "rollout: 40/100 prompts, 2 prompts/s, 30 s left",
+        "rollout: 60/100 prompts, 2 prompts/s, 20 s left",
+        "rollout: 80/100 prompts, 2 prompts/s, 10 s left",
+        "rollout: 100/100 prompts in 40 s, 2 prompts/s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
