@@ -1,0 +1,42 @@
+"""Stage 3: sampled completions of every prompt, judged, and what their success rates are worth. Light to import."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learnalign.rollouts.engine import Completion, Engine, Request, open_engine, seed_of
+    from learnalign.rollouts.groups import Rollout, load_rollouts
+    from learnalign.rollouts.stage import RolloutResult, rollout
+
+# Where each public name lives; imported on first use.
+_HOMES = {
+    "Completion": "engine",
+    "Engine": "engine",
+    "Request": "engine",
+    "open_engine": "engine",
+    "seed_of": "engine",
+    "Rollout": "groups",
+    "load_rollouts": "groups",
+    "RolloutResult": "stage",
+    "rollout": "stage",
+}
+
+__all__ = [
+    "Completion",
+    "Engine",
+    "Request",
+    "Rollout",
+    "RolloutResult",
+    "load_rollouts",
+    "open_engine",
+    "rollout",
+    "seed_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learnalign.rollouts' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"learnalign.rollouts.{_HOMES[name]}"), name)

@@ -1,0 +1,51 @@
+"""The next token of every row from its own seed, whatever rows are beside it.
+
+Randomness is counter-based: the uniform number of a row at a step is a hash of (seed, step), and the token is where it
+falls in the row's cumulative distribution. A row's tokens so depend on its logits and its seed alone, up to the rounding
+of the logits, which changes with the batch.
+
+B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def uniforms(seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1) for rows with `seeds` (uint64) at `steps`: SplitMix64 of each seed, advanced by its step."""
+    with np.errstate(over="ignore"):
+        state = _mix(seeds.astype(np.uint64)) + (steps.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+        bits = _mix(state)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def choose(logits: Float[Tensor, "B V"], numbers: np.ndarray, temperature: float, top_p: float) -> Int[Tensor, " B"]:
+    """The token of every row: where its number in [0, 1) falls in softmax(logits / temperature), cut to `top_p`.
+
+    A temperature of 0 takes the largest logit.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+    if top_p < 1:
+        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
+    cumulative = probabilities.cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    wanted = torch.from_numpy(numbers).to(total).unsqueeze(1) * total
+    wanted = torch.minimum(wanted, torch.nextafter(total, torch.zeros_like(total)))
+    token = torch.searchsorted(cumulative, wanted, right=True)
+    return (order.gather(1, token) if top_p < 1 else token).squeeze(1)

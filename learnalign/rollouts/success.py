@@ -1,0 +1,79 @@
+"""success.parquet: the success rate p and the learnability V = p(1 − p) of every prompt (§4.4, step 3)."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from learnalign.prompts import Prompt
+from learnalign.rollouts.groups import load_counts, load_rewards
+from learnalign.rollouts.uncertainty import credible_interval
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import write_parquet
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A row of success.parquet; `success_low` and `success_high` hold 90 % of p's posterior between them (Jeffreys' prior).
+
+    Where nothing was scored the success rate is None and the learnability 0, and the interval is the prior's.
+    """
+
+    id: str
+    samples: int
+    scored: int
+    correct: int
+    success_rate: float | None
+    learnability: float
+    success_low: float
+    success_high: float
+
+
+def success_of(id: str, samples: int, scored: int, correct: int) -> Success:
+    """p, V and the interval of a group with `correct` of `scored` rollouts."""
+    rate = correct / scored if scored else None
+    learnability = rate * (1 - rate) if rate is not None else 0.0
+    return Success(id, samples, scored, correct, rate, learnability, *_interval(correct, scored))
+
+
+_interval = functools.lru_cache(maxsize=None)(credible_interval)
+
+
+def summarize(run: RunDir, prompts: Sequence[Prompt]) -> list[Success]:
+    """Success of every prompt in the pool's order, from the stored groups; what was not sampled has no rollouts."""
+    groups: dict[str, Success] = {}
+    for shard in run.shards():
+        for id, rewards in load_rewards(run, shard).items():
+            scored = [reward for reward in rewards if reward is not None]
+            groups[id] = success_of(id, len(rewards), len(scored), int(sum(scored)))
+        for group in load_counts(run, shard):
+            groups[group.id] = success_of(group.id, group.scored, group.scored, group.correct)
+    return [groups.get(prompt.id) or success_of(prompt.id, 0, 0, 0) for prompt in prompts]
+
+
+def write_success(run: RunDir, rows: Sequence[Success]) -> None:
+    """Write success.parquet."""
+    import pyarrow as pa
+
+    whole, real = pa.int32(), pa.float64()
+    kinds = {"id": pa.string(), "samples": whole, "scored": whole, "correct": whole}
+    kinds |= dict.fromkeys(("success_rate", "learnability", "success_low", "success_high"), real)
+    columns = {name: [getattr(row, name) for row in rows] for name in kinds}
+    write_parquet(
+        run.success_file, pa.table(columns, schema=pa.schema(list(kinds.items()))), run.fingerprint("rollout")
+    )
+
+
+def distribution(rows: Sequence[Success]) -> dict[str, int]:
+    """How many prompts have p = 0, in the quarters between, p = 1, and no p, by the name of the bin."""
+    names = ["0", "(0, 1/4]", "(1/4, 1/2]", "(1/2, 3/4]", "(3/4, 1)", "1", "unscored"]
+    counts = Counter(_bin(row.success_rate) for row in rows)
+    return {name: counts[i] for i, name in enumerate(names)}
+
+
+def _bin(rate: float | None) -> int:
+    if rate is None:
+        return 6
+    return 0 if rate == 0 else 5 if rate == 1 else 1 + int(rate > 0.25) + int(rate > 0.5) + int(rate > 0.75)
