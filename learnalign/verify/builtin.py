@@ -1,0 +1,115 @@
+"""The verifiers by name: each says where the answer stands, and judges at once what needs no computer algebra.
+
+`exact` and `gsm8k` compare text and numbers; `math`, `boxed` and `answer_tag` send what is not a plain number to the
+worker processes. All of this runs in the parent and is linear in the text's length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from learnalign.verify.extract import after_hashes, find_boxes, last_tag
+from learnalign.verify.notation import PlainNumber, leading_number, plain_number, same_number, unwrap
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, shown
+
+Task = tuple[object, ...]  # for a worker: the kind of judgement and its arguments
+_LONGEST_QUICK = 200
+
+
+class BuiltIn(NamedTuple):
+    """A verifier by name: what to do with a gold answer and with an item whose gold is usable."""
+
+    gold: Callable[[str], Verdict | Task]
+    item: Callable[[Item], Verdict | Task]
+
+
+def _math_gold(answer: str) -> Verdict | Task:
+    return CORRECT if _number(answer) else ("gold", answer)
+
+
+def _math(item: Item) -> Verdict | Task:
+    boxes = find_boxes(item.completion)
+    if boxes.contents or boxes.unterminated:
+        return _boxed(item)
+    text = item.completion.strip()
+    return _judged(item.answer, text) or ("completion", item.answer, text) if text else NO_ANSWER
+
+
+def _boxed(item: Item) -> Verdict | Task:
+    boxes = find_boxes(item.completion)
+    if not boxes.contents:
+        return Verdict(0.0, "the box is not closed") if boxes.unterminated else NO_ANSWER
+    text = boxes.contents[-1]
+    return _judged(item.answer, text) or ("answer", item.answer, text, boxes.joined)
+
+
+def _answer_tag(item: Item) -> Verdict | Task:
+    text = last_tag(item.completion)
+    if text is None:
+        return Verdict(0.0, "<answer> is not closed") if "<answer>" in item.completion else NO_ANSWER
+    if "\\boxed" in text:
+        return _boxed(Item(text, item.answer))
+    return _judged(item.answer, text) or ("answer", item.answer, text, None)
+
+
+def _judged(answer: str, text: str) -> Verdict | None:
+    """The verdict where both sides are plain numbers or the same text; None where it takes computer algebra."""
+    if not text:
+        return NO_ANSWER
+    if text == answer.strip():
+        return CORRECT
+    gold, number = _number(answer), _number(text)
+    if gold is None or number is None:
+        return None
+    return CORRECT if same_number(gold, number) else _different(text, answer)
+
+
+def _number(text: str) -> PlainNumber | None:
+    return plain_number(text.strip()) or plain_number(unwrap(text)) if len(text) <= _LONGEST_QUICK else None
+
+
+def _different(text: str, answer: str) -> Verdict:
+    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")
+
+
+def _gsm8k_gold(answer: str) -> Verdict:
+    if not answer.strip():
+        return Verdict(None, "the gold answer is empty")
+    stated = after_hashes(answer)
+    return (
+        CORRECT
+        if leading_number(answer if stated is None else stated)
+        else Verdict(None, "the gold answer is not a number")
+    )
+
+
+def _gsm8k(item: Item) -> Verdict:
+    stated = after_hashes(item.completion)
+    number = leading_number(stated) if stated else None
+    if number is None:
+        return Verdict(0.0, "no number after ####") if stated else NO_ANSWER
+    gold_text = after_hashes(item.answer)
+    gold = leading_number(item.answer if gold_text is None else gold_text)
+    same = gold is not None and number.value == gold.value
+    return CORRECT if same else _different(stated or "", gold_text or item.answer)
+
+
+def _exact_gold(answer: str) -> Verdict:
+    return CORRECT if answer.strip() else Verdict(None, "the gold answer is empty")
+
+
+def _exact(item: Item) -> Verdict:
+    text = item.completion.strip()
+    if not text:
+        return NO_ANSWER
+    return CORRECT if text == item.answer.strip() else _different(text, item.answer)
+
+
+BUILT_IN = {
+    "math": BuiltIn(_math_gold, _math),
+    "boxed": BuiltIn(_math_gold, _boxed),
+    "answer_tag": BuiltIn(_math_gold, _answer_tag),
+    "gsm8k": BuiltIn(_gsm8k_gold, _gsm8k),
+    "exact": BuiltIn(_exact_gold, _exact),
+}

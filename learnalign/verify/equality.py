@@ -1,0 +1,128 @@
+"""Whether two answers are the same: by their words, as numbers, as quantities, and as mathematics by math-verify.
+
+Runs in worker processes (see `reading`). math-verify's own timeouts use SIGALRM and are off: the pool kills what hangs.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import sympy
+from math_verify import verify
+from math_verify.grader import get_pct_val
+
+from learnalign.verify.reading import LONGEST_ANSWER, Reading, read_answer, read_completion, read_gold
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, shown
+
+_BASED = re.compile(r"(-?[0-9A-Fa-f]+)_\{?(\d+)\}?")
+
+read_gold_once = lru_cache(maxsize=16_384)(read_gold)
+
+
+def judge_gold(answer: str) -> Verdict:
+    """1.0 for a gold answer that can be read and compared, None and the reason for one that cannot."""
+    gold = read_gold_once(answer)
+    if isinstance(gold, str):
+        return Verdict(None, gold)
+    same(
+        gold, Reading([sympy.Integer(7919)])
+    )  # a gold that cannot be evaluated fails or hangs here, before any sampling
+    return CORRECT
+
+
+def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
+    """Judge `text`, what stands in the last box or tag; `joined` is several adjacent boxes as one answer."""
+    gold = read_gold_once(answer)
+    if isinstance(gold, str):
+        return Verdict(None, gold)
+    if not text:
+        return NO_ANSWER
+    if len(text) > LONGEST_ANSWER:
+        return Verdict(0.0, f"the answer is longer than {LONGEST_ANSWER} characters")
+    reading = read_answer(text)
+    if same(gold, reading) or (joined is not None and _several(gold) and same(gold, read_answer(joined))):
+        return CORRECT
+    if not reading.values and reading.words is None:
+        return Verdict(0.0, f"the answer {shown(text)} cannot be read as mathematics")
+    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")
+
+
+def judge_completion(answer: str, text: str) -> Verdict:
+    """Judge a completion without a box by what it states as its answer, else by its last expression."""
+    gold = read_gold_once(answer)
+    if isinstance(gold, str):
+        return Verdict(None, gold)
+    readings = [reading for reading in read_completion(text) if reading.values or reading.words]
+    if any(same(gold, reading) for reading in readings):
+        return CORRECT
+    return (
+        Verdict(0.0, f"{shown(readings[0].text or str(readings[0].values[0]))} is not {shown(answer)}")
+        if readings
+        else NO_ANSWER
+    )
+
+
+def same(gold: Reading, answer: Reading) -> bool:
+    """Whether `answer` is `gold`, in any notation; a unit counts where both name one."""
+    if gold.words is not None and gold.words == answer.words:
+        return True
+    if gold.unit and answer.unit and gold.unit.kind and answer.unit.kind:
+        if gold.unit.kind != answer.unit.kind:
+            return False
+        if gold.unit.factor != answer.unit.factor:
+            return _same_values(_scaled(gold), _scaled(answer))
+    if gold.text and "".join(gold.text.split()) == "".join(answer.text.split()):
+        return True
+    gold_based, answer_based = _BASED.fullmatch(gold.text), _BASED.fullmatch(answer.text)
+    if gold_based and answer_based:
+        value = _in_base(gold_based)
+        return value is not None and value == _in_base(answer_based)
+    return _same_values(gold.values, answer.values)
+
+
+def _same_values(gold: list[Any], answer: list[Any]) -> bool:
+    return any(_same_value(a, b) for a in gold for b in answer)
+
+
+def _same_value(gold: Any, answer: Any) -> bool:
+    plain_gold, plain_answer = get_pct_val(gold, gold), get_pct_val(answer, answer)
+    if (plain_gold is gold) != (plain_answer is answer) and _equal(plain_gold, plain_answer):
+        return True  # a percentage that one side wrote without its sign
+    return _equal(gold, answer)
+
+
+def _equal(gold: Any, answer: Any) -> bool:
+    if _is_number(gold) and _is_number(answer) and (small := _small_difference(gold, answer)) is not None:
+        return small
+    return verify(gold, answer, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, sympy.Number) and bool(value.is_finite)
+
+
+def _small_difference(gold: Any, answer: Any) -> bool | None:
+    """math-verify rounds floats to six decimals, which makes all numbers below 1e-6 equal: compare those by ratio."""
+    largest = max(abs(gold), abs(answer))
+    if largest == 0 or largest >= sympy.Rational(1, 100):
+        return None
+    return bool(abs(gold - answer) <= largest / 1_000_000)
+
+
+def _several(gold: Reading) -> bool:
+    return any(isinstance(value, sympy.FiniteSet | sympy.Tuple) and len(value.args) > 1 for value in gold.values)
+
+
+def _scaled(reading: Reading) -> list[Any]:
+    factor = reading.unit.factor if reading.unit else 1
+    return [sympy.Rational(str(factor)) * value for value in reading.values if isinstance(value, sympy.Expr)]
+
+
+def _in_base(found: re.Match[str]) -> int | None:
+    digits, base = found.group(1), int(found.group(2))
+    try:
+        return int(digits, base) if 2 <= base <= 36 else None
+    except ValueError:
+        return None

@@ -1,0 +1,68 @@
+"""Where a completion states its answer: the last complete box, the last complete tag, what follows the last ####.
+
+Each is linear in the length of the completion: they run in the parent process, on text that a policy wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# An escaped character (\{ is a brace to print, not a group), the start of a box, or a brace.
+_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+# What may stand between the boxes of one answer: \boxed{1} and \boxed{2}
+_CONNECTOR = re.compile(
+    r"[\s$]*(?:,|;|and|or|,\s*and|,\s*or|和|或|、)[\s$]*(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*", re.IGNORECASE
+)
+_HASHES = re.compile(r"####[ \t]*([^\n]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The complete boxes of a text that lie in no other complete box, in order, and whether one was left open."""
+
+    contents: list[str]
+    joined: str | None  # the last boxes, where only commas or "and" stand between them, joined by commas
+    unterminated: bool
+
+
+def find_boxes(text: str) -> Boxes:
+    r"""Find every complete ``\boxed{…}`` (or ``\fbox{…}``) of `text`; of nested ones, the outermost."""
+    spans: list[tuple[int, int, int]] = []  # start of the command, start and end of the content
+    open_braces: list[tuple[int, int] | None] = []
+    first = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=len(text))
+    for token in _TOKEN.finditer(text, first):
+        mark = token.group()
+        if mark[-1] == "{" and mark != "\\{":
+            open_braces.append((token.start(), token.end()) if len(mark) > 1 else None)
+        elif mark == "}" and open_braces:
+            box = open_braces.pop()
+            if box is not None:
+                while spans and spans[-1][0] > box[0]:
+                    spans.pop()
+                spans.append((*box, token.start()))
+    contents = [text[start:end].strip() for _, start, end in spans]
+    return Boxes(contents, _joined(text, spans, contents), any(box is not None for box in open_braces))
+
+
+def _joined(text: str, spans: list[tuple[int, int, int]], contents: list[str]) -> str | None:
+    first = len(spans) - 1
+    while first > 0:
+        between = text[spans[first - 1][2] + 1 : spans[first][0]]
+        if len(between) > 40 or not _CONNECTOR.fullmatch(between):
+            break
+        first -= 1
+    return ", ".join(contents[first:]) if first < len(spans) - 1 else None
+
+
+def last_tag(text: str, tag: str = "answer") -> str | None:
+    """The content of the last complete ``<tag>…</tag>``, or None."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    start = text.rfind(opening, 0, max(text.rfind(closing), 0))
+    return text[start + len(opening) : text.find(closing, start)].strip() if start >= 0 else None
+
+
+def after_hashes(text: str) -> str | None:
+    """What follows the last ``####`` on its line, as GSM8K's solutions end, or None."""
+    found = _HASHES.findall(text)
+    return found[-1].strip() if found else None

@@ -1,0 +1,131 @@
+"""The parent's handle on one worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import psutil
+
+from learnalign.errors import InputError, RunError
+from learnalign.verify.verdict import Verdict
+
+_BOOT = """
+import json, sys
+settings = json.loads(sys.argv[1])
+sys.path[:] = settings["path"]
+from learnalign.verify.worker import main
+main(settings)
+"""
+_START_LIMIT = 300.0  # seconds; a user's module may load a model
+
+
+class Worker:
+    """A worker process, the numbers of the tasks it has not answered yet, and since when it is at the first of them."""
+
+    def __init__(self, function: str | None, timeout: float) -> None:
+        self.tasks: deque[int] = deque()
+        self.ready = self._ended = False
+        self._start_memory = 0
+        self.timeout = timeout
+        self.connection, theirs = multiprocessing.Pipe()
+        settings = {"descriptor": theirs.fileno(), "function": function, "timeout": timeout, "path": sys.path}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, json.dumps(settings)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what a user's function prints must not mix with results
+                start_new_session=True,  # its own children are killed with it, and Ctrl-C reaches only the parent
+                env={"OMP_NUM_THREADS": "1", **os.environ},
+            )
+        self._status = psutil.Process(self._process.pid)
+        self.since = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and not self.tasks
+
+    def give(self, numbers: Sequence[int], tasks: Sequence[bytes]) -> bool:
+        """Send the tasks; False where the worker has died meanwhile."""
+        try:
+            self.connection.send_bytes(b"[" + b",".join(tasks) + b"]")
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        self.tasks.extend(numbers)
+        self.since = time.monotonic()
+        return True
+
+    def answers(self) -> list[tuple[int, Verdict]]:
+        """The verdicts that have arrived, with their tasks' numbers; raises EOFError where the worker has died."""
+        arrived: list[tuple[int, Verdict]] = []
+        while True:
+            try:
+                if not self.connection.poll():
+                    return arrived
+                message = json.loads(self.connection.recv_bytes())
+            except (EOFError, ConnectionResetError):
+                if arrived:
+                    return arrived  # the next call meets the end again
+                raise EOFError from None
+            self.since = time.monotonic()
+            if isinstance(message, list):
+                arrived.append((self.tasks.popleft(), Verdict(*message)))
+            elif "error" in message:
+                raise InputError(message["error"])
+            else:
+                self.ready, self._start_memory = True, self._resident()
+
+    def overdue(self, memory_limit: int) -> str | None:
+        """Why the worker has to be killed now: the time or memory of its current task; None if it need not be."""
+        seconds = time.monotonic() - self.since
+        if not self.ready:
+            return f"not ready after {_START_LIMIT:.0f} s" if seconds > _START_LIMIT else None
+        if self.tasks and seconds > self.timeout:
+            return f"the verifier ran out of time ({self.timeout:g} s)"
+        if seconds > 0.05 and self.memory() > memory_limit:
+            return f"the verifier ran out of memory ({memory_limit / 2**30:g} GiB)"
+        return None
+
+    def memory(self) -> int:
+        """Bytes taken since the start, imports not counted."""
+        return self._resident() - self._start_memory
+
+    def _resident(self) -> int:
+        try:
+            return self._status.memory_info().rss
+        except psutil.NoSuchProcess:
+            return 0
+
+    def kill(self) -> int:
+        """End the process and its children; returns the exit status, negative for a signal."""
+        if not self._ended:
+            self._ended = True
+            self.connection.close()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        return self._process.wait()
+
+    def cause_of_death(self) -> str:
+        """How a process that closed its connection ended; raises RunError where it never became ready."""
+        try:
+            status = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            status = 0
+        self.kill()
+        if not self.ready:
+            raise RunError(
+                f"a verifier's worker process could not start (exit status {status}); its error is printed above"
+            )
+        if status == -signal.SIGALRM:
+            return f"the verifier ran out of time ({self.timeout:g} s)"
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return f"the verifier's process died ({how})"

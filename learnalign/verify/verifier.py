@@ -1,0 +1,94 @@
+"""A verifier, opened by name: it checks gold answers and scores completions."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from learnalign.errors import InputError
+from learnalign.verify.builtin import BUILT_IN, BuiltIn, Task
+from learnalign.verify.pool import WorkerPool
+from learnalign.verify.verdict import CORRECT, Item, Verdict
+
+MEMORY_LIMIT = 2 * 2**30  # bytes beyond a worker's imports
+
+
+class Verifier:
+    """Checks gold answers and scores completions; works in any thread. Use `open_verifier`, as a context manager."""
+
+    def __init__(self, judge: BuiltIn, pool: WorkerPool) -> None:
+        self._judge, self._pool = judge, pool
+        self._golds: dict[str, str | None] = {}
+
+    def check_golds(self, answers: Sequence[str]) -> list[str | None]:
+        """For each gold answer None, or the reason for which nothing can be scored against it. Each is read once."""
+        new = list(dict.fromkeys(answer for answer in answers if answer not in self._golds))
+        verdicts = self._decide(self._judge.gold(answer) for answer in new)
+        self._golds.update((a, None if v.reward else v.reason) for a, v in zip(new, verdicts, strict=True))
+        return [self._golds[answer] for answer in answers]
+
+    def score(self, items: Sequence[Item]) -> list[Verdict]:
+        """The verdict of each item, in order; None, never 0.0, where the gold is unusable or the verifier failed."""
+        golds = self.check_golds([item.answer for item in items])
+        return self._decide(
+            self._judge.item(item) if gold is None else Verdict(None, gold)
+            for item, gold in zip(items, golds, strict=True)
+        )
+
+    def _decide(self, answers: Iterable[Verdict | Task]) -> list[Verdict]:
+        """Have the workers judge what is not decided yet; equal tasks once."""
+        keyed = [each if isinstance(each, Verdict) else json.dumps(each).encode() for each in answers]
+        tasks = list(dict.fromkeys(key for key in keyed if isinstance(key, bytes)))
+        judged = dict(zip(tasks, self._pool.run(tasks), strict=True))
+        return [key if isinstance(key, Verdict) else judged[key] for key in keyed]
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_verifier(
+    name: str, workers: int | None = None, timeout: float = 5.0, memory_limit: int = MEMORY_LIMIT
+) -> Verifier:
+    """Open a verifier.
+
+    Args:
+        name: math, boxed, answer_tag, gsm8k, exact, or `package.module:function` (see `functions`).
+        workers: processes at most; None takes the CPUs this process may use.
+        timeout: seconds of wall-clock time for one completion; what takes longer is killed and unscorable.
+        memory_limit: bytes of memory that a worker may take beyond its imports before it is killed.
+
+    Raises:
+        InputError: no such verifier, or a user's function that cannot be loaded.
+    """
+    if name in BUILT_IN:
+        return Verifier(BUILT_IN[name], WorkerPool(None, workers, timeout, memory_limit))
+    module, colon, function = name.partition(":")
+    if not (module and colon and function):
+        near = difflib.get_close_matches(name, BUILT_IN, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(
+            f"no verifier {name!r}{meant}; use one of {', '.join(BUILT_IN)}, or package.module:function for your own"
+        )
+    pool = WorkerPool(name, workers, timeout, memory_limit)
+    try:
+        pool.start()
+    except BaseException:
+        pool.close()
+        raise
+    return Verifier(BuiltIn(lambda answer: CORRECT, _call), pool)
+
+
+def _call(item: Item) -> Task:
+    return (item.completion, item.answer, item.messages, item.source)

@@ -1,0 +1,78 @@
+"""The worker process: judges one task after another, and can be killed at any moment.
+
+It is started as a fresh interpreter (never forked: the parent may hold torch, threads and a GPU, and a user's script
+may lack a ``__main__`` guard) and speaks JSON over a socket: a list of tasks comes in, one verdict goes out per task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from learnalign.errors import InputError
+from learnalign.verify.verdict import Verdict, shown
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Serve tasks until the parent closes the connection.
+
+    Args:
+        settings: `descriptor` of the socket, `timeout` in seconds, and `function`, a user's `module:function` or None.
+    """
+    connection = Connection(settings["descriptor"])
+    try:
+        judge = _user_judge(settings["function"]) if settings["function"] else _mathematics()
+    except InputError as error:
+        _send(connection, {"error": str(error)})
+        return
+    _send(connection, {"ready": True})
+    while True:
+        try:
+            tasks = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        for task in tasks:
+            # Should the parent die or stall, the kernel ends a hung worker: no Python runs while C code computes 9^9^9.
+            signal.setitimer(signal.ITIMER_REAL, 2 * settings["timeout"] + 1)
+            verdict = _judge(judge, task)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _send(connection, [verdict.reward, verdict.reason])
+
+
+def _judge(judge: Callable[..., Verdict], task: list[Any]) -> Verdict:
+    try:
+        return judge(*task)
+    except Exception as error:  # sympy and users' functions raise anything; it is this rollout's error, never a 0
+        return Verdict(None, f"the verifier failed: {type(error).__name__}: {shown(str(error), 120)}")
+
+
+def _send(connection: Connection, message: object) -> None:
+    try:
+        connection.send_bytes(json.dumps(message).encode())
+    except BrokenPipeError:
+        sys.exit(0)  # the parent is gone
+
+
+def _mathematics() -> Callable[..., Verdict]:
+    try:
+        from learnalign.verify import equality
+    except ImportError as error:
+        raise InputError(f"math-verify cannot be imported ({error}); pip install 'math-verify[antlr4_13_2]'") from None
+    judges: dict[str, Callable[..., Verdict]] = {
+        "gold": equality.judge_gold,
+        "answer": equality.judge_answer,
+        "completion": equality.judge_completion,
+    }
+    return lambda kind, *arguments: judges[kind](*arguments)
+
+
+def _user_judge(name: str) -> Callable[..., Verdict]:
+    from learnalign.verify.functions import load_function
+
+    sys.path.insert(0, os.getcwd())
+    return load_function(name)
