@@ -117,8 +117,7 @@ def stop_ids(config: Config, path: str) -> frozenset[int]:
         AutoConfig.from_pretrained(base, **options).get_text_config().eos_token_id,
     ]
     if not Path(base).is_dir() or (Path(base) / "generation_config.json").is_file():
-        revision = {"revision": config.model.revision} if config.model.revision else {}
-        named.append(GenerationConfig.from_pretrained(base, **revision).eos_token_id)
+        named.append(GenerationConfig.from_pretrained(base, revision=config.model.revision or "main").eos_token_id)
     ids = [id for each in named for id in (each if isinstance(each, list) else [each]) if id is not None]
     if not ids:
         raise InputError(

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
 
+from learnalign.rollouts.slots import KeysValues, keys_values
+
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     """The longest beginning that all prompts share, leaving at least one token of each."""
@@ -35,15 +37,16 @@ class Prefill:
             self._prefix = DynamicCache()
             self._forward([prefix], self._prefix, [0])
 
-    def __call__(self, prompts: Sequence[Sequence[int]]) -> tuple[Float[Tensor, "N V"], Cache]:
+    def __call__(self, prompts: Sequence[Sequence[int]]) -> tuple[Float[Tensor, "N V"], KeysValues]:
         """Logits of the token after each prompt, and all keys and values; right of a prompt's length lies garbage."""
         cache = DynamicCache()
         if self._prefix is not None:
-            for i, layer in enumerate(self._prefix.layers):
-                shape = (len(prompts), -1, -1, -1)
-                cache.update(layer.keys.expand(shape), layer.values.expand(shape), i)
+            shape = (len(prompts), -1, -1, -1)
+            for i, (keys, values) in enumerate(keys_values(self._prefix)):
+                cache.update(keys.expand(shape), values.expand(shape), i)
         rests = [prompt[self._prefix_length :] for prompt in prompts]
-        return self._forward(rests, cache, [len(rest) - 1 for rest in rests]), cache
+        logits = self._forward(rests, cache, [len(rest) - 1 for rest in rests])
+        return logits, keys_values(cache)
 
     def _forward(self, rows: Sequence[Sequence[int]], cache: Cache, last: Sequence[int]) -> Float[Tensor, "N V"]:
         where = self._model.device

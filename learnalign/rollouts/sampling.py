@@ -1,8 +1,8 @@
 """The next token of every row from its own seed, whatever rows are beside it.
 
 Randomness is counter-based: the uniform number of a row at a step is a hash of (seed, step), and the token is where it
-falls in the row's cumulative distribution. A row's tokens so depend on its logits and its seed alone, up to the rounding
-of the logits, which changes with the batch.
+falls in the row's cumulative distribution. A row's tokens so depend on its logits and its seed alone, up to the
+rounding of the logits, which changes with the batch.
 
 B rows, V vocabulary.
 """

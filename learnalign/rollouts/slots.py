@@ -1,8 +1,8 @@
 """A key-value cache of rows that come and go, and the attention that reads it.
 
-Every running sample has a row; its token at position t lies in column t, so that rows of different lengths share a batch
-without padding tokens: what lies right of a row's length is masked. Rows 0..R−1 are the running ones; the row of a sample
-that ends is filled by a later one.
+Every running sample has a row; its token at position t lies in column t, so that rows of different lengths share a
+batch without padding tokens: what lies right of a row's length is masked. Rows 0..R−1 are the running ones; the row of
+a sample that ends is filled by a later one.
 
 R running rows, S columns, H query heads, K key-value heads, D head width.
 """
@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import Cache
-from transformers.cache_utils import CacheLayerMixin
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -23,84 +22,77 @@ ATTENTION = "learnalign_slots"
 STEP = 64  # columns grow and are read in multiples of this: few shapes, aligned masks
 _SPECIAL = ("softcap", "s_aux", "position_bias")
 
+KeysValues = list[tuple[Tensor, Tensor]]  # of every layer, [rows, K, columns, D]
 
-class SlotLayer(CacheLayerMixin):
-    """Keys and values of one layer, [rows, K, columns, D]."""
 
-    def __init__(self, rows: int, like: CacheLayerMixin) -> None:
-        super().__init__()
-        assert like.keys is not None
-        assert like.values is not None
-        self.keys = like.keys.new_zeros(rows, like.keys.shape[1], STEP, like.keys.shape[3])
-        self.values = like.values.new_zeros(rows, like.values.shape[1], STEP, like.values.shape[3])
-        self.is_initialized = True
-        self.positions: Tensor = torch.empty(0)
-        self.columns = STEP
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Store one new token of every running row at its position; returns all columns in use."""
-        running = torch.arange(len(self.positions), device=self.keys.device)
-        self.keys[running, :, self.positions] = key_states[:, :, 0]
-        self.values[running, :, self.positions] = value_states[:, :, 0]
-        return self.keys[: len(running), :, : self.columns], self.values[: len(running), :, : self.columns]
-
-    def grow(self, columns: int) -> None:
-        """Make room for `columns` columns."""
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            new = old.new_zeros(*old.shape[:2], columns, old.shape[3])
-            new[:, :, : old.shape[2]] = old
-            setattr(self, name, new)
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing is lazy here."""
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.columns, 0
-
-    def get_seq_length(self) -> int:
-        return self.columns - 1
-
-    def get_max_length(self) -> int:
-        return -1
+def keys_values(cache: Cache) -> KeysValues:
+    """The tensors of an ordinary cache that a forward pass has filled."""
+    return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr, misc]
 
 
 class SlotCache(Cache):
-    """The layers of a model, with `rows` rows each; made from the cache of any forward pass of that model."""
+    """A cache of `rows` rows, for the model that made `like` in any forward pass."""
 
-    def __init__(self, rows: int, like: Cache) -> None:
-        self.slots = [SlotLayer(rows, layer) for layer in like.layers]
-        super().__init__(layers=self.slots)
+    def __init__(self, rows: int, like: KeysValues) -> None:
+        super().__init__(layers=[])
+        self._slots: KeysValues = [(_rows_like(keys, rows), _rows_like(values, rows)) for keys, values in like]
+        self._columns = STEP
+        self._positions = self._running = torch.empty(0, dtype=torch.long)
 
-    def fill(self, rows: Int[Tensor, " R"], source: Int[Tensor, " R"], prefilled: Cache) -> None:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Store one new token of every running row at its position; returns the columns in use."""
+        keys, values = self._slots[layer_idx]
+        keys[self._running, :, self._positions] = key_states[:, :, 0]
+        values[self._running, :, self._positions] = value_states[:, :, 0]
+        count = len(self._running)
+        return keys[:count, :, : self._columns], values[:count, :, : self._columns]
+
+    def fill(self, rows: Int[Tensor, " R"], source: Int[Tensor, " R"], prefilled: KeysValues) -> None:
         """Put rows `source` of `prefilled` into `rows`."""
-        for slot, layer in zip(self.slots, prefilled.layers, strict=True):
-            length = layer.keys.shape[2]
-            self._reach(slot, length)
-            slot.keys[rows, :, :length] = layer.keys[source]
-            slot.values[rows, :, :length] = layer.values[source]
+        length = prefilled[0][0].shape[2]
+        self._reach(length)
+        for slot, new in zip(self._slots, prefilled, strict=True):
+            for target, tensor in zip(slot, new, strict=True):
+                target[rows, :, :length] = tensor[source]
 
     def move(self, source: Int[Tensor, " R"], target: Int[Tensor, " R"], columns: int) -> None:
         """Copy the first `columns` columns of rows `source` over rows `target`."""
-        for slot in self.slots:
-            slot.keys[target, :, :columns] = slot.keys[source, :, :columns]
-            slot.values[target, :, :columns] = slot.values[source, :, :columns]
+        for slot in self._slots:
+            for tensor in slot:
+                tensor[target, :, :columns] = tensor[source, :, :columns]
 
     def prepare(self, positions: Int[Tensor, " R"], longest: int) -> Float[Tensor, "R 1 1 S"]:
         """Announce where each running row's next token goes; returns the additive mask over the columns in use."""
-        for slot in self.slots:
-            self._reach(slot, longest + 1)
-            slot.positions = positions
-            slot.columns = min(-(-(longest + 1) // STEP) * STEP, slot.keys.shape[2])
-        keys, columns = self.slots[0].keys, self.slots[0].columns
-        hidden = torch.arange(columns, device=keys.device) > positions.unsqueeze(1)
+        self._reach(longest + 1)
+        keys = self._slots[0][0]
+        self._positions, self._running = positions, torch.arange(len(positions), device=keys.device)
+        self._columns = -(-(longest + 1) // STEP) * STEP
+        hidden = torch.arange(self._columns, device=keys.device) > positions.unsqueeze(1)
         mask = torch.zeros(hidden.shape, dtype=keys.dtype, device=keys.device).masked_fill_(hidden, -torch.inf)
         return mask[:, None, None, :]
 
-    @staticmethod
-    def _reach(slot: SlotLayer, columns: int) -> None:
-        if columns > (there := slot.keys.shape[2]):
-            slot.grow(-(-max(columns, there + there // 4) // STEP) * STEP)
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self._columns - 1
+
+    def _reach(self, columns: int) -> None:
+        """Make room for `columns` columns, and a quarter more than there is, so that growing stays rare."""
+        there = self._slots[0][0].shape[2]
+        if columns > there:
+            columns = -(-max(columns, there + there // 4) // STEP) * STEP
+            for i, (keys, values) in enumerate(self._slots):  # layer by layer: old and new of one layer at a time
+                self._slots[i] = (_grown(keys, columns), _grown(values, columns))
+
+
+def _rows_like(tensor: Tensor, rows: int) -> Tensor:
+    return tensor.new_zeros(rows, tensor.shape[1], STEP, tensor.shape[3])
+
+
+def _grown(tensor: Tensor, columns: int) -> Tensor:
+    new = tensor.new_zeros(*tensor.shape[:2], columns, tensor.shape[3])
+    new[:, :, : tensor.shape[2]] = tensor
+    return new
 
 
 def attention(
@@ -113,7 +105,7 @@ def attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Float[Tensor, "R T H E"], None]:
-    """Attention for transformers' models: of a decoded token, all query heads of a key-value head are one matrix product.
+    """Attention for transformers' models: of a decoded token, the query heads of a key-value head are one product.
 
     Keys and values are then read once for all of them and never copied, as repeating them per query head would.
     """

@@ -16,7 +16,7 @@ from learnalign.rundir.files import write_parquet
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """A row of success.parquet; `success_low` and `success_high` hold 90 % of p's posterior between them (Jeffreys' prior).
+    """A row of success.parquet; 90 % of p's posterior (Jeffreys' prior) lie between `success_low` and `success_high`.
 
     Where nothing was scored the success rate is None and the learnability 0, and the interval is the prior's.
     """

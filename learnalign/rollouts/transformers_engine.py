@@ -21,7 +21,7 @@ from learnalign.policy import is_adapter, load_model
 from learnalign.rollouts.continuous import ContinuousBatch, Limits, Sample
 from learnalign.rollouts.engine import Completion, Request, stop_ids
 from learnalign.rollouts.prefill import Prefill, common_prefix
-from learnalign.rollouts.slots import ATTENTION
+from learnalign.rollouts.slots import ATTENTION, keys_values
 
 _ROWS = {"cpu": 256, "cuda": 1024}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
@@ -113,7 +113,7 @@ class TransformersEngine:
         if window is not None and kinds != {"full_attention"} and self.context_length > window:
             raise RunError(
                 f"rollout.engine: transformers cannot sample from {self._path} beyond its sliding window of {window} "
-                "tokens; take --set rollout.engine=vllm, or lower rollout.max_completion_length or data.max_prompt_tokens"
+                "tokens; take --set rollout.engine=vllm, or lower rollout.max_completion_length"
             )
 
 
@@ -149,7 +149,7 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     """Bytes that keys and values of one token take in all layers, seen from a pass over one token."""
     cache = DynamicCache()
     model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), past_key_values=cache, use_cache=True)
-    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    return sum(keys.nbytes + values.nbytes for keys, values in keys_values(cache))
 
 
 def _free_bytes(where: torch.device) -> int:
