@@ -1,8 +1,8 @@
 """Small arithmetic: eight kinds of question, the worked solution of each, and how a careless pupil answers it.
 
-The pupil is what the embedded model learns to imitate, so that its success rates spread over 0..1 the way a real policy's
-do: it knows the method and slips (forgets a carry, misreads a sign), or skips the working and guesses. Both can be
-unlearned by reinforcement; the products of two long numbers, which it never learned, cannot.
+The pupil is what the embedded model learns to imitate, so that its success rates spread over 0..1 the way a real
+policy's do: it knows the method and slips (forgets a carry, misreads a sign), or skips the working and guesses. Both
+can be unlearned by reinforcement; the products of two long numbers, which it never learned, cannot.
 """
 
 import random

