@@ -84,7 +84,9 @@ def load_policy(run: RunDir) -> PreTrainedModel:
 def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
     """The base model, which is the reference π_ref too (or the whole model at `path`), frozen, on `device()`."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # its bar would stand between ours and says nothing of this run
     base = path or model_path(config)
     _check_directory(base)
     options: dict[str, Any] = {
