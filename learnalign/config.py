@@ -122,6 +122,17 @@ class GradConfig(Section):
     )
 
 
+class SignalConfig(Section):
+    """Other per-prompt numbers, for the methods that LearnAlign is compared with."""
+
+    angle_weight: NonNegativeFloat = Field(1.0, description="c of C = C_intra + c·C_inter (GAIN-RL, App. F.1)")
+    selectit_models: list[str] = Field(
+        default_factory=list, description="more models that rate for SelectIT, weighted by their parameters"
+    )
+    train: str | None = Field(None, description="training under DIR/train whose rewards LIMR reads; null: the only one")
+    batch_tokens: PositiveInt = Field(16384, description="tokens of one batch, padding included")
+
+
 class SelectConfig(Section):
     """Stage 4, the top N by score (Eq. 8)."""
 
@@ -150,6 +161,7 @@ class Config(Section):
     warmup: WarmupConfig = WarmupConfig()
     rollout: RolloutConfig = RolloutConfig()
     grad: GradConfig = GradConfig()
+    signal: SignalConfig = SignalConfig()
     select: SelectConfig = SelectConfig()
     executor: ExecutorConfig = ExecutorConfig()
 

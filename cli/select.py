@@ -1,0 +1,83 @@
+"""`learnalign select`: stage 4, or any other method on the same run directory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
+
+if TYPE_CHECKING:
+    from learnalign.selection import SelectResult
+
+Size = Annotated[
+    float | None, typer.Option("-n", "--size", metavar="N", help="Prompts to choose, or a fraction of the pool.")
+]
+Method = Annotated[str | None, typer.Option("--method", metavar="NAME", help="How to rank; learnalign by default.")]
+Format = Annotated[str | None, typer.Option("--format", metavar="NAME", help="Format of the subset file.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the subset here, too.")]
+Scoring = Annotated[
+    str | None, typer.Option("--scoring", metavar="WAY", help="auto, matrix or centroid: the same scores.")
+]
+Fill = Annotated[bool, typer.Option("--fill", help="Go on down the ranking where too few scores are positive.")]
+Diversity = Annotated[
+    str | None, typer.Option("--diversity", metavar="kmeans:K", help="Take the best of each of K clusters.")
+]
+SaveMatrix = Annotated[bool, typer.Option("--save-matrix", help="Write S to scores/matrix.safetensors.")]
+
+
+def select(
+    directory: Dir,
+    size: Size = None,
+    method: Method = None,
+    format: Format = None,
+    output: Output = None,
+    scoring: Scoring = None,
+    fill: Fill = False,
+    diversity: Diversity = None,
+    save_matrix: SaveMatrix = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Rank the pool and write the best N prompts, best first.
+
+    Methods: learnalign, cosine, dot, features, learnability, pass-filter, ppl-top, ppl-middle, ifd, length, selectit,
+    limr, random, gain, gain-high, gain-uniform, gain-low.
+    """
+    if dry_run:
+        return show_plan(directory, config, overrides, as_json)
+    run = open_run(directory, config, overrides, overwrite, stage="select")
+    from learnalign import select as choose
+
+    result = choose(
+        run,
+        size,
+        method,
+        format=format,
+        scoring=scoring,  # type: ignore[arg-type]  # checked by select
+        fill=fill,
+        diversity=diversity,
+        save_matrix=save_matrix,
+        output=output,
+    )
+    finish(run, as_json, select=asdict(result))
+    if not as_json:
+        _show(result)
+    return None
+
+
+def _show(result: SelectResult) -> None:
+    """What was chosen, what became of the others, and where the subset is."""
+    rows = [["prompts in the pool", result.prompts]]
+    rows += [[f"skipped: {reason}", count] for reason, count in result.skipped.items()]
+    rows += [["could be chosen", result.eligible], ["chosen", result.chosen]]
+    print_table(f"select: {result.method}" + (f" ({result.way})" if result.way else ""), ["", "prompts"], rows)
+    for note in result.notes:
+        print(note)
+    print(f"subset: {result.subset}")

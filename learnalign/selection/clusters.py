@@ -1,0 +1,77 @@
+"""Diversity by k-means on the `features` signal (App. H)."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from learnalign.errors import InputError, RunError
+from learnalign.selection.pool import Pool
+
+# ruff: noqa: F722, F821, UP037, RUF100
+
+ROUNDS = 100
+
+
+def parse_diversity(text: str | None) -> int | None:
+    """K of `kmeans:K`; None for None."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"kmeans:([1-9]\d*)", text)
+    if not found:
+        raise InputError(f"diversity {text}: expected kmeans:K with K clusters, for example kmeans:10")
+    return int(found[1])
+
+
+def clusters_of(pool: Pool, count: int) -> Int[np.ndarray, "n"]:
+    """The cluster of every prompt; those without a feature share one more, number `count`."""
+    if count > len(pool):
+        raise InputError(f"diversity kmeans:{count}: more clusters than the {len(pool)} prompts of the pool")
+    blocks = list(pool.hidden_features())
+    if not blocks:
+        raise RunError(f"{pool.run.signal_file('features')} has no features")
+    places = np.concatenate([block.places for block in blocks])
+    units = torch.cat([block.units for block in blocks])
+    found = np.full(len(pool), count)
+    found[places] = kmeans(units, min(count, len(places)), pool.run.config.seed).numpy()
+    return found
+
+
+def kmeans(points: Float[torch.Tensor, "m D"], count: int, seed: int) -> Int[torch.Tensor, "m"]:
+    """Lloyd's algorithm in float64 from k-means++ seeds; a cluster that runs empty takes the farthest point."""
+    points = points.double()
+    centers = _seeds(points, count, torch.Generator().manual_seed(seed))
+    nearest = torch.full((len(points),), -1)
+    for _ in range(ROUNDS):
+        distances = _distances(points, centers)
+        before, nearest = nearest, distances.argmin(dim=1)
+        if torch.equal(before, nearest):
+            break
+        members = torch.zeros(count, dtype=torch.float64).index_add_(0, nearest, torch.ones(len(points)).double())
+        sums = torch.zeros_like(centers).index_add_(0, nearest, points)
+        centers = sums / members.clamp_min(1)[:, None]
+        farthest = distances.gather(1, nearest[:, None]).squeeze(1).argsort(descending=True, stable=True)
+        empty = (members == 0).nonzero().squeeze(1)
+        centers[empty] = points[farthest[: len(empty)]]
+    return nearest
+
+
+def _seeds(points: Float[torch.Tensor, "m D"], count: int, generator: torch.Generator) -> Float[torch.Tensor, "K D"]:
+    """k-means++: each next seed is drawn in proportion to its squared distance from the seeds so far."""
+    first = int(torch.randint(len(points), (1,), generator=generator))
+    chosen = [first]
+    nearest = _distances(points, points[[first]]).squeeze(1)
+    for _ in range(count - 1):
+        weights = nearest if nearest.sum() > 0 else torch.ones_like(nearest)
+        chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
+        nearest = torch.minimum(nearest, _distances(points, points[chosen[-1:]]).squeeze(1))
+    return points[chosen]
+
+
+def _distances(points: Float[torch.Tensor, "m D"], centers: Float[torch.Tensor, "K D"]) -> Float[torch.Tensor, "m K"]:
+    """Squared Euclidean distances."""
+    squares = (points**2).sum(1)[:, None] - 2 * points @ centers.T + (centers**2).sum(1)
+    return squares.clamp_min(0)

@@ -1,0 +1,90 @@
+"""Methods that rank by row means of a similarity matrix: the paper's (Eq. 8), its ablations, feature similarity."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from learnalign.selection.methods.method import Method, Scores
+from learnalign.selection.pool import Pool
+from learnalign.selection.scores import Scoring, Stream, align
+
+# ruff: noqa: F722, F821, UP037, RUF100
+
+
+def learnalign(pool: Pool, scoring: Scoring) -> Scores:
+    """score_i = V_i · 1/n Σ_j V_j cos(φ_i, φ_j) (Eq. 8); prompts without a gradient score 0."""
+    learnability = pool.success.learnability
+    if pool.run.config.grad.projection == "exact":
+        alignment, norm = pool.exact()
+        score = _product(learnability, alignment, missing=0.0)
+        return Scores(score=score, alignment=alignment, norm=norm, way="exact")
+    return _weighted(pool.gradients, learnability, scoring, missing=0.0)
+
+
+def features(pool: Pool, scoring: Scoring) -> Scores:
+    """score_i = V_i · 1/n Σ_j V_j cos(h_i, h_j) with position-weighted mean hidden states h in place of gradients."""
+    return _weighted(pool.hidden_features, pool.success.learnability, scoring, missing=0.0)
+
+
+def cosine(pool: Pool, scoring: Scoring) -> Scores:
+    """score_i = 1/n Σ_j cos(φ_i, φ_j) over the prompts with a gradient: no learnability (§5.3)."""
+    return _weighted(pool.gradients, np.ones(len(pool)), scoring, missing=np.nan)
+
+
+def dot(pool: Pool, scoring: Scoring) -> Scores:
+    """score_i = 1/n Σ_j ⟨φ_i, φ_j⟩ with the gradients' norms and without learnability (Eq. 4)."""
+    norms = np.full(len(pool), np.nan)
+    for block in pool.gradients():
+        norms[block.places] = block.norms
+    return _weighted(pool.gradients, norms, scoring, missing=np.nan)
+
+
+def _weighted(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring, missing: float) -> Scores:
+    found = align(stream, weights, scoring)
+    score = _product(weights, found.alignment, missing)
+    return Scores(score=score, alignment=found.alignment, norm=found.norm, way=found.way)
+
+
+def _product(
+    weights: Float[np.ndarray, "n"], alignment: Float[np.ndarray, "n"], missing: float
+) -> Float[np.ndarray, "n"]:
+    return np.where(np.isnan(alignment), missing, weights * alignment)
+
+
+METHODS = (
+    Method(
+        name="learnalign",
+        about="learnability × gradient alignment, the paper's score (Eq. 8)",
+        score=learnalign,
+        reads="grad",
+        learnable=True,
+        positive=True,
+        similarity=True,
+    ),
+    Method(
+        name="cosine",
+        about="gradient cosines without learnability",
+        score=cosine,
+        reads="grad",
+        positive=True,
+        similarity=True,
+    ),
+    Method(
+        name="dot",
+        about="gradient inner products, norms included",
+        score=dot,
+        reads="grad",
+        positive=True,
+        similarity=True,
+    ),
+    Method(
+        name="features",
+        about="learnability × similarity of hidden states (RDS+) in place of gradients",
+        score=features,
+        reads="signal",
+        learnable=True,
+        positive=True,
+        similarity=True,
+    ),
+)

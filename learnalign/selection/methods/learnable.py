@@ -1,0 +1,42 @@
+"""Methods that rank by the success rate alone (App. J)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learnalign.selection.methods.chance import uniforms
+from learnalign.selection.methods.method import Method, Scores
+from learnalign.selection.pool import Pool
+from learnalign.selection.scores import Scoring
+
+
+def learnability(pool: Pool, scoring: Scoring) -> Scores:
+    """score_i = V_i = p_i(1 − p_i)."""
+    return Scores(score=pool.success.learnability)
+
+
+def pass_filter(pool: Pool, scoring: Scoring) -> Scores:
+    """Keeps the prompts with 2 to G − 2 correct of G scored rollouts, in seeded order; all others score 0."""
+    success = pool.success
+    kept = (success.correct >= 2) & (success.correct <= success.scored - 2)
+    return Scores(score=np.where(kept, uniforms(pool, "pass-filter"), 0.0))
+
+
+METHODS = (
+    Method(
+        name="learnability",
+        about="p(1 − p) alone",
+        score=learnability,
+        reads="rollout",
+        learnable=True,
+        positive=True,
+    ),
+    Method(
+        name="pass-filter",
+        about="2 to G − 2 of G rollouts correct, in seeded order (App. J)",
+        score=pass_filter,
+        reads="rollout",
+        learnable=True,
+        positive=True,
+    ),
+)

@@ -1,0 +1,89 @@
+"""What select reports: how many were chosen, and what became of every other prompt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from learnalign.errors import RunError
+from learnalign.selection.methods.method import Method, Scores
+from learnalign.selection.pool import Pool, Success
+from learnalign.selection.ranking import Ranking
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectResult:
+    """Of `prompts` in the pool, `eligible` might be chosen and `chosen` were; `skipped` counts the others by reason.
+
+    `size` is the N asked for; `way` how row means were computed (matrix, centroid or exact), for methods that have any;
+    `notes` are sentences for the user.
+    """
+
+    method: str
+    subset: Path
+    scores: Path
+    size: int
+    prompts: int
+    eligible: int
+    chosen: int
+    skipped: dict[str, int]
+    way: str | None
+    notes: list[str]
+
+
+def check_learnable(pool: Pool) -> None:
+    """Raise RunError where V = 0 for every prompt, with the distribution of p and the ways out."""
+    if (pool.success.learnability > 0).any():
+        return
+    raise RunError(
+        f"nothing to learn from: V = p(1 − p) is 0 for all {len(pool)} prompts ({describe_rates(pool.success)}). "
+        "Ways out: easier prompts where none is solved, harder ones where all are; more rollouts "
+        "(rollout.num_generations) or a higher rollout.temperature; a longer warmup; worked examples or a system "
+        f"prompt that asks for the form of answer that verifier {pool.run.config.verifier} reads "
+        "(data.system_prompt); see rollouts/part-00000.parquet"
+    )
+
+
+def describe_rates(success: Success) -> str:
+    """The distribution of p in words."""
+    counts = Counter(_kind(rate) for rate in success.rate)
+    return ", ".join(f"{counts[kind]} {kind}" for kind in ("never solved", "sometimes", "always solved", "not scored"))
+
+
+def _kind(rate: float) -> str:
+    if np.isnan(rate):
+        return "not scored"
+    return {0.0: "never solved", 1.0: "always solved"}.get(rate, "sometimes")
+
+
+def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]:
+    """Why each prompt has no score of its own: its success rate, a failed gradient, no signal; None for the others."""
+    lacks = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
+    kinds = [_kind(rate) for rate in pool.success.rate] if method.learnable else ["sometimes"] * len(pool)
+    failed = {line["id"]: line["reason"] for line in pool.run.quarantined() if line["stage"] == "grad"}
+    otherwise = "no gradient" if method.reads == "grad" else "no signal"
+    return [
+        kind if kind != "sometimes" else (failed.get(id, otherwise) if lack else None)
+        for id, kind, lack in zip(pool.ids, kinds, lacks, strict=True)
+    ]
+
+
+def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:
+    """How many prompts were skipped for each reason, most frequent first."""
+    return dict(Counter(reason for reason in reasons if reason).most_common())
+
+
+def notes_of(ranking: Ranking) -> list[str]:
+    """What the user should know about the chosen: fewer than wanted, or filled up."""
+    eligible, chosen, kind = int(ranking.eligible.sum()), len(ranking.chosen), ranking.method.eligibility
+    if eligible >= ranking.size:
+        return []
+    if chosen > eligible:
+        return [
+            f"only {eligible} prompts have {kind}; {chosen - eligible} more were taken from the rest of the ranking"
+        ]
+    return [f"only {eligible} prompts have {kind}, fewer than {ranking.size}; --fill goes on down the ranking"]

@@ -1,0 +1,141 @@
+"""Row means of S (Eq. 8), exactly, in two ways: block by block of rows, or through the centroid.
+
+S_ij = w_i w_j ⟨û_i, û_j⟩ for unit vectors û and weights w. Its row mean is w_i times the alignment of i,
+a_i = 1/n Σ_j w_j ⟨û_i, û_j⟩ = ⟨û_i, 1/n Σ_j w_j û_j⟩, j = i included. With w = V this is the paper's score.
+Letters: n prompts of the pool, m of them with a vector, D its entries.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from learnalign.errors import InputError
+from learnalign.policy import device
+from learnalign.rundir.files import atomic_path
+from learnalign.selection.pool import Vectors
+
+# ruff: noqa: F722, F821, UP037, RUF100
+
+BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
+
+Way = Literal["auto", "matrix", "centroid"]
+Stream = Callable[[], Iterator[Vectors]]
+OnBlock = Callable[[Int[np.ndarray, "rows"], Int[np.ndarray, "m"], Float[torch.Tensor, "rows m"]], None]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How row means are computed; where to write S, if it is wanted."""
+
+    way: Way = "auto"
+    save_to: Path | None = None
+
+
+def find_way(name: str) -> Way:
+    """Checks a way of scoring; raises InputError naming the known ones."""
+    for way in get_args(Way):
+        if name == way:
+            return way
+    raise InputError(f"scoring {name}: unknown; known are {', '.join(get_args(Way))}")
+
+
+@dataclass(frozen=True)
+class Alignments:
+    """Alignments and vector lengths, NaN where a prompt has no vector; and the way they were computed."""
+
+    alignment: Float[np.ndarray, "n"]
+    norm: Float[np.ndarray, "n"]
+    way: Literal["matrix", "centroid"]
+
+
+def align(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring) -> Alignments:
+    """Alignment of every prompt in the way that `scoring` says; `auto` takes the matrix on a GPU while S fits."""
+    if scoring.save_to is not None:
+        return _save(stream, weights, scoring.save_to)
+    if scoring.way == "matrix" or (scoring.way == "auto" and _fits(stream, len(weights))):
+        return by_matrix(stream, weights)
+    return by_centroid(stream, weights)
+
+
+def by_centroid(stream: Stream, weights: Float[np.ndarray, "n"]) -> Alignments:
+    """Alignments in O(n·D) and two passes over the vectors, in float64."""
+    found = Alignments(_missing(weights), _missing(weights), "centroid")
+    centroid: torch.Tensor | None = None
+    for block in stream():
+        part = torch.from_numpy(weights[block.places]) @ block.units.double()
+        centroid = part if centroid is None else centroid + part
+    if centroid is not None:
+        for block in stream():
+            found.alignment[block.places] = (block.units.double() @ centroid).numpy() / len(weights)
+            found.norm[block.places] = block.norms
+    return found
+
+
+def by_matrix(stream: Stream, weights: Float[np.ndarray, "n"], on_block: OnBlock | None = None) -> Alignments:
+    """Alignments from blocks of rows of the cosine matrix (float32, on the GPU if there is one), summed in float64.
+
+    `on_block` gets every block: the places of its rows, the places of its columns, the cosines.
+    """
+    found = Alignments(_missing(weights), _missing(weights), "matrix")
+    blocks = list(stream())
+    if not blocks:
+        return found
+    places = np.concatenate([block.places for block in blocks])
+    found.norm[places] = np.concatenate([block.norms for block in blocks])
+    units = torch.cat([block.units for block in blocks])
+    del blocks
+    units = units.to(device())
+    weight = torch.from_numpy(weights[places]).to(units.device)
+    size = max(1, BLOCK_ENTRIES // max(1, len(places)))
+    for start in range(0, len(places), size):
+        cosines = units[start : start + size] @ units.T
+        rows = places[start : start + size]
+        found.alignment[rows] = (cosines.double() @ weight).cpu().numpy() / len(weights)
+        if on_block is not None:
+            on_block(rows, places, cosines)
+    return found
+
+
+def _save(stream: Stream, weights: Float[np.ndarray, "n"], path: Path) -> Alignments:
+    with atomic_path(path) as temporary:
+        matrix = _create(temporary, len(weights))
+
+        def save(rows: np.ndarray, columns: np.ndarray, cosines: torch.Tensor) -> None:
+            scores = weights[rows, None] * cosines.cpu().numpy() * weights[columns]
+            for place, row in zip(rows, scores, strict=True):
+                matrix[place, columns] = row
+
+        found = by_matrix(stream, weights, save)
+        matrix.flush()
+    return found
+
+
+def _missing(weights: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    return np.full(len(weights), np.nan)
+
+
+def _fits(stream: Stream, count: int) -> bool:
+    """Whether there is a GPU whose free memory holds all vectors and a float32 matrix of n × n."""
+    if device().type != "cuda":
+        return False
+    width = next((block.units.shape[1] for block in stream()), 0)
+    return 4 * count * (count + width) < torch.cuda.mem_get_info()[0]
+
+
+def _create(path: Path, count: int) -> np.memmap:
+    """A safetensors file of one tensor S [n, n], zeros, mapped for writing: the library writes from memory only."""
+    header = json.dumps({"S": {"dtype": "F32", "shape": [count, count], "data_offsets": [0, 4 * count * count]}})
+    header += " " * (-len(header) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header.encode())
+        file.truncate(8 + len(header) + 4 * count * count)
+    return np.memmap(path, dtype=np.float32, mode="r+", offset=8 + len(header), shape=(count, count))

@@ -1,0 +1,117 @@
+"""Stage 4: rank the pool by a method and write its top N (LearnAlign §4.4, step 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from learnalign.errors import InputError, RunError
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import write_parquet
+from learnalign.selection.clusters import clusters_of, parse_diversity
+from learnalign.selection.methods import Method, find_method
+from learnalign.selection.pool import Pool
+from learnalign.selection.ranking import Ranking, choose, rank, size_of
+from learnalign.selection.result import SelectResult, check_learnable, count_reasons, notes_of, skip_reasons
+from learnalign.selection.scores import Scoring, Way, find_way
+from learnalign.selection.subset import find_format
+from learnalign.selection.table import scores_table
+
+STAGE = "select"
+
+
+def select(
+    run: RunDir,
+    size: int | float | None = None,
+    method: str | None = None,
+    *,
+    format: str | None = None,
+    scoring: Way | None = None,
+    fill: bool = False,
+    diversity: str | None = None,
+    save_matrix: bool = False,
+    output: Path | None = None,
+) -> SelectResult:
+    """Write scores/METHOD.parquet and the subset file: the top `size` prompts by the method's score, best first.
+
+    Args:
+        size: prompts to choose, or a fraction of the pool in (0, 1).
+        method, format, scoring: as in the config section `select`, which holds for them and for `size` where they are
+        None. fill: goes on down the ranking where too few prompts have a positive score. diversity: `kmeans:K` takes
+        the best of each of K clusters of the `features` signal (App. H). save_matrix: also writes S [n, n] to
+        scores/matrix.safetensors. output: a second place for the subset file.
+
+    Raises InputError for wrong arguments and for inputs made with other settings; RunError for inputs that are not
+    there yet (naming the command that makes them), and where there is nothing to learn from.
+    """
+    settings = run.config.select
+    chosen_by, write = find_method(method or settings.method), find_format(format or settings.format)
+    cluster_count = parse_diversity(diversity)
+    way = find_way(scoring or settings.scoring)
+    save_to = _matrix_file(run, chosen_by) if save_matrix else None
+    pool = Pool(run)
+    wanted = size_of(settings.size if size is None else size, len(pool))
+    with run.stage(STAGE) as record:
+        ranking = _rank(pool, chosen_by, wanted, Scoring(way, save_to), cluster_count, fill)
+        result = _result(run, ranking)
+        write_parquet(result.scores, scores_table(pool, ranking), run.fingerprint(chosen_by.reads))
+        subset = [pool.prompts[place] for place in ranking.chosen]
+        for path in (result.subset, output):
+            if path is not None:
+                write(path, subset)
+        record.counts |= {"prompts": len(pool), "eligible": result.eligible, "chosen": result.chosen}
+        record.notes |= {"method": result.method, "way": result.way, "skipped": result.skipped}
+    return result
+
+
+def _matrix_file(run: RunDir, method: Method) -> Path:
+    if not method.has_matrix(run.config):
+        raise InputError(
+            f"method {method.name} has no score matrix to save here; learnalign has one where grad.projection is "
+            "not exact"
+        )
+    return run.path / "scores" / "matrix.safetensors"
+
+
+def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count: int | None, fill: bool) -> Ranking:
+    if method.learnable:
+        check_learnable(pool)
+    clusters = clusters_of(pool, cluster_count) if cluster_count else None
+    scores = method.score(pool, scoring)
+    order = rank(scores.score, pool.ids)
+    eligible = scores.score > 0 if method.positive else ~np.isnan(scores.score)
+    reasons = skip_reasons(pool, method, scores)
+    if not eligible.any():
+        listed = ", ".join(f"{count} {reason}" for reason, count in count_reasons(reasons).items())
+        raise RunError(
+            f"nothing to choose: no prompt has {method.eligibility} by method {method.name} "
+            f"({listed or 'none is positive'}); choose another method, or see `learnalign status {pool.run.path}` "
+            "for what was left out and why"
+        )
+    return Ranking(
+        method=method,
+        label=method.name + (f"-kmeans{cluster_count}" if cluster_count else ""),
+        size=size,
+        scores=scores,
+        order=order,
+        eligible=eligible,
+        chosen=choose(order, eligible, size, clusters, fill),
+        clusters=clusters,
+        reasons=reasons,
+    )
+
+
+def _result(run: RunDir, ranking: Ranking) -> SelectResult:
+    return SelectResult(
+        method=ranking.label,
+        subset=run.subset_file(ranking.label),
+        scores=run.scores_file(ranking.label),
+        size=ranking.size,
+        prompts=len(ranking.order),
+        eligible=int(ranking.eligible.sum()),
+        chosen=len(ranking.chosen),
+        skipped=count_reasons(ranking.reasons),
+        way=ranking.scores.way,
+        notes=notes_of(ranking),
+    )

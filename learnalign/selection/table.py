@@ -1,0 +1,46 @@
+"""scores/METHOD.parquet: the same columns for every method, one row a prompt in the order of the pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from learnalign.selection.pool import Pool
+from learnalign.selection.ranking import Ranking
+
+SIZE = b"learnalign.size"  # of a scores file's metadata: the N that was asked for
+
+
+def scores_table(pool: Pool, ranking: Ranking) -> pa.Table:
+    """Scores, ranks from 1, and what the scores were made of; null where a method has no such thing.
+
+    `alignment` and `norm` are of gradients (or features), `signal` is the signal's value, `skipped` says why there is
+    no score.
+    """
+    success, scores, count = pool.known_success, ranking.scores, len(pool)
+    ranks = np.empty(count, np.int64)
+    ranks[ranking.order] = np.arange(1, count + 1)
+    columns = {
+        "id": pa.array(pool.ids, pa.string()),
+        "row": pa.array([prompt.row for prompt in pool.prompts], pa.int64()),
+        "score": _numbers(scores.score, count),
+        "rank": pa.array(ranks),
+        "selected": pa.array(np.isin(np.arange(count), ranking.chosen)),
+        "alignment": _numbers(scores.alignment, count),
+        "learnability": _numbers(success and success.learnability, count),
+        "success_rate": _numbers(success and success.rate, count),
+        "scored": pa.array(success.scored if success else [None] * count, pa.int64()),
+        "correct": pa.array(success.correct if success else [None] * count, pa.int64()),
+        "norm": _numbers(scores.norm, count),
+        "signal": _numbers(scores.signal, count),
+        "cluster": pa.array(ranking.clusters if ranking.clusters is not None else [None] * count, pa.int64()),
+        "skipped": pa.array(ranking.reasons, pa.string()),
+    }
+    return pa.table(columns).replace_schema_metadata({SIZE: str(ranking.size)})
+
+
+def _numbers(values: Any, count: int) -> pa.Array:
+    """A column of doubles: null for NaN, and everywhere for a method that has no such number."""
+    return pa.array(np.full(count, np.nan) if values is None else values, pa.float64(), from_pandas=True)

@@ -1,0 +1,88 @@
+"""Run directories whose success rates, features and signals are random numbers, written as the stages before would."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from learnalign.prompts import load_prompts
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import write_parquet, write_safetensors
+from tests.tiny import make_run
+
+GROUP = 8
+
+
+def measured_run(
+    folder: Path, correct: Sequence[int | None] | None = None, count: int = 24, dim: int = 16, **sections: Any
+) -> RunDir:
+    """A run of random features; `correct` of 8 rollouts are correct per prompt (None: not scored; random by default)."""
+    template = _template(count, json.dumps(sections))
+    shutil.copytree(template.path, folder / "run")
+    run = RunDir(folder / "run", template.config)
+    rng = np.random.default_rng(0)
+    if correct is None:
+        correct = [int(number) for number in rng.integers(0, GROUP + 1, count)]
+    write_success(run, correct)
+    write_gradients(run, correct, rng.standard_normal((count, dim)) + 0.5)
+    return run
+
+
+@functools.cache
+def _template(count: int, sections: str) -> RunDir:
+    """A run with its pool prepared: made once, copied by every test."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    run = make_run(folder, count, **json.loads(sections))
+    load_prompts(run)
+    return run
+
+
+def write_success(run: RunDir, correct: Sequence[int | None]) -> None:
+    """success.parquet for the pool in its order."""
+    rates = [None if number is None else number / GROUP for number in correct]
+    ids = [prompt.id for prompt in load_prompts(run)]
+    table = pa.table(
+        {
+            "id": ids,
+            "samples": [GROUP] * len(ids),
+            "scored": [0 if rate is None else GROUP for rate in rates],
+            "correct": [number or 0 for number in correct],
+            "success_rate": pa.array(rates, pa.float64()),
+            "learnability": [0.0 if rate is None else rate * (1 - rate) for rate in rates],
+        }
+    )
+    write_parquet(run.success_file, table, run.fingerprint("rollout"))
+
+
+def write_gradients(run: RunDir, correct: Sequence[int | None], gradients: np.ndarray) -> None:
+    """Unit features and norms of the prompts with V > 0."""
+    ids = [prompt.id for prompt in load_prompts(run)]
+    for shard in run.shards():
+        places = [i for i in range(shard.start, shard.stop) if correct[i] not in (None, 0, GROUP)]
+        rows = torch.from_numpy(gradients[places])
+        norms = rows.norm(dim=1)
+        tensors = {"features": (rows / norms[:, None]).float(), "norms": norms.float()}
+        metadata = {"ids": json.dumps([ids[i] for i in places])}
+        write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint("grad"))
+
+
+def write_signal(run: RunDir, name: str, columns: Mapping[str, Any]) -> None:
+    """signals/NAME.parquet for the pool in its order."""
+    ids = [prompt.id for prompt in load_prompts(run)]
+    write_parquet(run.signal_file(name), pa.table({"id": ids, **columns}), run.fingerprint("signal"))
+
+
+def sources(run: RunDir) -> list[str]:
+    """The pool's rows as they stand in its file."""
+    return Path(run.config.data.path).read_text(encoding="utf-8").splitlines()
