@@ -27,7 +27,7 @@ STAGES: dict[str, Stage] = {
         keys=("data", "verifier", "model", "executor.shard_size"),
         outputs=("prompts.parquet", "quarantine.jsonl"),
     ),
-    "warmup": Stage(after="pool", keys=("seed", "warmup"), outputs=("warmup",)),
+    "warmup": Stage(after="pool", keys=("seed", "warmup"), outputs=("warmup", "work/warmup")),
     "rollout": Stage(
         after="warmup",
         keys=(

@@ -1,0 +1,67 @@
+"""The trainer's checkpoints: which one is complete, how much disk they take, when they go.
+
+A checkpoint is what transformers writes (weights, optimiser, random state: TRL's own pickles, read back by TRL only)
+plus `learnalign.json`, written last, after the rest was flushed to disk: a checkpoint without it was interrupted and
+does not count.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import RunError
+from learnalign.rundir.files import read_json, write_json
+
+STATE = "learnalign.json"
+# Bytes per trained parameter: float32 weights and AdamW's two moments in a checkpoint; weights alone in the policy.
+CHECKPOINT_BYTES, POLICY_BYTES = 12, 4
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint in `folder`; incomplete ones are deleted."""
+    complete: dict[int, Path] = {}
+    for path in folder.glob("checkpoint-*"):
+        if (path / STATE).is_file():
+            complete[int(path.name.rpartition("-")[2])] = path
+        else:
+            shutil.rmtree(path)
+    return complete[max(complete)] if complete else None
+
+
+def complete(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Flush the checkpoint of `step`, mark it complete with `state`, and delete the ones before it."""
+    newest = folder / f"checkpoint-{step}"
+    for file in (path for path in newest.rglob("*") if path.is_file()):
+        with file.open("rb") as content:
+            os.fsync(content.fileno())
+    write_json(newest / STATE, state)
+    for path in folder.glob("checkpoint-*"):
+        if path != newest:
+            shutil.rmtree(path)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """What `complete` stored with a checkpoint."""
+    return read_json(checkpoint / STATE)
+
+
+def check_disk(folder: Path, trained: int, checkpoints: bool) -> int:
+    """Bytes that training `trained` parameters will still need at its peak; raises RunError where the disk has less.
+
+    A new checkpoint is whole before the old one goes, so there are two for a moment; the finished policy comes beside
+    the last one.
+    """
+    there = 1 if latest(folder) else 0
+    needed = trained * ((2 - there) * CHECKPOINT_BYTES * checkpoints + POLICY_BYTES)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise RunError(
+            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and the policy), {free / 1e9:.1f} "
+            "GB are free; free "
+            "some, choose a run directory on another disk, train an adapter (warmup.lora), or go without checkpoints "
+            '(warmup.trainer: {save_strategy: "no"})'
+        )
+    return needed

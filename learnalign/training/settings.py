@@ -1,0 +1,244 @@
+"""GRPO's settings for TRL: the paper's Eq. 1, field by field, and whatever else the user passes through."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+from learnalign.config import Config, WarmupConfig
+from learnalign.errors import InputError
+from learnalign.policy import device, model_path
+
+# GRPOConfig fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
+OWNED = {
+    **{
+        name: f"{{section}}.{name}"
+        for name in (
+            "num_train_epochs",
+            "num_generations",
+            "learning_rate",
+            "beta",
+            "epsilon",
+            "temperature",
+            "max_completion_length",
+            "lr_scheduler_type",
+            "warmup_steps",
+        )
+    },
+    "gradient_accumulation_steps": "{section}.batch_size",
+    "generation_batch_size": "{section}.batch_size",
+    "seed": "seed",
+    "data_seed": "seed",
+    "model_init_kwargs": "model.dtype, model.attn or model.revision",
+    "trust_remote_code": "model.trust_remote_code",
+}
+# Fields that would break what this trainer does with the run directory; each with the reason.
+REFUSED = {
+    "output_dir": "everything goes into the run directory",
+    "resume_from_checkpoint": "running the same command again resumes",
+    "save_only_model": "resuming needs the optimiser's state too",
+    "push_to_hub": "the policy stays in the run directory; upload it from there",
+    "eval_strategy": "there is no test set in training; use `learnalign eval`",
+    "do_eval": "there is no test set in training; use `learnalign eval`",
+    "reward_weights": "there is one reward, the verifier's",
+    "remove_unused_columns": "the verifier needs the pool's columns",
+    "shuffle_dataset": "the order of the prompts is this program's own, so that resuming keeps it",
+    "steps_per_generation": "every step draws its own prompts and samples their completions",
+    "auto_find_batch_size": "TRL cannot do that with GRPO; lower per_device_train_batch_size",
+}
+# Tokens of one forward and backward pass. With checkpointing (GPU) a 7B model needs about 12 GB for it, without (CPU) a
+# 135M model about 3 GB.
+MICRO_BATCH_TOKENS = {"cuda": 32768, "cpu": 2048}
+
+
+def grpo_arguments(
+    config: Config, settings: WarmupConfig, section: str, folder: Path, longest_prompt: int, count: int
+) -> GRPOConfig:
+    """TRL's arguments for Eq. 1 on `count` prompts of at most `longest_prompt` tokens, checkpoints in `folder`.
+
+    Where TRL 1.16's defaults are not the paper's objective, these are set (and may be set otherwise by `trainer`):
+
+    - loss_type "grpo": 1/|o| Σ_t within a completion, then the mean over completions. TRL's "dapo" divides by the
+      batch's tokens.
+    - use_bias_correction_kl False: the KL estimator of Eq. 1. TRL multiplies it by the ratio, which changes its
+      gradient.
+    - beta 0.04 of the configuration: TRL's 0.0 has no KL term.
+    - scale_rewards "group": Â = (r − mean) / (std + 1e-4) with the group's mean and std (TRL's default, stated here).
+    - epsilon_high = epsilon, delta None, num_iterations 1, importance_sampling_level "token": symmetric clipping of
+      token ratios, one update a batch.
+    - mask_truncated_completions False, top_entropy_quantile 1.0, entropy_coef 0.0: every sampled token of every
+      completion.
+    - vllm_importance_sampling_correction False: Eq. 1's ratio is to the policy that sampled; TRL would weigh and mask
+      completions by how far vLLM's log-probabilities are from the trainer's.
+    - top_p 1.0, top_k 0, min_p None, repetition_penalty 1.0: samples from π_θ itself, whatever the model's
+      generation_config says.
+    - AdamW 0.9, 0.999, 1e-8 and no weight decay (Table 6), gradients clipped at norm 1.
+    - bf16: TRL's None means True. Here it is on where there is a GPU and the model is not float32; weights stay
+      float32.
+
+    Raises InputError where the batch cannot be divided into groups or a field of `trainer` is unknown, owned or has a
+    bad value.
+    """
+    check_trainer_fields(settings.trainer, section)
+    groups = groups_per_step(settings, section)
+    per_device = settings.trainer.get("per_device_train_batch_size")
+    if per_device is None:
+        tokens = longest_prompt + settings.max_completion_length
+        per_device = micro_batch(settings.batch_size, tokens, MICRO_BATCH_TOKENS[device().type])
+    elif not isinstance(per_device, int) or per_device < 1 or settings.batch_size % per_device:
+        raise InputError(
+            f"{section}.trainer.per_device_train_batch_size: got {per_device!r}, but it must divide "
+            f"{section}.batch_size ({settings.batch_size})"
+        )
+    rounds = -(-round(count * settings.num_train_epochs) // groups) or 1
+    updates = settings.trainer.get("num_iterations", 1)
+    steps = rounds * updates
+    fields: dict[str, Any] = {
+        **_objective(settings),
+        **_sampling(settings, longest_prompt),
+        **_optimiser(settings),
+        **_precision(config),
+        "max_steps": steps,
+        "save_strategy": "steps",
+        "save_steps": updates * -(-rounds // 10),
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": config.seed,
+        "gradient_checkpointing": device().type == "cuda",
+        "dataloader_pin_memory": device().type == "cuda",
+        **settings.trainer,
+        "output_dir": str(folder),
+        "per_device_train_batch_size": per_device,
+        "gradient_accumulation_steps": settings.batch_size // per_device,
+    }
+    try:
+        arguments = GRPOConfig(**fields)
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        raise InputError(f"{section}.trainer: TRL refuses these settings: {' '.join(str(error).split())}") from None
+    if arguments.save_steps % updates:
+        raise InputError(f"{section}.trainer.save_steps: must be a multiple of num_iterations ({updates})")
+    if arguments.use_vllm and device().type == "cpu":
+        raise InputError(
+            f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; leave it out (rollouts may "
+            "use vLLM)"
+        )
+    arguments._n_gpu = min(
+        arguments.n_gpu, 1
+    )  # one process trains on one GPU; TRL refuses to start where more are visible
+    return arguments
+
+
+def groups_per_step(settings: WarmupConfig, section: str) -> int:
+    """Prompts of one step: batch_size / num_generations; raises InputError where that is no whole number."""
+    size, generations = settings.batch_size, settings.num_generations
+    if generations < 2:
+        raise InputError(f"{section}.num_generations: got {generations}, but GRPO compares at least 2 completions")
+    if size % generations:
+        near = sorted({max(1, size // generations) * generations, (size // generations + 1) * generations})
+        raise InputError(
+            f"{section}.batch_size: got {size} completions, which is no multiple of {section}.num_generations "
+            f"({generations}); "
+            f"take {' or '.join(map(str, near))}"
+        )
+    return size // generations
+
+
+def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
+    """The largest divisor of `batch_size` whose rows of `tokens` tokens fit into `budget` tokens; at least 1."""
+    return max(
+        size for size in range(1, batch_size + 1) if not batch_size % size and (size == 1 or size * tokens <= budget)
+    )
+
+
+def check_trainer_fields(trainer: dict[str, Any], section: str) -> None:
+    """Raise InputError for a field that GRPOConfig lacks, that has a key of its own, or that cannot be passed."""
+    known = {field.name for field in dataclasses.fields(GRPOConfig)}
+    for name in trainer:
+        if name in OWNED:
+            raise InputError(f"{section}.trainer.{name}: set {OWNED[name].format(section=section)} instead")
+        if name in REFUSED:
+            raise InputError(f"{section}.trainer.{name}: cannot be set; {REFUSED[name]}")
+        if name not in known:
+            near = difflib.get_close_matches(name, known - OWNED.keys() - REFUSED.keys(), n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{section}.trainer.{name}: TRL's GRPOConfig has no such field{hint}")
+
+
+def _objective(settings: WarmupConfig) -> dict[str, Any]:
+    return {
+        "loss_type": "grpo",
+        "scale_rewards": "group",
+        "beta": settings.beta,
+        "epsilon": settings.epsilon,
+        "epsilon_high": None,
+        "delta": None,
+        "num_iterations": 1,
+        "importance_sampling_level": "token",
+        "use_bias_correction_kl": False,
+        "mask_truncated_completions": False,
+        "top_entropy_quantile": 1.0,
+        "entropy_coef": 0.0,
+        "vllm_importance_sampling_correction": False,
+    }
+
+
+def _sampling(settings: WarmupConfig, longest_prompt: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "num_generations": settings.num_generations,
+        "max_completion_length": settings.max_completion_length,
+        "temperature": settings.temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "min_p": None,
+        "repetition_penalty": 1.0,
+        "use_vllm": device().type == "cuda" and importlib.util.find_spec("vllm") is not None,
+    }
+    if fields["use_vllm"]:
+        fields |= {
+            "vllm_mode": "colocate",
+            "vllm_max_model_length": longest_prompt + settings.max_completion_length,
+            "vllm_enable_sleep_mode": True,  # gives vLLM's memory to the backward pass
+        }
+    return fields
+
+
+def _optimiser(settings: WarmupConfig) -> dict[str, Any]:
+    return {
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.lr_scheduler_type,
+        "warmup_steps": settings.warmup_steps,
+        "optim": "adamw_torch_fused",
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "adam_epsilon": 1e-8,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+    }
+
+
+def _precision(config: Config) -> dict[str, Any]:
+    dtype = base_dtype(config)
+    gpu = device().type == "cuda"
+    return {"bf16": gpu and dtype == torch.bfloat16, "fp16": gpu and dtype == torch.float16}
+
+
+def base_dtype(config: Config) -> torch.dtype:
+    """The precision the policy is used in: `model.dtype`, or the base checkpoint's own."""
+    from transformers import AutoConfig
+
+    if config.model.dtype != "auto":
+        return getattr(torch, config.model.dtype)
+    model = config.model
+    own = AutoConfig.from_pretrained(
+        model_path(config), revision=model.revision, trust_remote_code=model.trust_remote_code
+    )
+    dtype = getattr(own, "dtype", None)
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32

@@ -1,0 +1,142 @@
+"""TRL's GRPOTrainer with this program's order of prompts, checkpoints and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.utils.data import Sampler
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl import GRPOConfig, GRPOTrainer
+
+from learnalign.curriculum import Curriculum
+from learnalign.errors import RunError
+from learnalign.progress import Progress
+from learnalign.training import checkpoints
+from learnalign.training.rewards import Rewards
+
+
+class RoundSampler(Sampler[int]):
+    """Rows of one generation round, as TRL's RepeatSampler lays them out: each prompt `generations` times, all of it
+    `repeats` times.
+
+    One pass is one round, so the data loader of an epoch cannot fetch further ahead than the step it is in: the next
+    round's prompts are drawn after this one's update. It also makes every resume begin at the start of an epoch, which
+    transformers restores exactly.
+    """
+
+    def __init__(self, draw: Callable[[], list[int]], groups: int, generations: int, repeats: int) -> None:
+        self.draw, self.groups, self.generations, self.repeats = draw, groups, generations, repeats
+
+    def __iter__(self) -> Iterator[int]:
+        rows = self.draw()
+        for _ in range(self.repeats):
+            for row in rows:
+                yield from [row] * self.generations
+
+    def __len__(self) -> int:
+        return self.groups * self.generations * self.repeats
+
+
+class Trainer(GRPOTrainer):
+    """GRPOTrainer that takes each round's prompts from `curriculum` and tells it how they went."""
+
+    def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig, **more: Any) -> None:
+        assert args.generation_batch_size
+        assert args.steps_per_generation
+        assert args.num_generations
+        self.curriculum, self.rewards = curriculum, rewards
+        self.generations = args.num_generations
+        self.groups = args.generation_batch_size // args.num_generations
+        self.steps_per_generation = args.steps_per_generation
+        super().__init__(reward_funcs=[rewards], args=args, **more)
+        self.remove_callback(PrinterCallback)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
+        groups = self.groups
+        repeats = self.num_iterations * self.steps_per_generation
+        return RoundSampler(lambda: self.curriculum.draw(groups), groups, self.generations, repeats)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        # Within the step and before its update: the curriculum sees the model that drew these rollouts (M_t of
+        # GAIN-RL's Eq. 9).
+        output = super()._generate_and_score_completions(inputs)
+        rows = [row["index"] for row in inputs][:: self.generations]
+        self.curriculum.update(rows, self.rewards.success_rates(len(rows)), self.model)
+        return output
+
+    def _send_telemetry(self) -> None:
+        """TRL would tell its makers about the run."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """TRL would put a README into every checkpoint."""
+
+
+class Bookkeeping(TrainerCallback):
+    """Progress, complete checkpoints, and an end to a run that has diverged."""
+
+    def __init__(self, trainer: Trainer, folder: Path, progress: Progress) -> None:
+        self.trainer, self.folder, self.progress = trainer, folder, progress
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.progress.advance(state.global_step - self.progress.done)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        own = {"rewards": self.trainer.rewards.state_dict(), "curriculum": self.trainer.curriculum.state_dict()}
+        checkpoints.complete(self.folder, state.global_step, own)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        norm = (logs or {}).get("grad_norm")
+        if norm is not None and not math.isfinite(float(norm)):
+            raise diverged(state.global_step, f"the gradient's norm is {norm}")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' and TRL's bars, and their warnings about settings that are this program's, not the
+    user's, to change.
+    """
+    hf, trl = transformers.utils.logging, logging.getLogger("trl")
+    verbosity, level, bars = hf.get_verbosity(), trl.level, hf.is_progress_bar_enabled()
+    hf.set_verbosity_error()
+    hf.disable_progress_bar()
+    trl.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        hf.set_verbosity(verbosity)
+        if bars:
+            hf.enable_progress_bar()
+        trl.setLevel(level)
+
+
+def diverged(step: int, sign: str) -> RunError:
+    """The error of a run that has lost its policy, with the ways out."""
+    return RunError(
+        f"training diverged at step {step}: {sign}; lower learning_rate, raise warmup_steps, or train in float32 "
+        "(--set model.dtype=float32)"
+    )
+
+
+def out_of_memory(error: torch.OutOfMemoryError, section: str, args: TrainingArguments) -> RunError:
+    """The error in words, with the ways out."""
+    return RunError(
+        f"the GPU's memory is full with {args.per_device_train_batch_size} completions at once "
+        f"({' '.join(str(error).split())[:120]}); "
+        f"lower {section}.trainer.per_device_train_batch_size or {section}.max_completion_length, train an adapter "
+        f"({section}.lora), "
+        f"or give vLLM less ({section}.trainer.vllm_gpu_memory_utilization)"
+    )

@@ -1,0 +1,17 @@
+"""A verifier that a random model can be right by: a completion's checksum decides."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+
+def worth(text: str) -> float | None:
+    """Correct for 2 of 5 checksums, unscorable for one of 20."""
+    checksum = zlib.crc32(text.encode())
+    return None if checksum % 20 == 0 else float(checksum % 5 < 2)
+
+
+def coin(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | None]:
+    """`worth` with TRL's signature."""
+    return [worth(c if isinstance(c, str) else c[-1]["content"]) for c in completions]

@@ -1,0 +1,208 @@
+"""Warmup as a stage: what it trains on, what it leaves, and that an interrupted one ends the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from learnalign.errors import InputError, RunError
+from learnalign.policy import load_policy, load_tokenizer, model_path, policy_path
+from learnalign.prompts import load_prompts
+from learnalign.rundir import RunDir
+from learnalign.training import warmup
+from learnalign.training.warmup_stage import draw
+from tests.tiny import make_run
+
+SETTINGS: dict[str, Any] = {
+    "size": 6,
+    "num_train_epochs": 1,
+    "batch_size": 8,
+    "num_generations": 4,
+    "max_completion_length": 8,
+    "learning_rate": 1e-3,
+}
+
+
+def _run(folder: Path, count: int = 12, **changes: Any) -> RunDir:
+    return make_run(folder, count, verifier="tests.training.coin:coin", warmup={**SETTINGS, **changes})
+
+
+def _weights(run: RunDir) -> dict[str, torch.Tensor]:
+    return {k: v for path in sorted(run.warmup_dir.glob("*.safetensors")) for k, v in load_file(path).items()}
+
+
+def test_a_warmed_up_policy_is_a_model_directory_of_other_weights_with_tokenizer_and_metrics(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    result = warmup(run)
+    assert (result.trained, result.prompts, result.steps) == (True, 6, 3)
+    assert policy_path(run) == str(run.warmup_dir) == result.policy
+    policy = load_policy(run).state_dict()
+    base = AutoModelForCausalLM.from_pretrained(model_path(run.config)).state_dict()
+    assert policy.keys() == base.keys()
+    assert any(not torch.equal(policy[name], base[name]) for name in base)
+    text = "<|im_start|>user\nWhat is 1 + 1?<|im_end|>"
+    assert AutoTokenizer.from_pretrained(run.warmup_dir)(text) == load_tokenizer(run.config)(text)
+    lines = [json.loads(line) for line in (run.warmup_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["epoch"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1], abs=1e-3)
+    assert {"reward", "kl", "loss", "learning_rate"} <= lines[0].keys()
+
+
+def test_no_pickle_and_no_checkpoint_is_left(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    warmup(run)
+    names = {path.name for path in run.path.rglob("*")}
+    assert not [
+        name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".tmp")) or "checkpoint" in name
+    ]
+    assert "work" not in names
+
+
+def test_size_zero_is_the_base_model_and_says_so(tmp_path: Path) -> None:
+    run = _run(tmp_path, size=0)
+    result = warmup(run)
+    assert (result.trained, result.prompts, result.steps) == (False, 0, 0)
+    assert result.policy == model_path(run.config)
+    assert not run.warmup_dir.exists()
+    assert run.is_finished("warmup")
+
+
+def test_a_pool_smaller_than_size_is_taken_whole_and_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _run(tmp_path, count=4, size=300)
+    assert warmup(run).prompts == 4
+    assert "all were taken" in capsys.readouterr().err
+    assert "all were taken" in run.record["stages"]["warmup"]["smaller_pool"]
+
+
+def test_the_subset_depends_on_the_warmup_seed_alone(tmp_path: Path) -> None:
+    prompts = load_prompts(_run(tmp_path))
+    assert draw(prompts, 6, seed=3) == draw(prompts, 6, seed=3)
+    assert draw(prompts, 6, seed=3) != draw(prompts, 6, seed=4)
+    assert len({prompt.id for prompt in draw(prompts, 6, seed=3)}) == 6
+
+
+def test_two_warmups_with_one_seed_are_bitwise_the_same(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / name) for name in ("a", "b")]
+    for run in runs:
+        warmup(run)
+    first, second = map(_weights, runs)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_running_again_trains_nothing(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    first = warmup(run)
+    before = (run.warmup_dir / "model.safetensors").stat().st_mtime_ns
+    assert warmup(run) == first
+    assert (run.warmup_dir / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}])
+def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora: dict[str, Any] | None) -> None:
+    changes: dict[str, Any] = {"num_train_epochs": 6, "lora": lora, "trainer": {"save_steps": 2}}
+    whole, killed = (_run(tmp_path / name, **changes) for name in ("whole", "killed"))
+    process = subprocess.Popen([sys.executable, "-m", "tests.training.warm", str(killed.path)])
+    while not list((killed.path / "work" / "warmup").glob("checkpoint-*/learnalign.json")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not killed.warmup_dir.exists()
+    with pytest.raises(RunError, match="no policy yet"):
+        policy_path(killed)
+
+    warmup(killed)
+    warmup(whole)
+    assert 0 < killed.record["stages"]["warmup"]["resumed_steps"] < 18
+    assert killed.record["stages"]["warmup"]["counts"] == whole.record["stages"]["warmup"]["counts"]
+    ended, expected = _weights(killed), _weights(whole)
+    assert ended.keys() == expected.keys()
+    assert all(torch.equal(ended[name], expected[name]) for name in expected)
+    metrics = [
+        [{**json.loads(line), "step_time": 0} for line in (run.warmup_dir / "metrics.jsonl").read_text().splitlines()]
+        for run in (killed, whole)
+    ]
+    assert metrics[0] == metrics[1]
+
+
+def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    half = run.path / "work" / "warmup" / "checkpoint-2"
+    half.mkdir(parents=True)
+    (half / "trainer_state.json").write_text('{"global_step": 2}')
+    warmup(run)
+    assert run.record["stages"]["warmup"]["resumed_steps"] == 0
+
+
+def test_an_adapter_is_saved_as_one_and_loads_on_the_base_model(tmp_path: Path) -> None:
+    run = _run(tmp_path, lora={"r": 4, "lora_alpha": 8})
+    warmup(run)
+    assert (run.warmup_dir / "adapter_config.json").is_file()
+    assert not (run.warmup_dir / "model.safetensors").exists()
+    policy = load_policy(run)
+    assert any("lora_B" in name and bool(value.any()) for name, value in policy.state_dict().items())
+    assert (run.warmup_dir / "tokenizer.json").is_file()
+
+
+def test_a_bfloat16_model_trains_in_float32_and_is_still_read_as_bfloat16(tmp_path: Path) -> None:
+    run = _run(tmp_path, learning_rate=1e-6)
+    base = AutoModelForCausalLM.from_pretrained(model_path(run.config), dtype=torch.bfloat16)
+    base.save_pretrained(model_path(run.config))
+    changed = run.config.model_copy(update={"model": run.config.model.model_copy(update={"dtype": "auto"})})
+    run = RunDir.create(tmp_path / "auto", changed)
+    warmup(run)
+    weights = _weights(run)
+    assert all(tensor.dtype == torch.float32 for tensor in weights.values())
+    moved = [not torch.equal(weights[name].bfloat16().float(), weights[name]) for name in weights]
+    assert any(moved)  # a step of 1e-6, which bfloat16 cannot hold
+    assert load_policy(run).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch_size": 10}, r"warmup\.batch_size: got 10.*num_generations \(4\).*take 8 or 12"),
+        ({"num_generations": 1, "batch_size": 8}, r"warmup\.num_generations.*at least 2"),
+        ({"trainer": {"optimm": "sgd"}}, r"warmup\.trainer\.optimm.*did you mean optim\?"),
+        ({"trainer": {"learning_rate": 1.0}}, r"set warmup\.learning_rate instead"),
+        ({"trainer": {"gradient_accumulation_steps": 2}}, r"set warmup\.batch_size instead"),
+        ({"trainer": {"output_dir": "x"}}, r"warmup\.trainer\.output_dir: cannot be set"),
+        ({"trainer": {"per_device_train_batch_size": 3}}, r"must divide warmup\.batch_size \(8\)"),
+        ({"trainer": {"use_vllm": True}}, r"use_vllm.*CPU"),
+        ({"lr_scheduler_type": "cosin"}, r"TRL refuses.*cosin"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    run = _run(tmp_path, **changes)
+    with pytest.raises(InputError, match=words):
+        warmup(run)
+    assert not run.warmup_dir.exists()
+
+
+def test_a_diverging_run_stops_with_the_step_and_ways_out(tmp_path: Path) -> None:
+    run = _run(tmp_path, learning_rate=1e12, warmup_steps=0, trainer={"max_grad_norm": 0.0, "max_steps": 30})
+    with pytest.raises(RunError, match=r"diverged at step \d+.*learning_rate"):
+        warmup(run)
+    assert not run.warmup_dir.exists()
+
+
+def test_a_disk_that_is_too_small_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(tmp_path)
+    usage = SimpleNamespace(free=1_000_000)
+    monkeypatch.setattr("learnalign.training.checkpoints.shutil.disk_usage", lambda _: usage)
+    with pytest.raises(RunError, match=r"needs 0\.0 GB of disk.*are free.*save_strategy"):
+        warmup(run)
