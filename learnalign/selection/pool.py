@@ -17,6 +17,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
+from learnalign.signals import find_signal, signal_fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,7 +78,8 @@ class Pool:
     def signal(self, name: str, *columns: str) -> list[Float[np.ndarray, "n"]]:
         """Columns of a signal, NaN where it has no value."""
         path = self.run.signal_file(name)
-        table = self._read(path, self.run.fingerprint("signal"), f"learnalign signal {self.run.path} {name}")
+        fingerprint = signal_fingerprint(self.run, find_signal(name)) if path.is_file() else ""
+        table = self._read(path, fingerprint, f"learnalign signal {self.run.path} {name}")
         return [self._column(table, column, path) for column in columns]
 
     def exact(self) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:

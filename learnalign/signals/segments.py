@@ -1,0 +1,54 @@
+"""Where a prompt's question begins: after the chat template's prefix, which holds system prompt and worked examples."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerBase
+
+from learnalign.policy import prompt_ids
+
+Messages = list[dict[str, str]]
+MARK = "⟦assistant⟧"  # stands for an assistant's turn, to see how the template closes it
+
+
+def prefix_length(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> int:
+    """Tokens of `prompt_ids` before the last message's turn, the template's own system prompt included.
+
+    0 where there is nothing, or only a token that begins every text.
+    """
+    prefix = prefix_text(tokenizer, messages)
+    if prefix.strip() in ("", tokenizer.bos_token):
+        return 0
+    length = 0
+    ahead = tokenizer(prefix, add_special_tokens=False)["input_ids"]
+    for one, other in zip(ahead, prompt_ids(tokenizer, messages), strict=False):
+        if one != other:  # a token across the boundary belongs to the question
+            break
+        length += 1
+    return length
+
+
+def prefix_text(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> str:
+    """The rendered prompt up to the turn of its last message.
+
+    Where a template writes that turn differently at the beginning of a conversation, up to the last message's text.
+    """
+    text, turn = _render(tokenizer, messages), _last_turn(tokenizer, messages[-1])
+    if turn and text.endswith(turn):
+        return text[: -len(turn)]
+    return text[: max(0, text.rfind(messages[-1]["content"].strip()))]
+
+
+def _last_turn(tokenizer: PreTrainedTokenizerBase, message: dict[str, str]) -> str:
+    """The text that the template adds for `message` after an assistant's turn."""
+    pair = [message, {"role": "assistant", "content": MARK}]
+    close = _after_mark(_render(tokenizer, pair))
+    rest = _after_mark(_render(tokenizer, [*pair, message]))
+    return rest.removeprefix(close) if rest.startswith(close) else ""
+
+
+def _after_mark(text: str) -> str:
+    return text[text.rindex(MARK) + len(MARK) :]
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> str:
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)  # type: ignore[return-value]
