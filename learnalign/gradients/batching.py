@@ -31,6 +31,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Block:
+    """The rows of a batch (start to stop) and their longest length that belong to one sample."""
+
+    sample: int
+    start: int
+    stop: int
+    length: int
+
+    def of(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "tokens D"]:
+        """This sample's part of a batch's values; padding inside the block stays."""
+        return values[self.start : self.stop, : self.length].flatten(0, 1)
+
+
+@dataclass(frozen=True)
 class Batch:
     """Padded rows [B, T], and of all N completion tokens their place in it, id, advantage and weight."""
 
@@ -40,41 +54,55 @@ class Batch:
     targets: Int[Tensor, "N"]
     advantage: Float[Tensor, "N"]
     weight: Float[Tensor, "N"]
-    row_of: Int[Tensor, "N"]
+    blocks: list[Block]
 
 
-def rows_of(samples: Sequence[Sample]) -> list[Row]:
-    """Every rollout of every sample as a row; empty completions have no gradient and give none."""
-    return [
-        Row(i, sample.prompt_ids, o.token_ids, o.advantage, 1.0 / (len(sample.completions) * len(o.token_ids)))
+def rows_of(samples: Sequence[Sample]) -> list[list[Row]]:
+    """The rollouts of every sample as rows; empty completions have no gradient and give none."""
+    groups = [
+        [
+            Row(i, sample.prompt_ids, o.token_ids, o.advantage, 1.0 / (len(sample.completions) * len(o.token_ids)))
+            for o in sample.completions
+            if len(o.token_ids)
+        ]
         for i, sample in enumerate(samples)
-        for o in sample.completions
-        if len(o.token_ids)
     ]
+    return [group for group in groups if group]
 
 
-def plan(groups: Sequence[Sequence[Row]], budget: int) -> list[list[Row]]:
-    """Pack groups (whose rows must stay together) into batches of at most `budget` tokens, longest first.
+def plan(groups: Sequence[Sequence[Row]], budget: int) -> list[list[list[Row]]]:
+    """Pack groups (whose rows stay together) into batches of at most `budget` tokens, longest first.
 
     A group that exceeds the budget alone gets a batch of its own.
     """
-    ordered = sorted(groups, key=lambda rows: (-max(row.length for row in rows), rows[0].sample))
-    batches: list[list[Row]] = []
-    longest = 0
+    ordered = sorted(groups, key=lambda rows: (-longest(rows), rows[0].sample))
+    batches: list[list[list[Row]]] = []
+    room = 0
     for rows in ordered:
-        longest = max(row.length for row in batches[-1]) if batches else 0
-        if batches and (len(batches[-1]) + len(rows)) * longest <= budget:
-            batches[-1].extend(rows)
-        else:
-            batches.append(list(rows))
+        if not batches or len(rows) * longest(batches[-1][0]) > room:
+            batches.append([])
+            room = budget
+        batches[-1].append(list(rows))
+        room -= len(rows) * longest(batches[-1][0])
     return batches
 
 
-def collate(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Batch:
-    """Pad rows on the right and lay out their completion tokens."""
-    length = max(row.length for row in rows)
+def longest(rows: Sequence[Row]) -> int:
+    """Positions of the longest row."""
+    return max(row.length for row in rows)
+
+
+def padded_tokens(groups: Sequence[Sequence[Row]]) -> int:
+    """Positions of a batch of these groups, padding included."""
+    return sum(map(len, groups)) * max(map(longest, groups))
+
+
+def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.dtype) -> Batch:
+    """Pad the groups' rows on the right and lay out their completion tokens."""
+    rows = [row for group in groups for row in group]
+    length = longest(rows)
     token_ids = torch.zeros(len(rows), length, dtype=torch.int64)
-    positions, targets, advantage, weight, row_of = [], [], [], [], []
+    positions, targets, advantage, weight = [], [], [], []
     for i, row in enumerate(rows):
         tokens = torch.tensor([*row.prompt_ids, *row.completion_ids])
         token_ids[i, : row.length] = tokens[:-1]
@@ -83,9 +111,16 @@ def collate(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Ba
         targets.append(tokens[first + 1 :])
         advantage.append(torch.full((count,), row.advantage, dtype=dtype))
         weight.append(torch.full((count,), row.weight, dtype=dtype))
-        row_of.append(torch.full((count,), i))
     samples = torch.tensor([row.sample for row in rows])
-    parts = (token_ids, samples, *map(torch.cat, (positions, targets, advantage, weight, row_of)))
+    parts = (token_ids, samples, *map(torch.cat, (positions, targets, advantage, weight)))
     if device.type == "cuda":
         parts = tuple(part.pin_memory().to(device, non_blocking=True) for part in parts)
-    return Batch(*parts)
+    return Batch(*parts, blocks=_blocks(groups))
+
+
+def _blocks(groups: Sequence[Sequence[Row]]) -> list[Block]:
+    blocks, start = [], 0
+    for group in groups:
+        blocks.append(Block(group[0].sample, start, start + len(group), longest(group)))
+        start += len(group)
+    return blocks

@@ -12,16 +12,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from learnalign.errors import RunError
-from learnalign.gradients.batching import Batch, Row, collate, plan, rows_of
+from learnalign.gradients.batching import Batch, Row, collate, padded_tokens, plan, rows_of
+from learnalign.gradients.dense import Dense
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.kronecker import Kronecker
 from learnalign.gradients.logprobs import hidden_gradient, token_log_probs
+from learnalign.gradients.memory import Budget, is_out_of_memory
 from learnalign.gradients.models import check_head, head_of, is_adapted, run_backbone
-from learnalign.gradients.sites import Sink, find_sites, tapped
+from learnalign.gradients.sites import Sink, Site, find_sites, tapped
 
-# ruff: noqa: F722, RUF100
+# ruff: noqa: F722, F821, UP037, RUF100
 
-CPU_BATCH_TOKENS = 4096
+FLOAT16_SCALE = 4096.0  # keeps gradients of long completions above float16's smallest number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +34,18 @@ class GradientSettings:
     beta: float = 0.04
     temperature: float = 1.0
     modules: str = "linear"
+    projection: Literal["kronecker", "dense"] = "kronecker"
     dim: int = 8192
-    width: int = 128
+    width: int = 192
     batch_tokens: int | Literal["auto"] = "auto"
 
 
 class GradientEngine:
-    """Features of samples under a policy; `reference` is π_ref where β > 0 (a PEFT policy with its adapter off needs none)."""
+    """Gradients of samples under `policy`; `reference` is π_ref where β > 0 (a PEFT policy with its adapter off needs none)."""
 
     def __init__(self, policy: nn.Module, settings: GradientSettings, reference: nn.Module | None = None) -> None:
         if settings.beta > 0 and reference is None and not is_adapted(policy):
-            raise RunError("β > 0 needs a reference model; give one or set grad.beta to 0")
+            raise RunError("β > 0 needs a reference model: give one, or set grad.beta to 0")
         self.policy = policy.eval().requires_grad_(False)
         self.reference = reference
         self.settings = settings
@@ -50,42 +53,71 @@ class GradientEngine:
         self.head = head_of(policy)
         self.device = self.head.weight.device
         self.dtype = torch.promote_types(self.head.weight.dtype, torch.float32)
+        self.scale = FLOAT16_SCALE if self.head.weight.dtype == torch.float16 else 1.0
         self.sites = find_sites(policy, settings.modules)
-        self.budget = CPU_BATCH_TOKENS if settings.batch_tokens == "auto" else settings.batch_tokens
-        self._kronecker = Kronecker(self.sites, dim=settings.dim, width=settings.width, seed=settings.seed)
+        self.budget = Budget(settings.batch_tokens, self.device, self._bytes_per_token())
+        self._projector: Kronecker | Dense | None = None
 
     def features(self, samples: Sequence[Sample]) -> Float[Tensor, "samples dim"]:
-        """φ of every sample, not normalised, in float32 on the policy's device; all zeros where a sample has no completion."""
+        """φ of every sample, not normalised, on the policy's device, in float32 (float64 for a float64 model).
+
+        All zeros where a sample has no tokens. Nothing waits for the device: with a GPU, reading the result does.
+        """
+        projector = self._make_projector()
         features = torch.zeros(len(samples), self.settings.dim, device=self.device, dtype=self.dtype)
 
-        def add(rows: Sequence[Row]) -> None:
-            batch = collate(rows, self.device, self.dtype)
-            self._kronecker.begin(len(rows), self.device, self.dtype)
-            self.backward(batch, self._kronecker)
-            features.index_add_(0, batch.samples, self._kronecker.features)
+        def add(groups: Sequence[Sequence[Row]]) -> None:
+            batch = collate(groups, self.device, self.dtype)
+            projector.begin(len(batch.token_ids), self.device, self.dtype)
+            self.backward(batch, projector)
+            features.index_add_(0, batch.samples, projector.features, alpha=1 / self.scale)
 
-        self.over_batches([[row] for row in rows_of(samples)], add)
+        self.over_batches([[row] for rows in rows_of(samples) for row in rows], add)
         return features
 
-    def over_batches(self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Row]], None]) -> None:
-        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget and the batch."""
-        waiting = plan(groups, self.budget)[::-1]
-        while waiting:
-            rows = waiting.pop()
-            try:
-                work(rows)
-                continue
-            except torch.OutOfMemoryError:
-                if len(rows) == 1:
-                    raise
-            torch.cuda.empty_cache()
-            self.budget = max(1, self.budget // 2)
-            waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+    def _make_projector(self) -> Kronecker | Dense:
+        if self._projector is None:
+            settings = self.settings
+            if settings.projection == "dense":
+                self._projector = Dense(dim=settings.dim, seed=settings.seed)
+            else:
+                self._projector = Kronecker(self.sites, dim=settings.dim, width=settings.width, seed=settings.seed)
+        return self._projector
 
-    def backward(self, batch: Batch, sink: Sink) -> None:
-        """Run a batch forward, and backward as far as the lowest site, feeding `sink`."""
+    def over_batches(
+        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None]
+    ) -> None:
+        """Call `work` on batches of whole groups within the token budget; out of memory halves the batch and the budget."""
+        waiting = [list(group) for group in groups]
+        if waiting and self.budget.tokens is None:
+            first = max(waiting, key=lambda group: padded_tokens([group]))
+            self.budget.measure(padded_tokens([first]), lambda: work([first]))
+            waiting.remove(first)
+        batches = plan(waiting, self.budget.tokens or 1)[::-1]
+        while batches:
+            try:
+                work(batches[-1])
+            except RuntimeError as error:
+                if len(batches[-1]) == 1 or not is_out_of_memory(error):
+                    raise
+            else:
+                batches.pop()
+                continue
+            # Not in the handler: the exception holds the failed batch's memory.
+            self.budget.halve(padded_tokens(batches[-1]))
+            batches = plan([group for batch in batches for group in batch], self.budget.tokens or 1)[::-1]
+
+    def _bytes_per_token(self) -> int:
+        """A rough upper estimate of what a token's forward and backward pass hold: twice the layers' inputs and outputs."""
+        return 2 * sum(map(sum, (site.sizes for site in self.sites))) * self.head.weight.element_size()
+
+    def backward(self, batch: Batch, sink: Sink, sites: Sequence[Site] | None = None) -> None:
+        """Run a batch forward, and backward as far as the lowest of `sites` (default: all), feeding `sink`.
+
+        What the sink sees are gradients times `scale`.
+        """
         reference = self._reference_log_probs(batch)
-        with torch.enable_grad(), tapped(self.sites, sink):
+        with torch.enable_grad(), tapped(self.sites if sites is None else sites, sink):
             hidden = run_backbone(self.policy, batch.token_ids)
         flat = hidden.detach().flatten(0, 1)
         gradient = torch.zeros_like(flat)
@@ -93,7 +125,7 @@ class GradientEngine:
             flat[batch.positions],
             batch.targets,
             batch.advantage,
-            batch.weight,
+            batch.weight * self.scale,
             reference,
             self.head,
             temperature=self.settings.temperature,

@@ -1,12 +1,15 @@
-"""The fold: a random map from `size` coordinates to `width`, and the only random matrix of the two-sided projection.
+"""The fold: a random map of `size` coordinates to `width` buckets, and the only random matrix of the two-sided projection.
 
-Block j of `width` neighbouring coordinates gets random signs, is rotated by a random offset and added to the others. So every coordinate
-lands in one bucket (a count sketch): ⟨Sx, Sy⟩ is unbiased, its variance at most (‖x‖²‖y‖² + ⟨x, y⟩²)/width and no larger for heavy-tailed
-x, the matrix entries 0 and ±1 are exact in every dtype, and applying it costs `size` additions rather than size · width.
-Letters: N rows, D coordinates, W width.
+Blocks of `width` neighbouring coordinates get random signs, are rotated by a random offset each, and added up. So every
+coordinate lands in one bucket and any two of different blocks meet with probability 1/width (a count sketch): ⟨Sx, Sy⟩ is
+unbiased with variance at most (‖x‖²‖y‖² + ⟨x, y⟩²)/width, less where few coordinates are heavy, as in language models. Entries
+are 0 and ±1, exact in every dtype, and applying it costs `size` additions where a dense matrix costs size · width.
+Letters: N rows, D coordinates, W buckets.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -14,78 +17,80 @@ from torch import Tensor
 
 from learnalign.gradients.random import key_of, random_integers, random_signs
 
-# ruff: noqa: F722, RUF100
+# ruff: noqa: F722, F821, UP037, RUF100
+
+CACHED_ROWS = 512  # rows of half precision that are widened at a time: they stay in a CPU's cache
 
 
 class Fold:
-    """A fold of vectors of `size` coordinates to at most `width`; the identity where nothing has to be folded."""
+    """A fold of `size` coordinates to `width`, fixed by a seed and names. Applied by `Folder` or added up by `Sketch`."""
 
     def __init__(self, size: int, width: int, seed: int, *names: str) -> None:
-        self.size = size
-        self.width = min(size, width)
-        self.identity = size <= width
-        blocks = -(-size // self.width)
+        self.size, self.width = size, width
         self.signs = random_signs(key_of(seed, *names, "signs"), size)
-        self.offsets: list[int] = random_integers(key_of(seed, *names, "offsets"), blocks, self.width).tolist()
+        blocks = -(-size // width)
+        self.offsets: list[int] = random_integers(key_of(seed, *names, "offsets"), blocks, width).tolist()
 
     def matrix(self) -> Float[Tensor, "D W"]:
-        """The map as a dense matrix S with x ↦ x S."""
-        if self.identity:
-            return torch.eye(self.size)
-        coordinate = torch.arange(self.size)
-        offset = torch.tensor(self.offsets)[coordinate // self.width]
+        """The map as a dense matrix S, x ↦ x S."""
+        coordinates = torch.arange(self.size)
+        offsets = torch.tensor(self.offsets)[coordinates // self.width]
         matrix = torch.zeros(self.size, self.width)
-        matrix[coordinate, (coordinate + offset) % self.width] = self.signs
+        matrix[coordinates, (coordinates + offsets) % self.width] = self.signs
         return matrix
 
 
 class Folder:
-    """A fold on one device: a matrix product on a GPU, blockwise signed sums on a CPU; the same numbers up to rounding."""
+    """One side's fold on one device; the identity where there is nothing to fold."""
 
-    def __init__(self, fold: Fold, device: torch.device, dtype: torch.dtype) -> None:
-        self.fold = fold
-        self._matrix = fold.matrix().to(device, dtype) if device.type != "cpu" and not fold.identity else None
-        self._signs = fold.signs.to(device, dtype)
+    def __init__(self, size: int, width: int, seed: int, name: str, device: torch.device, dtype: torch.dtype) -> None:
+        self.width = min(size, width)
+        self._fold = None if size <= width else Fold(size, width, seed, name)
+        if self._fold is not None:
+            dense = self._fold.matrix().to(device, dtype) if device.type != "cpu" else None
+            self._matrix = dense  # reading x once is all that a matrix product with a narrow matrix costs a GPU
+            self._signs = self._fold.signs.to(device, torch.promote_types(dtype, torch.float32))
 
     def __call__(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N W"]:
-        """x S; in float32 at least where sums are taken one by one."""
-        if self.fold.identity:
+        """x S, summed in float32 and returned in the dtype of x."""
+        if self._fold is None:
             return x
         if self._matrix is not None:
             return x @ self._matrix
-        return self._fold_blocks(x)
+        if x.dtype == self._signs.dtype:
+            return self._sum(x)
+        return torch.cat([self._sum(part.to(self._signs.dtype)).to(x.dtype) for part in x.split(CACHED_ROWS)])
 
-    def _fold_blocks(self, x: Tensor) -> Tensor:
-        width, size = self.fold.width, self.fold.size
-        ring = x.new_zeros(len(x), 2 * width, dtype=torch.promote_types(x.dtype, torch.float32))
-        signed = x if x.dtype == ring.dtype else x * self._signs
-        for offset, start in zip(self.fold.offsets, range(0, size, width), strict=True):
-            stop = min(start + width, size)
-            target = ring[:, offset : offset + stop - start]
-            if signed is x:
-                target.addcmul_(x[:, start:stop], self._signs[start:stop])
-            else:
-                target.add_(signed[:, start:stop])
-        return ring[:, :width].add_(ring[:, width:])
+    def _sum(self, x: Tensor) -> Tensor:
+        assert self._fold is not None
+        buckets = x.new_zeros(len(x), self.width)
+        add_folded(x, self._signs, self._fold.offsets, buckets)
+        return buckets
 
 
 class Sketch:
-    """The last step, a fold of a layer's projected gradient into the stored feature, always signed and rotated.
+    """The last step: a layer's projected gradient is folded into the stored feature of `dim` entries.
 
-    All layers add into the same `dim` buckets, so a layer smaller than `dim` needs its signs and its offset as well.
+    All layers add into the same buckets, so those smaller than `dim` get their signs and their offset as well.
     """
 
-    def __init__(self, size: int, dim: int, seed: int, name: str, device: torch.device) -> None:
-        self.size, self.dim = size, dim
-        self._signs = random_signs(key_of(seed, name, "sketch signs"), size).to(device)
-        blocks = -(-size // dim)
-        self._offsets: list[int] = random_integers(key_of(seed, name, "sketch offsets"), blocks, dim).tolist()
+    def __init__(self, size: int, dim: int, seed: int, name: str, device: torch.device, dtype: torch.dtype) -> None:
+        fold = Fold(size, dim, seed, name, "sketch")
+        self._offsets, self._signs = fold.offsets, fold.signs.to(device, dtype)
 
     def add(self, values: Float[Tensor, "N D"], features: Float[Tensor, "N dim"]) -> None:
-        """features += values folded to `dim`."""
-        for offset, start in zip(self._offsets, range(0, self.size, self.dim), strict=True):
-            middle = min(self.size, start + self.dim - offset)
-            stop = min(self.size, start + self.dim)
-            features[:, offset : offset + middle - start].addcmul_(values[:, start:middle], self._signs[start:middle])
-            if stop > middle:
-                features[:, : stop - middle].addcmul_(values[:, middle:stop], self._signs[middle:stop])
+        """features += values S."""
+        add_folded(values, self._signs, self._offsets, features)
+
+
+def add_folded(
+    values: Float[Tensor, "N D"], signs: Float[Tensor, "D"], offsets: Sequence[int], buckets: Float[Tensor, "N W"]
+) -> None:
+    """buckets += values S, block by block: each is cut where its rotation wraps around."""
+    size, width = values.shape[1], buckets.shape[1]
+    for offset, start in zip(offsets, range(0, size, width), strict=True):
+        stop = min(start + width, size)
+        middle = min(start + width - offset, stop)
+        buckets[:, offset : offset + middle - start].addcmul_(values[:, start:middle], signs[start:middle])
+        if stop > middle:
+            buckets[:, : stop - middle].addcmul_(values[:, middle:stop], signs[middle:stop])

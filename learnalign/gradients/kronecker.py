@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from learnalign.gradients.fold import Fold, Folder, Sketch
+from learnalign.gradients.fold import Folder, Sketch
 from learnalign.gradients.sites import Site
 
 # ruff: noqa: F722, F821, UP037, RUF100
@@ -30,13 +30,14 @@ class Kronecker:
             outputs, inputs = site.sizes
             device, dtype = site.weight.device, site.weight.dtype
             if site.input_name not in self._inputs:
-                self._inputs[site.input_name] = Folder(Fold(inputs, width, seed, site.input_name), device, dtype)
-            fold = Fold(outputs, width, seed, f"{site.name}.weight")
-            self._outputs[site.name] = Folder(fold, device, dtype)
-            entries = fold.width * self._inputs[site.input_name].fold.width
-            self._sketches[f"{site.name}.weight"] = Sketch(entries, dim, seed, f"{site.name}.weight", device)
-            if site.has_bias:
-                self._sketches[f"{site.name}.bias"] = Sketch(fold.width, dim, seed, f"{site.name}.bias", device)
+                self._inputs[site.input_name] = Folder(inputs, width, seed, site.input_name, device, dtype)
+            folder = Folder(outputs, width, seed, f"{site.name}.weight", device, dtype)
+            self._outputs[site.name] = folder
+            entries = {"weight": folder.width * self._inputs[site.input_name].width, "bias": folder.width}
+            wide = torch.promote_types(dtype, torch.float32)
+            for kind in ("weight", "bias") if site.has_bias else ("weight",):
+                name = f"{site.name}.{kind}"
+                self._sketches[name] = Sketch(entries[kind], dim, seed, name, device, wide)
 
     def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
         """Start a batch of `rows` rows with features of zero."""
@@ -54,8 +55,10 @@ class Kronecker:
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T P"], delta: Float[Tensor, "B T O"]) -> None:
         """Add Σ_t (S_out δ_t)(S_in x_t)ᵀ, sketched."""
         folded = self._outputs[site.name](delta.reshape(-1, delta.shape[-1])).view(*delta.shape[:2], -1)
-        product = torch.bmm(folded.transpose(1, 2), saved.to(folded.dtype)).to(self.features.dtype)
-        self._sketches[f"{site.name}.weight"].add(product.flatten(1), self.features)
+        if folded.dtype == torch.float16:  # its range ends at 65,504
+            folded, saved = folded.float(), saved.float()
+        product = torch.bmm(folded.transpose(1, 2), saved)
+        self._sketches[f"{site.name}.weight"].add(product.flatten(1).to(self.features.dtype), self.features)
         if site.has_bias:
             total = folded.sum(1, dtype=self.features.dtype)
             self._sketches[f"{site.name}.bias"].add(total, self.features)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
 
+from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.sites import Site
 
 VOCABULARY = 97
 SHAPE = {
@@ -90,3 +94,37 @@ def brute_force(
 def block_parameters(model: nn.Module) -> list[str]:
     """Weights and biases of the linear layers of the blocks."""
     return [name for name, _ in model.named_parameters() if "_proj" in name]
+
+
+class Collector:
+    """A sink that keeps every site's whole gradient, row by row: the engine without any projection."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[str, Tensor] = {}
+
+    def on_input(self, site: Site, x: Tensor) -> Tensor:
+        return x
+
+    def on_gradient(self, site: Site, saved: Tensor, delta: Tensor) -> None:
+        self._add(f"{site.name}.weight", torch.einsum("bto,bti->boi", delta, saved))
+        if site.has_bias:
+            self._add(f"{site.name}.bias", delta.sum(1))
+
+    def _add(self, name: str, gradient: Tensor) -> None:
+        self.gradients[name] = self.gradients.get(name, 0) + gradient
+
+
+def collected(engine: GradientEngine, samples: list[Sample]) -> dict[str, Tensor]:
+    """Whole gradients [samples, …] of every tapped parameter, through the engine's own passes."""
+    total: dict[str, Tensor] = {}
+
+    def work(groups: Sequence[Sequence[Row]]) -> None:
+        batch, sink = collate(groups, engine.device, engine.dtype), Collector()
+        engine.backward(batch, sink)
+        for name, gradient in sink.gradients.items():
+            if name not in total:
+                total[name] = gradient.new_zeros(len(samples), *gradient.shape[1:])
+            total[name].index_add_(0, batch.samples, gradient)
+
+    engine.over_batches(rows_of(samples), work)
+    return total
