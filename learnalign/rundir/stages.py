@@ -47,6 +47,7 @@ STAGES: dict[str, Stage] = {
             "grad.beta",
             "grad.projection",
             "grad.dim",
+            "grad.width",
             "grad.modules",
         ),
         outputs=("gradients",),
