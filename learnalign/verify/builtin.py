@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from learnalign.verify.extract import after_hashes, find_boxes, last_tag
+from learnalign.verify.extract import after_hashes, find_boxes, last_tag, stated_answers
 from learnalign.verify.notation import PlainNumber, leading_number, plain_number, same_number, unwrap
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, shown
 
@@ -33,7 +33,9 @@ def _math(item: Item) -> Verdict | Task:
     if boxes.contents or boxes.unterminated:
         return _boxed(item)
     text = item.completion.strip()
-    return _judged(item.answer, text) or ("completion", item.answer, text) if text else NO_ANSWER
+    stated = stated_answers(text)
+    quick = _judged(item.answer, stated[0].sentence if stated else text) if text else NO_ANSWER
+    return quick or ("completion", item.answer, text)
 
 
 def _boxed(item: Item) -> Verdict | Task:

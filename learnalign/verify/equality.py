@@ -79,7 +79,16 @@ def same(gold: Reading, answer: Reading) -> bool:
     if gold_based and answer_based:
         value = _in_base(gold_based)
         return value is not None and value == _in_base(answer_based)
-    return _same_values(gold.values, answer.values)
+    return _same_values(gold.values, answer.values) or _same_angle(gold, answer) or _same_angle(answer, gold)
+
+
+def _same_angle(degrees: Reading, radians: Reading) -> bool:
+    """Whether `degrees` names degrees and `radians` is the same angle as a multiple of π."""
+    if degrees.unit is None or degrees.unit.kind != "angle" or radians.unit is not None:
+        return False
+    if not any(isinstance(value, sympy.Basic) and value.has(sympy.pi) for value in radians.values):
+        return False
+    return _same_values([value * sympy.pi / 180 for value in degrees.values], radians.values)
 
 
 def _same_values(gold: list[Any], answer: list[Any]) -> bool:
@@ -96,7 +105,30 @@ def _same_value(gold: Any, answer: Any) -> bool:
 def _equal(gold: Any, answer: Any) -> bool:
     if _is_number(gold) and _is_number(answer) and (small := _small_difference(gold, answer)) is not None:
         return small
+    if isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr):
+        answer = _with_symbols_of(gold, answer)
+        if _refuted(gold, answer):
+            return False
     return verify(gold, answer, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
+
+
+def _with_symbols_of(gold: sympy.Expr, answer: sympy.Expr) -> sympy.Expr:
+    """`answer` with gold's own symbols: latex2sympy makes x real in one formula and complex beside an i."""
+    named = {symbol.name: symbol for symbol in gold.free_symbols}
+    return answer.xreplace({symbol: named.get(symbol.name, symbol) for symbol in answer.free_symbols})
+
+
+def _refuted(gold: sympy.Expr, answer: sympy.Expr) -> bool:
+    """Whether the two differ at a positive point, which saves sympy a long look for a proof that they are the same."""
+    if isinstance(gold, sympy.Symbol) or isinstance(answer, sympy.Symbol):
+        return False  # math-verify takes letters that stand together for a word
+    symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
+    point = {symbol: sympy.Rational(97 + 14 * number, 71) for number, symbol in enumerate(symbols)}
+    try:
+        a, b = complex(gold.evalf(20, subs=point)), complex(answer.evalf(20, subs=point))
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError, AttributeError, NotImplementedError):
+        return False  # not a number there
+    return abs(a - b) > 1e-5 * (1 + abs(a))
 
 
 def _is_number(value: Any) -> bool:

@@ -14,6 +14,11 @@ _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _CONNECTOR = re.compile(
     r"[\s$]*(?:,|;|and|or|,\s*and|,\s*or|和|或|、)[\s$]*(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*", re.IGNORECASE
 )
+_CUE = re.compile(
+    r"(?i)(?:\banswers?\b|答案)[*_\s]{0,4}(?:(?:is|are|was|would be|equals|comes to|=|是|为|：|:)[*_\s]{0,4}){1,2}"
+)
+_SENTENCE_END = re.compile(r"\n|。|[.!?;](?=\s|\*|$)|(?:,| because| since| so)\s")
+_MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 
 
@@ -60,6 +65,24 @@ def last_tag(text: str, tag: str = "answer") -> str | None:
     opening, closing = f"<{tag}>", f"</{tag}>"
     start = text.rfind(opening, 0, max(text.rfind(closing), 0))
     return text[start + len(opening) : text.find(closing, start)].strip() if start >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a sentence calls the answer: up to the end of the sentence, and up to the end of the line."""
+
+    sentence: str
+    line: str
+
+
+def stated_answers(text: str) -> list[Statement]:
+    """What follows "the answer is", "Answer:" and the like; the last first, four at most."""
+    statements = []
+    for cue in reversed(list(_CUE.finditer(text))[-_MOST_STATEMENTS:]):
+        rest = text[cue.end() : cue.end() + _LONGEST_STATEMENT].lstrip()
+        end = _SENTENCE_END.search(rest)
+        statements.append(Statement(rest[: end.start()] if end else rest, rest.split("\n")[0]))
+    return statements
 
 
 def after_hashes(text: str) -> str | None:

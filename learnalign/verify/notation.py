@@ -21,7 +21,8 @@ _CHARACTERS = str.maketrans(
         "—": " ", "×": "\\times ", "✕": "\\times ", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ",
         "≠": "\\ne ", "±": "\\pm ", "°": "^\\circ ", "∅": "\\emptyset ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
         "ℝ": "\\mathbb{R}", "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}", "≈": "\\approx ", "θ": "\\theta ",
-        "α": "\\alpha ", "β": "\\beta ", "½": "\\frac{1}{2}", "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}",
+        "α": "\\alpha ", "β": "\\beta ",
+        "½": "\\frac{1}{2}", "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}",
         "⅕": "\\frac{1}{5}", "⅛": "\\frac{1}{8}", "。": ".", "、": ",", "【": "[", "】": "]", "〔": "[", "〕": "]",
     }
 )  # fmt: skip
@@ -49,6 +50,7 @@ _REWRITES = (
     (re.compile(r"(?<![\d/^])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d^])"), r"\1\\frac{\2}{\3}"),
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)"), r"\\times "),
     (re.compile(r"\*\*"), "^"),
+    (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
     (re.compile(r"\\sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
 )
 

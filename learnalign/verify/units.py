@@ -62,6 +62,7 @@ _TEXT_UNIT = re.compile(
 _BARE_UNIT = re.compile(r"(?P<value>.*?[\d)}\s$])(?P<unit>[A-Za-z][A-Za-z/. -]*|¢)(?:\^\{?(?P<power>-?\d)\}?)?")
 _CJK_UNIT = re.compile(r"(?P<value>.*?[\d)}\s$%])(?P<unit>[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)(?P<power>)")
 _DEGREES = re.compile(r"(?P<value>.*\d)\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:C|F|\\(?:text|mathrm)\s*\{\s*[CF]\s*\})?")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
 _CURRENCY = re.compile(r"(?P<sign>-?)\s*(?P<unit>\\?\$|€|£|¥|₹|\\text\s*\{\s*\$\s*\}|USD|EUR|US\$)\s*(?P<value>[^$]*)")
 _NUMBER = re.compile(r"[-+]?\s*\\?\$?[\d.,:]*\d[\d.,]*(?:\s*/\s*\d+)?|[-+]?\d*\s*\\[dtc]?frac\s*\{-?\d+\}\s*\{\d+\}")
 _PART = re.compile(r"\s*(?:,|and)?\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")  # of 5 feet 6 inches
@@ -81,7 +82,7 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
         value, unit = split_unit(found["value"])
         symbol = found["unit"].strip("\\ ").replace("text{", "").strip("} ").lower().removeprefix("us")
         return found["sign"] + value, unit or _UNITS.get(symbol or "usd", Unit(None, Fraction(1)))
-    if found := _DEGREES.fullmatch(text):
+    if (found := _DEGREES.fullmatch(text)) and not _TRIGONOMETRY.search(text):
         return found["value"], Unit("angle", Fraction(1))
     for pattern in (_TEXT_UNIT, _BARE_UNIT, _CJK_UNIT):
         if (found := pattern.fullmatch(text)) and (unit := _unit(found, bare=pattern is _BARE_UNIT)):
