@@ -145,6 +145,46 @@ class SelectConfig(Section):
     format: str = Field("source", description="format of the subset file; source: the input rows as they were")
 
 
+class GainConfig(Section):
+    """GAIN-RL's curriculum (Eq. 8 to 10)."""
+
+    sigma: PositiveFloat | None = Field(None, description="σ of the Gaussian, in ranks; null: the prompts of one step")
+    alpha: PositiveFloat = Field(2.0, description="α, sensitivity to accuracy")
+    beta: Fraction = Field(0.5, description="β, the accuracy aimed at")
+    gamma: NonNegativeFloat = Field(0.5, description="γ, sensitivity to angle concentration")
+
+
+class TrainConfig(Section):
+    """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
+
+    start: Literal["base", "policy"] = Field("base", description="the model trained from, which is the reference too")
+    curriculum: Literal["shuffled", "gain", "adarft"] = Field("shuffled", description="which prompts a step takes")
+    num_train_epochs: PositiveFloat | None = Field(None, description="passes over the subset")
+    batch_size: PositiveInt | None = Field(None, description="completions per step: prompts × num_generations")
+    num_generations: PositiveInt | None = Field(None, description="completions per prompt (group size G)")
+    learning_rate: PositiveFloat | None = Field(None, description="AdamW's peak learning rate")
+    beta: NonNegativeFloat | None = Field(None, description="KL coefficient β (Eq. 1)")
+    epsilon: PositiveFloat | None = Field(None, description="clipping ε (Eq. 1)")
+    temperature: PositiveFloat | None = Field(None, description="sampling temperature")
+    max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens")
+    lr_scheduler_type: str | None = Field(None, description="learning-rate schedule, as transformers names it")
+    warmup_steps: NonNegativeFloat | None = Field(None, description="steps, or a fraction of them below 1")
+    lora: LoraConfig | Literal[False] | None = Field(None, description="a LoRA adapter; false: all weights")
+    trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
+    gain: GainConfig = GainConfig()
+
+
+class EvalConfig(Section):
+    """`learnalign eval`, a policy on a test set."""
+
+    policy: str = Field("policy", description="policy, base, train/NAME, or a model directory")
+    metric: str = Field("pass@1", pattern=r"^(pass|avg)@[1-9][0-9]*$", description="the headline: pass@K or avg@K")
+    num_generations: PositiveInt = Field(1, description="completions per question")
+    temperature: NonNegativeFloat = Field(0.0, description="sampling temperature; 0 is greedy")
+    top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
+    max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")
+
+
 class ExecutorConfig(Section):
     """Which worker does which shard."""
 
@@ -164,6 +204,8 @@ class Config(Section):
     grad: GradConfig = GradConfig()
     signal: SignalConfig = SignalConfig()
     select: SelectConfig = SelectConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
     executor: ExecutorConfig = ExecutorConfig()
 
 
@@ -210,11 +252,17 @@ def apply_overrides(settings: dict[str, Any], overrides: typing.Sequence[str]) -
             section = section[parent]
             if not isinstance(section, dict):
                 raise InputError(f"--set {override}: {'.'.join(parents[:depth])} is not a section")
-        try:
-            section[last] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            section[last] = value
+        section[last] = _value(value)
     return settings
+
+
+def _value(text: str) -> Any:
+    """A YAML value; text that YAML cannot read, or reads as a comment (`#…`), is itself."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if value is None and text.strip() not in ("", "~", "null", "Null", "NULL") else value
 
 
 def _copy(value: Any) -> Any:

@@ -68,7 +68,7 @@ def test_the_papers_pools_have_the_papers_settings() -> None:
         ("select.size=1.5", "select.size: got 1.5"),
         ("data.answer_regex=(", "not a regular expression"),
         ("grad.dim", "expected KEY=VALUE"),
-        ("seed.x=1", "seed is not a section"),
+        ("model.name.x=1", "model.name is not a section"),
     ],
 )
 def test_a_wrong_override_is_refused_by_name(override: str, words: str) -> None:
@@ -83,6 +83,11 @@ def test_overrides_apply_in_order_and_reach_any_key() -> None:
     assert config.warmup.lora is not None
     assert config.warmup.lora.r == 8
     assert config.warmup.learning_rate == 5e-6
+
+
+def test_a_regex_that_yaml_takes_for_a_comment_is_itself() -> None:
+    assert load_config("demo", [r"data.answer_regex=####\s*(.+)"]).data.answer_regex == r"####\s*(.+)"
+    assert load_config("demo", ["data.answer_regex=null"]).data.answer_regex is None
 
 
 def test_a_config_that_is_not_there_names_the_ready_ones() -> None:
