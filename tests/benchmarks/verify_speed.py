@@ -1,4 +1,4 @@
-"""Completions per second of the `math` verifier, by kind of answer: `python -m tests.benchmarks.verify_speed [WORKERS]`.
+"""Completions per second of `math`, by kind of answer: `python -m tests.benchmarks.verify_speed [WORKERS]`.
 
 Groups of 8 completions of about 1,200 characters: four correct (two each as the gold and in another notation), four
 wrong in four ways. Every group has numbers of its own. Workers are warm: what they take to start is shown apart.
