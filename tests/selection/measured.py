@@ -18,6 +18,7 @@ import torch
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet, write_safetensors
+from learnalign.signals import find_signal, signal_fingerprint
 from tests.tiny import make_run
 
 GROUP = 8
@@ -26,7 +27,7 @@ GROUP = 8
 def measured_run(
     folder: Path, correct: Sequence[int | None] | None = None, count: int = 24, dim: int = 16, **sections: Any
 ) -> RunDir:
-    """A run of random features; `correct` of 8 rollouts are correct per prompt (None: not scored; random by default)."""
+    """A run of random features; `correct` of 8 rollouts are correct per prompt (None: not scored)."""
     template = _template(count, json.dumps(sections))
     shutil.copytree(template.path, folder / "run")
     run = RunDir(folder / "run", template.config)
@@ -80,7 +81,7 @@ def write_gradients(run: RunDir, correct: Sequence[int | None], gradients: np.nd
 def write_signal(run: RunDir, name: str, columns: Mapping[str, Any]) -> None:
     """signals/NAME.parquet for the pool in its order."""
     ids = [prompt.id for prompt in load_prompts(run)]
-    write_parquet(run.signal_file(name), pa.table({"id": ids, **columns}), run.fingerprint("signal"))
+    write_parquet(run.signal_file(name), pa.table({"id": ids, **columns}), signal_fingerprint(run, find_signal(name)))
 
 
 def sources(run: RunDir) -> list[str]:

@@ -40,21 +40,27 @@ def gain(pool: Pool, scoring: Scoring) -> Scores:
 
 
 def biased(slope: int) -> Callable[[Pool, Scoring], Scores]:
-    """A draw without replacement, probabilities linear in the concentration: `slope` 1 up, 0 all the same, −1 down.
-
-    Weights w rise from 0 at the lowest concentration to 1 at the highest (or fall). Successive draws come in the
-    order of their arrivals E/w, E exponential; the score is w/E, so that the first N by score are a draw of N.
-    """
+    """A seeded draw without replacement, probabilities linear in the angle concentration."""
 
     def score(pool: Pool, scoring: Scoring) -> Scores:
         concentration = angle_concentration(pool)
-        low, high = np.nanmin(concentration), np.nanmax(concentration)
-        height = (concentration - low) / (high - low) if high > low else np.ones_like(concentration)
-        weights = {1: height, 0: np.ones_like(height), -1: 1.0 - height}[slope]
-        arrival = -np.log(uniforms(pool, f"gain {slope}"))
-        return Scores(score=weights / arrival + 0.0 * concentration, signal=concentration)
+        return Scores(score=linear_draw(concentration, slope, uniforms(pool, "gain")), signal=concentration)
 
     return score
+
+
+def linear_draw(
+    concentration: Float[np.ndarray, "n"], slope: int, uniform: Float[np.ndarray, "n"]
+) -> Float[np.ndarray, "n"]:
+    """Scores whose first N are N draws without replacement by weights linear in the concentration, NaN where it is NaN.
+
+    Weights w rise from 0 at the lowest concentration to 1 at the highest (`slope` 1), fall (−1), or are the same (0).
+    Successive draws come in the order of their arrivals E/w, with E = −log `uniform` exponential; the score is w/E.
+    """
+    low, high = np.nanmin(concentration), np.nanmax(concentration)
+    height = (concentration - low) / (high - low) if high > low else np.ones_like(concentration)
+    weights = {1: height, 0: np.ones_like(height), -1: 1.0 - height}[slope]
+    return np.where(np.isnan(concentration), np.nan, weights / -np.log(uniform))
 
 
 METHODS = (
