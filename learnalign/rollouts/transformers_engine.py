@@ -87,7 +87,7 @@ class TransformersEngine:
                         "rollout.max_completion_length, free the GPU, or take a smaller model"
                     ) from error
                 rows = -(-rows // 2)
-            _free_memory()
+                _free_memory()
         return {id: [_completion(sample) for sample in group] for id, group in groups.items()}
 
     def _run(self, groups: Sequence[list[Sample]], limits: Limits) -> None:
