@@ -112,10 +112,11 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
         advantage.append(torch.full((count,), row.advantage, dtype=dtype))
         weight.append(torch.full((count,), row.weight, dtype=dtype))
     samples = torch.tensor([row.sample for row in rows])
-    parts = (token_ids, samples, *map(torch.cat, (positions, targets, advantage, weight)))
+    parts = [token_ids, samples, *map(torch.cat, (positions, targets, advantage, weight))]
     if device.type == "cuda":
-        parts = tuple(part.pin_memory().to(device, non_blocking=True) for part in parts)
-    return Batch(*parts, blocks=_blocks(groups))
+        parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
+    names = ("token_ids", "samples", "positions", "targets", "advantage", "weight")
+    return Batch(**dict(zip(names, parts, strict=True)), blocks=_blocks(groups))
 
 
 def _blocks(groups: Sequence[Sequence[Row]]) -> list[Block]:

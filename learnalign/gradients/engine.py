@@ -34,7 +34,7 @@ class GradientSettings:
     beta: float = 0.04
     temperature: float = 1.0
     modules: str = "linear"
-    projection: Literal["kronecker", "dense"] = "kronecker"
+    projection: Literal["kronecker", "dense", "exact"] = "kronecker"
     dim: int = 8192
     width: int = 192
     batch_tokens: int | Literal["auto"] = "auto"

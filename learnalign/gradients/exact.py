@@ -55,7 +55,7 @@ def accumulate(
         norms[order] = norm
 
     engine.over_batches(rows_of(samples), work)
-    return norms
+    return norms / engine.scale
 
 
 def inner_products(
@@ -70,7 +70,7 @@ def inner_products(
         products.index_add_(0, batch.samples, sink.products)
 
     engine.over_batches(rows_of(samples), work)
-    return products
+    return products / engine.scale
 
 
 class Keeper:
@@ -102,15 +102,14 @@ class Keeper:
 
 def squared_norms(kept: Keeper, blocks: Sequence[Block]) -> Float[Tensor, "blocks"]:
     """‖g‖² of every sample, in float64 over the layers."""
-    total = 0.0
+    layers: list[Tensor] = []
     grams: dict[int, Tensor] = {}
     owner = None
     for site, x, delta in kept.calls.values():
         if site.input_name != owner:  # layers reading the same input follow one another and share its Gram matrices
             owner, grams = site.input_name, {}
-        found = [_squared_norm(site, block, x, delta, grams) for block in blocks]
-        total = total + torch.stack(found).double()
-    return torch.as_tensor(total)
+        layers.append(torch.stack([_squared_norm(site, block, x, delta, grams) for block in blocks]).double())
+    return torch.stack(layers).sum(0)
 
 
 def _squared_norm(site: Site, block: Block, x: Tensor, delta: Tensor, grams: dict[int, Tensor]) -> Tensor:

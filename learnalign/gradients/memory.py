@@ -20,9 +20,7 @@ class Budget:
         self._device = device
         self.tokens: int | None = None if setting == "auto" else setting
         if setting == "auto" and device.type == "cpu":
-            free = available_memory()
-            fitting = CPU_TOKENS if free is None else int(SHARE["cpu"] * free / bytes_per_token)
-            self.tokens = max(1, min(CPU_TOKENS, fitting))
+            self.tokens = max(1, min(CPU_TOKENS, int(SHARE["cpu"] * free_memory(device) / bytes_per_token)))
 
     def measure(self, tokens: int, work: Callable[[], None]) -> None:
         """Do `work`, a batch of `tokens`, and set the budget by the memory it took. The one wait for the device."""
@@ -30,9 +28,7 @@ class Budget:
         before = torch.cuda.memory_allocated(self._device)
         work()
         taken = max(1, torch.cuda.max_memory_allocated(self._device) - before)
-        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        free = torch.cuda.mem_get_info(self._device)[0] + unused
-        self.tokens = max(1, min(GPU_TOKENS, int(SHARE["cuda"] * free * tokens / taken)))
+        self.tokens = max(1, min(GPU_TOKENS, int(SHARE["cuda"] * free_memory(self._device) * tokens / taken)))
 
     def halve(self, tokens: int) -> None:
         """A batch of `tokens` ran out of memory: allow half of it, and give cached memory back."""
@@ -46,10 +42,13 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def available_memory() -> int | None:
-    """Bytes the system could still give; None where it does not say."""
+def free_memory(device: torch.device) -> int:
+    """Bytes that could still be had on `device`; 4 GB where the system does not say."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+        return 4_000_000_000
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

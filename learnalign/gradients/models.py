@@ -67,7 +67,6 @@ def adapter_layers(model: nn.Module) -> dict[str, nn.Module]:
                 for adapter, layer in getattr(module, side).items():
                     layers[f"{name}.{side}.{adapter}"] = layer
     owned = {id(parameter) for layer in layers.values() for parameter in layer.parameters()}
-    config = model.active_peft_config  # type: ignore[union-attr]
     others = [
         name
         for name, parameter in model.named_parameters()
@@ -75,7 +74,7 @@ def adapter_layers(model: nn.Module) -> dict[str, nn.Module]:
     ]
     if others or not all(isinstance(layer, nn.Linear) for layer in layers.values()) or not layers:
         raise InputError(
-            f"the adapter ({config.peft_type}) has parameters outside plain LoRA layers ({', '.join(others[:3]) or 'no LoRA layer at all'}); "
+            f"the adapter has parameters outside plain LoRA layers ({', '.join(others[:3]) or 'no LoRA layer at all'}); "
             "gradients are taken of LoRA on linear layers only: train without use_dora, modules_to_save and embedding adapters"
         )
     return layers

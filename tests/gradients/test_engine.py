@@ -1,29 +1,115 @@
-"""The engine against plain autograd, and its independence of how work is cut up."""
+"""The engine against plain autograd and torch.func, and its independence of how work is cut up."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import pytest
 import torch
 
+from learnalign.errors import RunError
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Sample
-from tests.gradients.tiny import block_parameters, brute_force, random_samples, tiny_model
-
-FULL = 1 << 20  # with a dim far above the entries of a tiny model's sketches, collisions are few
+from learnalign.gradients.grpo import Completion, Sample
+from tests.gradients.tiny import block_parameters, brute_force, collected, objective, random_samples, tiny_model
 
 
-def gram(rows: torch.Tensor) -> torch.Tensor:
-    return rows.double() @ rows.double().T
+def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tensor:
+    return torch.cat([gradients[name].flatten(1) for name in names], dim=1)
+
+
+def close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    return bool(((found - expected).norm(dim=1) <= tolerance * expected.norm(dim=1)).all())
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 @pytest.mark.parametrize(("beta", "temperature", "rollouts"), [(0.0, 1.0, 1), (0.3, 0.7, 3)])
-def test_unprojected_inner_products_are_those_of_full_gradients(kind, beta, temperature, rollouts):
+def test_gradients_are_those_of_plain_autograd(kind, beta, temperature, rollouts):
     policy = tiny_model(kind)
     reference = tiny_model(kind, seed=1) if beta else None
-    samples = random_samples(5, rollouts)
-    settings = GradientSettings(dim=FULL, width=512, beta=beta, temperature=temperature)
-    found = GradientEngine(policy, settings, reference).features(samples)
-    exact = brute_force(policy, block_parameters(policy), samples, reference, beta=beta, temperature=temperature)
-    error = (gram(found) - gram(exact)).abs().max() / gram(exact).abs().max()
-    assert error < 0.02
+    samples, names = random_samples(6, rollouts), block_parameters(policy)
+    engine = GradientEngine(policy, GradientSettings(beta=beta, temperature=temperature), reference)
+    exact = brute_force(policy, names, samples, reference, beta=beta, temperature=temperature)
+    assert close(stacked(collected(engine, samples), names), exact, 1e-6)  # the models' norms compute in float32
+
+
+def test_gradients_are_those_of_torch_func():
+    policy = tiny_model()
+    names = block_parameters(policy)
+    frozen = {name: p for name, p in policy.named_parameters() if name not in names}
+    samples = random_samples(3)
+
+    class Bound(torch.nn.Module):
+        def forward(self, parameters, sample):
+            return objective(_Functional(policy, {**frozen, **parameters}), None, sample)
+
+    gradient = torch.func.grad(Bound())
+    rows = [gradient({n: policy.get_parameter(n) for n in names}, sample) for sample in samples]
+    expected = torch.stack([torch.cat([row[name].flatten() for name in names]) for row in rows])
+    engine = GradientEngine(policy, GradientSettings(beta=0.0))
+    assert close(stacked(collected(engine, samples), names), expected, 1e-6)
+
+
+class _Functional:
+    """Looks like a model, calls it with other parameters."""
+
+    def __init__(self, model, parameters):
+        self._model, self._parameters = model, parameters
+
+    def __call__(self, **inputs):
+        return torch.func.functional_call(self._model, self._parameters, kwargs=inputs)
+
+
+@pytest.mark.parametrize("projection", ["kronecker", "dense"])
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_features_are_the_same_alone_in_a_batch_padded_and_in_any_order(kind, projection):
+    policy = tiny_model(kind, dtype=torch.float32)
+    reference = tiny_model(kind, dtype=torch.float32, seed=1)
+    settings = GradientSettings(dim=256, width=16, batch_tokens=100_000, projection=projection)
+    engine = GradientEngine(policy, settings, reference)
+    samples = [*random_samples(7, rollouts=2), *random_samples(1, rollouts=2, seed=5, longest=60)]
+    together = engine.features(samples)
+    alone = torch.cat([engine.features([sample]) for sample in samples])
+    backwards = engine.features(samples[::-1]).flip(0)
+    small = GradientEngine(policy, dataclasses.replace(settings, batch_tokens=50), reference).features(samples)
+    for other in (alone, backwards, small):
+        assert close(other, together, 1e-4)
+
+
+def test_unit_features_do_not_depend_on_the_advantage_of_one_rollout():
+    engine = GradientEngine(tiny_model(dtype=torch.float32), GradientSettings(beta=0.0, dim=256))
+    sample = random_samples(1)[0]
+    scaled = dataclasses.replace(sample, completions=[Completion(sample.completions[0].token_ids, 0.01)])
+    first, second = torch.nn.functional.normalize(engine.features([sample, scaled]))
+    assert torch.allclose(first, second * sample.completions[0].advantage / abs(sample.completions[0].advantage), atol=1e-5)
+
+
+def test_the_feature_of_a_group_is_the_mean_over_its_rollouts():
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=256))
+    sample = random_samples(1, rollouts=3)[0]
+    single = [dataclasses.replace(sample, completions=[completion]) for completion in sample.completions]
+    assert close(engine.features([sample]), engine.features(single).mean(0, keepdim=True), 1e-6)  # norms are float32
+
+
+def test_chunks_of_the_head_do_not_change_the_gradient(monkeypatch):
+    engine = GradientEngine(tiny_model(), GradientSettings(dim=256, beta=0.5), tiny_model(seed=1))
+    samples = random_samples(4, longest=40)
+    whole = engine.features(samples)
+    monkeypatch.setitem(__import__("learnalign.gradients.logprobs", fromlist=["x"]).CHUNK_ENTRIES, "cpu", 1)
+    assert close(engine.features(samples), whole, 1e-6)
+
+
+def test_float16_keeps_the_gradients_of_long_completions():
+    policy = tiny_model(dtype=torch.float16)
+    wide = tiny_model(dtype=torch.float64)
+    wide.load_state_dict({name: tensor.double() for name, tensor in policy.state_dict().items()})
+    samples = [Sample("x", [1, 2, 3], [Completion([4, 5, 6] * 30, 0.001)])]
+    settings = GradientSettings(beta=0.0, dim=512)
+    found = GradientEngine(policy, settings).features(samples).double()
+    expected = GradientEngine(wide, settings).features(samples)
+    assert torch.nn.functional.cosine_similarity(found, expected).item() > 0.99
+    assert found.norm() == pytest.approx(expected.norm().item(), rel=0.05)
+
+
+def test_beta_without_a_reference_is_refused():
+    with pytest.raises(RunError, match="reference"):
+        GradientEngine(tiny_model(), GradientSettings(beta=0.04))

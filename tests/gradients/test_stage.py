@@ -107,7 +107,7 @@ def test_bad_gradients_are_quarantined_with_a_reason(tmp_path, monkeypatch, valu
 def test_too_many_bad_gradients_fail_the_stage(tmp_path, monkeypatch):
     run = run_with_rollouts(tmp_path)
     ids = poison(run, monkeypatch, float("nan"))
-    with pytest.raises(RunError, match=r"1 gradients are bad, more than grad.max_bad") as failure:
+    with pytest.raises(RunError, match=r"1 of 5 gradients are bad, more than grad.max_bad") as failure:
         grad(run)
     assert ids[0] in str(failure.value)
     assert not run.is_finished("grad")
