@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from learnalign.config import WarmupConfig
 from learnalign.curriculum import Curriculum
@@ -22,9 +21,10 @@ from learnalign.policy import load_tokenizer, model_path, prompt_ids
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import atomic_path, write_json, write_jsonl
+from learnalign.rundir.files import atomic_path, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.rewards import Rewards, Visit
+from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, grpo_arguments
 from learnalign.training.trainer import Bookkeeping, Trainer, diverged, out_of_memory, quiet
 from learnalign.verify import open_verifier
@@ -84,7 +84,9 @@ def optimise(run: RunDir, job: Job) -> Outcome:
             metrics=_metrics(trainer, job),
             disk_bytes=disk,
         )
-        _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, outcome, run, job)
+        with atomic_path(job.output) as folder:
+            save_policy(folder, trainer.accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start)
+            write_jsonl(folder / "metrics.jsonl", outcome.metrics)
     shutil.rmtree(job.work)
     with contextlib.suppress(OSError):  # another job's checkpoints may lie beside
         job.work.parent.rmdir()
@@ -158,17 +160,3 @@ def _metrics(trainer: Trainer, job: Job) -> list[dict[str, Any]]:
     per_step = trainer.groups / trainer.num_iterations / len(job.prompts)
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     return [{"step": entry["step"], **entry, "epoch": round(entry["step"] * per_step, 4)} for entry in logged]
-
-
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, outcome: Outcome, run: RunDir, job: Job) -> None:
-    """The policy as a Hugging Face directory, or an adapter; its weights are float32, and `dtype: auto` reads them
-    as the base model's.
-    """
-    with atomic_path(job.output) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        config = folder / "config.json"
-        if config.is_file():
-            settings = json.loads(config.read_text(encoding="utf-8"))
-            write_json(config, {**settings, "dtype": str(base_dtype(run.config)).removeprefix("torch.")})
-        write_jsonl(folder / "metrics.jsonl", outcome.metrics)

@@ -145,8 +145,7 @@ def groups_per_step(settings: WarmupConfig, section: str) -> int:
         near = sorted({max(1, size // generations) * generations, (size // generations + 1) * generations})
         raise InputError(
             f"{section}.batch_size: got {size} completions, which is no multiple of {section}.num_generations "
-            f"({generations}); "
-            f"take {' or '.join(map(str, near))}"
+            f"({generations}); take {' or '.join(map(str, near))}"
         )
     return size // generations
 

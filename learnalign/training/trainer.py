@@ -137,6 +137,5 @@ def out_of_memory(error: torch.OutOfMemoryError, section: str, args: TrainingArg
         f"the GPU's memory is full with {args.per_device_train_batch_size} completions at once "
         f"({' '.join(str(error).split())[:120]}); "
         f"lower {section}.trainer.per_device_train_batch_size or {section}.max_completion_length, train an adapter "
-        f"({section}.lora), "
-        f"or give vLLM less ({section}.trainer.vllm_gpu_memory_utilization)"
+        f"({section}.lora), or give vLLM less ({section}.trainer.vllm_gpu_memory_utilization)"
     )

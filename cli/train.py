@@ -1,0 +1,51 @@
+"""`learnalign train`: GRPO on a subset."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .common import ConfigFile, Dir, Json, Overrides, open_run, print_json, print_table
+
+Subset = Annotated[
+    str,
+    typer.Option("--subset", metavar="FILE", help="Rows like the pool's, e.g. DIR/subset.jsonl.", show_default=False),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Of DIR/train/NAME; the file's (and curriculum's) by default."),
+]
+Curriculum = Annotated[
+    str | None, typer.Option("--curriculum", metavar="NAME", help="Which prompts a step takes: shuffled, gain, adarft.")
+]
+Start = Annotated[
+    str | None, typer.Option("--start", metavar="MODEL", help="Train from: base, or policy (the warmed-up model).")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/train/NAME's results and train again.")]
+
+
+def train(
+    directory: Dir,
+    subset: Subset,
+    name: Name = None,
+    curriculum: Curriculum = None,
+    start: Start = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train with GRPO on a subset, with the warmup's trainer; leaves the policy in DIR/train/NAME."""
+    run = open_run(directory, config, overrides)
+    from learnalign.training import train as stage
+
+    result = stage(run, subset, name, curriculum=curriculum, start=start, overwrite=overwrite)
+    if as_json:
+        print_json(vars(result))
+    else:
+        rows = [
+            [key.replace("_", " "), value if isinstance(value, int) else str(value)]
+            for key, value in vars(result).items()
+        ]
+        print_table(f"train {result.name}", ["", ""], rows[1:])

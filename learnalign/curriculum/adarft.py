@@ -1,0 +1,74 @@
+"""ADARFT's curriculum: prompts nearest to a target difficulty that follows the reward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from learnalign.errors import InputError
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import read_parquet
+
+STEP, SENSITIVITY, AIM = 50.0, 2.0, 0.5
+LOWEST, HIGHEST = 0.0, 100.0
+
+
+class Adarft:
+    """T ← clip(T + 50 tanh(2 (R̄ − 0.5)), 0, 100), from T = 0; a step takes the prompts with difficulty nearest to T.
+
+    Args:
+        difficulties: of every training prompt, 100 (1 − p), in [0, 100].
+        seed: with the number of the step it orders prompts that are equally near.
+    """
+
+    def __init__(self, difficulties: Sequence[float], seed: int) -> None:
+        self.difficulties = np.asarray(difficulties, dtype=np.float64)
+        self.seed, self.target, self.step = seed, LOWEST, 0
+
+    def draw(self, count: int) -> list[int]:
+        """The `count` rows nearest to T; equally near ones in seeded random order, new each step."""
+        if count > len(self.difficulties):
+            raise InputError(
+                f"curriculum adarft: a step takes {count} different prompts, but there are {len(self.difficulties)}; "
+                "lower train.batch_size or train on more prompts"
+            )
+        rows = np.random.default_rng([self.seed, self.step]).permutation(len(self.difficulties))
+        self.step += 1
+        near = np.argsort(np.abs(self.difficulties[rows] - self.target), kind="stable")
+        return [int(row) for row in rows[near[:count]]]
+
+    def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
+        """Move T by the mean success rate R̄ of the scored prompts; without any, T stays."""
+        scored = [rate for rate in success_rates if rate is not None]
+        if scored:
+            moved = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
+            self.target = min(max(moved, LOWEST), HIGHEST)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"target": self.target, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.target, self.step = float(state["target"]), int(state["step"])
+
+
+def difficulties(run: RunDir, ids: Sequence[str]) -> list[float]:
+    """100 (1 − p) of every prompt of `ids`, from success.parquet.
+
+    Raises InputError naming the command where the rates, or that of one prompt, are missing.
+    """
+    if not run.success_file.is_file():
+        raise InputError(
+            f"curriculum adarft: {run.success_file} is not there; make it with `learnalign rollout {run.path}`"
+        )
+    table = read_parquet(run.success_file, ["id", "success_rate"]).to_pydict()
+    rates = {id: rate for id, rate in zip(table["id"], table["success_rate"], strict=True) if rate is not None}
+    missing = [id for id in ids if id not in rates]
+    if missing:
+        raise InputError(
+            f"curriculum adarft: {run.success_file} has no success rate for {len(missing)} of {len(ids)} prompts (the "
+            f"first is {missing[0]}); train on prompts of this run's pool that could be scored"
+        )
+    return [100 * (1 - rates[id]) for id in ids]

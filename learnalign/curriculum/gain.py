@@ -1,0 +1,139 @@
+"""GAIN-RL's curriculum: a Gaussian over prompts sorted by angle concentration, moved by accuracy and angle (§3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from learnalign.errors import InputError
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import read_parquet
+
+Measure = Callable[[Sequence[int], Any], Sequence[float]]
+
+
+class GaussianSampler:
+    """The distribution of Eq. 8 over ranks 1..`size` and its mean's way by Eq. 9 and 10; knows ranks, not prompts.
+
+    Args:
+        size: N, ranked prompts.
+        count: n, prompts of one step; at most `size`.
+        seed: with the number of the step it decides the draw.
+        sigma: σ of Eq. 8, in ranks; n where None (the paper gives no value).
+        alpha: α, sensitivity to accuracy.
+        beta: β, the accuracy aimed at.
+        gamma: γ, sensitivity to angle concentration.
+
+    μ starts at 0 and is not clipped. Raises InputError where a step needs more prompts than there are.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        count: int,
+        seed: int,
+        *,
+        sigma: float | None = None,
+        alpha: float = 2.0,
+        beta: float = 0.5,
+        gamma: float = 0.5,
+    ) -> None:
+        if count > size:
+            raise InputError(
+                f"curriculum gain: a step takes {count} different prompts, but there are {size}; lower "
+                "train.batch_size or train on more prompts"
+            )
+        self.size, self.count, self.seed = size, count, seed
+        self.sigma = float(count) if sigma is None else sigma
+        self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.mu, self.step = 0.0, 0
+
+    def log_weights(self) -> np.ndarray:
+        """log P_t up to a constant, [N] float64, for ranks 1..N (Eq. 8)."""
+        ranks = np.arange(1, self.size + 1, dtype=np.float64)
+        return -((ranks - self.mu) ** 2) / (2 * self.sigma**2)
+
+    def draw(self) -> list[int]:
+        """n different ranks (from 1), one after the other from P_t without those already drawn.
+
+        The order of log P + Gumbel noise is that of successive draws, in log space: a μ far away underflows nowhere.
+        """
+        noise = np.random.default_rng([self.seed, self.step]).gumbel(size=self.size)
+        self.step += 1
+        return [int(rank) + 1 for rank in np.argsort(-(self.log_weights() + noise), kind="stable")[: self.count]]
+
+    def update(self, accuracy: float | None, concentration: float) -> None:
+        """Move μ by Eq. 10, from the step's mean accuracy in [0, 1] and mean C (Eq. 9).
+
+        Without any scored rollout (None) accuracy says nothing and its term is 0.
+        """
+        half = self.count / 2
+        if accuracy is not None:
+            self.mu += half * math.tanh(self.alpha * (accuracy - self.beta))
+        self.mu += half * math.tanh(self.gamma * concentration)
+
+    def state_dict(self) -> dict[str, Any]:
+        """μ and the number of draws."""
+        return {"mu": self.mu, "step": self.step}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.mu, self.step = float(state["mu"]), int(state["step"])
+
+
+class Gain:
+    """GAIN-RL as a curriculum of TRL's trainer.
+
+    Args:
+        order: rows of the training prompts, highest angle concentration first (Eq. 7).
+        sampler: over the ranks of `order`.
+        measure: C of the prompts of some rows under a model, by a prefill (Eq. 9).
+    """
+
+    def __init__(self, order: Sequence[int], sampler: GaussianSampler, measure: Measure) -> None:
+        assert len(order) == sampler.size
+        self.order, self.sampler, self.measure = list(order), sampler, measure
+
+    def draw(self, count: int) -> list[int]:
+        """Rows of the next step; `count` is the sampler's."""
+        assert count == self.sampler.count
+        return [self.order[rank - 1] for rank in self.sampler.draw()]
+
+    def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
+        """Eq. 9 and 10: mean accuracy of the scored prompts, mean C of all under the model that answered them."""
+        scored = [rate for rate in success_rates if rate is not None]
+        accuracy = float(np.mean(scored)) if scored else None
+        self.sampler.update(accuracy, float(np.mean(self.measure(rows, model))))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sampler.load_state_dict(state)
+
+
+def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
+    """Rows of `ids` by descending angle concentration (Eq. 7), ties by ascending id.
+
+    Raises InputError naming the command where the signal, or one of the prompts in it, is missing.
+    """
+    angles = stored_angles(run)
+    missing = [id for id in ids if id not in angles]
+    if missing:
+        raise InputError(
+            f"curriculum gain: {run.signal_file('angle')} has no angle for {len(missing)} of {len(ids)} prompts (the "
+            f"first is {missing[0]}); train on prompts of this run's pool"
+        )
+    return sorted(range(len(ids)), key=lambda row: (-angles[ids[row]], ids[row]))
+
+
+def stored_angles(run: RunDir) -> dict[str, float]:
+    """C of every prompt in signals/angle.parquet; raises InputError naming the command where there is none."""
+    file = run.signal_file("angle")
+    if not file.is_file():
+        raise InputError(f"curriculum gain: {file} is not there; make it with `learnalign signal {run.path} angle`")
+    table = read_parquet(file, ["id", "value"]).to_pydict()
+    return {id: value for id, value in zip(table["id"], table["value"], strict=True) if value is not None}

@@ -1,0 +1,136 @@
+"""GAIN-RL's and ADARFT's samplers for verl's curriculum interface; verl itself is imported when one of them is asked
+for.
+
+In verl's configuration (a run directory with signals/angle.parquet, or success.parquet for ADARFT):
+
+data.dataloader_num_workers=0 data.sampler.class_path=pkg://learnalign.curriculum.verl
+data.sampler.class_name=GainSampler # or AdarftSampler +data.sampler.run_dir=DIR +data.sampler.seed=0 # GainSampler
+also: sigma, alpha, beta, gamma
+
+The training file's rows must carry the pool's ids, as column `id` or in `extra_info.id`. verl keeps the model in other
+processes than the sampler, so C of Eq. 9 is the stored angle of the step's prompts, unless the batch brings fresh ones
+(`non_tensor_batch["angle"]`). verl calls `update` after every step, but after it has saved: a resumed run lacks the one
+update that followed its checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learnalign.curriculum.adarft import Adarft, difficulties
+from learnalign.curriculum.base import Curriculum
+from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle, stored_angles
+from learnalign.errors import InputError
+from learnalign.rundir import RunDir
+
+if TYPE_CHECKING:
+    GainSampler: type
+    AdarftSampler: type
+
+GAIN_KEYS = ("sigma", "alpha", "beta", "gamma")
+
+
+class _Sampler:
+    """What both have in common: epochs of whole steps, each drawn when verl's data loader comes to it."""
+
+    curriculum: Curriculum
+
+    def __init__(self, data_source: Any, data_config: Any) -> None:
+        settings = data_config.sampler
+        if not settings.get("run_dir"):
+            raise InputError("data.sampler.run_dir: name the run directory, +data.sampler.run_dir=DIR")
+        self.count = int(data_config.get("gen_batch_size") or data_config.train_batch_size)
+        self.size = len(data_source)
+        self.ids = ids_of(data_source)
+        self.rows = {id: row for row, id in enumerate(self.ids)}
+        self.curriculum = self.make(RunDir.peek(settings.run_dir), settings, int(settings.get("seed", 0)))
+
+    def make(self, run: RunDir, settings: Any, seed: int) -> Curriculum:
+        """The curriculum over the rows of `self.ids`."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        for _ in range(self.size // self.count):
+            yield from self.curriculum.draw(self.count)
+
+    def update(self, batch: Any) -> None:
+        """Hear how a step went: `batch` is verl's DataProto, one row per rollout."""
+        groups: dict[str, list[float]] = {}
+        angles: dict[str, float] = {}
+        fresh = batch.non_tensor_batch.get("angle")
+        for i, (id, correct) in enumerate(zip(batch_ids(batch, self.ids), batch_correct(batch), strict=True)):
+            groups.setdefault(id, []).append(correct)
+            if fresh is not None:
+                angles[id] = float(fresh[i])
+        rates = [float(np.mean(group)) for group in groups.values()]
+        self.curriculum.update([self.rows[id] for id in groups], rates, angles)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.curriculum.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.curriculum.load_state_dict(state)
+
+
+class _Gain(_Sampler):
+    def make(self, run: RunDir, settings: Any, seed: int) -> Gain:
+        given = {key: float(settings[key]) for key in GAIN_KEYS if settings.get(key) is not None}
+        stored = stored_angles(run)
+
+        def measure(rows: Sequence[int], fresh: dict[str, float]) -> list[float]:
+            return [fresh.get(self.ids[row], stored[self.ids[row]]) for row in rows]
+
+        return Gain(rank_by_angle(run, self.ids), GaussianSampler(self.size, self.count, seed, **given), measure)
+
+
+class _Adarft(_Sampler):
+    def make(self, run: RunDir, settings: Any, seed: int) -> Adarft:
+        return Adarft(difficulties(run, self.ids), seed)
+
+
+def ids_of(data_source: Any) -> list[str]:
+    """The pool's ids of a verl data set's rows, from column `id` or `extra_info.id`."""
+    frame: Any = getattr(data_source, "dataframe", data_source)  # verl's RLHFDataset keeps a `datasets` table there
+    columns = frame.column_names
+    if "id" in columns:
+        return [str(id) for id in frame["id"]]
+    infos = list(frame["extra_info"]) if "extra_info" in columns else []
+    if not infos or not all(isinstance(info, dict) and info.get("id") is not None for info in infos):
+        raise InputError("the training file's rows carry no ids of the pool, neither as `id` nor as `extra_info.id`")
+    return [str(info["id"]) for info in infos]
+
+
+def batch_ids(batch: Any, known: Sequence[str]) -> list[str]:
+    """The pool's id of every rollout of a DataProto."""
+    columns = batch.non_tensor_batch
+    if "id" in columns:
+        return [str(id) for id in columns["id"]]
+    return [str(info["id"]) for info in columns["extra_info"]]
+
+
+def batch_correct(batch: Any) -> list[float]:
+    """1.0 for every rollout that was correct: `acc` of the reward function where it gave one, else a score of 1 or
+    more.
+    """
+    if "acc" in batch.non_tensor_batch:
+        return [float(bool(value)) for value in batch.non_tensor_batch["acc"]]
+    scores = batch.batch["token_level_scores"].sum(-1)
+    return [float(score >= 1) for score in scores.tolist()]
+
+
+def __getattr__(name: str) -> Any:
+    """`GainSampler` and `AdarftSampler`, made subclasses of verl's AbstractCurriculumSampler, which verl checks for."""
+    parts = {"GainSampler": _Gain, "AdarftSampler": _Adarft}
+    if name not in parts:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from verl.experimental.dataset.sampler import AbstractCurriculumSampler
+    except ImportError as error:
+        raise InputError(f"{name} is for training with verl, which is not installed here ({error})") from None
+    return type(name, (parts[name], AbstractCurriculumSampler), {"__doc__": parts[name].__doc__})

@@ -1,0 +1,50 @@
+"""Policies on disk: Hugging Face directories and PEFT adapters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from learnalign.config import Config
+from learnalign.policy import load_model, load_tokenizer, model_path
+from learnalign.rundir.files import atomic_path, read_json, write_json
+from learnalign.training.settings import base_dtype
+
+
+def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, config: Config, start: str) -> None:
+    """Write a model, or an adapter on `start`, and its tokenizer into `folder`.
+
+    Weights stay float32, so that nothing of small steps is lost; config.json names the base model's precision, in which
+    `dtype: auto` reads them.
+    """
+    adapters = getattr(model, "peft_config", {})
+    for adapter in adapters.values():  # a path that also holds from elsewhere
+        adapter.base_model_name_or_path = str(Path(start).resolve()) if Path(start).is_dir() else start
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = folder / "config.json"
+    if settings.is_file():
+        dtype = str(base_dtype(config)).removeprefix("torch.")
+        write_json(settings, {**json.loads(settings.read_text(encoding="utf-8")), "dtype": dtype})
+
+
+def adapter_base(adapter: Path) -> str:
+    """Directory or hub name of the model that an adapter was trained on."""
+    return str(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
+
+
+def merge_adapter(config: Config, adapter: Path, output: Path) -> None:
+    """Write the model that an adapter makes of its base to `output`, in float32."""
+    from peft import PeftModel
+
+    base = adapter_base(adapter)
+    float32 = config.model.model_copy(update={"dtype": "float32"})
+    model: PreTrainedModel = load_model(
+        config.model_copy(update={"model": float32}), None if base == model_path(config) else base
+    )
+    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    with atomic_path(output) as folder:
+        save_policy(folder, merged, load_tokenizer(config), config, base)
