@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from learnalign.errors import InputError
 
@@ -29,6 +39,7 @@ class ModelConfig(Section):
 
     name: str = Field(description="Hugging Face directory or hub name; `demo` is the embedded model")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    adapter: str | None = Field(None, description="PEFT adapter that makes it the policy, with `warmup.size: 0`")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
@@ -41,6 +52,7 @@ class DataConfig(Section):
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")
     prompt: str = Field("prompt", description="column with the question: a string or a list of messages")
+    prompt_template: str | None = Field(None, description="the question with {column} places, in place of `prompt`")
     prompt_regex: str | None = Field(None, description="cuts the question out of the last message, as answer_regex")
     answer: str = Field("answer", description="column with the gold answer")
     solution: str | None = Field(None, description="column with a worked gold solution, for perplexity, IFD and length")
@@ -98,13 +110,20 @@ class RolloutConfig(Section):
 
     engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="auto: vllm where it is installed")
     num_generations: PositiveInt = Field(8, description="rollouts per prompt (group size G)")
-    temperature: PositiveFloat = Field(
-        1.0, description="sampling temperature, also of the gradients' log-probabilities"
+    temperature: NonNegativeFloat = Field(
+        1.0, description="sampling temperature, also of the gradients' log-probabilities; 0 is greedy, for one rollout"
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt = Field(1024, description="longest completion, tokens")
     adaptive: bool = Field(False, description="stop a group early when more samples cannot matter")
     vllm: dict[str, Any] = Field(default_factory=dict, description="any argument of vLLM's engine")
+
+    @field_validator("temperature")
+    @classmethod
+    def _greedy_once(cls, temperature: float, info: ValidationInfo) -> float:
+        if temperature == 0 and info.data.get("num_generations", 1) > 1:
+            raise ValueError("a temperature of 0 gives the same completion every time; take num_generations 1")
+        return temperature
 
 
 class GradConfig(Section):
@@ -180,7 +199,9 @@ class EvalConfig(Section):
     policy: str = Field("policy", description="policy, base, train/NAME, or a model directory")
     metric: str = Field("pass@1", pattern=r"^(pass|avg)@[1-9][0-9]*$", description="the headline: pass@K or avg@K")
     num_generations: PositiveInt = Field(1, description="completions per question")
-    temperature: NonNegativeFloat = Field(0.0, description="sampling temperature; 0 is greedy")
+    temperature: NonNegativeFloat | None = Field(
+        None, description="sampling temperature; 0 is greedy, and what null means for one completion, else rollout's"
+    )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")
 

@@ -23,9 +23,12 @@ def model_path(config: Config) -> str:
 
 
 def policy_path(run: RunDir) -> str:
-    """Directory or hub name of the policy: the warmed-up model or adapter, or the base model (`warmup.size: 0`)."""
+    """Directory or hub name of the policy: the warmed-up model or adapter.
+
+    With `warmup.size: 0` it is `model.adapter`, or the base model where there is none.
+    """
     if run.config.warmup.size == 0:
-        return model_path(run.config)
+        return os.path.expanduser(run.config.model.adapter or model_path(run.config))
     if not run.is_finished("warmup"):
         raise RunError(
             f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or take the base model with "

@@ -129,13 +129,26 @@ def _prepare(run: RunDir) -> None:
 
 
 def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) -> Prompt:
-    messages = _messages(_lookup(source, data.prompt), data)
+    question = _filled(source, data.prompt_template) if data.prompt_template else _lookup(source, data.prompt)
+    messages = _messages(question, data)
     answer = _answer(_lookup(source, data.answer), data)
     solution = _lookup(source, data.solution) if data.solution else None
     id = _lookup(source, data.id) if data.id else _digest(messages)
     if id is None or isinstance(id, dict | list) or str(id) == "":
         raise _LeaveOut(f"no usable id in column {data.id}")
     return Prompt(str(id), row, messages, answer, solution if isinstance(solution, str) else None, text)
+
+
+def _filled(source: dict[str, Any], template: str) -> str:
+    """The template with every {column} replaced by its value; other braces stay as they are."""
+
+    def value(place: re.Match[str]) -> str:
+        found = _lookup(source, place[1])
+        if found is None:
+            raise _LeaveOut(f"no column {place[1]} for data.prompt_template")
+        return str(found)
+
+    return re.sub(r"\{([A-Za-z_][\w.]*)\}", value, template)
 
 
 def _lookup(source: Any, column: str) -> Any:
@@ -209,7 +222,8 @@ def _check_columns(
         raise InputError(f"data.path {data.path}: no rows in it")
     if prompts:
         return
-    for key, column in (("prompt", data.prompt), ("answer", data.answer), ("id", data.id)):
+    question = None if data.prompt_template else data.prompt
+    for key, column in (("prompt", question), ("answer", data.answer), ("id", data.id)):
         if column and column not in columns and column.split(".")[0] not in columns:
             raise InputError(
                 f"data.{key}: no column {column!r} in {data.path}; it has {', '.join(sorted(columns))}. "
@@ -259,12 +273,14 @@ def _table(prompts: Sequence[Prompt]) -> pa.Table:
 
 
 def _names(run: RunDir) -> dict[str, str]:
-    return {"data": run.config.data.path, "model": run.config.model.name}
+    return {"data": run.config.data.path, "model": run.config.model.name, "adapter": str(run.config.model.adapter)}
 
 
 def _digests(run: RunDir) -> dict[str, str]:
     """Digests of the local files among the run's inputs; a hub name is its own."""
     paths: dict[str, Path | None] = {"data": local_source(run.config.data), "model": Path(model_path(run.config))}
+    if run.config.model.adapter:
+        paths["adapter"] = Path(run.config.model.adapter).expanduser()
     return {name: digest_of(path) for name, path in paths.items() if path is not None and path.exists()}
 
 

@@ -28,13 +28,12 @@ STAGES: dict[str, Stage] = {
         outputs=("prompts.parquet", "quarantine.jsonl"),
     ),
     "warmup": Stage(after="pool", keys=("seed", "warmup"), outputs=("warmup", "work/warmup")),
-    # In run directories of their own, DIR/train/NAME and DIR/eval/NAME, whose pool is the subset or the test set.
+    # In a run directory of its own, DIR/train/NAME, whose pool is the subset.
     "train": Stage(
         after="pool",
         keys=("seed", "train"),
         outputs=("policy", "rewards.parquet", "start", "work/train"),
     ),
-    "eval": Stage(after="pool", keys=("seed", "eval", "rollout.max_completion_length"), outputs=("rollouts",)),
     "rollout": Stage(
         after="warmup",
         keys=(
