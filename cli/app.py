@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from .common import guarded
+from .compare import compare
 from .grad import grad
 from .rollout import rollout
 from .run import run
 from .select import select
+from .signal import signal
 from .status import status
+from .train import train
+from .verify import verify
 from .warmup import warmup
 
 app = typer.Typer(
@@ -23,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, warmup, grad, rollout, select, status):
+for command in (run, warmup, grad, rollout, select, signal, train, compare, verify, status):
     app.command()(guarded(command))
 
 

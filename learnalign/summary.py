@@ -26,7 +26,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "left_out": _left_out(quarantined),
         "success": success_summary(run),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
-        "stages": [_stage(run, name, entry) for name, entry in stages.items()],
+        "stages": [_stage(run, name, stages[name]) for name in sorted(stages, key=_order)],
         "stale": [f"{name}: {text}" for name, differences in run.stale() for text in differences],
     }
 
@@ -62,6 +62,10 @@ def _left_out(lines: list[dict[str, Any]]) -> dict[str, int]:
         for stage in stages
         for reason, count in reason_counts([line for line in lines if line["stage"] == stage]).items()
     }
+
+
+def _order(stage: str) -> int:
+    return list(STAGES).index(stage) if stage in STAGES else len(STAGES)
 
 
 def _stage(run: RunDir, name: str, entry: dict[str, Any]) -> dict[str, Any]:
