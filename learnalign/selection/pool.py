@@ -102,7 +102,7 @@ class Pool:
                 raise RunError(f"{path} is not there; run `{command}` first")
             tensors, metadata = read_safetensors(path)
             _check_settings(path, metadata.get(FINGERPRINT), run.fingerprint("grad"), command)
-            places = self._places(json.loads(metadata["ids"]), path)
+            places = self.places(json.loads(metadata["ids"]), path)
             yield Vectors(places, tensors["features"], tensors["norms"].double().numpy())
 
     def hidden_features(self) -> Iterator[Vectors]:
@@ -114,7 +114,7 @@ class Pool:
             vectors = torch.from_numpy(np.stack(batch["vector"].to_numpy(zero_copy_only=False)))
             norms = vectors.double().norm(dim=1)
             units = (vectors.double() / norms.clamp_min(1e-300)[:, None]).float()
-            yield Vectors(self._places(batch["id"].to_pylist(), path), units, norms.numpy())
+            yield Vectors(self.places(batch["id"].to_pylist(), path), units, norms.numpy())
 
     def _read(self, path: Path, fingerprint: str, command: str) -> pa.Table:
         if not path.is_file():
@@ -127,10 +127,11 @@ class Pool:
     def _column(self, table: pa.Table, name: str, path: Path) -> Float[np.ndarray, "n"]:
         values = np.full(len(self), np.nan)
         found = table[name].to_numpy().astype(np.float64)
-        values[self._places(table["id"].to_pylist(), path)] = found
+        values[self.places(table["id"].to_pylist(), path)] = found
         return values
 
-    def _places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
+    def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
+        """Places in the pool of ids that `path` holds."""
         try:
             return np.fromiter((self._place[id] for id in ids), np.int64, len(ids))
         except KeyError as error:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from learnalign.errors import InputError, RunError
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
@@ -55,14 +53,24 @@ def select(
     with run.stage(STAGE) as record:
         ranking = _rank(pool, chosen_by, wanted, Scoring(way, save_to), cluster_count, fill)
         result = _result(run, ranking)
-        write_parquet(result.scores, scores_table(pool, ranking), run.fingerprint(chosen_by.reads))
+        write_parquet(result.scores, scores_table(pool, ranking), chosen_by.fingerprint(run))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
             if path is not None:
                 write(path, subset)
-        record.counts |= {"prompts": len(pool), "eligible": result.eligible, "chosen": result.chosen}
-        record.notes |= {"method": result.method, "way": result.way, "skipped": result.skipped}
+        _tell(run, result, record)
     return result
+
+
+def _tell(run: RunDir, result: SelectResult, record: StageRecord) -> None:
+    """Keep what every method chose; the stage's counts are those of `select.method` once that was run."""
+    earlier = run.record["stages"][STAGE]
+    counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
+    told = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
+    record.notes["methods"] = {**earlier.get("methods", {}), result.method: told}
+    if result.method != run.config.select.method:
+        counts = record.notes["methods"].get(run.config.select.method, counts)
+    record.counts |= {name: counts[name] for name in ("prompts", "eligible", "chosen")}
 
 
 def _matrix_file(run: RunDir, method: Method) -> Path:
@@ -80,7 +88,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     clusters = clusters_of(pool, cluster_count) if cluster_count else None
     scores = method.score(pool, scoring)
     order = rank(scores.score, pool.ids)
-    eligible = scores.score > 0 if method.positive else ~np.isnan(scores.score)
+    eligible = method.eligible(scores.score)
     reasons = skip_reasons(pool, method, scores)
     if not eligible.any():
         listed = ", ".join(f"{count} {reason}" for reason, count in count_reasons(reasons).items())

@@ -10,10 +10,10 @@ so that a prompt costs O(m), not O(m²). Letters: B prompts, T tokens, D model w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import torch
-from transformers import PreTrainedModel
 
 from learnalign.rundir import RunDir
 from learnalign.signals.backbone import context_length, last_block_output
@@ -21,6 +21,9 @@ from learnalign.signals.batches import in_batches, pad
 from learnalign.signals.samples import Sample
 from learnalign.signals.segments import prefix_length
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @torch.no_grad()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float, Int
-from peft import PeftModel
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from learnalign.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
 
 def body_of(model: nn.Module) -> nn.Module:
     """Everything below the output head; adapter layers stay in it."""
-    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    return base.base_model
+    causal: Any = model
+    if hasattr(model, "get_base_model"):  # a PEFT model
+        causal = causal.get_base_model()
+    return causal.base_model
 
 
 def context_length(model: nn.Module) -> int:

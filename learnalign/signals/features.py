@@ -7,17 +7,20 @@ value is its length.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from learnalign.signals.backbone import context_length, last_hidden
 from learnalign.signals.batches import in_batches, pad
 from learnalign.signals.samples import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each, no_answer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # ruff: noqa: F722, F821, UP037, RUF100
 

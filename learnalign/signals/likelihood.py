@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from learnalign.signals.batches import in_batches, pad
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # ruff: noqa: F722, F821, UP037, RUF100
 

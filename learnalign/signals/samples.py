@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Literal
 
 from learnalign.errors import RunError
 from learnalign.policy import prompt_ids
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ their parameters; with the policy alone it is the policy's sentence score.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from learnalign.config import ModelConfig
 from learnalign.errors import InputError
@@ -25,6 +24,9 @@ from learnalign.signals.batches import in_batches
 from learnalign.signals.likelihood import last_logits
 from learnalign.signals.samples import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # ruff: noqa: F722, F821, UP037, RUF100
 

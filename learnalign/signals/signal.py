@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from learnalign.config import Config
 from learnalign.policy import load_policy, load_tokenizer
 from learnalign.rundir import RunDir
 from learnalign.signals.samples import Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Row = dict[str, Any]
 Compute = Callable[[Sequence[Sample]], Sequence[Row]]

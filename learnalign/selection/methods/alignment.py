@@ -83,6 +83,7 @@ METHODS = (
         about="learnability × similarity of hidden states (RDS+) in place of gradients",
         score=features,
         reads="signal",
+        signal="features",
         learnable=True,
         positive=True,
         similarity=True,

@@ -44,7 +44,7 @@ def biased(slope: int) -> Callable[[Pool, Scoring], Scores]:
 
     def score(pool: Pool, scoring: Scoring) -> Scores:
         concentration = angle_concentration(pool)
-        return Scores(score=linear_draw(concentration, slope, uniforms(pool, "gain")), signal=concentration)
+        return Scores(score=linear_draw(concentration, slope, uniforms(pool, f"gain {slope}")), signal=concentration)
 
     return score
 
@@ -65,13 +65,14 @@ def linear_draw(
 
 METHODS = (
     Method(name="random", about="seeded random order", score=random, reads="pool"),
-    Method(name="gain", about="highest angle concentration (GAIN-RL)", score=gain, reads="signal"),
+    Method(name="gain", about="highest angle concentration (GAIN-RL)", score=gain, reads="signal", signal="angle"),
     *(
         Method(
             name=f"gain-{bias}",
             about=f"drawn with probability {words} (GAIN-RL §4.2)",
             score=biased(slope),
             reads="signal",
+            signal="angle",
             positive=True,
         )
         for bias, slope, words in (

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from learnalign.config import Config
+from learnalign.rundir import RunDir
+from learnalign.rundir.stages import digest_of
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
+from learnalign.signals import find_signal, signal_fingerprint
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
@@ -31,8 +36,8 @@ class Scores:
 class Method:
     """A ranking of the pool.
 
-    `reads` is the last stage whose results it uses; `learnable` says that V = p(1 − p) is among them; with `positive`
-    only scores above zero are chosen; with `similarity` they are row means of a matrix of weighted cosines.
+    `reads` is the last stage whose results it uses, `signal` the signal; `learnable` says that V is among them; with
+    `positive` only scores above zero are chosen; with `similarity` they are row means of a matrix of cosines.
     """
 
     name: str
@@ -42,6 +47,23 @@ class Method:
     learnable: bool = False
     positive: bool = False
     similarity: bool = False
+    signal: str | None = None
+
+    def eligible(self, score: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+        """Which prompts may be chosen by these scores."""
+        return score > 0 if self.positive else ~np.isnan(score)
+
+    def fingerprint(self, run: RunDir) -> str:
+        """Of everything that the scores depend on."""
+        uses_success = self.learnable or self.reads in ("rollout", "grad")
+        parts = [
+            run.fingerprint(self.reads),
+            run.config.seed,
+            signal_fingerprint(run, find_signal(self.signal)) if self.signal else None,
+            run.config.signal.angle_weight if self.signal == "angle" else None,
+            digest_of(run.success_file) if uses_success and run.success_file.is_file() else None,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     @property
     def eligibility(self) -> str:

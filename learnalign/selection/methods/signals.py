@@ -31,18 +31,15 @@ def nearest_median(name: str) -> Callable[[Pool, Scoring], Scores]:
     return score
 
 
+def _method(name: str, signal: str, about: str, score: Callable[[str], Callable[[Pool, Scoring], Scores]]) -> Method:
+    return Method(name=name, about=about, score=score(signal), reads="signal", signal=signal)
+
+
 METHODS = (
-    Method(name="ppl-top", about="highest perplexity (Eq. 9)", score=highest("perplexity"), reads="signal"),
-    Method(
-        name="ppl-middle", about="perplexity nearest the median", score=nearest_median("perplexity"), reads="signal"
-    ),
-    Method(name="ifd", about="highest instruction-following difficulty (Eq. 10)", score=highest("ifd"), reads="signal"),
-    Method(name="length", about="most tokens of question and answer", score=highest("length"), reads="signal"),
-    Method(name="selectit", about="highest SelectIT rating", score=highest("selectit"), reads="signal"),
-    Method(
-        name="limr",
-        about="rewards that follow the average learning curve (LIMR)",
-        score=highest("limr"),
-        reads="signal",
-    ),
+    _method("ppl-top", "perplexity", "highest perplexity (Eq. 9)", highest),
+    _method("ppl-middle", "perplexity", "perplexity nearest the median", nearest_median),
+    _method("ifd", "ifd", "highest instruction-following difficulty (Eq. 10)", highest),
+    _method("length", "length", "most tokens of question and answer", highest),
+    _method("selectit", "selectit", "highest SelectIT rating", highest),
+    _method("limr", "limr", "rewards that follow the average learning curve (LIMR)", highest),
 )

@@ -1,0 +1,74 @@
+"""`learnalign compare`: the methods' subsets side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .common import Dir, Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from learnalign.selection import Comparison
+
+Size = Annotated[
+    float | None, typer.Option("-n", "--size", metavar="N", help="Prompts per method, or a fraction of the pool.")
+]
+
+
+def compare(directory: Dir, size: Size = None, as_json: Json = False) -> None:
+    """Show how the methods' subsets overlap and differ in success rate, length and difficulty.
+
+    Every method whose inputs are there takes part; those without scores yet are scored first.
+    """
+    from learnalign.rundir import RunDir
+    from learnalign.selection import compare as compare_methods
+
+    comparison = compare_methods(RunDir.open(directory), size)
+    if as_json:
+        print_json({"run": str(directory), **comparison.as_json()})
+    else:
+        _show(comparison)
+
+
+def _show(comparison: Comparison) -> None:
+    bins = {"never solved": "p = 0", "hard": "p < ½", "easy": "p ≥ ½", "always solved": "p = 1"}
+    columns = ["method", "prompts", "mean p", "mean V", "prompt tokens", "answer tokens"]
+    columns += [f"% {title}" for title in bins.values()]
+    subsets = {"(whole pool)": comparison.pool, **comparison.subsets}
+    rows = [
+        [
+            name,
+            subset.prompts,
+            _round(subset.success_rate, 3),
+            _round(subset.learnability, 3),
+            _round(subset.prompt_tokens, 1),
+            _round(subset.answer_tokens, 1),
+            *[_percent(subset.difficulty.get(name)) for name in bins],
+        ]
+        for name, subset in subsets.items()
+    ]
+    print_table(f"{comparison.size} prompts by each method", columns, rows)
+    _show_matrix("overlap, % (Jaccard: prompts that both chose, of those that either did)", comparison.jaccard)
+    _show_matrix("rank correlation of the scores, % (Spearman)", comparison.rank_correlation)
+    for name, reason in comparison.missing.items():
+        print(f"not compared: {name}: {reason}")
+
+
+def _show_matrix(title: str, matrix: dict[str, Any]) -> None:
+    """A square table whose columns are the rows' numbers."""
+    names = list(matrix)
+    columns = ["", *[str(number) for number in range(1, len(names) + 1)]]
+    rows = [
+        [f"{number} {name}", *[_percent(matrix[name][other]) for other in names]]
+        for number, name in enumerate(names, 1)
+    ]
+    print_table(title, columns, rows)
+
+
+def _percent(value: float | None) -> int | None:
+    return None if value is None else round(100 * value)
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
