@@ -75,11 +75,22 @@ def same(gold: Reading, answer: Reading) -> bool:
             return _same_values(_scaled(gold), _scaled(answer))
     if gold.text and "".join(gold.text.split()) == "".join(answer.text.split()):
         return True
+    if _is_braced(gold) != _is_braced(answer) and (_is_ordered(gold) or _is_ordered(answer)):
+        return False
     gold_based, answer_based = _BASED.fullmatch(gold.text), _BASED.fullmatch(answer.text)
     if gold_based and answer_based:
         value = _in_base(gold_based)
         return value is not None and value == _in_base(answer_based)
     return _same_values(gold.values, answer.values) or _same_angle(gold, answer) or _same_angle(answer, gold)
+
+
+def _is_braced(reading: Reading) -> bool:
+    return reading.text.startswith(("\\{", "\\left\\{"))
+
+
+def _is_ordered(reading: Reading) -> bool:
+    """Whether it is a point or an interval, which a set in braces is not: (1, 2) against {1, 2}."""
+    return any(isinstance(value, sympy.Interval | sympy.Tuple) for value in reading.values)
 
 
 def _same_angle(degrees: Reading, radians: Reading) -> bool:
@@ -106,10 +117,17 @@ def _equal(gold: Any, answer: Any) -> bool:
     if _is_number(gold) and _is_number(answer) and (small := _small_difference(gold, answer)) is not None:
         return small
     if isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr):
+        gold, answer = _with_imaginary_unit(gold), _with_imaginary_unit(answer)
         answer = _with_symbols_of(gold, answer)
         if _refuted(gold, answer):
             return False
     return verify(gold, answer, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
+
+
+def _with_imaginary_unit(value: sympy.Expr) -> sympy.Expr:
+    """`value` with the letter i as the imaginary unit, which latex2sympy takes for a variable."""
+    letters = [symbol for symbol in value.free_symbols if symbol.name == "i"]
+    return value.subs({letter: sympy.I for letter in letters}) if letters and value not in letters else value
 
 
 def _with_symbols_of(gold: sympy.Expr, answer: sympy.Expr) -> sympy.Expr:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# An escaped character (\{ is a brace to print, not a group), the start of a box, or a brace.
-_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+# The start of a box (its backslash may be doubled by some JSON), an escaped character (\{ prints a brace), or a brace.
+_TOKEN = re.compile(r"\\{1,3}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 # What may stand between the boxes of one answer: \boxed{1} and \boxed{2}
 _CONNECTOR = re.compile(
     r"[\s$]*(?:,|;|and|or|,\s*and|,\s*or|和|或|、)[\s$]*(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*", re.IGNORECASE

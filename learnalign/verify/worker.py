@@ -63,6 +63,8 @@ def _mathematics() -> Callable[..., Verdict]:
         from learnalign.verify import equality
     except ImportError as error:
         raise InputError(f"math-verify cannot be imported ({error}); pip install 'math-verify[antlr4_13_2]'") from None
+    # The first formula of a kind takes the parser 0.1 s to learn; that is no completion's time.
+    equality.judge_answer(r"\frac{\sqrt{3}}{2}+x^{2}", r"(x, 1]\cup\{2\}", None)
     judges: dict[str, Callable[..., Verdict]] = {
         "gold": equality.judge_gold,
         "answer": equality.judge_answer,

@@ -41,6 +41,7 @@ UNIT_CONVERTS = "the same quantity in another unit"
 CJK = "fullwidth or Chinese text, which plain math-verify does not read"
 THIN_SPACE = "a thin space groups thousands; plain math-verify multiplies the groups"
 SCIENTIFIC = "plain math-verify reads the e of 1e6 as Euler's number"
+IMAGINARY = "i is the imaginary unit; plain math-verify takes it for a variable"
 TAG = "only what stands in <answer> counts; plain math-verify searches all of the text"
 HASHES = "only what follows #### counts; plain math-verify searches all of the text"
 UNSCORABLE = "a gold that cannot be read is unscorable, not wrong"
@@ -208,6 +209,9 @@ SETS = [
     Pair("math", r"\{1\} \cup \{3\}", r"\boxed{\{1,3\}}", 1.0, LATEX_GOLD),
     Pair("math", r"\left\{\frac12, 2\right\}", r"\boxed{\{2, 0.5\}}", 1.0, LATEX_GOLD),
     Pair("math", "(4,-1)", r"\boxed{(4,-1)}", 1.0, LATEX_GOLD),
+    Pair("math", "(-1,4)", r"\boxed{\{-1,4\}}", 0.0),
+    Pair("math", r"\{-1,4\}", r"\boxed{(-1,4)}", 0.0),
+    Pair("math", "(-1,4)", r"\boxed{-1,4}", 1.0, LATEX_GOLD),
     Pair("math", "(4,-1)", r"\boxed{(-1,4)}", 0.0),
     Pair("math", "(4,-1)", r"\boxed{\left(4, -1\right)}", 1.0, LATEX_GOLD),
     Pair("math", "(1,4,2)", r"\boxed{(1,4,2)}", 1.0, LATEX_GOLD),
@@ -321,6 +325,14 @@ LATEX = [
     Pair("math", r"\begin{pmatrix} 1 & 0 \\ 2 & 3 \end{pmatrix}", r"\boxed{\begin{pmatrix}1&2\\0&3\end{pmatrix}}", 0.0),
     Pair("math", r"2 - 3i", r"\boxed{-3i + 2}", 1.0, LATEX_GOLD),
     Pair("math", r"2 - 3i", r"\boxed{2+3i}", 0.0),
+    Pair("math", r"x^2+4", r"\boxed{(x+2i)(x-2i)}", 1.0, IMAGINARY),
+    Pair("math", "2i", r"\boxed{(1+i)^2}", 1.0, IMAGINARY),
+    Pair("math", "-1", r"\boxed{i^2}", 1.0, IMAGINARY),
+    Pair("math", r"\frac{1-i}{2}", r"\boxed{\frac{1}{1+i}}", 1.0, IMAGINARY),
+    Pair("math", "2i", r"\boxed{2}", 0.0, "plain math-verify reads the gold 2i as 2"),
+    Pair("math", "i", r"\boxed{i}", 1.0, LATEX_GOLD),
+    Pair("math", "-i", r"\boxed{i^3}", 1.0, IMAGINARY),
+    Pair("math", r"\sum_{i=1}^{4} i", r"\boxed{10}", 1.0, LATEX_GOLD),
     Pair("math", r"10110_2", r"\boxed{10110_{2}}", 1.0),
     Pair(
         "math", r"10110_2", r"\boxed{10110_3}", 0.0, "the same digits in another base; plain math-verify drops the base"
@@ -364,6 +376,7 @@ BOXES = [
     Pair("boxed", "5", r"\boxed{\boxed{5}}", 1.0),
     Pair("boxed", r"\frac{5}{2}", r"\boxed{\frac{\boxed{5}}{2}}", 1.0, "the outer box is the answer"),
     Pair("boxed", "5", r"\boxed{\frac{\boxed{5}}{2}}", 0.0, "the outer box is the answer"),
+    Pair("boxed", "3/8", r"First \\boxed{1}, rather \\boxed{\\frac{3}{8}}", 1.0, LAST_BOX),
     Pair("boxed", r"\{1,2\}", r"\boxed{\{1,2\}}", 1.0, LATEX_GOLD),
     Pair("boxed", "5", r"\boxed {5}", 1.0, "a space before the brace"),
     Pair("boxed", "5", r"\boxed{5} is what I get, out of 12 tries and 3 ideas.", 1.0),

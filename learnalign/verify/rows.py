@@ -1,0 +1,186 @@
+"""Scoring a JSONL file of completions that already exist, with one verifier or several that are compared."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import InputError
+from learnalign.progress import Progress
+from learnalign.verify.verdict import Item, Verdict
+from learnalign.verify.verifier import Verifier, open_verifier
+
+_CHUNK = 4096  # rows in memory at once
+_MOST_EXAMPLES = 10
+
+
+@dataclass
+class Tally:
+    """What one verifier made of the rows; `unscorable` counts the reasons of the rows without a reward."""
+
+    verifier: str
+    correct: int = 0
+    wrong: int = 0
+    unscorable: Counter[str] = field(default_factory=Counter)
+
+    def add(self, verdict: Verdict) -> None:
+        if verdict.reward is None:
+            self.unscorable[verdict.reason] += 1
+        elif verdict.reward:
+            self.correct += 1
+        else:
+            self.wrong += 1
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A row that the verifiers judge differently: its line in the file and each verifier's verdict."""
+
+    line: int
+    verdicts: list[Verdict]
+
+
+@dataclass
+class Report:
+    """What `verify_file` found: a tally per verifier, how often they disagreed, and the first rows where they did."""
+
+    rows: int
+    tallies: list[Tally]
+    disagreements: int = 0
+    patterns: Counter[tuple[float | None, ...]] = field(default_factory=Counter)
+    examples: list[Disagreement] = field(default_factory=list)
+
+    def add(self, line: int, verdicts: list[Verdict]) -> None:
+        for tally, verdict in zip(self.tallies, verdicts, strict=True):
+            tally.add(verdict)
+        rewards = tuple(verdict.reward for verdict in verdicts)
+        self.patterns[rewards] += 1
+        if len(set(rewards)) > 1:
+            self.disagreements += 1
+            if len(self.examples) < _MOST_EXAMPLES:
+                self.examples.append(Disagreement(line, verdicts))
+
+
+def verify_file(
+    path: Path,
+    names: Sequence[str],
+    write: Callable[[str], Any] | None,
+    completion: str = "completion",
+    answer: str = "answer",
+    workers: int | None = None,
+    timeout: float = 5.0,
+) -> Report:
+    """Score every row of `path` and pass it on, as a line of JSON with the rewards added.
+
+    The file is read twice, a few thousand rows at a time: the first time only to see that every row can be scored, so
+    that nothing is written for a file that cannot.
+
+    Args:
+        names: verifiers; the first adds `reward` and `reason`, the second `reward_2` and `reason_2`, and so on.
+        write: takes each line; None for the report alone.
+        completion, answer: columns; a dot goes into a nested object (reward_model.ground_truth).
+
+    Raises:
+        InputError: no such file or verifier, a line that is no JSON object, a column that is missing or no string.
+    """
+    total = sum(1 for _ in _rows(path, completion, answer))
+    report = Report(total, [Tally(name) for name in names])
+    with contextlib.ExitStack() as stack:
+        verifiers = [stack.enter_context(open_verifier(name, workers, timeout)) for name in names]
+        progress = stack.enter_context(Progress(total, "completions", "verify"))
+        rows = _rows(path, completion, answer)
+        while chunk := list(islice(rows, _CHUNK)):
+            for line, row, verdicts in _score(chunk, verifiers):
+                report.add(line, verdicts)
+                if write is not None:
+                    write(_line({**row, **_columns(verdicts)}))
+            progress.advance(len(chunk))
+    return report
+
+
+def _score(
+    chunk: Sequence[tuple[int, dict[str, Any], Item]], verifiers: Sequence[Verifier]
+) -> Iterator[tuple[int, dict[str, Any], list[Verdict]]]:
+    items = [item for _, _, item in chunk]
+    scored = zip(*(verifier.score(items) for verifier in verifiers), strict=True)
+    for (line, row, _), verdicts in zip(chunk, scored, strict=True):
+        yield line, row, list(verdicts)
+
+
+def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for number, verdict in enumerate(verdicts, start=1):
+        suffix = f"_{number}" if number > 1 else ""
+        columns |= {f"reward{suffix}": verdict.reward, f"reason{suffix}": verdict.reason}
+    return columns
+
+
+def _line(row: dict[str, Any]) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but an escape
+        text = json.dumps(row)
+    return text + "\n"
+
+
+def _rows(path: Path, completion: str, answer: str) -> Iterator[tuple[int, dict[str, Any], Item]]:
+    if not path.is_file():
+        what = "a directory" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}; name a JSONL file of completions")
+    with path.open(encoding="utf-8") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    where = f"{path}, line {number}"
+                    row = _object(line, where)
+                    texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
+                    yield number, row, Item(*texts, messages=_messages(row), source=row)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text ({error.reason}); save it as JSONL in UTF-8") from None
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not JSON ({error}); each line has to be one JSON object") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is a {_kind(row)}; each line has to be one JSON object")
+    return row
+
+
+def _text(row: dict[str, Any], column: str, option: str, where: str) -> str:
+    value: Any = row
+    for part in [column] if column in row else column.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise InputError(
+                f"{where} has no column {column!r}; it has {', '.join(map(repr, row)) or 'none'}: "
+                f"name the right one with {option}"
+            )
+        value = value[part]
+    if not isinstance(value, str):
+        raise InputError(
+            f"{where}: column {column!r} is a {_kind(value)}, not a string; convert it, leave the row out, "
+            f"or name another column with {option}"
+        )
+    return value
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "JSON object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return kinds.get(type(value), "string")
+
+
+def _messages(row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    for column in ("messages", "prompt"):
+        value = row.get(column)
+        if isinstance(value, list) and value and all(isinstance(message, dict) for message in value):
+            return value
+    return None
