@@ -64,8 +64,11 @@ STAGES: dict[str, Stage] = {
 
 
 def settings_of(config: Config, stage: str) -> dict[str, Any]:
-    """The flattened settings that `stage` itself depends on (not those of the stages before it)."""
-    flat = flatten(config.model_dump(mode="json"))
+    """The flattened settings that `stage` itself depends on (not those of the stages before it).
+
+    Null settings are left out: a key that a later version brings changes nothing where it is not used.
+    """
+    flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
     keys = STAGES[stage].keys
     return {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
 
