@@ -73,9 +73,8 @@ def main() -> None:
                 seconds = time.perf_counter() - started
                 correct = sum(verdict.reward == 1.0 for verdict in verdicts)
                 form = "boxed" if boxed else "in a sentence"
-                print(
-                    f"{kind:>10} {form:<13} {len(asked) / seconds:8.0f} completions/s ({correct} of {len(asked)} correct)"
-                )
+                rate = f"{len(asked) / seconds:8.0f} completions/s"
+                print(f"{kind:>10} {form:<13} {rate} ({correct} of {len(asked)} correct)")
 
 
 if __name__ == "__main__":
