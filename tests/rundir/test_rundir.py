@@ -47,7 +47,7 @@ def test_a_change_makes_a_stage_and_what_builds_on_it_stale() -> None:
 
 
 def test_every_key_of_the_papers_method_is_in_some_fingerprint() -> None:
-    config = build_config(SETTINGS)
+    config = build_config({**SETTINGS, "data": {"path": "d", "limit": 5}})
     covered = {key for stage in STAGES for key in settings_of(config, stage)}
     for key in ("seed", "model.name", "verifier", "rollout.temperature", "grad.dim", "warmup.beta", "data.limit"):
         assert key in covered
