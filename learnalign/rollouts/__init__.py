@@ -6,9 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from learnalign.rollouts.account import RolloutResult
     from learnalign.rollouts.engine import Completion, Engine, Request, open_engine, seed_of
     from learnalign.rollouts.groups import Rollout, load_rollouts
-    from learnalign.rollouts.stage import RolloutResult, rollout
+    from learnalign.rollouts.imports import ImportResult, import_rollouts
+    from learnalign.rollouts.stage import rollout
+    from learnalign.rollouts.uncertainty import StabilityResult, stability
 
 # Where each public name lives; imported on first use.
 _HOMES = {
@@ -19,20 +22,28 @@ _HOMES = {
     "seed_of": "engine",
     "Rollout": "groups",
     "load_rollouts": "groups",
-    "RolloutResult": "stage",
+    "RolloutResult": "account",
     "rollout": "stage",
+    "ImportResult": "imports",
+    "import_rollouts": "imports",
+    "StabilityResult": "uncertainty",
+    "stability": "uncertainty",
 }
 
 __all__ = [
     "Completion",
     "Engine",
+    "ImportResult",
     "Request",
     "Rollout",
     "RolloutResult",
+    "StabilityResult",
+    "import_rollouts",
     "load_rollouts",
     "open_engine",
     "rollout",
     "seed_of",
+    "stability",
 ]
 
 

@@ -32,6 +32,15 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """A rollout's reward, its number of sampled tokens, and whether it was cut off."""
+
+    reward: float | None
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Scored and correct rollouts of one prompt whose completions are not known."""
 
@@ -85,13 +94,17 @@ def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
     return [Rollout(**row) for row in _read(run, shard).to_pylist()]
 
 
-def load_rewards(run: RunDir, shard: Shard) -> dict[str, list[float | None]]:
-    """The rewards of a shard's rollouts by prompt id, by ascending sample."""
-    table = _read(run, shard, ["id", "reward"])
-    rewards: dict[str, list[float | None]] = {}
-    for id, reward in zip(table["id"].to_pylist(), table["reward"].to_pylist(), strict=True):
-        rewards.setdefault(id, []).append(reward)
-    return rewards
+def load_outcomes(run: RunDir, shard: Shard) -> dict[str, list[Outcome]]:
+    """What came of a shard's rollouts by prompt id, by ascending sample, without their tokens and text."""
+    import pyarrow.compute as pc
+
+    table = _read(run, shard, ["id", "reward", "completion_ids", "finish_reason"])
+    lengths = pc.list_value_length(table["completion_ids"]).to_pylist()
+    columns = [table[name].to_pylist() for name in ("id", "reward", "finish_reason")]
+    outcomes: dict[str, list[Outcome]] = {}
+    for id, reward, reason, tokens in zip(*columns, lengths, strict=True):
+        outcomes.setdefault(id, []).append(Outcome(reward, tokens, reason == "length"))
+    return outcomes
 
 
 def load_left_out(run: RunDir, shard: Shard) -> list[Quarantined]:

@@ -38,7 +38,8 @@ def choose(logits: Float[Tensor, "B V"], numbers: np.ndarray, temperature: float
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+    scaled = logits if temperature == 1 else logits.float() / temperature
+    probabilities = torch.softmax(scaled, dim=-1, dtype=torch.float32)
     if top_p < 1:
         probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
         before = probabilities.cumsum(dim=-1) - probabilities

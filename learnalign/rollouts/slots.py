@@ -19,7 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 ATTENTION = "learnalign_slots"
-STEP = 64  # columns grow and are read in multiples of this: few shapes, aligned masks
+STEP = 64  # columns grow in multiples of this
+ALIGNED = 16  # columns are read in multiples of this, as attention on a GPU wants its mask
 _SPECIAL = ("softcap", "s_aux", "position_bias")
 
 KeysValues = list[tuple[Tensor, Tensor]]  # of every layer, [rows, K, columns, D]
@@ -68,7 +69,7 @@ class SlotCache(Cache):
         self._reach(longest + 1)
         keys = self._slots[0][0]
         self._positions, self._running = positions, torch.arange(len(positions), device=keys.device)
-        self._columns = -(-(longest + 1) // STEP) * STEP
+        self._columns = -(-(longest + 1) // ALIGNED) * ALIGNED
         hidden = torch.arange(self._columns, device=keys.device) > positions.unsqueeze(1)
         mask = torch.zeros(hidden.shape, dtype=keys.dtype, device=keys.device).masked_fill_(hidden, -torch.inf)
         return mask[:, None, None, :]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from learnalign.prompts import Prompt
-from learnalign.rollouts.groups import load_counts, load_rewards
+from learnalign.rollouts.groups import Counts, Outcome
 from learnalign.rollouts.uncertainty import credible_interval
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
@@ -41,16 +41,19 @@ def success_of(id: str, samples: int, scored: int, correct: int) -> Success:
 _interval = functools.lru_cache(maxsize=None)(credible_interval)
 
 
-def summarize(run: RunDir, prompts: Sequence[Prompt]) -> list[Success]:
-    """Success of every prompt in the pool's order, from the stored groups; what was not sampled has no rollouts."""
-    groups: dict[str, Success] = {}
-    for shard in run.shards():
-        for id, rewards in load_rewards(run, shard).items():
+def summarize(
+    prompts: Sequence[Prompt], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
+) -> list[Success]:
+    """Success of every prompt in the pool's order, from its rollouts or its counts; what has neither has no samples."""
+    rows = []
+    for prompt in prompts:
+        if group := counts.get(prompt.id):
+            rows.append(success_of(prompt.id, group.scored, group.scored, group.correct))
+        else:
+            rewards = [outcome.reward for outcome in outcomes.get(prompt.id, ())]
             scored = [reward for reward in rewards if reward is not None]
-            groups[id] = success_of(id, len(rewards), len(scored), int(sum(scored)))
-        for group in load_counts(run, shard):
-            groups[group.id] = success_of(group.id, group.scored, group.scored, group.correct)
-    return [groups.get(prompt.id) or success_of(prompt.id, 0, 0, 0) for prompt in prompts]
+            rows.append(success_of(prompt.id, len(rewards), len(scored), int(sum(scored))))
+    return rows
 
 
 def write_success(run: RunDir, rows: Sequence[Success]) -> None:

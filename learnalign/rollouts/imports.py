@@ -1,0 +1,222 @@
+"""Completions (or counts) that another engine has made, in place of sampling: `learnalign rollout DIR --from FILE`.
+
+Each line of the JSONL file names a prompt by `id` or `prompt` (text or messages; the system message does not count) and
+has one of: `completion` (text), `completion_ids` (the sampled tokens, EOS included), or both, with a `finish_reason`
+where it is length; `completions`, a list of texts; or only the counts `correct` and `scored`. The run's verifier judges
+completions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import InputError
+from learnalign.policy import load_tokenizer, prompt_ids
+from learnalign.prompts import Prompt, load_prompts
+from learnalign.rollouts.account import RolloutResult, conclude
+from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
+from learnalign.rollouts.stage import judge
+from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.verify import open_verifier
+
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """What was taken over: as if it had been sampled; rows of the file that fit no prompt, by number, and why."""
+
+    rollouts: RolloutResult
+    rows: int
+    unmatched: dict[int, str]
+    without_rollouts: int
+    retokenised: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Completion:
+    """At least one of text and completion_ids is there."""
+
+    text: str | None
+    completion_ids: list[int] | None
+    finish_reason: str
+
+
+@dataclass
+class _Given:
+    """What a file holds for the pool."""
+
+    rows: int = 0
+    completions: dict[str, list[_Completion]] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    unmatched: dict[int, str] = field(default_factory=dict)
+
+
+def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
+    """Store the completions or counts of `file` as the run's rollouts and write success.parquet.
+
+    Text is tokenised with the policy's tokenizer (an EOS closes it unless its `finish_reason` is length); give
+    `completion_ids` to keep the sampled tokens. Prompts that the file does not have get no rollouts, with that reason.
+
+    Raises InputError where the file cannot be read, fits nothing, or the run has rollouts already.
+    """
+    file = Path(file)
+    prompts = load_prompts(run)
+    if any(run.rollouts_file(shard).is_file() for shard in run.shards()):
+        raise InputError(
+            f"{run.path} has rollouts already; --overwrite deletes them and what was made from them, or choose a new "
+            "run directory"
+        )
+    given = _read(file, prompts)
+    with run.stage("rollout") as record:
+        rollouts, retokenised = _rollouts(run, prompts, given)
+        for shard in run.shards():
+            _store(run, shard, prompts[shard.start : shard.stop], rollouts, given, file)
+        result = conclude(run, prompts, record)
+        record.notes |= {"engine": f"file {file}", "rows": given.rows, "retokenised": retokenised}
+        record.notes |= {"unmatched": len(given.unmatched)}
+    return ImportResult(
+        rollouts=result,
+        rows=given.rows,
+        unmatched=given.unmatched,
+        without_rollouts=result.counts["left_out"],
+        retokenised=retokenised,
+    )
+
+
+def _store(
+    run: RunDir, shard: Shard, prompts: Sequence[Prompt], rollouts: dict[str, list[Rollout]], given: _Given, file: Path
+) -> None:
+    left_out = [
+        Quarantined(id=prompt.id, row=prompt.row, reason=f"no rollouts of it in {file}")
+        for prompt in prompts
+        if prompt.id not in rollouts and prompt.id not in given.counts
+    ]
+    rows = [rollout for prompt in prompts for rollout in rollouts.get(prompt.id, ())]
+    counts = [given.counts[prompt.id] for prompt in prompts if prompt.id in given.counts]
+    write_rollouts(run, shard, rows, left_out, counts)
+
+
+def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[dict[str, list[Rollout]], int]:
+    """The completions of the file as judged rollouts by prompt id, and how many of them had to be tokenised."""
+    if not given.completions:
+        return {}, 0
+    tokenizer = load_tokenizer(run.config)
+    asked = [(prompt, one) for prompt in prompts for one in given.completions.get(prompt.id, ())]
+    texts = [
+        one.text if one.text is not None else str(tokenizer.decode(one.completion_ids or [], skip_special_tokens=True))
+        for _, one in asked
+    ]
+    with open_verifier(run.config.verifier) as verifier:
+        rewards = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
+    asked_ids = {id: prompt_ids(tokenizer, prompt.messages) for id, prompt in {p.id: p for p, _ in asked}.items()}
+    groups: dict[str, list[Rollout]] = {}
+    for (prompt, one), text, reward in zip(asked, texts, rewards, strict=True):
+        group = groups.setdefault(prompt.id, [])
+        ids = one.completion_ids
+        if ids is None:
+            closing = [tokenizer.eos_token_id] if one.finish_reason == "stop" else []
+            ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], *closing]
+        rollout = Rollout(prompt.id, len(group), asked_ids[prompt.id], ids, text, reward, one.finish_reason)
+        group.append(rollout)
+    return groups, sum(one.completion_ids is None for _, one in asked)
+
+
+def _read(file: Path, prompts: Sequence[Prompt]) -> _Given:
+    given, pool = _Given(), _Pool(prompts)
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    _take(given, pool, line, f"--from {file}: line {number}", number)
+    except FileNotFoundError:
+        raise InputError(f"--from {file}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"--from {file}: not a JSONL file in UTF-8") from None
+    if not given.completions and not given.counts:
+        first = "".join(f" (line {number}: {reason})" for number, reason in list(given.unmatched.items())[:1])
+        raise InputError(f"--from {file}: none of its {given.rows} rows fits a prompt of the pool{first}")
+    return given
+
+
+def _take(given: _Given, pool: _Pool, line: str, where: str, number: int) -> None:
+    """Add what a line holds; raises InputError for a line that is not what it should be."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is not a JSON object")
+    given.rows += 1
+    completions = _completions(row, where)
+    id, reason = pool.find(row, where)
+    if id is None:
+        given.unmatched[number] = reason
+    elif completions is not None:
+        given.completions.setdefault(id, []).extend(completions)
+    elif id in given.counts:
+        raise InputError(f"{where}: counts of prompt {id} for the second time; add them up into one line")
+    else:
+        given.counts[id] = Counts(id, row["scored"], row["correct"])
+    if id in given.counts and id in given.completions:
+        raise InputError(f"{where}: prompt {id} has completions and counts; give one of them")
+
+
+def _completions(row: dict[str, Any], where: str) -> list[_Completion] | None:
+    """The completions of a row, None for a row of counts."""
+    text, several, ids = row.get("completion"), row.get("completions"), row.get("completion_ids")
+    reason = row.get("finish_reason", "stop")
+    if reason not in ("stop", "length"):
+        raise InputError(f"{where}: finish_reason is {reason!r}, not stop or length")
+    if isinstance(several, list) and several and all(isinstance(one, str) for one in several):
+        return [_Completion(one, None, reason) for one in several]
+    if ids is not None and not (isinstance(ids, list) and ids and all(type(id) is int and id >= 0 for id in ids)):
+        raise InputError(f"{where}: completion_ids is not a list of token ids")
+    if isinstance(text, str) or (text is None and ids is not None):
+        return [_Completion(text, ids, reason)]
+    correct, scored = row.get("correct"), row.get("scored")
+    if type(correct) is int and type(scored) is int and 0 <= correct <= scored:
+        return None
+    raise InputError(
+        f"{where} needs a `completion` (text), `completions` (a list of texts), `completion_ids`, or `correct` and "
+        "`scored` (whole numbers, correct ≤ scored)"
+    )
+
+
+class _Pool:
+    """Finds prompts by id, or by their text with or without the system message."""
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        self._ids = {prompt.id for prompt in prompts}
+        self._by_text: dict[Key, list[str]] = {}
+        for prompt in prompts:
+            self._by_text.setdefault(_key(prompt.messages), []).append(prompt.id)
+
+    def find(self, row: dict[str, Any], where: str) -> tuple[str | None, str]:
+        """The id of the prompt that `row` names, or None and the reason."""
+        if "id" in row and str(row["id"]) in self._ids:
+            return str(row["id"]), ""
+        if "prompt" not in row:
+            if "id" not in row:
+                raise InputError(f"{where} names no prompt; give `id` or `prompt`")
+            return None, f"no prompt of the pool has the id {row['id']}"
+        prompt = row["prompt"]
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        try:
+            ids = self._by_text.get(_key(messages), [])
+        except (TypeError, KeyError):
+            raise InputError(f"{where}: prompt is neither text nor a list of messages with role and content") from None
+        if len(ids) == 1:
+            return ids[0], ""
+        return (
+            None,
+            f"it is the text of {len(ids)} prompts, give their id" if ids else "no prompt of the pool has its text",
+        )
+
+
+def _key(messages: Sequence[dict[str, str]]) -> Key:
+    return tuple((message["role"], message["content"]) for message in messages if message["role"] != "system")
