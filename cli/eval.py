@@ -1,0 +1,61 @@
+"""`learnalign eval`: a policy on a test set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .common import ConfigFile, Dir, Json, Overrides, open_run, print_json, print_table
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="Ready test set (gsm8k, gsm8k-sampled, math500, amc23, aime24, cruxeval, olympiadbench, minerva), YAML "
+        "file like theirs, or data with the pool's columns.",
+        show_default=False,
+    ),
+]
+Completions = Annotated[int | None, typer.Option("--k", min=1, metavar="K", help="Completions per question.")]
+Policy = Annotated[
+    str | None, typer.Option("--policy", metavar="MODEL", help="policy, base, train/NAME, or a model directory.")
+]
+Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of DIR/eval/NAME.json.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/eval/NAME and evaluate again.")]
+
+
+def evaluate(
+    directory: Dir,
+    data: Data,
+    k: Completions = None,
+    policy: Policy = None,
+    name: Name = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a policy on a test set: pass@1, pass@k and avg@k with 95 % confidence intervals.
+
+    --set applies to the evaluation alone, e.g. --set eval.temperature=0.8 --set data.limit=300.
+    """
+    run = open_run(directory, config)
+    from learnalign.evaluation import evaluate as stage
+
+    chosen = [*(overrides or []), *([f"eval.num_generations={k}"] if k else [])]
+    result = stage(run, data, name=name, policy=policy, overrides=chosen, overwrite=overwrite)
+    if as_json:
+        print_json(asdict(result))
+        return
+    rows = [[metric, e.value, e.low, e.high, e.questions] for metric, e in result.metrics.items()]
+    print_table(f"eval {result.name}", ["metric", "value", "95 % from", "to", "questions"], rows)
+    facts = [
+        ["left out of the test set", result.left_out],
+        ["completions", result.samples],
+        ["not scored", result.unscored],
+        ["cut at the longest length", result.truncated],
+    ]
+    print_table(str(result.file), ["", "count"], facts)
