@@ -8,6 +8,7 @@ import typer
 
 from .common import guarded
 from .compare import compare
+from .eval import evaluate
 from .grad import grad
 from .rollout import rollout
 from .run import run
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 for command in (run, warmup, grad, rollout, select, signal, train, compare, verify, status):
     app.command()(guarded(command))
+app.command("eval")(guarded(evaluate))
 
 
 @app.callback()
