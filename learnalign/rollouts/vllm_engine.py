@@ -183,6 +183,8 @@ def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[
         arguments |= {"enable_lora": True, "max_lora_rank": _lora_rank(path)}
     if not torch.cuda.is_available():
         arguments |= {"enforce_eager": True, "gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": _cpu_cache_bytes()}
+        # A prompt cut in two makes vLLM step a seeded generator back, which a CPU's cannot ("does not use offset").
+        arguments["enable_chunked_prefill"] = False
     return arguments | config.rollout.vllm
 
 
