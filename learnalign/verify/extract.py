@@ -15,7 +15,7 @@ _CONNECTOR = re.compile(
     r"[\s$]*(?:,|;|and|or|,\s*and|,\s*or|和|或|、)[\s$]*(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*", re.IGNORECASE
 )
 _CUE = re.compile(
-    r"(?i)(?:\banswers?\b|答案)[*_\s]{0,4}(?:(?:is|are|was|would be|equals|comes to|=|是|为|：|:)[*_\s]{0,4}){1,2}"
+    r"(?i)(?:\banswers?\b|答案)[*_\s]{0,4}(?:(?:is|are|was|would be|equals|comes to|=|是|为|：|:)[*_\s]{0,4}){1,2}|####"
 )
 _SENTENCE_END = re.compile(r"\n|。|[.!?;](?=\s|\*|$)|(?:,| because| since| so)\s")
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400
@@ -76,7 +76,7 @@ class Statement:
 
 
 def stated_answers(text: str) -> list[Statement]:
-    """What follows "the answer is", "Answer:" and the like; the last first, four at most."""
+    """What follows "the answer is", "Answer:", #### and the like; the last first, four at most."""
     statements = []
     for cue in reversed(list(_CUE.finditer(text))[-_MOST_STATEMENTS:]):
         rest = text[cue.end() : cue.end() + _LONGEST_STATEMENT].lstrip()

@@ -77,7 +77,7 @@ def read_completion(text: str) -> list[Reading]:
         if reading.values or reading.words:
             found = Reading(_statement("answer is " + clean(stated.line))) if is_prose(reading.text) else Reading()
             return [reading, found] if found.values else [reading]
-    whole = after_hashes(text) or text.strip()
+    whole = text.strip()
     if len(whole) <= 200 and "\n" not in whole:
         reading = read_answer(whole)
         if reading.values or reading.words:

@@ -415,6 +415,9 @@ PROSE = [
     Pair("math", "41", "The answer is 41. Wait, no. The answer is 42.", 0.0),
     Pair("math", "1/2", "So the answer is $\\frac{1}{2}$.", 1.0),
     Pair("math", "42", "#### 42", 1.0),
+    Pair(
+        "math", "42", "The answer is 40 plus 2.\n#### 42", 1.0, "what follows #### is the last statement of the answer"
+    ),
     Pair("math", "x^2", "The answer is $x^2$", 1.0, LATEX_GOLD),
     Pair("math", r"\frac{1}{0}", r"\boxed{5}", None, UNSCORABLE),
     Pair("math", "-6", "The answer is −6.", 1.0, UNICODE_MINUS),
