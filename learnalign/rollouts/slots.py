@@ -18,6 +18,8 @@ from transformers import Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+# ruff: noqa: F722, RUF100
+
 ATTENTION = "learnalign_slots"
 STEP = 64  # columns grow in multiples of this
 ALIGNED = 16  # columns are read in multiples of this, as attention on a GPU wants its mask
