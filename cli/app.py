@@ -9,6 +9,7 @@ import typer
 from .common import guarded
 from .compare import compare
 from .eval import evaluate
+from .eval import evaluate
 from .grad import grad
 from .rollout import rollout
 from .run import run
@@ -28,8 +29,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, warmup, grad, rollout, select, signal, train, compare, verify, status):
-    app.command()(guarded(command))
+for command in (run, warmup, grad, rollout, select, signal, train, evaluate, compare, verify, status):
+    app.command("eval" if command is evaluate else None)(guarded(command))
 app.command("eval")(guarded(evaluate))
 
 

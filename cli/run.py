@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from typing import Annotated
+
+import typer
 
 from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
+from .staged import run_staged
+from .stepping import perform
 
-STAGES = ("warmup", "rollout", "grad", "select")
+COMMANDS = ("warmup", "rollout", "grad", "select")
+
+Stages = Annotated[
+    str | None,
+    typer.Option(
+        "--stages", metavar="F,F,…", help="Select and train in stages: fractions of the pool, e.g. 0.5,0.3,0.2."
+    ),
+]
 
 
 def run(
     directory: Dir,
     config: ConfigFile = None,
     overrides: Overrides = None,
+    stages: Stages = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -25,11 +36,8 @@ def run(
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
-    for stage in STAGES:
-        print(f"learnalign: {stage}", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", "learnalign_cli", stage, str(directory), "--json"]
-        code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-        if code:
-            raise SystemExit(code if code > 0 else 1)
-    finish(opened, as_json)
-    return None
+    if stages is not None:
+        return run_staged(opened, stages, as_json)
+    for command in COMMANDS:
+        perform(command, directory)
+    return finish(opened, as_json)

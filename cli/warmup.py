@@ -1,0 +1,23 @@
+"""`learnalign warmup`: stage 1."""
+
+from __future__ import annotations
+
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
+
+
+def warmup(
+    directory: Dir,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Train the policy for a short while with GRPO on a random subset of the pool."""
+    if dry_run:
+        return show_plan(directory, config, overrides, as_json)
+    run = open_run(directory, config, overrides, overwrite, stage="warmup")
+    from learnalign import warmup as stage
+
+    stage(run)
+    return finish(run, as_json)
