@@ -58,7 +58,7 @@ def train(
         name: of the directory; the subset's name and the curriculum's where None.
         curriculum: shuffled, gain or adarft, in place of `train.curriculum`.
         start: base or policy, in place of `train.start`.
-        overwrite: delete what was made with other settings, or made before, first.
+        overwrite: delete DIR/train/NAME first.
 
     DIR/train/NAME is a run directory of its own, whose pool is the subset: prompts.parquet, quarantine.jsonl, run.json;
     policy/ is a Hugging Face directory (or an adapter) with metrics.jsonl; rewards.parquet has id, epoch, correct,
@@ -69,7 +69,10 @@ def train(
     """
     config = sub_config(run.config, subset, curriculum, start)
     name = name or default_name(subset, config)
-    sub = RunDir.create(run.path / "train" / name, config, overwrite=overwrite, stage="train")
+    directory = run.path / "train" / name
+    if overwrite and (directory / "config.yaml").is_file():
+        shutil.rmtree(directory)
+    sub = RunDir.create(directory, config)
     prompts = load_prompts(sub)
     policy, rewards = sub.path / "policy", sub.path / "rewards.parquet"
     model = model_path(run.config) if config.train.start == "base" else policy_path(run)
