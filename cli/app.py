@@ -9,7 +9,6 @@ import typer
 from .common import guarded
 from .compare import compare
 from .eval import evaluate
-from .eval import evaluate
 from .grad import grad
 from .rollout import rollout
 from .run import run

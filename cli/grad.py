@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
+
+Verify = Annotated[
+    int, typer.Option("--verify", min=0, metavar="K", help="Compare K prompts' features with their exact gradients.")
+]
 
 
 def grad(
     directory: Dir,
     config: ConfigFile = None,
     overrides: Overrides = None,
+    verify: Verify = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -19,5 +29,9 @@ def grad(
     run = open_run(directory, config, overrides, overwrite, stage="grad")
     from learnalign.gradients import grad as compute_gradients
 
-    compute_gradients(run)
-    return finish(run, as_json)
+    found = compute_gradients(run, verify).verification
+    measured = {} if found is None else {"verification": asdict(found)}
+    finish(run, as_json, **measured)
+    if found is not None and not as_json:
+        print_table("features against exact gradients", ["", "value"], [list(row) for row in asdict(found).items()])
+    return None

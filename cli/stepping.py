@@ -9,7 +9,7 @@ from typing import Any
 
 
 def perform(command: str, directory: Path, label: str = "", **options: Any) -> None:
-    """Run `learnalign command directory` with `--option value` for each option, or `--option` alone where it is True."""
+    """Run `learnalign command directory` with `--option value` each, or `--option` alone where it is True."""
     print(f"learnalign: {label}{command}", file=sys.stderr, flush=True)
     arguments = [sys.executable, "-m", "learnalign_cli", command, str(directory), "--json"]
     for option, value in options.items():
