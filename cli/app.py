@@ -28,8 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, warmup, grad, rollout, select, signal, train, evaluate, compare, verify, status):
-    app.command("eval" if command is evaluate else None)(guarded(command))
+for command in (run, warmup, grad, rollout, select, signal, train, compare, verify, status):
+    app.command()(guarded(command))
 app.command("eval")(guarded(evaluate))
 
 
