@@ -13,6 +13,7 @@ from learnalign.evaluation.testset import default_name, evaluation_config
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_json
+from learnalign.training import file_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def evaluate(
     Raises InputError for settings or data that do not fit, RunError where engine or verifier fail.
     """
     config = evaluation_config(run, data, policy, overrides)
-    name = name or default_name(data, config.eval.policy)
+    name = file_name(name or default_name(data, config.eval.policy))
     directory = run.path / "eval" / name
     if overwrite and (directory / "config.yaml").is_file():
         shutil.rmtree(directory)

@@ -68,7 +68,7 @@ def train(
     Raises InputError for settings, subsets or signals that do not fit, RunError for a training that cannot go on.
     """
     config = sub_config(run.config, subset, curriculum, start)
-    name = name or default_name(subset, config)
+    name = file_name(name or default_name(subset, config))
     directory = run.path / "train" / name
     if overwrite and (directory / "config.yaml").is_file():
         shutil.rmtree(directory)
@@ -104,6 +104,13 @@ def default_name(subset: str | Path, config: Config) -> str:
     stem = re.sub(r"[^\w.-]+", "-", Path(str(subset).rstrip("/")).stem)
     curriculum = config.train.curriculum
     return stem if curriculum == "shuffled" else f"{stem}-{curriculum}"
+
+
+def file_name(name: str) -> str:
+    """`name`, if it can be a file's; raises InputError where it would lead elsewhere."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise InputError(f"--name {name}: give letters, digits, dots, dashes and underscores")
+    return name
 
 
 def sub_config(config: Config, subset: str | Path, curriculum: str | None = None, start: str | None = None) -> Config:

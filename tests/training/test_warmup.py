@@ -113,7 +113,7 @@ def test_running_again_trains_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lora", [None, {"r": 4}])
 def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora: dict[str, Any] | None) -> None:
-    changes: dict[str, Any] = {"num_train_epochs": 6, "lora": lora, "trainer": {"save_steps": 2}}
+    changes: dict[str, Any] = {"num_train_epochs": 4, "lora": lora, "trainer": {"save_steps": 2}}
     whole, killed = (_run(tmp_path / name, **changes) for name in ("whole", "killed"))
     process = subprocess.Popen([sys.executable, "-m", "tests.training.warm", str(killed.path)])
     while not list((killed.path / "work" / "warmup").glob("checkpoint-*/learnalign.json")):
@@ -127,7 +127,7 @@ def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora:
 
     warmup(killed)
     warmup(whole)
-    assert 0 < killed.record["stages"]["warmup"]["resumed_steps"] < 18
+    assert 0 < killed.record["stages"]["warmup"]["resumed_steps"] < 12
     assert killed.record["stages"]["warmup"]["counts"] == whole.record["stages"]["warmup"]["counts"]
     ended, expected = _weights(killed), _weights(whole)
     assert ended.keys() == expected.keys()
