@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from learnalign.errors import InputError, RunError
+from learnalign.rollouts import StabilityResult
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
-from learnalign.selection.result import SelectResult, check_learnable, count_reasons, notes_of, skip_reasons
+from learnalign.selection.result import SelectResult, Stability, check_learnable, count_reasons, notes_of, skip_reasons
 from learnalign.selection.scores import Scoring, Way, find_way
+from learnalign.selection.steady import describe, steadiness
 from learnalign.selection.subset import find_format
 from learnalign.selection.table import scores_table
 
@@ -52,8 +56,9 @@ def select(
     wanted = size_of(settings.size if size is None else size, len(pool))
     with run.stage(STAGE) as record:
         ranking = _rank(pool, chosen_by, wanted, Scoring(way, save_to), cluster_count, fill)
-        result = _result(run, ranking)
-        write_parquet(result.scores, scores_table(pool, ranking), chosen_by.fingerprint(run))
+        steady = steadiness(pool, ranking)
+        result = _result(run, ranking, steady)
+        write_parquet(result.scores, scores_table(pool, ranking, steady), chosen_by.fingerprint(run))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
             if path is not None:
@@ -66,7 +71,8 @@ def _tell(run: RunDir, result: SelectResult, record: StageRecord) -> None:
     """Keep what every method chose; the stage's counts are those of `select.method` once that was run."""
     earlier = run.record["stages"][STAGE]
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
-    told = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
+    told: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
+    told["stability"] = asdict(result.stability) if result.stability else None
     record.notes["methods"] = {**earlier.get("methods", {}), result.method: told}
     if result.method != run.config.select.method:
         counts = record.notes["methods"].get(run.config.select.method, counts)
@@ -110,7 +116,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     )
 
 
-def _result(run: RunDir, ranking: Ranking) -> SelectResult:
+def _result(run: RunDir, ranking: Ranking, steady: StabilityResult | None) -> SelectResult:
     return SelectResult(
         method=ranking.label,
         subset=run.subset_file(ranking.label),
@@ -121,5 +127,6 @@ def _result(run: RunDir, ranking: Ranking) -> SelectResult:
         chosen=len(ranking.chosen),
         skipped=count_reasons(ranking.reasons),
         way=ranking.scores.way,
-        notes=notes_of(ranking),
+        stability=None if steady is None else Stability(steady.draws, steady.count_at_90, steady.overlap),
+        notes=[*notes_of(ranking), *([describe(steady)] if steady else [])],
     )

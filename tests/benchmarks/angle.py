@@ -2,8 +2,8 @@
 
 `python -m tests.benchmarks.angle [--shape demo|135m|0.5b] [--prompts N] [--batch-tokens N] [--json FILE]`
 
-`demo` is the embedded model; the others have the shapes of SmolLM2-135M and Qwen2.5-0.5B with random weights (bfloat16
-on a GPU). Prompts are random ids of GSM8K's lengths, with a first segment as long as the paper's system prompt. The bare
+`demo` is the embedded model; the others have the shapes of SmolLM2-135M and Qwen2.5-0.5B, random weights (bfloat16 on a
+GPU). Prompts are random ids of GSM8K's lengths, with a first segment as long as the paper's system prompt. The bare
 prefill runs the model's body alone, no output head. Both are timed in turn, on padded batches made before; on a CPU the
 time is that of the process, so that other work on the machine does not count. Aim: within 1.2 times.
 """
@@ -57,7 +57,7 @@ def load(shape: str, device: torch.device) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(demo.MODEL, dtype=dtype)
     else:
         model = AutoModelForCausalLM.from_config(SHAPES[shape](), dtype=dtype)
-    model.to(device)
+    model.to(device=device)  # type: ignore[call-arg]  # transformers wraps it
     return model.eval().requires_grad_(False)
 
 

@@ -99,6 +99,19 @@ def test_rows_are_written_verbatim_and_copied_elsewhere(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "subset.jsonl").read_bytes() == run.subset_file("learnalign").read_bytes()
 
 
+def test_the_choice_says_how_much_of_it_hangs_on_the_rollouts(tmp_path: Path) -> None:
+    run = measured_run(tmp_path, [1, 2, 3, 4, 5, 6, 7, 0] * 3)
+    result = select(run, 6)
+    rows = score_rows(run)
+    kept = [row["kept"] for row in rows if row["selected"]]
+    assert all(row["kept"] is None for row in rows if not row["selected"])
+    assert all(0.0 <= share <= 1.0 for share in kept)
+    assert result.stability is not None
+    assert result.stability.count_at_90 == sum(share >= 0.9 for share in kept)
+    assert result.stability.overlap == pytest.approx(np.mean(kept))
+    assert f"of 6 chosen, {result.stability.count_at_90} stay in 90 % of {result.stability.draws}" in result.notes[0]
+
+
 def test_a_fraction_counts_the_whole_pool(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [4] * 24)
     assert select(run, 0.25).chosen == 6
