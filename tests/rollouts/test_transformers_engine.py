@@ -1,4 +1,4 @@
-"""The transformers engine: the tokens of plain generate, the model's distribution, and the same tokens in every batch."""
+"""The transformers engine: generate's tokens, the model's distribution, and the same tokens in every batch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import load_model
-from learnalign.rollouts import Request, transformers_engine
+from learnalign.rollouts import Completion, Request, transformers_engine
 from learnalign.rollouts.engine import stop_ids
 from learnalign.rollouts.transformers_engine import TransformersEngine
-from tests.rollouts.asked import ROOM, greedy, requests
+from tests.rollouts.asked import ROOM, greedy, most_probable, requests, save_adapter
 from tests.tiny import make_config
 
 
@@ -46,7 +45,7 @@ def test_a_seed_gives_the_same_tokens_whatever_the_batch(
     config: Config, engine: TransformersEngine, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = requests(config)
-    alone = {}
+    alone: dict[str, list[Completion]] = {}
     for request in asked:
         alone |= engine.generate([request], max_completion_length=ROOM)
     monkeypatch.setitem(transformers_engine._ROWS, "cpu", rows)
@@ -102,20 +101,12 @@ def test_prompt_and_completion_stay_within_the_context(tmp_path: Path) -> None:
 
 def test_an_adapter_is_the_policy(tmp_path: Path) -> None:
     config = make_config(tmp_path)
-    model = get_peft_model(load_model(config), LoraConfig(r=4, target_modules="all-linear"))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
-    model.save_pretrained(tmp_path / "adapter")
+    merged = save_adapter(config, tmp_path / "adapter")
     asked = [Request(request.id, request.prompt_ids, [0]) for request in requests(config, 4)]
     with TransformersEngine(config, str(tmp_path / "adapter")) as engine:
         answers = engine.generate(asked, max_completion_length=12, temperature=0)
-    merged = model.merge_and_unload()
     for request in asked:
-        inputs = torch.tensor([list(request.prompt_ids)])
-        out = merged.generate(inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=12, do_sample=False)
-        assert answers[request.id][0].completion_ids == out[0, inputs.shape[1] :].tolist()
+        assert answers[request.id][0].completion_ids == most_probable(merged, request, 12)
     assert {id: group[0].completion_ids for id, group in answers.items()} != greedy(config, asked, 12)
 
 

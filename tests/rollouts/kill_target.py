@@ -1,0 +1,30 @@
+"""What test_killed runs in a process of its own: the rollout stage, noting down which prompts it samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from learnalign.rollouts import Request, rollout
+from learnalign.rollouts.transformers_engine import TransformersEngine
+from learnalign.rundir import RunDir
+
+
+def work(path: Path, notes: Path) -> None:
+    """Run the stage; every prompt given to the engine leaves a line in `notes`."""
+    torch.set_num_threads(1)
+    plain = TransformersEngine.generate
+
+    def noted(self: TransformersEngine, requests: Sequence[Request], **options: Any) -> Any:
+        with notes.open("a") as file:
+            file.write("".join(request.id + "\n" for request in requests))
+            file.flush()
+            os.fsync(file.fileno())
+        return plain(self, requests, **options)
+
+    TransformersEngine.generate = noted  # type: ignore[assignment]
+    rollout(RunDir.open(path))

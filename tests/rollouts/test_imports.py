@@ -1,0 +1,161 @@
+"""Rollouts from a file: matched to the pool, judged, and everything that does not fit reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from learnalign.errors import InputError
+from learnalign.policy import load_tokenizer
+from learnalign.prompts import Prompt, load_prompts
+from learnalign.rollouts import import_rollouts, load_rollouts, rollout, stage
+from learnalign.rundir import RunDir
+from tests.tiny import make_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return make_run(tmp_path)
+
+
+@pytest.fixture
+def pool(run: RunDir) -> list[Prompt]:
+    return load_prompts(run)
+
+
+def write(run: RunDir, rows: list[Any]) -> Path:
+    file = run.path.parent / "mine.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def success(run: RunDir) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in pq.read_table(run.success_file).to_pylist()}
+
+
+def test_completions_by_id_and_by_text_are_judged_by_the_runs_verifier(run: RunDir, pool: list[Prompt]) -> None:
+    rows = [
+        {"id": pool[0].id, "completion": pool[0].answer},
+        {"prompt": pool[0].messages[0]["content"], "completion": "wrong"},
+        {
+            "prompt": [{"role": "system", "content": "Think."}, *pool[1].messages],
+            "completions": [pool[1].answer, "no", ""],
+        },
+    ]
+    result = import_rollouts(run, write(run, rows))
+    found = success(run)
+    assert (found[pool[0].id]["correct"], found[pool[0].id]["scored"]) == (1, 2)
+    assert (found[pool[1].id]["correct"], found[pool[1].id]["scored"]) == (1, 3)
+    assert (result.rows, result.unmatched, result.without_rollouts, result.retokenised) == (3, {}, 10, 5)
+    assert result.rollouts.fewer_scored == {pool[0].id: 2}
+    rows_of = [one for shard in run.shards() for one in load_rollouts(run, shard)]
+    expected = [(pool[0].id, 0), (pool[0].id, 1), *[(pool[1].id, sample) for sample in range(3)]]
+    assert [(one.id, one.sample) for one in rows_of] == expected
+    tokenizer = load_tokenizer(run.config)
+    assert rows_of[1].completion_ids == [*tokenizer("wrong")["input_ids"], tokenizer.eos_token_id]
+
+
+def test_given_tokens_are_kept_exactly(run: RunDir, pool: list[Prompt]) -> None:
+    tokenizer = load_tokenizer(run.config)
+    ids = [*tokenizer(pool[0].answer)["input_ids"], tokenizer.eos_token_id]
+    rows = [
+        {"id": pool[0].id, "completion_ids": ids},
+        {"id": pool[0].id, "completion_ids": [65, 66], "completion": pool[0].answer, "finish_reason": "length"},
+        {"id": pool[0].id, "completion": "x", "finish_reason": "length"},
+    ]
+    assert import_rollouts(run, write(run, rows)).retokenised == 1
+    first, second, third = load_rollouts(run, run.shards()[0])
+    assert (first.completion_ids, first.text, first.reward) == (ids, pool[0].answer, 1.0)
+    assert (second.completion_ids, second.finish_reason, second.reward) == ([65, 66], "length", 1.0)
+    assert third.completion_ids == tokenizer("x")["input_ids"]
+
+
+def test_counts_alone_give_success_rates(run: RunDir, pool: list[Prompt]) -> None:
+    rows = [{"id": prompt.id, "correct": i % 5, "scored": 4} for i, prompt in enumerate(pool)]
+    result = import_rollouts(run, write(run, rows))
+    found = success(run)
+    assert [found[prompt.id]["success_rate"] for prompt in pool] == [i % 5 / 4 for i in range(12)]
+    assert result.rollouts.counts["samples"] == 48
+    assert not any(load_rollouts(run, shard) for shard in run.shards())
+
+
+def test_what_fits_no_prompt_is_reported_and_the_rest_is_left_out_by_name(run: RunDir, pool: list[Prompt]) -> None:
+    rows = [
+        {"id": "unknown", "completion": "5"},
+        {"prompt": "Who?", "completion": "5"},
+        {"id": "unknown", "prompt": pool[2].messages[0]["content"], "completion": "5"},
+    ]
+    file = write(run, rows)
+    result = import_rollouts(run, file)
+    assert result.unmatched == {1: "no prompt of the pool has the id unknown", 2: "no prompt of the pool has its text"}
+    left_out = {line["id"]: line["reason"] for line in run.quarantined() if line["stage"] == "rollout"}
+    assert left_out == {prompt.id: f"no rollouts of it in {file}" for prompt in pool if prompt.id != pool[2].id}
+    entry = run.record["stages"]["rollout"]
+    assert (entry["unmatched"], entry["rows"], entry["counts"]["left_out"]) == (2, 3, 11)
+
+
+def test_nothing_is_sampled_afterwards(run: RunDir, pool: list[Prompt], monkeypatch: pytest.MonkeyPatch) -> None:
+    import_rollouts(run, write(run, [{"id": pool[0].id, "completion": "5"}]))
+    monkeypatch.setattr(stage, "RolloutWorker", lambda *_: pytest.fail("an engine was opened"))
+    before = run.success_file.read_bytes()
+    rollout(run)
+    assert run.success_file.read_bytes() == before
+
+
+def test_stored_rollouts_are_not_overwritten(run: RunDir, pool: list[Prompt]) -> None:
+    file = write(run, [{"id": pool[0].id, "completion": "5"}])
+    import_rollouts(run, file)
+    with pytest.raises(InputError, match="--overwrite"):
+        import_rollouts(run, file)
+
+
+def test_unusual_line_breaks_inside_a_text_do_not_split_a_line(run: RunDir, pool: list[Prompt]) -> None:
+    text = "a\u2028b\x0bc"
+    import_rollouts(run, write(run, [{"id": pool[0].id, "completion": text}]))
+    assert load_rollouts(run, run.shards()[0])[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"completion": "5"}, "line 1 names no prompt; give `id` or `prompt`"),
+        ({"id": "ID"}, "line 1 needs a `completion`"),
+        ({"id": "ID", "correct": 5, "scored": 4}, "correct ≤ scored"),
+        ({"id": "ID", "correct": True, "scored": 4}, "whole numbers"),
+        ({"id": "ID", "completion": 5}, "line 1 needs a `completion`"),
+        ({"id": "ID", "completions": ["a", 5]}, "line 1 needs a `completion`"),
+        ({"id": "ID", "completion_ids": ["a"]}, "completion_ids is not a list of token ids"),
+        ({"id": "ID", "completion": "a", "finish_reason": "abort"}, "not stop or length"),
+        ({"prompt": 5, "completion": "a"}, "prompt is neither text nor a list of messages"),
+        ({"prompt": "Who?", "completion": "a"}, "none of its 1 rows fits a prompt of the pool (line 1"),
+    ],
+)
+def test_a_wrong_line_is_named(run: RunDir, pool: list[Prompt], row: dict[str, Any], message: str) -> None:
+    file = write(run, [{key: pool[0].id if value == "ID" else value for key, value in row.items()}])
+    with pytest.raises(InputError) as error:
+        import_rollouts(run, file)
+    assert message in str(error.value)
+    assert str(file) in str(error.value)
+    assert not run.success_file.exists()
+
+
+def test_counts_twice_or_beside_completions_are_refused(run: RunDir, pool: list[Prompt]) -> None:
+    counts = {"id": pool[0].id, "correct": 1, "scored": 4}
+    with pytest.raises(InputError, match="line 2: counts of prompt .* for the second time"):
+        import_rollouts(run, write(run, [counts, counts]))
+    with pytest.raises(InputError, match="line 2: prompt .* has completions and counts"):
+        import_rollouts(run, write(run, [counts, {"id": pool[0].id, "completion": "5"}]))
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]\n", b"{\n", b"\xff\xfe"])
+def test_a_file_that_is_no_jsonl_is_refused(run: RunDir, content: bytes) -> None:
+    file = run.path.parent / "mine.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="--from"):
+        import_rollouts(run, file)
+    with pytest.raises(InputError, match="no such file"):
+        import_rollouts(run, run.path / "nothing.jsonl")
