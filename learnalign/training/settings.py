@@ -86,34 +86,17 @@ def grpo_arguments(
     bad value.
     """
     check_trainer_fields(settings.trainer, section)
-    groups = groups_per_step(settings, section)
-    per_device = settings.trainer.get("per_device_train_batch_size")
-    if per_device is None:
-        tokens = longest_prompt + settings.max_completion_length
-        per_device = micro_batch(settings.batch_size, tokens, MICRO_BATCH_TOKENS[device().type])
-    elif not isinstance(per_device, int) or per_device < 1 or settings.batch_size % per_device:
-        raise InputError(
-            f"{section}.trainer.per_device_train_batch_size: got {per_device!r}, but it must divide "
-            f"{section}.batch_size ({settings.batch_size})"
-        )
-    rounds = -(-round(count * settings.num_train_epochs) // groups) or 1
+    per_device = _per_device(settings, section, longest_prompt)
+    rounds = -(-round(count * settings.num_train_epochs) // groups_per_step(settings, section)) or 1
     updates = settings.trainer.get("num_iterations", 1)
-    steps = rounds * updates
     fields: dict[str, Any] = {
         **_objective(settings),
         **_sampling(settings, longest_prompt),
         **_optimiser(settings),
         **_precision(config),
-        "max_steps": steps,
-        "save_strategy": "steps",
+        **_running(config),
+        "max_steps": rounds * updates,
         "save_steps": updates * -(-rounds // 10),
-        "logging_strategy": "steps",
-        "logging_steps": 1,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": config.seed,
-        "gradient_checkpointing": device().type == "cuda",
-        "dataloader_pin_memory": device().type == "cuda",
         **settings.trainer,
         "output_dir": str(folder),
         "per_device_train_batch_size": per_device,
@@ -127,13 +110,25 @@ def grpo_arguments(
         raise InputError(f"{section}.trainer.save_steps: must be a multiple of num_iterations ({updates})")
     if arguments.use_vllm and device().type == "cpu":
         raise InputError(
-            f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; leave it out (rollouts may "
-            "use vLLM)"
+            f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; leave it out (rollouts may use "
+            "vLLM)"
         )
-    arguments._n_gpu = min(
-        arguments.n_gpu, 1
-    )  # one process trains on one GPU; TRL refuses to start where more are visible
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start where more are
     return arguments
+
+
+def _per_device(settings: WarmupConfig, section: str, longest_prompt: int) -> int:
+    """Completions of one forward and backward pass: the user's number, or as many as the budget of tokens takes."""
+    size = settings.trainer.get("per_device_train_batch_size")
+    if size is None:
+        tokens = longest_prompt + settings.max_completion_length
+        return micro_batch(settings.batch_size, tokens, MICRO_BATCH_TOKENS[device().type])
+    if not isinstance(size, int) or size < 1 or settings.batch_size % size:
+        raise InputError(
+            f"{section}.trainer.per_device_train_batch_size: got {size!r}, but it must divide {section}.batch_size "
+            f"({settings.batch_size})"
+        )
+    return size
 
 
 def groups_per_step(settings: WarmupConfig, section: str) -> int:
@@ -220,6 +215,21 @@ def _optimiser(settings: WarmupConfig) -> dict[str, Any]:
         "adam_epsilon": 1e-8,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
+    }
+
+
+def _running(config: Config) -> dict[str, Any]:
+    """Seeds, checkpoints, logs of every step; no bar and no reports but this program's own."""
+    gpu = device().type == "cuda"
+    return {
+        "seed": config.seed,
+        "save_strategy": "steps",
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "gradient_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
     }
 
 

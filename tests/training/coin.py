@@ -15,3 +15,8 @@ def worth(text: str) -> float | None:
 def coin(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | None]:
     """`worth` with TRL's signature."""
     return [worth(c if isinstance(c, str) else c[-1]["content"]) for c in completions]
+
+
+def low(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
+    """Correct where a completion begins with a character below P."""
+    return [float(c[-1]["content"][:1] < "P") for c in completions]

@@ -139,6 +139,16 @@ def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora:
     assert metrics[0] == metrics[1]
 
 
+def test_training_raises_the_reward_it_trains_for(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "num_train_epochs": 7, "batch_size": 32, "num_generations": 16, "beta": 0.0}
+    settings |= {"max_completion_length": 2, "learning_rate": 5e-3, "lr_scheduler_type": "constant"}
+    run = make_run(tmp_path, verifier="tests.training.coin:low", warmup=settings)
+    warmup(run)
+    rewards = [json.loads(line)["reward"] for line in (run.warmup_dir / "metrics.jsonl").read_text().splitlines()]
+    assert sum(rewards[:3]) / 3 < 0.6
+    assert sum(rewards[-3:]) / 3 > 0.9
+
+
 def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     run = _run(tmp_path)
     half = run.path / "work" / "warmup" / "checkpoint-2"
