@@ -58,8 +58,8 @@ def rewards_file(run: RunDir) -> Path:
         names = ", ".join(path.parent.name for path in found)
         raise InputError(f"several trainings recorded rewards ({names}); name one with --set signal.train=NAME")
     raise RunError(
-        f"{run.path / 'train' / (name or '*')}/rewards.parquet is not there: LIMR needs the rewards of a training on the "
-        f"whole pool; run `learnalign train {run.path} --subset {run.config.data.path}` first"
+        f"{run.path / 'train' / (name or '*')}/rewards.parquet is not there: LIMR needs the rewards of a training on "
+        f"the whole pool; run `learnalign train {run.path} --subset {run.config.data.path}` first"
     )
 
 
