@@ -110,7 +110,8 @@ def test_projected_cosines_follow_full_gradients(run: RunDir, width: int | None)
     for path in sorted((run.path / "rollouts").glob("*.parquet")):
         for row in pq.read_table(path).to_pylist():
             groups.setdefault(row["id"], []).append(row)
-    samples, gradients = [], []
+    samples: list[Sample] = []
+    gradients: list[torch.Tensor] = []
     for id, group in groups.items():
         rewards = np.array([row["reward"] for row in group if row["reward"] is not None])
         if len(samples) == 24 or not 0 < rewards.mean() < 1:

@@ -15,8 +15,8 @@ __all__ = ["Worker", "execute"]
 def execute(run: RunDir, label: str, shards: Sequence[Shard], make_worker: Callable[[], Worker]) -> None:
     """Have every shard of `shards` worked on by the executor of `run.config.executor`; `label` names the progress.
 
-    `make_worker` is called only if there is work. A worker writes its shard's file; an error ends the stage, and finished
-    shards stay.
+    `make_worker` is called only if there is work. A worker writes its shard's file; an error ends the stage, and
+    finished shards stay.
     """
     if shards:
         execute_locally(run, label, shards, make_worker)
