@@ -1,0 +1,46 @@
+"""`select`, `signal` and `compare` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from learnalign_cli.app import app
+from tests.selection.measured import measured_run
+
+
+def learnalign(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_select_says_what_became_of_every_prompt(tmp_path: Path) -> None:
+    run = measured_run(tmp_path, [0] * 5 + [8] * 4 + [4] * 15)
+    result = learnalign("select", run.path, "-n", "0.25", "-o", tmp_path / "mine.jsonl")
+    assert result.exit_code == 0
+    assert "skipped: never solved" in result.stdout
+    assert len((tmp_path / "mine.jsonl").read_text().splitlines()) == 6
+    told = json.loads(learnalign("select", run.path, "-n", 6, "--method", "random", "--json").stdout)
+    assert (told["select"]["chosen"], told["select"]["size"]) == (6, 6)
+
+
+def test_select_refuses_in_one_line_with_exit_code_2(tmp_path: Path) -> None:
+    run = measured_run(tmp_path)
+    result = learnalign("select", run.path, "-n", 25)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "-n 0.1" in result.stderr
+    assert learnalign("select", run.path, "--method", "best").exit_code == 2
+    assert learnalign("signal", run.path, "angel").exit_code == 2
+
+
+def test_signals_and_comparison_as_tables_and_json(tmp_path: Path) -> None:
+    run = measured_run(tmp_path, [4] * 24)
+    assert json.loads(learnalign("signal", run.path, "angle", "--json").stdout)["signals"][0]["values"] == 24
+    table = learnalign("compare", run.path, "-n", 4)
+    assert table.exit_code == 0
+    assert "not compared: limr" in table.stdout
+    told = json.loads(learnalign("compare", run.path, "-n", 4, "--json").stdout)
+    assert told["jaccard"]["learnalign"]["learnalign"] == 1.0
+    assert told["subsets"]["gain"]["prompts"] == 4
