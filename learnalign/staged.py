@@ -47,14 +47,13 @@ def in_process(command: str, run: RunDir, **options: Any) -> None:
 
 
 def staged(run: RunDir, fractions: Sequence[float], perform: Perform = in_process) -> list[StageOutcome]:
-    """Train in stages, each on the prompts that the policy so far would learn most from; leaves DIR/stage-1,
-    DIR/stage-2 …
+    """Train in stages, each on the prompts that the policy so far would learn most from.
 
-    Every stage is an ordinary run directory. The first has the run's settings, warmup included; each later one has the
-    policy of the one before as its model, and the prompts not chosen yet as its pool. A stage chooses its fraction of
-    the *original* pool by the run's method, going on down the ranking where too few scores are positive; a stage that
-    takes all the rest needs no scores. It then trains from the policy that chose, as the `train` section says.
-    DIR/staged.json tells what became of it. Run again, it goes on where it was.
+    Every stage is an ordinary run directory, DIR/stage-1, DIR/stage-2 and so on. The first has the run's settings,
+    warmup included; each later one has the policy of the one before as its model, and the prompts not chosen yet as its
+    pool. A stage chooses its fraction of the *original* pool by the run's method, going on down the ranking where too
+    few scores are positive; a stage that takes all the rest needs no scores. It then trains from the policy that chose,
+    as the `train` section says. DIR/staged.json tells what became of it. Run again, it goes on where it was.
 
     Args:
         run: its settings; nothing else is read from it.

@@ -1,16 +1,16 @@
-"""GAIN-RL's and ADARFT's samplers for verl's curriculum interface; verl itself is imported when one of them is asked
-for.
+"""GAIN-RL's and ADARFT's samplers for verl's curriculum interface, which verl 0.5 to 0.7.1 have and later ones dropped.
 
-In verl's configuration (a run directory with signals/angle.parquet, or success.parquet for ADARFT):
+In verl's configuration, with a run directory that has signals/angle.parquet (for ADARFT: success.parquet):
 
-data.dataloader_num_workers=0 data.sampler.class_path=pkg://learnalign.curriculum.verl
-data.sampler.class_name=GainSampler # or AdarftSampler +data.sampler.run_dir=DIR +data.sampler.seed=0 # GainSampler
-also: sigma, alpha, beta, gamma
+- data.dataloader_num_workers=0
+- data.sampler.class_path=pkg://learnalign.curriculum.verl
+- data.sampler.class_name=GainSampler or AdarftSampler
+- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and for GainSampler sigma, alpha, beta, gamma where others are wanted
 
 The training file's rows must carry the pool's ids, as column `id` or in `extra_info.id`. verl keeps the model in other
 processes than the sampler, so C of Eq. 9 is the stored angle of the step's prompts, unless the batch brings fresh ones
 (`non_tensor_batch["angle"]`). verl calls `update` after every step, but after it has saved: a resumed run lacks the one
-update that followed its checkpoint.
+update that followed its checkpoint. verl itself is imported when one of the samplers is asked for.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class _Sampler:
         self.size = len(data_source)
         self.ids = ids_of(data_source)
         self.rows = {id: row for row, id in enumerate(self.ids)}
+        self.steps, self.drawn = self.size // self.count, 0
         self.curriculum = self.make(RunDir.peek(settings.run_dir), settings, int(settings.get("seed", 0)))
 
     def make(self, run: RunDir, settings: Any, seed: int) -> Curriculum:
@@ -56,7 +57,9 @@ class _Sampler:
         return self.size
 
     def __iter__(self) -> Iterator[int]:
-        for _ in range(self.size // self.count):
+        """What is left of the epoch: all of it, or the rest after a resume."""
+        for _ in range(self.steps - self.drawn % self.steps):
+            self.drawn += 1
             yield from self.curriculum.draw(self.count)
 
     def update(self, batch: Any) -> None:
@@ -72,10 +75,12 @@ class _Sampler:
         self.curriculum.update([self.rows[id] for id in groups], rates, angles)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.curriculum.state_dict()
+        """Saved by verl's data loader with every checkpoint."""
+        return {"drawn": self.drawn, "curriculum": self.curriculum.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.curriculum.load_state_dict(state)
+        self.drawn = state["drawn"]
+        self.curriculum.load_state_dict(state["curriculum"])
 
 
 class _Gain(_Sampler):
