@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learnalign.config import Config, load_config
+    from learnalign.evaluation import evaluate
     from learnalign.gradients import grad
     from learnalign.rollouts import rollout
     from learnalign.rundir import RunDir
-    from learnalign.selection import select
-    from learnalign.training import warmup
+    from learnalign.selection import compare, select
+    from learnalign.signals import signal
+    from learnalign.training import train, warmup
 
 # Where each public name lives; imported on first use, so that `import learnalign` stays light.
 _HOMES = {
@@ -25,9 +27,25 @@ _HOMES = {
     "rollout": "learnalign.rollouts",
     "grad": "learnalign.gradients",
     "select": "learnalign.selection",
+    "compare": "learnalign.selection",
+    "signal": "learnalign.signals",
+    "train": "learnalign.training",
+    "evaluate": "learnalign.evaluation",
 }
 
-__all__ = ["Config", "RunDir", "grad", "load_config", "rollout", "select", "warmup"]
+__all__ = [
+    "Config",
+    "RunDir",
+    "compare",
+    "evaluate",
+    "grad",
+    "load_config",
+    "rollout",
+    "select",
+    "signal",
+    "train",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -25,6 +26,7 @@ PACKAGES = (
 )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that results depend on; nothing is imported."""
     found = {"python": platform.python_version()}

@@ -248,7 +248,7 @@ class RunDir:
 
     def _discard(self, stages: Sequence[str]) -> None:
         gone = {name for stage in stages for name in downstream(stage)}
-        for path in (self.path / output for name in gone for output in STAGES[name].outputs):
+        for path in [path for name in gone for output in STAGES[name].outputs for path in self.path.glob(output)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         kept = [line for line in self.quarantined() if line["stage"] not in gone]
         if kept or self.quarantine_file.is_file():

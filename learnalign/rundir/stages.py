@@ -13,7 +13,7 @@ from learnalign.config import Config, flatten
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change makes the stage's results other results."""
+    """`keys` are config keys or sections whose change makes the stage's results other results; `outputs` are glob patterns."""
 
     after: str | None
     keys: tuple[str, ...]
@@ -59,7 +59,7 @@ STAGES: dict[str, Stage] = {
         outputs=("gradients",),
     ),
     "signal": Stage(after="rollout", keys=(), outputs=("signals",)),
-    "select": Stage(after=None, keys=(), outputs=("scores", "subset.jsonl")),
+    "select": Stage(after="grad", keys=(), outputs=("scores", "subset*.jsonl")),
 }
 
 
