@@ -13,7 +13,7 @@ from learnalign.config import Config, flatten
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change makes the stage's results other results; `outputs` are glob patterns."""
+    """`keys` are config keys or sections whose change makes the results other results; `outputs` are glob patterns."""
 
     after: str | None
     keys: tuple[str, ...]
