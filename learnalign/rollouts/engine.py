@@ -61,6 +61,16 @@ class Engine(Protocol):
         """
 
 
+def check_lengths(requests: Sequence[Request], context_length: int) -> None:
+    """Raise InputError for a prompt that leaves an engine no room to answer."""
+    for request in requests:
+        if not 0 < len(request.prompt_ids) < context_length:
+            raise InputError(
+                f"prompt {request.id} has {len(request.prompt_ids)} tokens, the engine takes 1 to "
+                f"{context_length - 1}; leave it out or lower data.max_prompt_tokens"
+            )
+
+
 def seed_of(seed: int, id: str, sample: int) -> int:
     """The seed, in [0, 2^63), of one sample of one prompt in a run seeded with `seed`."""
     digest = hashlib.sha256(f"{seed}\n{sample}\n{id}".encode()).digest()
@@ -68,7 +78,7 @@ def seed_of(seed: int, id: str, sample: int) -> int:
 
 
 def engine_name(config: Config) -> str:
-    """The engine `rollout.engine` stands for; `auto` is vLLM where it is installed, and says so on stderr where not."""
+    """The engine `rollout.engine` stands for; `auto` is vLLM where it is installed, and says on stderr where not."""
     wanted = config.rollout.engine
     installed = importlib.util.find_spec("vllm") is not None
     if wanted == "vllm" and not installed:

@@ -19,12 +19,13 @@ from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, load_model
 from learnalign.rollouts.continuous import ContinuousBatch, Limits, Sample
-from learnalign.rollouts.engine import Completion, Request, stop_ids
+from learnalign.rollouts.engine import Completion, Request, check_lengths, stop_ids
 from learnalign.rollouts.prefill import Prefill, common_prefix
 from learnalign.rollouts.slots import ATTENTION, keys_values
 
 _ROWS = {"cpu": 256, "cuda": 1024}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
+_UNLIMITED = 1 << 30  # tokens
 _SHARE = 0.4  # of the free memory that keys, values and logits may take
 _LOGITS_COPIES = 6  # float32 tensors of the logits' size that sampling holds at once
 
@@ -42,7 +43,7 @@ class TransformersEngine:
         self._stop = stop_ids(self._config, self._path)
         text = self._model.config.get_text_config()
         limits = [getattr(text, "max_position_embeddings", None), self._max_length]
-        self.context_length: int = min(limit for limit in limits if limit is not None)
+        self.context_length: int = min((limit for limit in limits if limit is not None), default=_UNLIMITED)
         self._check_layers(text)
         self._token_bytes = _bytes_per_token(self._model)
         return self
@@ -58,6 +59,7 @@ class TransformersEngine:
         self, requests: Sequence[Request], *, max_completion_length: int, temperature: float = 1.0, top_p: float = 1.0
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where not even one row fits into the memory of a GPU."""
+        check_lengths(requests, self.context_length)
         groups = {
             request.id: [
                 Sample(
@@ -103,8 +105,9 @@ class TransformersEngine:
         return max(1, min(_ROWS[self._model.device.type], int(_SHARE * _free_bytes(self._model.device) / row_bytes)))
 
     def _check_layers(self, text: PretrainedConfig) -> None:
-        kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
         window = getattr(text, "sliding_window", None)
+        alike = "full_attention" if window is None else "sliding_attention"  # of models that do not tell layer by layer
+        kinds = set(getattr(text, "layer_types", None) or [alike])
         if kinds - {"full_attention", "sliding_attention"}:
             raise RunError(
                 f"rollout.engine: transformers cannot sample from {self._path}, which has layers of kind "

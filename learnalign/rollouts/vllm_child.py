@@ -34,8 +34,9 @@ def main() -> None:
         send({"ready": llm.model_config.max_model_len})
         lora = _lora(options["adapter"])
         while job := inbox.get():
-            _work(llm, job, lora, options["stop"], send)
-            send({"done": True})
+            _submit(llm, job, lora, options["stop"])
+            if _collect(llm, send, lambda: not inbox.empty()):
+                send({"done": True})
     except KeyboardInterrupt:
         pass  # the parent is gone
     finally:
@@ -75,8 +76,8 @@ def _lora(adapter: str | None) -> Any:
     return LoRARequest("policy", 1, adapter)
 
 
-def _work(llm: Any, job: dict[str, Any], lora: Any, stop: list[int], send: Callable[[dict[str, Any]], None]) -> None:
-    """Sample a job of requests [id, prompt_ids, seeds]; every sample is a request of vLLM's, named by both indices."""
+def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int]) -> None:
+    """Give vLLM a job of requests [id, prompt_ids, seeds]; each sample is a request named by both indices."""
     from vllm import SamplingParams
     from vllm.inputs import TokensPrompt
     from vllm.sampling_params import RequestOutputKind
@@ -95,12 +96,19 @@ def _work(llm: Any, job: dict[str, Any], lora: Any, stop: list[int], send: Calla
             )
             prompt = TokensPrompt(prompt_token_ids=prompt_ids)
             engine.add_request(f"{request}/{sample}", prompt, parameters, lora_request=lora)
-    said = time.monotonic()
+
+
+def _collect(llm: Any, send: Callable[[dict[str, Any]], None], called_off: Callable[[], bool]) -> bool:
+    """Send completions as they end, until all have or the parent says anything; whether all have."""
+    engine, said = llm.llm_engine, time.monotonic()
     while engine.has_unfinished_requests():
         outputs = [(output.request_id, output.outputs[0]) for output in engine.step() if output.finished]
         if outputs or time.monotonic() - said > ALIVE_EVERY:
             send({"ended": [[name, list(one.token_ids), one.finish_reason] for name, one in outputs]})
             said = time.monotonic()
+        if called_off():
+            return False
+    return True
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import IO, Any, Self
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
 from learnalign.policy import is_adapter, model_path
-from learnalign.rollouts.engine import Completion, Request, stop_ids
+from learnalign.rollouts.engine import Completion, Request, check_lengths, stop_ids
 
 START_LIMIT = 3600.0  # seconds to load, and on a GPU to compile, a model
 SILENCE_LIMIT = 600.0  # seconds without a sign of life after which a replica has stalled
@@ -66,6 +66,7 @@ class VllmEngine:
         self, requests: Sequence[Request], *, max_completion_length: int, temperature: float = 1.0, top_p: float = 1.0
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where vLLM fails, with what it said."""
+        check_lengths(requests, self.context_length)
         sampling = {"max_completion_length": max_completion_length, "temperature": temperature, "top_p": top_p}
         count = len(self._replicas)
         by_length = sorted(requests, key=lambda request: -len(request.prompt_ids))
@@ -81,6 +82,7 @@ class Replica:
 
     def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
         self._options, self._environment = options, environment
+        self._ready = False
 
     def __enter__(self) -> Self:
         self._log: IO[bytes] = tempfile.TemporaryFile(prefix="learnalign-vllm-")
@@ -104,7 +106,7 @@ class Replica:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ask the process to end and wait; kill it and its children where it does not, or after an error."""
-        if error is None and self._process.poll() is None:
+        if self._ready and error is None and self._process.poll() is None:
             with suppress(OSError, subprocess.TimeoutExpired):
                 self._connection.send_bytes(b"{}")
                 self._process.wait(END_LIMIT)
@@ -120,7 +122,9 @@ class Replica:
 
     def wait_until_ready(self) -> int:
         """The engine's context length; raises RunError with what vLLM said and what to change where it cannot start."""
-        return int(self._receive(START_LIMIT)["ready"])
+        context_length = int(self._receive(START_LIMIT)["ready"])
+        self._ready = True
+        return context_length
 
     def generate(self, requests: Sequence[Request], sampling: dict[str, Any]) -> dict[str, list[Completion]]:
         """Completions by request id, in the order of the seeds."""

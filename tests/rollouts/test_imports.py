@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,21 @@ def test_a_file_that_is_no_jsonl_is_refused(run: RunDir, content: bytes) -> None
         import_rollouts(run, file)
     with pytest.raises(InputError, match="no such file"):
         import_rollouts(run, run.path / "nothing.jsonl")
+
+
+def test_the_command_tells_what_it_could_not_use(run: RunDir, pool: list[Prompt]) -> None:
+    rows: list[dict[str, Any]] = [{"id": prompt.id, "correct": 1, "scored": 4} for prompt in pool[1:]]
+    rows += [{"id": f"other {i}", "correct": 1, "scored": 2} for i in range(7)]
+    file = write(run, rows)
+    command = [sys.executable, "-m", "learnalign_cli", "rollout", str(run.path), "--from", str(file), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{file}: line 12: no prompt of the pool has the id other 0" in done.stderr
+    assert "and 2 more lines that fit no prompt" in done.stderr
+    assert "1 prompts of the pool have no rollouts in it" in done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["imported"]["rows"] == 18
+    assert len(answer["imported"]["unmatched"]) == 7
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+    assert "Traceback" not in again.stderr

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from learnalign.config import Config
-from learnalign.errors import RunError
+from learnalign.errors import InputError, RunError
 from learnalign.policy import load_model
 from learnalign.rollouts import Completion, Request, transformers_engine
 from learnalign.rollouts.engine import stop_ids
@@ -148,3 +148,9 @@ def test_a_window_shorter_than_the_context_is_refused(tmp_path: Path) -> None:
     file.write_text(text)
     with pytest.raises(RunError, match="sliding window of 16 tokens"), TransformersEngine(config, config.model.name):
         pass
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused(engine: TransformersEngine) -> None:
+    for length in (0, engine.context_length):
+        with pytest.raises(InputError, match="prompt p has"):
+            engine.generate([Request("p", [65] * length, [0])], max_completion_length=4)

@@ -17,11 +17,11 @@ import torch
 
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
-from learnalign.rollouts import Engine, Request, open_engine
+from learnalign.rollouts import Engine, Request, load_rollouts, open_engine, rollout
 from learnalign.rollouts.engine import stop_ids
 from learnalign.rollouts.vllm_engine import engine_arguments, environment, explain
 from tests.rollouts.asked import ROOM, greedy, most_probable, requests, save_adapter
-from tests.tiny import make_config
+from tests.tiny import make_config, make_run
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed")
 
@@ -199,3 +199,24 @@ def test_replicas_get_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_users_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "DEBUG")
     assert environment({"model": "m"}, 0, 1)["VLLM_LOGGING_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_the_stage_samples_with_vllm(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rollout={"engine": "vllm"})
+    assert rollout(run).counts["samples"] == 48
+    assert run.record["stages"]["rollout"]["engine"] == "vllm"
+    assert {len(one.completion_ids) for shard in run.shards() for one in load_rollouts(run, shard)} <= set(range(1, 13))
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_an_interrupted_engine_ends_at_once(config: Config) -> None:
+    before = children()
+    with open_engine(config, config.model.name, 500) as engine:
+        replica = engine._replicas[0]  # type: ignore[attr-defined]
+        job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests(config, 12, 200)]
+        replica._send({"requests": job, "max_completion_length": 400, "temperature": 1.0, "top_p": 1.0})
+    assert children() == before
+    assert replica._process.returncode == 0  # by itself, not killed after END_LIMIT
