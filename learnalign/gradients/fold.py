@@ -9,8 +9,6 @@ Letters: N rows, D coordinates, W buckets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +17,7 @@ from learnalign.gradients.random import key_of, random_integers, random_signs
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
-CACHED_ROWS = 512  # rows of half precision that are widened at a time: they stay in a CPU's cache
+CACHED_ENTRIES = 1 << 18  # of half precision that are widened at a time: as much as a CPU's cache holds
 
 
 class Fold:
@@ -59,13 +57,17 @@ class Folder:
             return x @ self._matrix
         if x.dtype == self._signs.dtype:
             return self._sum(x)
-        return torch.cat([self._sum(part.to(self._signs.dtype)).to(x.dtype) for part in x.split(CACHED_ROWS)])
+        parts = x.split(max(1, CACHED_ENTRIES // x.shape[1]))
+        return torch.cat([self._sum(part.to(self._signs.dtype)).to(x.dtype) for part in parts])
 
     def _sum(self, x: Tensor) -> Tensor:
+        """Every block is added where it begins after its rotation, and what stands beyond the end moves to the start."""
         assert self._fold is not None
-        buckets = x.new_zeros(len(x), self.width)
-        add_folded(x, self._signs, self._fold.offsets, buckets)
-        return buckets
+        buckets = x.new_zeros(len(x), 2 * self.width)
+        for offset, start in zip(self._fold.offsets, range(0, self._fold.size, self.width), strict=True):
+            stop = min(start + self.width, self._fold.size)
+            buckets[:, offset : offset + stop - start].addcmul_(x[:, start:stop], self._signs[start:stop])
+        return buckets[:, : self.width].add_(buckets[:, self.width :])
 
 
 class Sketch:
@@ -79,18 +81,11 @@ class Sketch:
         self._offsets, self._signs = fold.offsets, fold.signs.to(device, dtype)
 
     def add(self, values: Float[Tensor, "N D"], features: Float[Tensor, "N dim"]) -> None:
-        """features += values S."""
-        add_folded(values, self._signs, self._offsets, features)
-
-
-def add_folded(
-    values: Float[Tensor, "N D"], signs: Float[Tensor, "D"], offsets: Sequence[int], buckets: Float[Tensor, "N W"]
-) -> None:
-    """buckets += values S, block by block: each is cut where its rotation wraps around."""
-    size, width = values.shape[1], buckets.shape[1]
-    for offset, start in zip(offsets, range(0, size, width), strict=True):
-        stop = min(start + width, size)
-        middle = min(start + width - offset, stop)
-        buckets[:, offset : offset + middle - start].addcmul_(values[:, start:middle], signs[start:middle])
-        if stop > middle:
-            buckets[:, : stop - middle].addcmul_(values[:, middle:stop], signs[middle:stop])
+        """features += values S, block by block; each is cut where its rotation wraps around."""
+        size, dim = values.shape[1], features.shape[1]
+        for offset, start in zip(self._offsets, range(0, size, dim), strict=True):
+            stop = min(start + dim, size)
+            middle = min(start + dim - offset, stop)
+            features[:, offset : offset + middle - start].addcmul_(values[:, start:middle], self._signs[start:middle])
+            if stop > middle:
+                features[:, : stop - middle].addcmul_(values[:, middle:stop], self._signs[middle:stop])

@@ -1,0 +1,98 @@
+"""Quality of projections against their cost: Spearman's correlation of alignment with the exact one, by hook width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from learnalign.gradients import Sample
+from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.exact import accumulate, inner_products, zero_direction
+from learnalign.gradients.fold import Sketch
+from learnalign.gradients.kronecker import Kronecker
+from learnalign.gradients.sites import Site
+from learnalign.gradients.verify import spearman
+from tests.benchmarks.grad_ways import DIM, make_engine
+
+WIDTHS = (16, 32, 64, 96, 128, 192, 256)
+SEEDS = (0, 1, 2)
+
+
+class WholeSketch:
+    """Every row's whole gradient sketched to `dim`: what no projection in a hook can beat at this `dim`."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.features = torch.zeros(rows, DIM, device=device, dtype=dtype)
+
+    def on_input(self, site: Site, x: Tensor) -> Tensor:
+        return x
+
+    def on_gradient(self, site: Site, saved: Tensor, delta: Tensor) -> None:
+        gradient = torch.bmm(delta.transpose(1, 2), saved).flatten(1)
+        sketch = Sketch(gradient.shape[1], DIM, self.seed, site.name, gradient.device, gradient.dtype)
+        sketch.add(gradient, self.features)
+
+
+class Several:
+    """Hands one pass to several sinks."""
+
+    def __init__(self, sinks: Sequence[Any]) -> None:
+        self.sinks = sinks
+
+    def on_input(self, site: Site, x: Tensor) -> list[Any]:
+        return [sink.on_input(site, x) for sink in self.sinks]
+
+    def on_gradient(self, site: Site, saved: list[Any], delta: Tensor) -> None:
+        for sink, one in zip(self.sinks, saved, strict=True):
+            sink.on_gradient(site, one, delta)
+
+
+def quality_curve(model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> list[dict[str, Any]]:
+    """A row per projection: mean and lowest Spearman's correlation over seeds. One pass for all, two for the exact one."""
+    engine = make_engine(model, batch_tokens)
+    sinks: dict[tuple[str, int], Any] = {
+        (f"kronecker, width {width}", seed): Kronecker(engine.sites, dim=DIM, width=width, seed=seed)
+        for width in WIDTHS
+        for seed in SEEDS
+    }
+    sinks |= {("sketch of whole gradients", seed): WholeSketch(seed) for seed in SEEDS}
+    features = {key: torch.zeros(len(samples), DIM, dtype=engine.dtype) for key in sinks}
+
+    def work(groups: Sequence[Sequence[Row]]) -> None:
+        batch = collate(groups, engine.device, engine.dtype)
+        for sink in sinks.values():
+            sink.begin(len(batch.token_ids), engine.device, engine.dtype)
+        engine.backward(batch, Several(list(sinks.values())))
+        for key, sink in sinks.items():
+            features[key].index_add_(0, batch.samples, sink.features)
+
+    engine.over_batches(rows_of(samples), work)
+    exact = exact_alignment(model, samples, batch_tokens)
+    found: dict[str, list[float]] = {}
+    for (name, _), rows in features.items():
+        unit = torch.nn.functional.normalize(rows.double())
+        found.setdefault(name, []).append(spearman((unit @ unit.mean(0)).numpy(), exact))
+    return [
+        {
+            "projection": name,
+            "spearman_mean": round(float(np.mean(values)), 4),
+            "spearman_min": round(min(values), 4),
+            "seeds": len(values),
+        }
+        for name, values in found.items()
+    ]
+
+
+def exact_alignment(model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> np.ndarray:
+    """Mean over j of cos(g_i, g_j) by the engine's exact passes."""
+    engine = make_engine(model, batch_tokens // 2, projection="exact")
+    direction = zero_direction(engine)
+    norms = accumulate(engine, samples, [1 / len(samples)] * len(samples), direction)
+    return (inner_products(engine, samples, direction) / norms).numpy()

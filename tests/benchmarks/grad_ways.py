@@ -1,0 +1,176 @@
+"""Ways to take per-sample gradients of the same samples: this engine, its floor, and what it is measured against.
+
+Every way is a class built from a model and samples whose `run()` goes through all samples once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from learnalign.gradients import GradientEngine, GradientSettings, Sample
+from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.fold import Sketch
+from learnalign.gradients.logprobs import hidden_gradient
+from learnalign.gradients.models import run_backbone
+
+DIM = 8192
+LESS_INTERVAL = 16  # gradients that LESS projects at a time, which spreads the making of Γ over them
+
+
+def make_engine(model: nn.Module, batch_tokens: int, **changes: object) -> GradientEngine:
+    """The engine with its defaults, without a reference model."""
+    settings = {"beta": 0.0, "dim": DIM, "batch_tokens": batch_tokens, **changes}
+    return GradientEngine(model, GradientSettings(**settings))  # type: ignore[arg-type]
+
+
+class Engine:
+    """The default: two-sided folds in the hooks, sketched to 8192."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        self.engine, self.samples = make_engine(model, batch_tokens), samples
+
+    def run(self) -> Tensor:
+        return self.engine.features(self.samples)
+
+
+class Floor:
+    """(c) The bare batched forward and the backward of activations alone, down to the embeddings."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        self.engine, self.samples, self.model = make_engine(model, batch_tokens), samples, model
+
+    def run(self) -> None:
+        self.engine.over_batches([[row] for rows in rows_of(self.samples) for row in rows], self._batch)
+
+    def _batch(self, groups: Sequence[Sequence[Row]]) -> None:
+        engine = self.engine
+        batch = collate(groups, engine.device, engine.dtype)
+        embedded: list[Tensor] = []
+
+        def keep(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            embedded.append(output.detach().requires_grad_())
+            return embedded[0]
+
+        handle = self.model.get_input_embeddings().register_forward_hook(keep)  # type: ignore[operator]
+        with torch.enable_grad():
+            hidden = run_backbone(self.model, batch.token_ids)
+        handle.remove()
+        flat = hidden.detach().flatten(0, 1)
+        gradient = torch.zeros_like(flat)
+        tokens = (batch.targets, batch.advantage, batch.weight, None, engine.head)
+        gradient[batch.positions] = hidden_gradient(flat[batch.positions], *tokens, temperature=1.0, beta=0.0)
+        torch.autograd.grad(hidden, embedded[0], gradient.view_as(hidden))
+
+
+class FullGradients:
+    """One sample at a time, the whole model's forward and loss, and a full backward into the same layers' weights."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        self.model, self.samples = model, samples
+        self.sites = make_engine(model, batch_tokens).sites
+
+    def gradients(self, take: Callable[[str, Tensor], None]) -> None:
+        """Hand over every sample's gradient, parameter by parameter."""
+        parameters = [(f"{site.name}.weight", site.weight) for site in self.sites]
+        parameters += [(f"{site.name}.bias", site.module.bias) for site in self.sites if site.has_bias]
+        for _, parameter in parameters:
+            parameter.requires_grad_()
+        for sample in self.samples:
+            completion = sample.completions[0].token_ids
+            ids = torch.tensor([[*sample.prompt_ids, *completion]], device=parameters[0][1].device)
+            labels = ids.clone()
+            labels[:, : len(sample.prompt_ids)] = -100
+            self.model(input_ids=ids, labels=labels, use_cache=False).loss.backward()
+            for name, parameter in parameters:
+                take(name, parameter.grad)  # type: ignore[arg-type]
+                parameter.grad = None
+        for _, parameter in parameters:
+            parameter.requires_grad_(False)
+
+
+class SparseSketch(FullGradients):
+    """(a') Full gradients, each entry signed and added into one of 8192 buckets."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        super().__init__(model, samples, batch_tokens)
+        self.sketches: dict[str, Sketch] = {}
+
+    def run(self) -> None:
+        self.gradients(self._sketch)
+
+    def _sketch(self, name: str, gradient: Tensor) -> None:
+        if name not in self.sketches:
+            self.sketches[name] = Sketch(gradient.numel(), DIM, 0, name, gradient.device, torch.float32)
+        feature = torch.zeros(1, DIM, device=gradient.device)
+        self.sketches[name].add(gradient.float().view(1, -1), feature)
+
+
+class LessGradients(FullGradients):
+    """(a) without its projection: full gradients flattened into one vector, as LESS collects them."""
+
+    def run(self) -> None:
+        for sample in self.samples:
+            flat: list[Tensor] = []
+            one = FullGradients.__new__(FullGradients)
+            one.model, one.samples, one.sites = self.model, [sample], self.sites
+            one.gradients(lambda name, gradient, flat=flat: flat.append(gradient.flatten()))  # type: ignore[misc]
+            torch.cat(flat)
+
+
+def less_projection_seconds(model: nn.Module, dtype: torch.dtype, entries: int) -> float:
+    """CPU seconds a sample of LESS's dense projection: a slice of Γ of `entries` entries is timed and extrapolated."""
+    sites = make_engine(model, 512).sites
+    total = sum(parameter.numel() for site in sites for parameter in site.module.parameters())
+    rows = entries // DIM
+    gradients = torch.randn(LESS_INTERVAL, rows).to(dtype)
+    started = time.process_time()
+    signs = torch.randint(0, 2, (rows, DIM), dtype=torch.int8).to(dtype).mul_(2).sub_(1)
+    gradients @ signs
+    return (time.process_time() - started) * total / rows / LESS_INTERVAL
+
+
+class Bergson:
+    """(b) bergson, its own collector at projection 16, on the same rows, layers and precision."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        from datasets import Dataset
+
+        self.model = model
+        rows = [[*s.prompt_ids, *s.completions[0].token_ids] for s in samples]
+        labels = [[-100] * len(s.prompt_ids) + list(s.completions[0].token_ids) for s in samples]
+        self.data = Dataset.from_dict({"input_ids": rows, "labels": labels, "length": [len(row) for row in rows]})
+        self.batch_tokens = batch_tokens
+
+    def run(self) -> None:
+        from bergson.collector.collector import CollectorComputer
+        from bergson.collector.in_memory_collector import InMemoryCollector
+        from bergson.config.config import IndexConfig
+        from bergson.data import allocate_batches
+        from bergson.gradients import GradientProcessor
+
+        embedding = self.model.get_input_embeddings()  # type: ignore[operator]
+        embedding.requires_grad_(True)  # as its own build does, so that there is a graph
+        batches = allocate_batches(self.data["length"][:], self.batch_tokens)
+        with tempfile.TemporaryDirectory() as folder:
+            config = IndexConfig(run_path=f"{folder}/run", token_batch_size=self.batch_tokens)
+            config.partial_run_path.mkdir()
+            processor = GradientProcessor(projection_dim=16, projection_seed=0)
+            body = self.model.base_model
+            collector = InMemoryCollector(model=body, cfg=config, processor=processor, data=self.data)
+            computer = CollectorComputer(self.model, self.data, collector=collector, batches=batches, cfg=config)
+            computer.run_with_collector_hooks()
+        embedding.requires_grad_(False)
+
+
+WAYS: dict[str, type] = {
+    "floor": Floor,
+    "engine": Engine,
+    "sparse": SparseSketch,
+    "less": LessGradients,
+    "bergson": Bergson,
+}
