@@ -15,7 +15,7 @@ import numpy as np
 
 from learnalign.config import Config
 from learnalign.rollouts.success import Success
-from learnalign.rollouts.uncertainty import PRIOR, beta_binomial, fit_prior
+from learnalign.rollouts.uncertainty import Prior, fit_prior
 
 CHANCE = 0.05
 SLACK = 0.5
@@ -49,7 +49,7 @@ def share_wanted(config: Config, prompts: int) -> float:
 def goes_on(halves: Sequence[FirstHalf], generations: int, share: float) -> list[bool]:
     """Which groups of a shard get their second half; `share` is the part of the pool that will be chosen."""
     more = generations - first_half(generations)
-    values, chances = _full_groups(halves, more)
+    values, chances = _full_groups(halves, more, Prior())
     near = SLACK * _threshold(values, chances, share)
     reach = (chances * (values >= near)).sum(axis=1)
     return [
@@ -58,13 +58,11 @@ def goes_on(halves: Sequence[FirstHalf], generations: int, share: float) -> list
     ]
 
 
-def _full_groups(
-    halves: Sequence[FirstHalf], more: int, prior: tuple[float, float] = (PRIOR, PRIOR)
-) -> tuple[np.ndarray, np.ndarray]:
+def _full_groups(halves: Sequence[FirstHalf], more: int, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
     """For each group, the V its full group may have with 0…`more` further successes, and their probabilities."""
-    correct = np.array([half.correct for half in halves], float)
-    scored = np.array([half.scored for half in halves], float)
-    chances = beta_binomial(more, correct + prior[0], scored - correct + prior[1])
+    correct = np.array([half.correct for half in halves], int)
+    scored = np.array([half.scored for half in halves], int)
+    chances = prior.predict(correct, scored, more)
     rates = (correct[:, None] + np.arange(more + 1)) / np.maximum(scored[:, None] + more, 1)
     return rates * (1 - rates), chances
 
@@ -82,7 +80,7 @@ def report(
 ) -> dict[str, float]:
     """What stopping saved, and what the full groups would have changed, as expected under the posterior.
 
-    The prior here is the pool's own: the Beta distribution under which all groups' first halves are most probable.
+    The prior here is the pool's own (`fit_prior`): it knows of prompts that are never or always solved.
 
     Args:
         rows: success of every prompt.
@@ -98,7 +96,7 @@ def report(
     """
     more = generations - first_half(generations)
     stopped = [row for row in rows if row.id in halves and row.samples == generations - more < generations]
-    prior = fit_prior([half.correct for half in halves.values()], [half.scored for half in halves.values()])
+    prior = fit_prior([row.correct for row in rows], [row.scored for row in rows])
     values, chances = _full_groups([halves[row.id] for row in stopped], more, prior)
     uniform = np.array([row.learnability == 0 for row in stopped], bool)
     ranked = sorted((row.learnability for row in rows), reverse=True)

@@ -19,6 +19,8 @@ from jaxtyping import Float, Integer
 PRIOR = 0.5
 _GRID = 4096
 _DRAWS_AT_ONCE = 256
+_POINTS = 25
+_MAXIMISATIONS = 50
 
 
 def credible_interval(correct: int, scored: int, mass: float = 0.9) -> tuple[float, float]:
@@ -55,25 +57,77 @@ def _cumulative(terms: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((*terms.shape[:-1], 1)), np.cumsum(terms, axis=-1)], axis=-1)
 
 
-def fit_prior(correct: Sequence[int], scored: Sequence[int]) -> tuple[float, float]:
-    """The Beta(a, b) under which the groups' counts are most probable: the pool's own distribution of p.
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """How p is spread over a pool: Beta(a, b), and beside it shares of prompts that are `never` and `always` solved."""
 
-    Searched on a grid over the mean (0.01 to 0.99) and a + b (0.05 to 50), refined twice. Jeffreys' prior where nothing
-    was scored.
+    a: float = PRIOR
+    b: float = PRIOR
+    never: float = 0.0
+    always: float = 0.0
+
+    def predict(
+        self, correct: Integer[np.ndarray, " n"], scored: Integer[np.ndarray, " n"], more: int
+    ) -> Float[np.ndarray, "n k"]:
+        """Probabilities of 0…more successes in `more` further rollouts of groups with `correct` of `scored`."""
+        spread = beta_binomial(more, correct + self.a, scored - correct + self.b)
+        shares = [
+            _sequence(int(c), int(s), np.array(self.a), np.array(self.b)) for c, s in zip(correct, scored, strict=True)
+        ]
+        weights = np.stack(
+            [
+                (1 - self.never - self.always) * np.array(shares, float),
+                self.never * (correct == 0),
+                self.always * (correct == scored),
+            ]
+        )
+        weights /= weights.sum(axis=0)
+        chances = weights[0][:, None] * spread
+        chances[:, 0] += weights[1]
+        chances[:, -1] += weights[2]
+        return chances
+
+
+def fit_prior(correct: Sequence[int], scored: Sequence[int]) -> Prior:
+    """The Prior under which the groups' counts are most probable; a group's size may depend on its own results.
+
+    Searched over the Beta's mean (0.01 to 0.99) and a + b (0.05 to 50) on a grid that is refined twice, the shares by
+    expectation maximisation at every point. Jeffreys' prior where nothing was scored.
     """
     counts = Counter((c, s) for c, s in zip(correct, scored, strict=True) if s)
     if not counts:
-        return PRIOR, PRIOR
-    logits, sizes = np.linspace(-4.6, 4.6, 25), np.linspace(math.log(0.05), math.log(50.0), 25)
+        return Prior()
+    logits, sizes = np.linspace(-4.6, 4.6, _POINTS), np.linspace(math.log(0.05), math.log(50.0), _POINTS)
     for _ in range(3):
         means = 1 / (1 + np.exp(-logits))
         a, b = np.outer(means, np.exp(sizes)), np.outer(1 - means, np.exp(sizes))
-        likelihood = sum(n * np.log(beta_binomial(s, a, b)[..., c]) for (c, s), n in counts.items())
-        i, j = divmod(int(np.argmax(likelihood)), 25)
-        found = float(a[i, j]), float(b[i, j])
-        logits = np.linspace(logits[max(i - 1, 0)], logits[min(i + 1, 24)], 25)
-        sizes = np.linspace(sizes[max(j - 1, 0)], sizes[min(j + 1, 24)], 25)
+        likelihood, never, always = _profile(counts, a, b)
+        i, j = divmod(int(np.argmax(likelihood)), _POINTS)
+        found = Prior(float(a[i, j]), float(b[i, j]), float(never[i, j]), float(always[i, j]))
+        logits = np.linspace(logits[max(i - 1, 0)], logits[min(i + 1, _POINTS - 1)], _POINTS)
+        sizes = np.linspace(sizes[max(j - 1, 0)], sizes[min(j + 1, _POINTS - 1)], _POINTS)
     return found
+
+
+def _profile(counts: Counter[tuple[int, int]], a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The log-likelihood at every (a, b) with the best shares of never and always solved prompts, and these shares."""
+    numbers = np.array(list(counts.values()), float)
+    beta = np.stack([_sequence(c, s, a, b) for c, s in counts], axis=-1)
+    none = np.array([c == 0 for c, _ in counts], float)
+    every = np.array([c == s for c, s in counts], float)
+    never, always = np.full(a.shape, 0.1), np.full(a.shape, 0.1)
+    for _ in range(_MAXIMISATIONS):
+        total = (1 - never - always)[..., None] * beta + never[..., None] * none + always[..., None] * every
+        never = (numbers * never[..., None] * none / total).sum(axis=-1) / numbers.sum()
+        always = (numbers * always[..., None] * every / total).sum(axis=-1) / numbers.sum()
+    return (numbers * np.log(total)).sum(axis=-1), never, always
+
+
+def _sequence(correct: int, scored: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The probability of one order of `correct` of `scored` rollouts where p has the distribution Beta(a, b)."""
+    logs = sum((np.log(a + i) for i in range(correct)), np.zeros(np.shape(a)))
+    logs = sum((np.log(b + i) for i in range(scored - correct)), logs)
+    return np.exp(sum((-np.log(a + b + i) for i in range(scored)), logs))
 
 
 @dataclass(frozen=True, kw_only=True)

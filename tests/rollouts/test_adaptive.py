@@ -34,7 +34,8 @@ def test_groups_that_cannot_come_near_the_top_stop() -> None:
 def test_the_report_expects_what_full_groups_show(generations: int) -> None:
     rng = np.random.default_rng(generations)
     count, size, half = 6000, 600, generations // 2
-    p = rng.beta(0.4, 0.6, count)
+    p = rng.beta(0.8, 1.2, count)
+    p[:1500], p[1500:2500] = 0.0, 1.0
     first, rest = rng.binomial(half, p), rng.binomial(generations - half, p)
     halves = {f"{i:05d}": FirstHalf(int(first[i]), half) for i in range(count)}
     on = goes_on(list(halves.values()), generations, size / count)

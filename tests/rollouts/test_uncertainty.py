@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from learnalign.rollouts.uncertainty import beta_binomial, credible_interval, fit_prior, stability
+from learnalign.rollouts.uncertainty import Prior, beta_binomial, credible_interval, fit_prior, stability
 
 
 def posterior_below(bound: float, correct: int, scored: int) -> float:
@@ -45,17 +45,36 @@ def test_beta_binomial_against_gamma_functions(trials: int, a: float, b: float) 
     assert found.sum() == pytest.approx(2)
 
 
-@pytest.mark.parametrize(("a", "b"), [(0.3, 0.5), (2.0, 1.0), (8.0, 8.0)])
-def test_the_fitted_prior_is_the_one_the_groups_came_from(a: float, b: float) -> None:
+@pytest.mark.parametrize("prior", [Prior(0.5, 0.8), Prior(2.0, 1.0, 0.3, 0.0), Prior(4.0, 4.0, 0.2, 0.4)])
+def test_the_fitted_prior_is_the_one_the_groups_came_from(prior: Prior) -> None:
     rng = np.random.default_rng(0)
-    p = rng.beta(a, b, 20_000)
-    found = fit_prior(rng.binomial(4, p).tolist(), [4] * len(p))
-    assert found[0] / sum(found) == pytest.approx(a / (a + b), abs=0.02)
-    assert sum(found) == pytest.approx(a + b, rel=0.15)
+    count = 40_000
+    p = rng.beta(prior.a, prior.b, count)
+    kind = rng.uniform(size=count)
+    p = np.where(kind < prior.never, 0.0, np.where(kind > 1 - prior.always, 1.0, p))
+    correct, scored = rng.binomial(4, p), np.full(count, 4)
+    going = (correct > 0) & (correct < 4)  # groups stop depending on what they showed
+    correct, scored = np.where(going, correct + rng.binomial(4, p), correct), np.where(going, 8, scored)
+    found = fit_prior(correct.tolist(), scored.tolist())
+    assert found.a / (found.a + found.b) == pytest.approx(prior.a / (prior.a + prior.b), abs=0.05)
+    for shares in ((found.never, prior.never), (found.always, prior.always)):
+        assert shares[0] == pytest.approx(shares[1], abs=0.08)
+    chances = found.predict(np.array([0, 4, 2]), np.array([4, 4, 4]), 4)
+    assert chances.sum(axis=1) == pytest.approx([1, 1, 1])
+    for start, chance in ((0, chances[0, 0]), (4, chances[1, 4]), (2, chances[2, 2])):
+        again = rng.binomial(4, p)
+        first = rng.binomial(4, p)
+        assert chance == pytest.approx((again[first == start] == {0: 0, 4: 4, 2: 2}[start]).mean(), abs=0.04)
+
+
+def test_jeffreys_prior_predicts_by_beta_binomials() -> None:
+    found = Prior().predict(np.array([1, 0]), np.array([4, 0]), 3)
+    assert found[0] == pytest.approx(beta_binomial(3, np.array(1.5), np.array(3.5)))
+    assert found[1] == pytest.approx(beta_binomial(3, np.array(0.5), np.array(0.5)))
 
 
 def test_nothing_scored_leaves_jeffreys_prior() -> None:
-    assert fit_prior([0, 0], [0, 0]) == (0.5, 0.5)
+    assert fit_prior([0, 0], [0, 0]) == Prior(0.5, 0.5, 0.0, 0.0)
 
 
 @pytest.fixture
