@@ -18,12 +18,13 @@ from transformers import Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from learnalign.errors import RunError
+
 # ruff: noqa: F722, RUF100
 
 ATTENTION = "learnalign_slots"
 STEP = 64  # columns grow in multiples of this
 ALIGNED = 16  # columns are read in multiples of this, as attention on a GPU wants its mask
-_SPECIAL = ("softcap", "s_aux", "position_bias")
 
 KeysValues = list[tuple[Tensor, Tensor]]  # of every layer, [rows, K, columns, D]
 
@@ -110,9 +111,12 @@ def attention(
 ) -> tuple[Float[Tensor, "R T H E"], None]:
     """Attention for transformers' models: of a decoded token, the query heads of a key-value head are one product.
 
-    Keys and values are then read once for all of them and never copied, as repeating them per query head would.
+    Keys and values are then read once for all of them and never copied, as repeating them per query head would. Like
+    transformers' own "sdpa", it knows no soft cap.
     """
-    if query.shape[2] > 1 or any(kwargs.get(name) is not None for name in _SPECIAL):
+    if kwargs.get("s_aux") is not None:
+        raise RunError("this model's attention has sinks, which rollout.engine: transformers cannot do; take vllm")
+    if query.shape[2] > 1 or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     rows, heads, _, width = query.shape
     grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)

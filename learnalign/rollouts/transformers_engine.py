@@ -108,6 +108,11 @@ class TransformersEngine:
         window = getattr(text, "sliding_window", None)
         alike = "full_attention" if window is None else "sliding_attention"  # of models that do not tell layer by layer
         kinds = set(getattr(text, "layer_types", None) or [alike])
+        if self._config.model.attn != "sdpa" and getattr(text, "attn_logit_softcapping", None):
+            raise RunError(
+                f"rollout.engine: transformers samples from {self._path} without its soft cap, as model.attn: sdpa "
+                "does; set that, or take --set rollout.engine=vllm"
+            )
         if kinds - {"full_attention", "sliding_attention"}:
             raise RunError(
                 f"rollout.engine: transformers cannot sample from {self._path}, which has layers of kind "

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
-from learnalign.policy import load_model
+from learnalign.policy import load_model, load_tokenizer
 from learnalign.rollouts import Completion, Request, transformers_engine
 from learnalign.rollouts.engine import stop_ids
 from learnalign.rollouts.transformers_engine import TransformersEngine
@@ -154,3 +155,52 @@ def test_a_prompt_without_room_for_an_answer_is_refused(engine: TransformersEngi
     for length in (0, engine.context_length):
         with pytest.raises(InputError, match="prompt p has"):
             engine.generate([Request("p", [65] * length, [0])], max_completion_length=4)
+
+
+SHAPE = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.1,
+    "moe_intermediate_size": 32,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family",
+    ["qwen3", "qwen3_moe", "mistral", "mixtral", "gemma2", "phi3", "olmo2", "granite", "gpt_neox", "smollm3", "glm4"],
+)
+def test_other_families_give_the_tokens_of_generate(tmp_path: Path, family: str) -> None:
+    config = make_config(tmp_path)
+    tokenizer = load_tokenizer(config)
+    ids = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    known = AutoConfig.for_model(family)
+    shape = {key: value for key, value in SHAPE.items() if hasattr(known, key)}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(family, **shape, **ids, bos_token_id=None), dtype=torch.float32
+    )
+    (tmp_path / "model" / "generation_config.json").unlink()
+    model.save_pretrained(tmp_path / "model")
+    asked = [Request(request.id, request.prompt_ids, [0]) for request in requests(config, 6)]
+    with TransformersEngine(config, config.model.name, 100) as engine:
+        answers = engine.generate(asked, max_completion_length=24, temperature=0)
+    assert {id: group[0].completion_ids for id, group in answers.items()} == greedy(config, asked, 24)
+
+
+def test_a_soft_cap_that_sdpa_would_drop_is_refused(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model("gemma2", **SHAPE, vocab_size=300)).save_pretrained(
+        tmp_path / "model"
+    )
+    eager = config.model_copy(update={"model": config.model.model_copy(update={"attn": "eager"})})
+    with pytest.raises(RunError, match="soft cap"), TransformersEngine(eager, eager.model.name, 100):
+        pass
