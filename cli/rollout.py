@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
 
 if TYPE_CHECKING:
-    from learnalign.rollouts import ImportResult
+    from learnalign.rollouts import ImportResult, RolloutResult
 
 FromFile = Annotated[
     Path | None,
@@ -21,7 +21,7 @@ FromFile = Annotated[
         help="JSONL of your own completions (or counts: correct, scored) by id or prompt, in place of sampling.",
     ),
 ]
-SHOWN = 5  # rows of a file that fit no prompt, named on stderr
+SHOWN = 5  # names in a line on stderr
 
 
 def rollout(
@@ -41,22 +41,55 @@ def rollout(
     from learnalign.rollouts import rollout as stage
 
     if file is None:
-        stage(run)
-        return finish(run, as_json)
-    return finish(run, as_json, imported=_told(import_rollouts(run, file), file))
+        result = stage(run)
+        _tell([*_cautions(result), *_savings(result)])
+        return finish(run, as_json, adaptive=result.adaptive)
+    taken = import_rollouts(run, file)
+    _tell([*_misfits(taken, file), *_cautions(taken.rollouts)])
+    return finish(run, as_json, imported={"rows": taken.rows, "unmatched": taken.unmatched})
 
 
-def _told(result: ImportResult, file: Path) -> dict[str, Any]:
-    """Say on stderr what of `file` could not be used; the same for --json."""
-    lines = [f"line {number}: {reason}" for number, reason in list(result.unmatched.items())[:SHOWN]]
-    if len(result.unmatched) > SHOWN:
-        lines.append(f"… and {len(result.unmatched) - SHOWN} more lines that fit no prompt of the pool")
-    if result.without_rollouts:
-        lines.append(f"{result.without_rollouts} prompts of the pool have no rollouts in it")
-    if fewer := result.rollouts.fewer_scored:
-        lines.append(f"{len(fewer)} prompts have fewer scored rollouts than others: {', '.join(list(fewer)[:SHOWN])} …")
-    if result.retokenised:
-        lines.append(f"{result.retokenised} completions without completion_ids: their tokens are those of the text")
+def _tell(lines: list[str]) -> None:
     for line in lines:
-        print(f"{file}: {line}", file=sys.stderr)
-    return {"rows": result.rows, "unmatched": {str(number): why for number, why in result.unmatched.items()}}
+        print(line, file=sys.stderr)
+
+
+def _cautions(result: RolloutResult) -> list[str]:
+    """What makes some success rates worth less than others."""
+    lines = []
+    if fewer := result.fewer_scored:
+        lines.append(f"{len(fewer)} prompts have fewer scored rollouts than others: {_some(list(fewer))}")
+    if unscored := result.counts["unscored"]:
+        lines.append(f"{unscored} of {result.counts['samples']} rollouts could not be scored")
+    if cut := result.counts["cut_short"]:
+        lines.append(f"{cut} rollouts ran into the model's context before rollout.max_completion_length")
+    return lines
+
+
+def _savings(result: RolloutResult) -> list[str]:
+    """What `rollout.adaptive` did."""
+    if not (told := result.adaptive):
+        return []
+    return [
+        f"adaptive: {told['stopped_early']} groups stopped at half, {told['tokens_saved']} tokens saved; if full, "
+        f"about {told['would_be_learnable']:.0f} of the {told['stopped_uniform']} all right or all wrong would have "
+        f"V > 0, and about {told['would_reach_top']:.0f} stopped groups the V of the top N"
+    ]
+
+
+def _misfits(taken: ImportResult, file: Path) -> list[str]:
+    """What of a file could not be used, or not fully."""
+    lines = [f"{file}: line {number}: {reason}" for number, reason in list(taken.unmatched.items())[:SHOWN]]
+    if len(taken.unmatched) > SHOWN:
+        lines.append(f"{file}: … and {len(taken.unmatched) - SHOWN} more lines that fit no prompt of the pool")
+    if taken.without_rollouts:
+        lines.append(f"{file}: {taken.without_rollouts} prompts of the pool have no rollouts in it")
+    if taken.retokenised:
+        lines.append(
+            f"{file}: {taken.retokenised} completions without completion_ids: their tokens are those of the text"
+        )
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")

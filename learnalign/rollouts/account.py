@@ -19,7 +19,8 @@ class RolloutResult:
     """What the stage left.
 
     Args:
-        counts: prompts with rollouts, left_out, samples, tokens, truncated, unscored, learnable (V > 0) ….
+        counts: prompts with rollouts, left_out, samples, tokens, truncated (cut_short: by the context, before
+            `rollout.max_completion_length`), unscored, learnable (V > 0), fewer_scored.
         distribution: prompts by their p.
         fewer_scored: scored rollouts by id, of groups with fewer than others: their p is estimated from less.
         adaptive: what stopping groups early saved and would have changed (`adaptive.report`); empty where it is off.
@@ -42,8 +43,9 @@ def conclude(run: RunDir, prompts: Sequence[Prompt], record: StageRecord) -> Rol
     write_success(run, rows)
     run.quarantine("rollout", [entry for shard in shards for entry in load_left_out(run, shard)])
     adaptive = _adaptive(run.config, rows, outcomes) if run.config.rollout.adaptive and not counted else {}
+    fewer = fewer_scored(rows, run.config.rollout.adaptive)
     result = RolloutResult(
-        counts=_counts(rows, outcomes, fewer := fewer_scored(rows, run.config.rollout.adaptive)),
+        counts=_counts(rows, outcomes, fewer, run.config.rollout.max_completion_length),
         distribution=distribution(rows),
         fewer_scored=fewer,
         adaptive=adaptive,
@@ -57,7 +59,7 @@ def conclude(run: RunDir, prompts: Sequence[Prompt], record: StageRecord) -> Rol
 
 
 def _counts(
-    rows: Sequence[Success], outcomes: Mapping[str, Sequence[Outcome]], fewer: Mapping[str, int]
+    rows: Sequence[Success], outcomes: Mapping[str, Sequence[Outcome]], fewer: Mapping[str, int], room: int
 ) -> dict[str, int]:
     every = [outcome for group in outcomes.values() for outcome in group]
     samples = sum(row.samples for row in rows)
@@ -67,6 +69,7 @@ def _counts(
         "samples": samples,
         "tokens": sum(outcome.tokens for outcome in every),
         "truncated": sum(outcome.truncated for outcome in every),
+        "cut_short": sum(outcome.truncated and outcome.tokens < room for outcome in every),
         "unscored": samples - sum(row.scored for row in rows),
         "learnable": sum(row.learnability > 0 for row in rows),
         "fewer_scored": len(fewer),

@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--num-generations", type=int, default=8)
     parser.add_argument("--max-completion-length", type=int, default=64)
     parser.add_argument("--engines", nargs="+", default=["transformers", "vllm"])
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="threads of each side")
     parser.add_argument("-o", type=Path, default=RESULTS, dest="output")
     options = parser.parse_args()
@@ -243,7 +243,11 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     job = make_job(options)
-    sizes = {"model": options.model, "prompts": len(job.requests), "num_generations": options.num_generations}
+    sizes: dict[str, Any] = {
+        "model": Path(options.model).name,
+        "prompts": len(job.requests),
+        "num_generations": options.num_generations,
+    }
     sizes |= {"max_completion_length": job.room, "turns": options.turns, "threads": options.threads}
     sizes["mean_prompt_tokens"] = round(statistics.mean(len(request.prompt_ids) for request in job.requests), 1)
     result: dict[str, Any] = {"sizes": sizes}

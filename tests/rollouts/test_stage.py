@@ -87,6 +87,7 @@ def test_success_rates_and_counts_add_up(run: RunDir) -> None:
         "samples": 48,
         "tokens": sum(len(one.completion_ids) for one in every),
         "truncated": sum(one.finish_reason == "length" for one in every),
+        "cut_short": 0,
         "unscored": sum(one.reward is None for one in every),
         "learnable": sum(row["learnability"] > 0 for row in rows),
         "fewer_scored": sum(row["scored"] < 4 for row in rows),
@@ -154,6 +155,18 @@ def test_prompts_too_long_for_the_model_are_quarantined(tmp_path: Path) -> None:
     assert (row["samples"], row["success_rate"], row["learnability"]) == (0, None, 0.0)
     rollout(run)  # still told when nothing is left to do
     assert [line for line in run.quarantined() if line["stage"] == "rollout"] == left_out
+
+
+def test_rollouts_cut_short_by_the_context_are_counted(tmp_path: Path) -> None:
+    config = make_config(tmp_path, verifier=JUDGE)
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "max_position_embeddings": 40}))
+    run = RunDir.create(tmp_path / "run", config)
+    counts = rollout(run).counts
+    every = stored(run)
+    short = [one for one in every if one.finish_reason == "length" and len(one.completion_ids) < 12]
+    assert counts["cut_short"] == len(short) > 0
+    assert all(len(one.prompt_ids) + len(one.completion_ids) == 40 for one in short)
 
 
 def test_adaptive_groups_are_beginnings_of_full_ones(tmp_path: Path, run: RunDir) -> None:
