@@ -19,18 +19,22 @@ from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
 from learnalign.policy import is_adapter, model_path
 from learnalign.rollouts.engine import Completion, Request, check_lengths, stop_ids
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 START_LIMIT = 3600.0  # seconds to load, and on a GPU to compile, a model
 SILENCE_LIMIT = 600.0  # seconds without a sign of life after which a replica has stalled
 END_LIMIT = 30.0  # seconds to end by itself
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank
 _GIB = 2**30
+_CPU_ROWS = 256  # samples that run together on a CPU: vLLM's own default there
 
 
 class VllmEngine:
@@ -186,7 +190,8 @@ def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[
     if is_adapter(path):
         arguments |= {"enable_lora": True, "max_lora_rank": _lora_rank(path)}
     if not torch.cuda.is_available():
-        arguments |= {"enforce_eager": True, "gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": _cpu_cache_bytes()}
+        arguments |= {"enforce_eager": True, "gpu_memory_utilization": 0.2, "max_num_seqs": _CPU_ROWS}
+        arguments["kv_cache_memory_bytes"] = _cpu_cache_bytes(text, min(limits, default=4096))
         # A prompt cut in two makes vLLM step a seeded generator back, which a CPU's cannot ("does not use offset").
         arguments["enable_chunked_prefill"] = False
     return arguments | config.rollout.vllm
@@ -202,11 +207,14 @@ def _lora_rank(path: str) -> int:
     return next(choice for choice in _RANKS if choice >= rank)
 
 
-def _cpu_cache_bytes() -> int:
-    """A quarter of the free memory, 4 GiB at most, for keys and values."""
+def _cpu_cache_bytes(text: PretrainedConfig, longest: int) -> int:
+    """Memory for the keys and values of all samples that run together; at most a quarter of what is free."""
     import psutil
 
-    return max(_GIB // 4, min(4 * _GIB, psutil.virtual_memory().available // 4))
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    wanted = 4 * 2 * _CPU_ROWS * (longest + 128) * text.num_hidden_layers * heads * width
+    return max(_GIB // 4, min(wanted, psutil.virtual_memory().available // 4))
 
 
 def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[str, str]:
