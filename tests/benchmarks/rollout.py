@@ -31,7 +31,7 @@ from learnalign.policy import load_model, load_tokenizer, model_path, prompt_ids
 from learnalign.prompts import read_pool
 from learnalign.rollouts import Engine, Request, open_engine, seed_of
 from learnalign.rollouts.engine import stop_ids
-from learnalign.rollouts.vllm_engine import engine_arguments, environment
+from learnalign.rollouts.vllm_settings import engine_arguments, environment
 from learnalign.rundir.files import write_json
 from learnalign.rundir.machine import describe_machine, versions
 

@@ -19,7 +19,7 @@ from learnalign.config import Config
 from learnalign.errors import InputError, RunError
 from learnalign.rollouts import Engine, Request, load_rollouts, open_engine, rollout
 from learnalign.rollouts.engine import stop_ids
-from learnalign.rollouts.vllm_engine import engine_arguments, environment, explain
+from learnalign.rollouts.vllm_settings import engine_arguments, environment, explain
 from tests.rollouts.asked import ROOM, greedy, most_probable, requests, save_adapter
 from tests.tiny import make_config, make_run
 

@@ -1,0 +1,114 @@
+"""What vLLM is started with: its arguments, its environment; and what to change where it does not start."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnalign.config import Config
+from learnalign.errors import InputError
+from learnalign.policy import is_adapter, model_path
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank
+_GIB = 2**30
+_CPU_ROWS = 256  # samples that run together on a CPU: vLLM's own default there
+
+
+def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[str, Any]:
+    """Arguments of vLLM's LLM: ours, then `rollout.vllm` over them. Raises InputError for an adapter it cannot take."""
+    import torch
+    from transformers import AutoConfig
+
+    base = model_path(config) if is_adapter(path) else path
+    options = {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
+    text = AutoConfig.from_pretrained(base, **options).get_text_config()
+    own = str(text.dtype or torch.float32).removeprefix("torch.")
+    limits = [limit for limit in (getattr(text, "max_position_embeddings", None), max_length) if limit is not None]
+    arguments: dict[str, Any] = {
+        "model": base,
+        **options,
+        "dtype": own if config.model.dtype == "auto" else config.model.dtype,  # vLLM's auto would halve float32
+        "max_model_len": min(limits) if limits else None,
+        "seed": config.seed,
+        "skip_tokenizer_init": True,
+        "generation_config": "vllm",  # not the model's own sampling settings
+        "enable_prefix_caching": True,
+    }
+    if is_adapter(path):
+        arguments |= {"enable_lora": True, "max_lora_rank": _lora_rank(path)}
+    if not torch.cuda.is_available():
+        arguments |= {"enforce_eager": True, "gpu_memory_utilization": 0.2, "max_num_seqs": _CPU_ROWS}
+        arguments["kv_cache_memory_bytes"] = _cpu_cache_bytes(text, min(limits, default=4096))
+        # A prompt cut in two makes vLLM step a seeded generator back, which a CPU's cannot ("does not use offset").
+        arguments["enable_chunked_prefill"] = False
+    return arguments | config.rollout.vllm
+
+
+def _lora_rank(path: str) -> int:
+    rank = json.loads((Path(path) / "adapter_config.json").read_text(encoding="utf-8"))["r"]
+    if rank > _RANKS[-1]:
+        raise InputError(
+            f"{path}: vLLM takes LoRA ranks up to {_RANKS[-1]}, this adapter has {rank}; take "
+            "--set rollout.engine=transformers"
+        )
+    return next(choice for choice in _RANKS if choice >= rank)
+
+
+def _cpu_cache_bytes(text: PretrainedConfig, longest: int) -> int:
+    """Memory for the keys and values of all samples that run together; at most a quarter of what is free."""
+    import psutil
+
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    wanted = 4 * 2 * _CPU_ROWS * (longest + 128) * text.num_hidden_layers * heads * width
+    return max(_GIB // 4, min(wanted, psutil.virtual_memory().available // 4))
+
+
+def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[str, str]:
+    """The environment of one replica: its GPUs, or what vLLM needs on a CPU. What the user has set stays."""
+    import torch
+
+    ours = {"VLLM_LOGGING_LEVEL": "WARNING"}
+    if Path(arguments["model"]).is_dir():
+        ours["HF_HUB_OFFLINE"] = "1"
+    if not torch.cuda.is_available():
+        ours |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    merged = {**ours, **os.environ}
+    if replicas > 1 and torch.cuda.is_available():
+        each = int(arguments.get("tensor_parallel_size", 1)) * int(arguments.get("pipeline_parallel_size", 1))
+        every = ",".join(str(gpu) for gpu in range(torch.cuda.device_count()))
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", every).split(",")
+        mine = visible[replica * each : (replica + 1) * each]
+        if len(mine) < each:
+            raise InputError(
+                f"rollout.vllm: {replicas} replicas of {each} GPUs each need {replicas * each}, {len(visible)} are "
+                "there; lower data_parallel_size or tensor_parallel_size"
+            )
+        merged["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+    return merged
+
+
+_HINTS = {
+    "head size": "vLLM has no attention for this model's head size here; take --set rollout.engine=transformers",
+    "out of memory": "lower --set rollout.vllm.gpu_memory_utilization=0.8, free the GPU, or take a smaller model",
+    "less than desired GPU memory": "free the GPU, or lower --set rollout.vllm.gpu_memory_utilization=0.8",
+    "on kv cache": "free memory, or lower --set rollout.vllm.kv_cache_memory_bytes=1073741824",
+    "max_model_len": "set a shorter --set rollout.vllm.max_model_len=TOKENS, or lower rollout.max_completion_length",
+    "unexpected keyword argument": "rollout.vllm takes the arguments of vLLM's engine; take the wrong one out",
+    "architectures": "this vLLM does not know the model; take --set rollout.engine=transformers",
+}
+
+
+def explain(log: str) -> str:
+    """The last error in what vLLM printed, and what to change."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [i for i, line in enumerate(lines) if line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
+    last = " ".join(lines[errors[-1] : errors[-1] + 4] if errors else lines[-1:])[:500] or "none"
+    hints = [hint for mark, hint in _HINTS.items() if mark.lower() in last.lower()]
+    ways = hints[0] if hints else "change rollout.vllm (any engine argument), or take --set rollout.engine=transformers"
+    return f"Its last words: {last}\nWays out: {ways}"
