@@ -38,6 +38,9 @@ def run(
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
         return run_staged(opened, stages, as_json)
+    from learnalign.prompts import load_prompts
+
+    load_prompts(opened)  # what is wrong with pool, model or verifier is said before anything heavy starts
     for command in COMMANDS:
         perform(command, directory)
     return finish(opened, as_json)
