@@ -44,10 +44,10 @@ def is_adapter(path: str) -> bool:
 
 def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
     """The base model's tokenizer; raises InputError where it is missing or has no chat template."""
-    from transformers import AutoTokenizer
-
     path, model = model_path(config), config.model
     _check_directory(path)
+    from transformers import AutoTokenizer
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             path, revision=model.revision, trust_remote_code=model.trust_remote_code
