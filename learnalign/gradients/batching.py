@@ -54,7 +54,18 @@ class Batch:
     targets: Int[Tensor, "N"]
     advantage: Float[Tensor, "N"]
     weight: Float[Tensor, "N"]
+    counts: list[int]  # completion tokens of every row
     blocks: list[Block]
+
+    def parts(self, chunk: slice) -> list[tuple[int, slice]]:
+        """The rows that a chunk of the N completion tokens holds tokens of, and which of the chunk's tokens those are."""
+        found, start = [], 0
+        for row, count in enumerate(self.counts):
+            first, last = max(start, chunk.start), min(start + count, chunk.stop)
+            if first < last:
+                found.append((row, slice(first - chunk.start, last - chunk.start)))
+            start += count
+        return found
 
 
 def rows_of(samples: Sequence[Sample]) -> list[list[Row]]:
@@ -116,7 +127,7 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
     if device.type == "cuda":
         parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
     names = ("token_ids", "samples", "positions", "targets", "advantage", "weight")
-    return Batch(**dict(zip(names, parts, strict=True)), blocks=_blocks(groups))
+    return Batch(**dict(zip(names, parts, strict=True)), counts=[len(row.completion_ids) for row in rows], blocks=_blocks(groups))
 
 
 def _blocks(groups: Sequence[Sequence[Row]]) -> list[Block]:

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from learnalign.errors import RunError
+from learnalign.errors import InputError, RunError
 from learnalign.gradients.batching import Batch, Row, collate, padded_tokens, plan, rows_of
 from learnalign.gradients.dense import Dense
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.kronecker import Kronecker
-from learnalign.gradients.logprobs import hidden_gradient, token_log_probs
+from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
 from learnalign.gradients.memory import Budget, is_out_of_memory
-from learnalign.gradients.models import check_head, head_of, is_adapted, run_backbone
-from learnalign.gradients.sites import Sink, Site, find_sites, tapped
+from learnalign.gradients.models import check_head, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.gradients.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
@@ -55,6 +55,9 @@ class GradientEngine:
         self.dtype = torch.promote_types(self.head.weight.dtype, torch.float32)
         self.scale = FLOAT16_SCALE if self.head.weight.dtype == torch.float16 else 1.0
         self.sites = find_sites(policy, settings.modules)
+        self.head_site = find_head(policy, settings.modules)
+        if self.head_site and settings.projection != "kronecker":
+            raise InputError("grad.modules: the output head's gradient is taken with grad.projection: kronecker only")
         self.budget = Budget(settings.batch_tokens, self.device, self._bytes_per_token())
         self._projector: Kronecker | Dense | None = None
 
@@ -81,7 +84,8 @@ class GradientEngine:
             if settings.projection == "dense":
                 self._projector = Dense(dim=settings.dim, seed=settings.seed)
             else:
-                self._projector = Kronecker(self.sites, dim=settings.dim, width=settings.width, seed=settings.seed)
+                sites = [*self.sites, self.head_site] if self.head_site else self.sites
+                self._projector = Kronecker(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
         return self._projector
 
     def over_batches(
@@ -117,7 +121,7 @@ class GradientEngine:
         What the sink sees are gradients times `scale`.
         """
         reference = self._reference_log_probs(batch)
-        with torch.enable_grad(), tapped(self.sites if sites is None else sites, sink):
+        with torch.enable_grad(), tapped(self.sites if sites is None else sites, sink), self._tied(batch, sink):
             hidden = run_backbone(self.policy, batch.token_ids)
         flat = hidden.detach().flatten(0, 1)
         gradient = torch.zeros_like(flat)
@@ -130,8 +134,22 @@ class GradientEngine:
             self.head,
             temperature=self.settings.temperature,
             beta=self.settings.beta,
+            head_sink=self._head_sink(batch, sink),
         )
         torch.autograd.backward(hidden, gradient.view_as(hidden))
+
+    def _head_sink(self, batch: Batch, sink: Sink) -> HeadSink | None:
+        site = self.head_site
+        if site is None or not isinstance(sink, Kronecker):
+            return None
+        return lambda chunk, hidden, delta: sink.on_tokens(site, hidden, delta.to(hidden.dtype), batch.parts(chunk))
+
+    def _tied(self, batch: Batch, sink: Sink) -> contextlib.AbstractContextManager[None]:
+        """A tap on the embedding where its weight is that of an output head whose gradient is taken."""
+        site, embedding = self.head_site, embedding_of(self.policy)
+        if site is None or not isinstance(sink, Kronecker) or site.weight is not embedding.weight:
+            return contextlib.nullcontext()
+        return tapped_embedding(embedding, lambda delta: sink.on_embedding(site, batch.token_ids, delta))
 
     def _reference_log_probs(self, batch: Batch) -> Tensor | None:
         if self.settings.beta == 0:

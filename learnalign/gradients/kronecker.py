@@ -2,13 +2,17 @@
 
 Each side is a fold to `width` (fold.py); S_in is named after the layer's input, so layers reading the same input share its projection,
 S_out and the sketch after the parameter. A bias is an input coordinate that is always 1, with a sketch of its own.
+The output head's gradient comes in chunks of completion tokens; where its weight is the embedding's too, the embedding's
+part is projected by the same matrices: its output side is the token itself, its input side the embedding's gradient.
 Letters: B rows, T positions, I and O a layer's input and output width, P and Q the projected ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from learnalign.gradients.fold import Folder, Sketch
@@ -20,7 +24,7 @@ from learnalign.gradients.sites import Site
 class Kronecker:
     """A sink that adds every site's sketched gradient to `features`; call `begin` before each batch."""
 
-    def __init__(self, sites: list[Site], *, dim: int, width: int, seed: int) -> None:
+    def __init__(self, sites: Sequence[Site], *, dim: int, width: int, seed: int) -> None:
         self.dim = dim
         self._inputs: dict[str, Folder] = {}
         self._outputs: dict[str, Folder] = {}
@@ -62,3 +66,28 @@ class Kronecker:
         if site.has_bias:
             total = folded.sum(1, dtype=self.features.dtype)
             self._sketches[f"{site.name}.bias"].add(total, self.features)
+
+    def on_tokens(
+        self,
+        site: Site,
+        x: Float[Tensor, "N I"],
+        delta: Float[Tensor, "N O"],
+        parts: Sequence[tuple[int, slice]],
+    ) -> None:
+        """Add the gradient of tokens that are no [B, T] grid; `parts` says which of them belong to which row."""
+        inputs = self._inputs[site.input_name](x).to(self.features.dtype)
+        outputs = self._outputs[site.name](delta).to(self.features.dtype)
+        for row, part in parts:
+            feature = self.features[row : row + 1]
+            product = outputs[part].T @ inputs[part]
+            self._sketches[f"{site.name}.weight"].add(product.view(1, -1), feature)
+            if site.has_bias:
+                self._sketches[f"{site.name}.bias"].add(outputs[part].sum(0, keepdim=True), feature)
+
+    def on_embedding(self, site: Site, token_ids: Int[Tensor, "B T"], delta: Float[Tensor, "B T I"]) -> None:
+        """Add the embedding's part of a weight that the output head shares."""
+        inputs = self._inputs[site.input_name](delta.reshape(-1, delta.shape[-1])).to(self.features.dtype)
+        outputs = self._outputs[site.name].rows(token_ids.flatten()).to(self.features.dtype)
+        grid = (*token_ids.shape, -1)
+        product = torch.bmm(outputs.view(grid).transpose(1, 2), inputs.view(grid))
+        self._sketches[f"{site.name}.weight"].add(product.flatten(1), self.features)

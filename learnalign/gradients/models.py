@@ -47,6 +47,11 @@ def head_of(model: nn.Module) -> nn.Linear:
     return head
 
 
+def embedding_of(model: nn.Module) -> nn.Module:
+    """The input embedding."""
+    return base_of(model).get_input_embeddings()  # type: ignore[operator]
+
+
 def blocks_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """The list of transformer blocks and its name in `model`: the longest module list of the body."""
     body = body_of(model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from learnalign.errors import InputError, RunError
-from learnalign.gradients.models import adapter_layers, blocks_of, head_of, is_adapted, run_backbone
+from learnalign.gradients.models import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, run_backbone
 
 # ruff: noqa: F722, RUF100
 
@@ -93,6 +93,39 @@ def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
         output.register_hook(backward_hook)
 
     return forward_hook
+
+
+@contextlib.contextmanager
+def tapped_embedding(embedding: nn.Module, take: Callable[[Tensor], None]) -> Iterator[None]:
+    """Within the block, `take` gets the gradient of the embedding's output, down to which the backward pass then goes."""
+
+    def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        if torch.is_grad_enabled():
+            output.requires_grad_()
+            output.register_post_accumulate_grad_hook(_drop_gradient)
+            output.register_hook(take)
+
+    handle = embedding.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def find_head(model: nn.Module, modules: str) -> Site | None:
+    """The output head as a site where `modules` asks for "head"; raises InputError where its gradient cannot be taken whole."""
+    if "head" not in [part.strip() for part in modules.split(",")]:
+        return None
+    head, embedding = head_of(model), embedding_of(model)
+    if is_adapted(model):
+        raise InputError("grad.modules: an adapter's gradients have no part in the output head; leave `head` out")
+    if head.weight is embedding.weight and type(embedding) is not nn.Embedding:
+        raise InputError(
+            f"grad.modules: the output head's weight is that of a {type(embedding).__name__}, whose gradient the engine "
+            "does not know; leave `head` out"
+        )
+    name = next(name for name, module in model.named_modules() if module is head)
+    return Site(name, head, f"{name}.input")
 
 
 def _drop_gradient(leaf: Tensor) -> None:

@@ -34,7 +34,10 @@ def verify_features(run: RunDir, success: Mapping[str, Mapping[str, Any]], count
     samples, features = _chosen(run, success, count)
     if len(samples) < 4:
         raise InputError(f"--verify {count}: at least 4 prompts with a gradient are needed, there are {len(samples)}")
-    exact = exact_gram(make_engine(run), samples)
+    engine = make_engine(run)
+    if engine.head_site:
+        raise InputError("--verify knows the layers of the blocks only; leave `head` out of grad.modules")
+    exact = exact_gram(engine, samples)
     learnability = np.array([success[sample.id]["learnability"] for sample in samples])
     return compare((features @ features.T).numpy(), exact.cpu().numpy(), learnability)
 

@@ -7,45 +7,54 @@ import pytest
 import torch
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.fold import Fold, Folder, Sketch
+from learnalign.gradients.fold import Folder, Sketch
 from learnalign.gradients.grpo import Completion, Sample
 from tests.gradients.tiny import block_parameters, brute_force, random_samples, tiny_model
 
 CPU = torch.device("cpu")
 
 
+def dense(size: int, width: int, seed: int, name: str = "x") -> torch.Tensor:
+    return Folder(size, width, seed, name, CPU, torch.float64).matrix()
+
+
 @pytest.mark.parametrize(("size", "width"), [(100, 16), (96, 32), (33, 32), (32, 32), (5, 32)])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_folding_block_by_block_is_the_matrix_product(size, width, dtype):
-    x = torch.randn(700, size, dtype=torch.float64).to(dtype)
-    found = Folder(size, width, 3, "name", CPU, dtype)(x)
-    matrix = torch.eye(size) if size <= width else Fold(size, width, 3, "name").matrix()
-    expected = (x.double() @ matrix.double()).to(dtype)
-    torch.testing.assert_close(found, expected)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_folding_is_the_product_with_a_matrix(size, width, dtype):
+    x = torch.randn(300, size, dtype=torch.float64).to(dtype)
+    found = Folder(size, width, 3, "x", CPU, dtype)(x)
+    torch.testing.assert_close(found, (x.double() @ dense(size, width, 3)).to(dtype), rtol=1e-2, atol=1e-2)
+    if dtype.itemsize > 2:
+        torch.testing.assert_close(found, (x.double() @ dense(size, width, 3)).to(dtype))
 
 
-def test_every_coordinate_lands_in_one_bucket_and_blocks_never_collide_with_themselves():
-    matrix = Fold(100, 16, 0, "x").matrix()
-    assert torch.equal(matrix.abs().sum(1), torch.ones(100))
-    for start in range(0, 96, 16):
-        assert torch.equal(matrix[start : start + 16].abs().sum(0), torch.ones(16))
+def test_every_coordinate_lands_in_one_bucket_with_its_own_sign():
+    matrix = dense(100, 16, 0)
+    assert torch.equal(matrix.abs(), torch.eye(16).double().repeat(7, 1)[:100])
+    assert 30 < int((matrix < 0).sum()) < 70
+    assert torch.equal(dense(20, 32, 0), torch.eye(20).double())
 
 
 @pytest.mark.parametrize("size", [20, 64, 150])
-def test_a_sketch_adds_its_matrix_product(size):
+def test_a_sketch_adds_every_entry_to_one_bucket(size):
     values, features = torch.randn(3, size), torch.ones(3, 64)
-    Sketch(size, 64, 1, "w", CPU, torch.float32).add(values, features)
-    torch.testing.assert_close(features, 1 + values @ Fold(size, 64, 1, "w", "sketch").matrix())
+    sketch = Sketch(size, 64, 1, "w", CPU, torch.float32)
+    sketch.add(values, features)
+    expected = torch.ones(3, 64)
+    for i in range(size):
+        expected[:, (i + sketch.offset) % 64] += sketch.signs[i] * values[:, i]
+    torch.testing.assert_close(features, expected)
 
 
 def test_a_fold_is_unbiased_with_the_variance_of_a_count_sketch():
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 96, dtype=torch.float64, generator=generator)
     y = x + y
-    found = [float((x @ (m := Fold(96, 16, seed, "x").matrix().double())) @ (y @ m)) for seed in range(4000)]
+    matrices = [dense(96, 16, seed) for seed in range(4000)]
+    found = [float((x @ matrix) @ (y @ matrix)) for matrix in matrices]
     bound = (x @ x * (y @ y) + (x @ y) ** 2) / 16
     assert np.mean(found) == pytest.approx(float(x @ y), abs=4 * float(bound / 4000) ** 0.5)
-    assert np.var(found) <= 1.1 * float(bound)
+    assert np.var(found) <= 1.2 * float(bound)
 
 
 @pytest.mark.parametrize(("projection", "seeds"), [("kronecker", 300), ("dense", 60)])

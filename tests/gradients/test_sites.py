@@ -8,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2MoeConfig
 
 from learnalign.errors import InputError, RunError
+from learnalign.gradients import logprobs
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.models import check_head
 from learnalign.gradients.sites import find_sites
@@ -117,3 +118,38 @@ def test_adapters_with_other_parameters_are_refused_by_name(changes):
     policy = adapted(**changes)
     with pytest.raises(InputError, match=r"parameters outside plain LoRA layers \(.*lora_"):
         GradientEngine(policy, GradientSettings(beta=0.0))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_output_head_is_projected_without_bias(monkeypatch, tied, bias):
+    policy, samples = tiny_model(tie_word_embeddings=tied, num_hidden_layers=1), random_samples(4, rollouts=2)
+    names = ["model.embed_tokens.weight" if tied else "lm_head.weight"]
+    if bias:
+        policy.lm_head.bias = torch.nn.Parameter(torch.randn(97, dtype=torch.float64), requires_grad=False)
+        names.append("lm_head.bias")
+    names.append("model.layers.0.self_attn.v_proj.weight")
+    names.append("model.layers.0.self_attn.v_proj.bias")
+    full = brute_force(policy, names, samples)
+    monkeypatch.setitem(logprobs.CHUNK_ENTRIES, "cpu", 20 * 97)  # chunks that cut rows
+    wide = GradientSettings(beta=0.0, modules="*v_proj,head", dim=1 << 20, width=512)
+    assert_gram(GradientEngine(policy, wide).features(samples), full, 0.02)
+    found = []
+    for seed in range(80):
+        settings = GradientSettings(beta=0.0, modules="*v_proj,head", dim=512, width=16, seed=seed)
+        features = GradientEngine(policy, settings).features(samples)
+        found.append(features @ features.T)
+    values = torch.stack(found)
+    assert ((values.mean(0) - full @ full.T).abs() <= 4 * values.std(0) / 80**0.5).all()
+
+
+def assert_gram(features, full, tolerance):
+    expected = full @ full.T
+    assert (features @ features.T - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_the_head_is_refused_where_it_would_be_left_out():
+    with pytest.raises(InputError, match="kronecker only"):
+        GradientEngine(tiny_model(), GradientSettings(beta=0.0, modules="linear,head", projection="dense"))
+    with pytest.raises(InputError, match="adapter"):
+        GradientEngine(adapted(), GradientSettings(beta=0.0, modules="linear,head"))
