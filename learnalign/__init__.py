@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from learnalign.rollouts import rollout
     from learnalign.rundir import RunDir
     from learnalign.selection import compare, select
-    from learnalign.signals import signal
+    from learnalign.signals import signal  # type: ignore[no-redef]  # its module has the same name
     from learnalign.training import train, warmup
 
 # Where each public name lives; imported on first use, so that `import learnalign` stays light.

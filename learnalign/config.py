@@ -64,7 +64,6 @@ class DataConfig(Section):
         512, description="longer prompts are left out (tokens, chat template included)"
     )
 
-
     @field_validator("prompt_regex", "answer_regex")
     @classmethod
     def _compiles(cls, regex: str | None) -> str | None:

@@ -127,7 +127,9 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
     if device.type == "cuda":
         parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
     names = ("token_ids", "samples", "positions", "targets", "advantage", "weight")
-    return Batch(**dict(zip(names, parts, strict=True)), counts=[len(row.completion_ids) for row in rows], blocks=_blocks(groups))
+    return Batch(
+        **dict(zip(names, parts, strict=True)), counts=[len(row.completion_ids) for row in rows], blocks=_blocks(groups)
+    )
 
 
 def _blocks(groups: Sequence[Sequence[Row]]) -> list[Block]:

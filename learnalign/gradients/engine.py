@@ -88,9 +88,7 @@ class GradientEngine:
                 self._projector = Kronecker(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
         return self._projector
 
-    def over_batches(
-        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None]
-    ) -> None:
+    def over_batches(self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None]) -> None:
         """Call `work` on batches of whole groups within the token budget; out of memory halves the batch and the budget."""
         waiting = [list(group) for group in groups]
         if waiting and self.budget.tokens is None:

@@ -1,7 +1,7 @@
 """Exact alignment without any projection, in two passes (design §3).
 
-Pass 1 gives every ‖g_i‖ and U = 1/n Σ_j V_j ĝ_j, one gradient-sized tensor; pass 2 gives ⟨ĝ_i, U⟩ = ‖g_i‖⁻¹ Σ_layers Σ_t δ_tᵀ U x_t, which is
-sample i's alignment, mean over j of V_j cos(g_i, g_j). Letters: B rows, T positions, I and O a layer's input and output width.
+Pass 1 gives every ‖g_i‖ and U = 1/n Σ_j V_j ĝ_j, one gradient-sized tensor; pass 2 gives ⟨ĝ_i, U⟩ = ‖g_i‖⁻¹ Σ_layers Σ_t δ_tᵀ U x_t,
+which is sample i's alignment, mean over j of V_j cos(g_i, g_j). Letters: B rows, T positions, I and O a layer's input and output width.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ def accumulate(
     return norms / engine.scale
 
 
-def inner_products(
-    engine: GradientEngine, samples: Sequence[Sample], direction: Direction
-) -> Float[Tensor, "samples"]:
+def inner_products(engine: GradientEngine, samples: Sequence[Sample], direction: Direction) -> Float[Tensor, "samples"]:
     """Pass 2: ⟨g_i, U⟩ of every sample, not yet divided by its norm (float64)."""
     products = torch.zeros(len(samples), dtype=torch.float64, device=engine.device)
 

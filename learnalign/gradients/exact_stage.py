@@ -76,9 +76,7 @@ class _Direction:
         self._saved = time.monotonic()
 
 
-def _first_pass(
-    run: RunDir, success: Success, expected: int, engine: GradientEngine, direction: _Direction
-) -> None:
+def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEngine, direction: _Direction) -> None:
     todo = [shard for shard in run.shards() if shard.index not in direction.shards]
     done = run.prompt_count - sum(map(len, todo))
     with Progress(run.prompt_count, "prompts", "exact gradients, pass 1 of 2", done) as progress:

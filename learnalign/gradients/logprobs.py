@@ -32,7 +32,7 @@ def token_log_probs(
 ) -> Float[Tensor, "N"]:
     """log π(o_t) at `temperature`, in float32 (float64 for float64 models)."""
     found = [
-        _log_softmax_at(_logits(hidden[part], head, temperature), token_ids[part])[0]
+        _at(_log_softmax(hidden[part], head, temperature), token_ids[part])
         for part in chunks(len(hidden), head.weight.shape[0], hidden.device)
     ]
     return torch.cat(found)
@@ -57,25 +57,26 @@ def hidden_gradient(
     """
     gradient = torch.empty_like(hidden)
     for part in chunks(len(hidden), head.weight.shape[0], hidden.device):
-        logits = _logits(hidden[part], head, temperature)
-        log_probs, log_total = _log_softmax_at(logits, token_ids[part])
+        logits = _log_softmax(hidden[part], head, temperature)
+        log_probs = _at(logits, token_ids[part])
         c = coefficients(advantage[part], log_probs, None if reference is None else reference[part], beta)
-        scale = (c * weight[part] / temperature).unsqueeze(1)
-        delta = logits.sub_(log_total.unsqueeze(1)).exp_().neg_()
-        delta[torch.arange(len(delta), device=delta.device), token_ids[part]] += 1.0
+        scale = (c * weight[part] / -temperature).unsqueeze(1)
+        delta = logits.exp_()  # softmax − onehot, whose minus is in the scale
+        delta[torch.arange(len(delta), device=delta.device), token_ids[part]] -= 1.0
         gradient[part] = (delta.to(hidden.dtype) @ head.weight).to(scale.dtype) * scale
         if head_sink is not None:
             head_sink(part, hidden[part], delta.mul_(scale))
     return gradient
 
 
-def _logits(hidden: Tensor, head: nn.Linear, temperature: float) -> Tensor:
+def _log_softmax(hidden: Tensor, head: nn.Linear, temperature: float) -> Tensor:
+    """All log-probabilities of a chunk in float32 at least, in memory of their own."""
     logits = nn.functional.linear(hidden, head.weight, head.bias)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return logits.div_(temperature) if temperature != 1.0 else logits
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    if temperature != 1.0:
+        logits = logits.to(wide).div_(temperature)
+    return torch.log_softmax(logits, dim=-1, dtype=wide)
 
 
-def _log_softmax_at(logits: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """log-softmax at `token_ids`, and the logarithm of the partition function."""
-    log_total = torch.logsumexp(logits, dim=-1)
-    return logits.gather(1, token_ids.unsqueeze(1)).squeeze(1) - log_total, log_total
+def _at(log_probs: Tensor, token_ids: Tensor) -> Tensor:
+    return log_probs.gather(1, token_ids.unsqueeze(1)).squeeze(1)

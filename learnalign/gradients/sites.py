@@ -77,8 +77,8 @@ def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
             return
         if args[0].ndim != 3:
             raise RunError(
-                f"{site.name} reads a tensor of shape {tuple(args[0].shape)}, whose rows cannot be told apart by prompt (a routed expert?); "
-                "leave it out with a name pattern, for example --set grad.modules='*self_attn*'"
+                f"{site.name} reads a tensor of shape {tuple(args[0].shape)}, whose rows cannot be told apart by "
+                "prompt (a routed expert?); leave it out with a name pattern, for example --set grad.modules='*self_attn*'"
             )
         with torch.no_grad():
             saved = sink.on_input(site, args[0].detach())
@@ -171,8 +171,9 @@ def _refuse_others(model: nn.Module, chosen: dict[str, nn.Module], patterns: Seq
     ]
     if others:
         raise InputError(
-            f"grad.modules {','.join(patterns)!r}: {_examples(others)} are not linear layers (grouped experts?), and their gradients cannot "
-            "be taken per prompt. Ways out: choose the layers that can, for example grad.modules: '*self_attn*_proj'; or train a LoRA adapter "
+            f"grad.modules {','.join(patterns)!r}: {_examples(others)} are not linear layers (grouped experts?), and their "
+            "gradients cannot be taken per prompt. Ways out: choose the layers that can, for example grad.modules: "
+            "'*self_attn*_proj'; or train a LoRA adapter "
             "on those layers (warmup.lora), whose gradients are taken in adapter space"
         )
 

@@ -32,7 +32,9 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
     """
     settings = run.config.grad
     if verify and settings.projection == "exact":
-        raise InputError("--verify compares a projection with exact gradients; with grad.projection: exact there is none")
+        raise InputError(
+            "--verify compares a projection with exact gradients; with grad.projection: exact there is none"
+        )
     if not run.is_finished("rollout"):
         rollouts.rollout(run)
     with run.stage(STAGE) as record:

@@ -48,7 +48,8 @@ def _chosen(
     stored = {}
     for shard in run.shards():
         tensors, metadata = read_safetensors(run.gradients_file(shard))
-        stored.update({id: (shard, feature) for id, feature in zip(json.loads(metadata["ids"]), tensors["features"])})
+        ids = json.loads(metadata["ids"])
+        stored.update({id: (shard, feature) for id, feature in zip(ids, tensors["features"], strict=True)})
     ids = sorted(stored)
     ids = random.Random(run.config.seed).sample(ids, min(count, len(ids)))
     samples = []

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from learnalign.gradients.verify import spearman
 from tests.benchmarks.grad_data import PeakMemory, about, count_positions, gsm8k_samples, load_model
 from tests.benchmarks.grad_quality import quality_curve
 from tests.benchmarks.grad_ways import DIM, WAYS, less_projection_seconds

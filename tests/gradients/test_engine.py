@@ -80,7 +80,9 @@ def test_unit_features_do_not_depend_on_the_advantage_of_one_rollout():
     sample = random_samples(1)[0]
     scaled = dataclasses.replace(sample, completions=[Completion(sample.completions[0].token_ids, 0.01)])
     first, second = torch.nn.functional.normalize(engine.features([sample, scaled]))
-    assert torch.allclose(first, second * sample.completions[0].advantage / abs(sample.completions[0].advantage), atol=1e-5)
+    assert torch.allclose(
+        first, second * sample.completions[0].advantage / abs(sample.completions[0].advantage), atol=1e-5
+    )
 
 
 def test_the_feature_of_a_group_is_the_mean_over_its_rollouts():

@@ -19,7 +19,9 @@ from tests.gradients.tiny import block_parameters, brute_force, collected, rando
 
 
 @pytest.mark.parametrize("budget", [60, 100_000])
-@pytest.mark.parametrize("longest", [6, 90])  # shorter and longer than where the Gram trick is the cheaper way to a norm
+@pytest.mark.parametrize(
+    "longest", [6, 90]
+)  # shorter and longer than where the Gram trick is the cheaper way to a norm
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_norms_and_alignments_are_those_of_whole_gradients(kind, longest, budget):
     policy, reference = tiny_model(kind), tiny_model(kind, seed=1)
@@ -71,7 +73,9 @@ def test_a_layer_used_twice_is_refused():
 def expected_alignments(run: RunDir) -> dict[str, float]:
     """Mean over all prompts j of V_j cos(g_i, g_j), from whole gradients."""
     success, engine = read_success(run), make_engine(run)
-    samples = [s for shard in run.shards() for s in read_samples(run.rollouts_file(shard), success, run.config.grad).samples]
+    samples = [
+        s for shard in run.shards() for s in read_samples(run.rollouts_file(shard), success, run.config.grad).samples
+    ]
     gradients = torch.cat([g.flatten(1).double() for g in collected(engine, samples).values()], dim=1)
     unit = torch.nn.functional.normalize(gradients)
     learnability = torch.tensor([success[s.id]["learnability"] for s in samples], dtype=torch.float64)

@@ -104,8 +104,7 @@ def test_the_projection_keeps_cosines_where_it_compresses_every_side():
     full = brute_force(policy, block_parameters(policy), samples)
     pairs = torch.triu_indices(16, 16, 1)
     found, exact = (
-        (rows @ rows.T)[tuple(pairs)]
-        for rows in map(torch.nn.functional.normalize, (engine.features(samples), full))
+        (rows @ rows.T)[tuple(pairs)] for rows in map(torch.nn.functional.normalize, (engine.features(samples), full))
     )
     assert torch.corrcoef(torch.stack([found, exact]))[0, 1] > 0.95
 

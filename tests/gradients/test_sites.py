@@ -46,7 +46,9 @@ def test_patterns_choose_layers_by_name():
 
 
 def test_a_pattern_that_matches_nothing_is_refused_with_examples():
-    with pytest.raises(InputError, match=r"grad.modules '\*attention\*' matches no linear layer; there are model.layers.0"):
+    with pytest.raises(
+        InputError, match=r"grad.modules '\*attention\*' matches no linear layer; there are model.layers.0"
+    ):
         find_sites(tiny_model(), "*attention*")
 
 

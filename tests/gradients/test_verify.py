@@ -48,7 +48,9 @@ def test_noise_shows_in_every_figure():
 
 def test_spearman_shares_the_ranks_of_equal_values():
     # by hand: ranks (1.5, 1.5, 3, 4) and (2, 1, 3, 4)
-    assert spearman(np.array([5.0, 5.0, 6.0, 9.0]), np.array([2.0, 1.0, 3.0, 4.0])) == pytest.approx(4.5 / np.sqrt(22.5))
+    assert spearman(np.array([5.0, 5.0, 6.0, 9.0]), np.array([2.0, 1.0, 3.0, 4.0])) == pytest.approx(
+        4.5 / np.sqrt(22.5)
+    )
 
 
 def test_the_figures_are_kept_in_run_json(tmp_path):
