@@ -16,7 +16,7 @@ from learnalign.gradients.grpo import coefficients
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
-CHUNK_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 27}  # logits of one chunk; float32, so 16 MB (a CPU's cache) and 512 MB
+CHUNK_ENTRIES = {"cpu": 1 << 23, "cuda": 1 << 27}  # logits of one chunk, float32: 32 MB and 512 MB
 
 HeadSink = Callable[[slice, Tensor, Tensor], None]
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from learnalign import rollouts
 from learnalign.errors import InputError
 from learnalign.executor import execute
 from learnalign.gradients.account import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.gradients.exact_stage import exact_alignments
-from learnalign.gradients.samples import read_samples, why_skipped
+from learnalign.gradients.samples import Selection, read_samples, why_skipped
 from learnalign.gradients.setup import make_engine, read_success
 from learnalign.gradients.verify import verify_features
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -54,7 +58,15 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
 def _features(run: RunDir, success: Success, expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint)]
-    execute(run, "gradients", todo, lambda: _Worker(run, success, expected))
+    workers: list[_Worker] = []
+
+    def make_worker() -> _Worker:
+        workers.append(_Worker(run, success, expected))
+        return workers[-1]
+
+    execute(run, "gradients", todo, make_worker)
+    for worker in workers:
+        worker.finish()
     account = Account()
     for shard in run.shards():
         _, metadata = read_safetensors(run.gradients_file(shard))
@@ -66,18 +78,30 @@ def _features(run: RunDir, success: Success, expected: int) -> GradResult:
 
 
 class _Worker:
-    """Holds the engine of one process and works on shards."""
+    """Holds the engine of one process and works on shards; each is written while the next one is computed."""
 
     def __init__(self, run: RunDir, success: Success, expected: int) -> None:
         self._run, self._success, self._expected = run, success, expected
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def __call__(self, shard: Shard) -> None:
-        run = self._run
-        selection = read_samples(run.rollouts_file(shard), self._success, run.config.grad)
-        samples = selection.samples
-        features = self._engine.features(samples).cpu().double()
+        """Compute a shard; raises what went wrong with writing the one before."""
+        selection = read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
+        features = _to_host(self._engine.features(selection.samples))
+        self.finish()
+        self._writing = self._writer.submit(self._write, shard, selection, features)
+
+    def finish(self) -> None:
+        """Wait for the shard that is being written."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, shard: Shard, selection: Selection, fetch: Callable[[], Tensor]) -> None:
+        run, samples = self._run, selection.samples
+        features = fetch().double()
         norms = features.norm(dim=1)
         bad = bad_gradients(samples, norms.tolist())
         kept = [i for i, sample in enumerate(samples) if sample.id not in bad]
@@ -91,3 +115,18 @@ class _Worker:
         write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint(STAGE))
         self._bad |= bad
         check_bad(self._bad, self._expected, run.config.grad.max_bad)
+
+
+def _to_host(features: Tensor) -> Callable[[], Tensor]:
+    """Start copying to the CPU; the result waits for the copy, not for what the device is given after it."""
+    if features.device.type != "cuda":
+        return features.cpu
+    copy = torch.empty(features.shape, dtype=features.dtype, pin_memory=True).copy_(features, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> Tensor:
+        copied.synchronize()
+        return copy
+
+    return wait
