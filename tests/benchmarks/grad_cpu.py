@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", default=os.environ.get("LEARNALIGN_GSM8K"))
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--quality", type=int, default=64, help="samples of the quality curve; 0 for none")
     parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "grad_cpu.json"))
@@ -70,31 +70,35 @@ def parse() -> argparse.Namespace:
 def measure(options: argparse.Namespace, samples: list[Any], dtype: torch.dtype) -> dict[str, Any]:
     """CPU seconds and peak memory of every way, and their ratios within each round."""
     model = load_model(options.model, dtype)
-    names = [name for name in WAYS if name != "bergson" or importlib.util.find_spec("bergson")]
+    names = [name for name in WAYS if "bergson" not in name or importlib.util.find_spec("bergson")]
     ways = {name: WAYS[name](model, samples, options.batch_tokens) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory: dict[str, float] = {}
-    for way in ways.values():
-        way.samples, kept = samples[:1], way.samples if hasattr(way, "samples") else None
-        if kept is not None:
-            way.run()  # a first pass makes Γ and warms the libraries up
-            way.samples = kept
-    for round in range(options.repeats):
+    for name in names:
+        if "bergson" not in name:
+            ways[name].samples = samples[:1]
+            ways[name].run()  # a first pass makes Γ and warms the libraries up
+            ways[name].samples = samples
+    for number in range(options.repeats):
         for name, way in ways.items():
             with PeakMemory() as peak:
                 started = time.process_time()
                 way.run()
                 seconds[name].append(time.process_time() - started)
             memory[name] = max(memory.get(name, 0.0), peak.gigabytes)
-        print(f"{dtype} round {round + 1}: " + ", ".join(f"{n} {s[-1]:.1f} s" for n, s in seconds.items()), flush=True)
-    projection = less_projection_seconds(model, dtype, GAMMA_ENTRIES) * len(samples)
-    seconds["less"] = [one + projection for one in seconds["less"]]
-    return summarise(seconds, memory, count_positions(samples), projection / len(samples))
+        print(f"{dtype} round {number + 1}: " + ", ".join(f"{n} {s[-1]:.1f} s" for n, s in seconds.items()), flush=True)
+    less = less_projection_seconds(model, dtype, GAMMA_ENTRIES)
+    gradients = seconds["less"]
+    for part, per_sample in less.items():
+        name = "less" if part == "whole" else f"less_{part}"
+        seconds[name] = [one + per_sample * len(samples) for one in gradients]
+        memory[name] = memory["less"]
+    return summarise(seconds, memory, count_positions(samples)) | {
+        "less_projection_extrapolated_s_per_sample": {part: round(value, 2) for part, value in less.items()}
+    }
 
 
-def summarise(
-    seconds: dict[str, list[float]], memory: dict[str, float], positions: int, projection: float
-) -> dict[str, Any]:
+def summarise(seconds: dict[str, list[float]], memory: dict[str, float], positions: int) -> dict[str, Any]:
     """Medians; ratios are taken within a round, so that what else the machine does cancels."""
     ratios = {name: statistics.median(map(_divide, seconds[name], seconds["engine"])) for name in seconds}
     return {
@@ -103,7 +107,6 @@ def summarise(
         "times_as_fast": {name: round(ratios[name], 2) for name in seconds if name not in ("engine", "floor")},
         "times_the_floor": round(1 / ratios["floor"], 3),
         "peak_memory_gb": memory,
-        "less_projection_extrapolated_s_per_sample": round(projection, 2),
     }
 
 
@@ -116,7 +119,7 @@ def print_speed(name: str, speed: dict[str, Any]) -> None:
     for way, rate in speed["tokens_per_cpu_second"].items():
         ratio = speed["times_as_fast"].get(way)
         note = f"{ratio:6.2f} (≥ {GOALS[way]})" if way in GOALS else ""
-        print(f"  {way:8} {rate:8.1f} {speed['peak_memory_gb'][way]:7.2f} {note}")
+        print(f"  {way:13} {rate:8.1f} {speed['peak_memory_gb'][way]:7.2f} {note}")
     print(f"  engine takes {speed['times_the_floor']:.3f} times the floor's time (goal ≤ {FLOOR_GOAL})\n", flush=True)
 
 

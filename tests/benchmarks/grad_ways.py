@@ -17,6 +17,7 @@ from learnalign.gradients.batching import Row, collate, rows_of
 from learnalign.gradients.fold import Sketch
 from learnalign.gradients.logprobs import hidden_gradient
 from learnalign.gradients.models import run_backbone
+from learnalign.gradients.random import key_of, random_integers, random_signs
 
 DIM = 8192
 LESS_INTERVAL = 16  # gradients that LESS projects at a time, which spreads the making of Γ over them
@@ -94,7 +95,25 @@ class FullGradients:
 
 
 class SparseSketch(FullGradients):
-    """(a') Full gradients, each entry signed and added into one of 8192 buckets."""
+    """(a') Full gradients, each entry signed and added into a random one of 8192 buckets: a count sketch."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        super().__init__(model, samples, batch_tokens)
+        self.hashes: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def run(self) -> None:
+        self.gradients(self._sketch)
+
+    def _sketch(self, name: str, gradient: Tensor) -> None:
+        if name not in self.hashes:
+            buckets = random_integers(key_of(0, name), gradient.numel(), DIM, gradient.device).int()
+            self.hashes[name] = buckets, random_signs(key_of(1, name), gradient.numel(), gradient.device)
+        buckets, signs = self.hashes[name]
+        torch.zeros(DIM, device=gradient.device).index_add_(0, buckets, gradient.flatten() * signs)
+
+
+class BlockSketch(FullGradients):
+    """(a') as this project would do it: the same, with whole blocks of entries added at a time instead of a hash."""
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
         super().__init__(model, samples, batch_tokens)
@@ -122,16 +141,22 @@ class LessGradients(FullGradients):
             torch.cat(flat)
 
 
-def less_projection_seconds(model: nn.Module, dtype: torch.dtype, entries: int) -> float:
-    """CPU seconds a sample of LESS's dense projection: a slice of Γ of `entries` entries is timed and extrapolated."""
+def less_projection_seconds(model: nn.Module, dtype: torch.dtype, entries: int) -> dict[str, float]:
+    """CPU seconds a sample of LESS's dense projection, extrapolated from a slice of Γ of `entries` entries.
+
+    "product" is the matrix product alone, as if Γ cost nothing; "whole" makes Γ too, as anyone must: it has 10¹² entries.
+    """
     sites = make_engine(model, 512).sites
     total = sum(parameter.numel() for site in sites for parameter in site.module.parameters())
     rows = entries // DIM
     gradients = torch.randn(LESS_INTERVAL, rows).to(dtype)
     started = time.process_time()
     signs = torch.randint(0, 2, (rows, DIM), dtype=torch.int8).to(dtype).mul_(2).sub_(1)
+    made = time.process_time()
     gradients @ signs
-    return (time.process_time() - started) * total / rows / LESS_INTERVAL
+    ended = time.process_time()
+    scale = total / rows / LESS_INTERVAL
+    return {"product": (ended - made) * scale, "whole": (ended - started) * scale}
 
 
 class Bergson:
@@ -167,10 +192,19 @@ class Bergson:
         embedding.requires_grad_(False)
 
 
+class BergsonDefault(Bergson):
+    """bergson with its own default of 2,048 tokens a batch."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        super().__init__(model, samples, 2048)
+
+
 WAYS: dict[str, type] = {
     "floor": Floor,
     "engine": Engine,
     "sparse": SparseSketch,
+    "sparse_blocks": BlockSketch,
     "less": LessGradients,
     "bergson": Bergson,
+    "bergson_2048": BergsonDefault,
 }

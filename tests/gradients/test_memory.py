@@ -1,0 +1,95 @@
+"""What may never exist: a tensor of tokens × vocabulary, of dim × parameters, or one that grows with the number of samples."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from learnalign.gradients import logprobs, memory
+from learnalign.gradients.engine import GradientEngine, GradientSettings
+from learnalign.gradients.memory import Budget
+from tests.gradients.tiny import VOCABULARY, random_samples, tiny_model
+
+CPU = torch.device("cpu")
+DIM = 640
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shape of every tensor that any operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.seen |= {tuple(leaf.shape) for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)}
+        return result
+
+
+def shapes(samples, batch_tokens=64, **settings) -> set[tuple[int, ...]]:
+    policy = tiny_model(dtype=torch.float32)
+    engine = GradientEngine(policy, GradientSettings(dim=DIM, width=16, batch_tokens=batch_tokens, **settings), policy)
+    engine.features(samples[:1])  # makes Γ
+    with Shapes() as record:
+        engine.features(samples)
+    return record.seen
+
+
+def test_logits_exist_only_a_chunk_at_a_time(monkeypatch):
+    monkeypatch.setitem(logprobs.CHUNK_ENTRIES, "cpu", 16 * VOCABULARY)
+    samples = random_samples(6, longest=60)
+    tokens = sum(len(sample.completions[0].token_ids) for sample in samples)
+    rows = {
+        shape[0] for shape in shapes(samples, batch_tokens=10_000) if shape[-1:] == (VOCABULARY,) and len(shape) == 2
+    }
+    assert tokens > 64
+    assert max(rows - {VOCABULARY}) <= 16
+
+
+@pytest.mark.parametrize("projection", ["kronecker", "dense"])
+def test_only_the_features_grow_with_the_number_of_samples(projection):
+    samples = random_samples(24)
+    largest = []
+    for count in (6, 24):
+        chosen = samples[:6] * (count // 6)
+        found = shapes(chosen, projection=projection) - {(count, DIM)}
+        largest.append(max(torch.Size(shape).numel() for shape in found))
+    assert largest[1] <= 1.2 * largest[0]
+
+
+def test_a_dense_projection_exists_only_in_blocks(monkeypatch):
+    monkeypatch.setattr("learnalign.gradients.dense.BLOCK_ENTRIES", 100 * DIM)
+    assert max(shape[0] for shape in shapes(random_samples(2), projection="dense") if shape[1:] == (DIM,)) <= 100
+
+
+def test_a_given_budget_is_taken_and_halved_below_a_batch_that_failed():
+    budget = Budget(1000, CPU, 1)
+    assert budget.tokens == 1000
+    budget.halve(300)
+    assert budget.tokens == 150
+
+
+@pytest.mark.parametrize(("free", "tokens"), [(10**12, memory.CPU_TOKENS), (400_000, 100), (1, 1)])
+def test_an_automatic_budget_fits_the_free_memory_of_a_cpu(monkeypatch, free, tokens):
+    monkeypatch.setattr(memory, "free_memory", lambda device: free)
+    assert Budget("auto", CPU, 1000).tokens == tokens
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU: measured budget, real out of memory")
+def test_a_gpu_is_measured_and_recovers_from_running_out_of_memory():
+    samples = random_samples(40, longest=100)
+    settings = GradientSettings(beta=0.0, dim=DIM, width=16)
+    expected = GradientEngine(tiny_model(), settings).features(samples)
+    engine = GradientEngine(tiny_model().to("cuda"), settings)
+    torch.testing.assert_close(engine.features(samples).cpu(), expected, rtol=1e-6, atol=1e-8)
+    measured = engine.budget.tokens
+    torch.cuda.set_per_process_memory_fraction(0.0005)
+    try:
+        torch.testing.assert_close(engine.features(samples).cpu(), expected, rtol=1e-6, atol=1e-8)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert engine.budget.tokens < measured
