@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from learnalign import rollouts
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.gradients.account import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.gradients.exact_stage import exact_alignments
@@ -45,7 +45,7 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
         success = read_success(run)
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values())
         work = exact_alignments if settings.projection == "exact" else _features
-        result = work(run, success, expected)
+        result = _account_for_all(run, success, work(run, success, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
         check_bad(result.bad, expected, settings.max_bad)
@@ -53,6 +53,20 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
             result = dataclasses.replace(result, verification=verify_features(run, success, verify))
             record.notes["verification"] = dataclasses.asdict(result.verification)  # type: ignore[arg-type]
     return result
+
+
+def _account_for_all(run: RunDir, success: Success, result: GradResult) -> GradResult:
+    """Count the prompts whose success rate came without completions (`rollout --from` with counts)."""
+    missing = len(success) - result.features - len(result.bad) - sum(result.skipped.values())
+    if not missing:
+        return result
+    if not result.features:
+        raise RunError(
+            f"{run.path}: the rollouts came as counts, without completions to take gradients of; give completions with "
+            f"`learnalign rollout {run.path} --from FILE --overwrite`, or sample them with `learnalign rollout {run.path} "
+            "--overwrite`; or select by what needs no gradient: --method learnability"
+        )
+    return dataclasses.replace(result, skipped={**result.skipped, "no_completions": missing})
 
 
 def _features(run: RunDir, success: Success, expected: int) -> GradResult:
