@@ -31,8 +31,9 @@ endif
 	@$(if $(HAS_GPU),true,$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton)
 	@touch $@
 
+# One thread: the embedded model is too small for more, and threads spin where cores are busy.
 demo: setup
-	$(RUN) run runs/demo --config demo
+	OMP_NUM_THREADS=1 $(RUN) run runs/demo --config demo
 	@echo; echo "subset: runs/demo/subset.jsonl"; head -n 3 runs/demo/subset.jsonl
 
 check: setup-test
