@@ -11,7 +11,7 @@ import contextlib
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -47,6 +47,7 @@ class Site:
         return (columns, rows) if isinstance(self.module, Conv1D) else (rows, columns)
 
 
+@runtime_checkable
 class Sink(Protocol):
     """What becomes of a site's inputs and output gradients."""
 
