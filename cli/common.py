@@ -149,6 +149,8 @@ def print_summary(summary: dict[str, Any]) -> None:
         print_table(
             "success rate p", ["p", "prompts", ""], [[*bin, _bar(bin[1], success)] for bin in success["histogram"]]
         )
+    for method, words in summary["stability"].items():
+        print(f"{method}: {words}")
     if summary["stages"]:
         columns = ["stage", "status", "time", "peak memory, GB"]
         print_table("stages", columns, [[s["stage"], s["status"], s["time"], s["memory"]] for s in summary["stages"]])

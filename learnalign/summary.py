@@ -25,6 +25,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "pool": {"rows": counts.get("rows"), "prompts": counts.get("prompts")},
         "left_out": _left_out(quarantined),
         "success": success_summary(run),
+        "stability": _stability(stages.get("select", {}).get("methods", {})),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
         "stages": [_stage(run, name, stages[name]) for name in sorted(stages, key=_order)],
         "stale": [f"{name}: {text}" for name, differences in run.stale() for text in differences],
@@ -61,6 +62,16 @@ def _left_out(lines: list[dict[str, Any]]) -> dict[str, int]:
         f"{reason} ({stage})": count
         for stage in stages
         for reason, count in reason_counts([line for line in lines if line["stage"] == stage]).items()
+    }
+
+
+def _stability(methods: dict[str, Any]) -> dict[str, str]:
+    """By method, how much of its choice stays when each p is drawn from its posterior, in words."""
+    return {
+        name: f"of {entry['chosen']} chosen, {found['count_at_90']} stay in 90 % of {found['draws']} resamples of p; "
+        f"{found['overlap']:.0%} stay on average"
+        for name, entry in methods.items()
+        if (found := entry.get("stability"))
     }
 
 

@@ -1,0 +1,31 @@
+"""The summary tells what the run directory holds."""
+
+from pathlib import Path
+
+from learnalign import grad, rollout, select
+from learnalign.rundir import RunDir
+from learnalign.summary import summarise
+from tests.tiny import make_config
+
+
+def test_a_summary_adds_up_before_and_after_the_stages(tmp_path: Path) -> None:
+    changes = {
+        "model": {"name": "demo"},
+        "data": {"path": "demo", "limit": 12},
+        "verifier": "math",
+        "rollout": {"num_generations": 8, "max_completion_length": 48},
+        "select": {"size": 2},
+    }
+    run = RunDir.create(tmp_path / "run", make_config(tmp_path, **changes))
+    empty = summarise(run)
+    assert (empty["success"], empty["chosen"], empty["stages"]) == (None, None, [])
+    rollout(run)
+    grad(run)
+    chosen = select(run, fill=True).chosen
+    summary = summarise(run)
+    assert summary["pool"] == {"rows": 12, "prompts": 12}
+    assert sum(count for _, count in summary["success"]["histogram"]) == 12
+    assert summary["chosen"] == chosen == 2
+    assert [stage["stage"] for stage in summary["stages"]] == ["pool", "rollout", "grad", "select"]
+    assert all(stage["status"] == "done" for stage in summary["stages"])
+    assert "of 2 chosen" in summary["stability"]["learnalign"]
