@@ -216,9 +216,9 @@ def test_the_stage_samples_with_vllm(tmp_path: Path) -> None:
 @needs_vllm
 def test_an_interrupted_engine_ends_at_once(config: Config) -> None:
     before = children()
-    with open_engine(config, config.model.name, 500) as engine:
+    with open_engine(config, config.model.name, 250) as engine:
         replica = engine._replicas[0]  # type: ignore[attr-defined]
         job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests(config, 12, 200)]
-        replica._send({"requests": job, "max_completion_length": 400, "temperature": 1.0, "top_p": 1.0})
+        replica._send({"requests": job, "max_completion_length": 200, "temperature": 1.0, "top_p": 1.0})
     assert children() == before
     assert replica._process.returncode == 0  # by itself, not killed after END_LIMIT
