@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -15,19 +15,31 @@ from learnalign.gradients.grpo import Sample
 
 
 @dataclass(frozen=True)
-class Row:
-    """One prompt with one completion: a row of a batch. `weight` is 1/(|R||o|)."""
+class Branch:
+    """One completion of a row's prompt. `weight` is 1/(|R||o|)."""
 
-    sample: int
-    prompt_ids: Sequence[int]
-    completion_ids: Sequence[int]
+    token_ids: Sequence[int]
     advantage: float
     weight: float
 
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt and the completions that go through the model with it: one, or several that share the prompt's work."""
+
+    sample: int
+    prompt_ids: Sequence[int]
+    branches: Sequence[Branch]
+
     @property
     def length(self) -> int:
-        """Positions fed to the model: the last token predicts nothing that is needed."""
-        return len(self.prompt_ids) + len(self.completion_ids) - 1
+        """Positions fed to the model: a completion's last token predicts nothing that is needed."""
+        return len(self.prompt_ids) + sum(len(branch.token_ids) - 1 for branch in self.branches)
+
+    def halves(self) -> list[Row]:
+        """Two rows with half of the completions each."""
+        middle = len(self.branches) // 2
+        return [replace(self, branches=part) for part in (self.branches[:middle], self.branches[middle:])]
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,9 @@ class Batch:
     weight: Float[Tensor, "N"]
     counts: list[int]  # completion tokens of every row
     blocks: list[Block]
+    branches: Int[Tensor, "B T"] | None = (
+        None  # 0: the prompt, k: its k-th completion, −1: padding; None: no row shares
+    )
 
     def parts(self, chunk: slice) -> list[tuple[int, slice]]:
         """The rows that a chunk of the N completion tokens holds tokens of, and which of the chunk's tokens those are."""
@@ -68,16 +83,21 @@ class Batch:
         return found
 
 
-def rows_of(samples: Sequence[Sample]) -> list[list[Row]]:
-    """The rollouts of every sample as rows; empty completions have no gradient and give none."""
-    groups = [
-        [
-            Row(i, sample.prompt_ids, o.token_ids, o.advantage, 1.0 / (len(sample.completions) * len(o.token_ids)))
-            for o in sample.completions
-            if len(o.token_ids)
+def rows_of(samples: Sequence[Sample], together: Callable[[Sample], int] = lambda sample: 1) -> list[list[Row]]:
+    """The rows of every sample: its completions, `together(sample)` of them to a row, those of like length side by side.
+
+    Empty completions have no gradient and are left out.
+    """
+    groups = []
+    for i, sample in enumerate(samples):
+        branches = [
+            Branch(one.token_ids, one.advantage, 1.0 / (len(sample.completions) * len(one.token_ids)))
+            for one in sample.completions
+            if len(one.token_ids)
         ]
-        for i, sample in enumerate(samples)
-    ]
+        branches.sort(key=lambda branch: -len(branch.token_ids))
+        size = together(sample)
+        groups.append([Row(i, sample.prompt_ids, branches[k : k + size]) for k in range(0, len(branches), size)])
     return [group for group in groups if group]
 
 
@@ -113,23 +133,31 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
     rows = [row for group in groups for row in group]
     length = longest(rows)
     token_ids = torch.zeros(len(rows), length, dtype=torch.int64)
+    branch_of = torch.full((len(rows), length), -1)
     positions, targets, advantage, weight = [], [], [], []
     for i, row in enumerate(rows):
-        tokens = torch.tensor([*row.prompt_ids, *row.completion_ids])
-        token_ids[i, : row.length] = tokens[:-1]
-        count, first = len(row.completion_ids), len(row.prompt_ids) - 1
-        positions.append(torch.arange(i * length + first, i * length + first + count))
-        targets.append(tokens[first + 1 :])
-        advantage.append(torch.full((count,), row.advantage, dtype=dtype))
-        weight.append(torch.full((count,), row.weight, dtype=dtype))
-    samples = torch.tensor([row.sample for row in rows])
-    parts = [token_ids, samples, *map(torch.cat, (positions, targets, advantage, weight))]
+        end = len(row.prompt_ids)
+        last = i * length + end - 1
+        token_ids[i, :end] = torch.tensor(row.prompt_ids)
+        branch_of[i, :end] = 0
+        for number, branch in enumerate(row.branches, 1):
+            tokens, count = torch.tensor(branch.token_ids), len(branch.token_ids)
+            start, end = end, end + count - 1
+            token_ids[i, start:end] = tokens[:-1]
+            branch_of[i, start:end] = number
+            positions += [torch.tensor([last]), torch.arange(i * length + start, i * length + end)]
+            targets.append(tokens)
+            advantage.append(torch.full((count,), branch.advantage, dtype=dtype))
+            weight.append(torch.full((count,), branch.weight, dtype=dtype))
+    parts = {"token_ids": token_ids, "samples": torch.tensor([row.sample for row in rows])}
+    lists = {"positions": positions, "targets": targets, "advantage": advantage, "weight": weight}
+    parts |= {name: torch.cat(values) for name, values in lists.items()}
+    if any(len(row.branches) > 1 for row in rows):
+        parts["branches"] = branch_of
     if device.type == "cuda":
-        parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
-    names = ("token_ids", "samples", "positions", "targets", "advantage", "weight")
-    return Batch(
-        **dict(zip(names, parts, strict=True)), counts=[len(row.completion_ids) for row in rows], blocks=_blocks(groups)
-    )
+        parts = {name: part.pin_memory().to(device, non_blocking=True) for name, part in parts.items()}
+    counts = [sum(len(branch.token_ids) for branch in row.branches) for row in rows]
+    return Batch(**parts, counts=counts, blocks=_blocks(groups))
 
 
 def _blocks(groups: Sequence[Sequence[Row]]) -> list[Block]:

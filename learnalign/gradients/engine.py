@@ -19,6 +19,7 @@ from learnalign.gradients.kronecker import Kronecker
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
 from learnalign.gradients.memory import Budget, is_out_of_memory
 from learnalign.gradients.models import check_head, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.gradients.sharing import Sharing, tree_inputs
 from learnalign.gradients.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
 
 # ruff: noqa: F722, F821, UP037, RUF100
@@ -59,6 +60,7 @@ class GradientEngine:
         if self.head_site and settings.projection != "kronecker":
             raise InputError("grad.modules: the output head's gradient is taken with grad.projection: kronecker only")
         self.budget = Budget(settings.batch_tokens, self.device, self._bytes_per_token())
+        self.sharing = Sharing(policy)
         self._projector: Kronecker | Dense | None = None
 
     def features(self, samples: Sequence[Sample]) -> Float[Tensor, "samples dim"]:
@@ -75,8 +77,12 @@ class GradientEngine:
             self.backward(batch, projector)
             features.index_add_(0, batch.samples, projector.features, alpha=1 / self.scale)
 
-        self.over_batches([[row] for rows in rows_of(samples) for row in rows], add)
+        self.over_batches([[row] for rows in self.rows(samples) for row in rows], add, divide=True)
         return features
+
+    def rows(self, samples: Sequence[Sample]) -> list[list[Row]]:
+        """The samples as rows, completions of one prompt together where that costs less."""
+        return rows_of(samples, lambda sample: self.sharing.together(sample, self.budget.row_tokens))
 
     def _make_projector(self) -> Kronecker | Dense:
         if self._projector is None:
@@ -88,26 +94,41 @@ class GradientEngine:
                 self._projector = Kronecker(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
         return self._projector
 
-    def over_batches(self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None]) -> None:
-        """Call `work` on batches of whole groups within the token budget; out of memory halves the batch and the budget."""
+    def over_batches(
+        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None], divide: bool = False
+    ) -> None:
+        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget, and the batch is tried again.
+
+        With `divide`, a group of one row may be divided between its completions where it does not fit alone.
+        """
         waiting = [list(group) for group in groups]
-        if waiting and self.budget.tokens is None:
-            first = max(waiting, key=lambda group: padded_tokens([group]))
-            self.budget.measure(padded_tokens([first]), lambda: work([first]))
-            waiting.remove(first)
-        batches = plan(waiting, self.budget.tokens or 1)[::-1]
-        while batches:
-            try:
-                work(batches[-1])
-            except RuntimeError as error:
-                if len(batches[-1]) == 1 or not is_out_of_memory(error):
-                    raise
-            else:
-                batches.pop()
-                continue
-            # Not in the handler: the exception holds the failed batch's memory.
-            self.budget.halve(padded_tokens(batches[-1]))
-            batches = plan([group for batch in batches for group in batch], self.budget.tokens or 1)[::-1]
+        while waiting:
+            tokens = self.budget.tokens
+            batches = plan(waiting, tokens or 1)[::-1]
+            while batches and self.budget.tokens == tokens:
+                batch = batches.pop()
+                if self._fits(batch, work):
+                    continue
+                if len(batch) == 1:
+                    row = batch[0][0]
+                    if not divide or len(row.branches) == 1:
+                        raise RunError(_does_not_fit(padded_tokens(batch)))
+                    batch = [[half] for half in row.halves()]
+                batches.append(batch)
+            waiting = [group for batch in batches for group in batch]
+
+    def _fits(self, batch: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None]) -> bool:
+        """Whether there was memory enough to do `work` on a batch."""
+        tokens = padded_tokens(batch)
+        try:
+            self.budget.measured(tokens, lambda: work(batch))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        self.budget.halve(tokens)  # not in the handler: the exception holds the failed batch's memory
+        return False
 
     def _bytes_per_token(self) -> int:
         """A rough upper estimate of what a token's forward and backward pass hold: twice the layers' inputs and outputs."""
@@ -120,10 +141,9 @@ class GradientEngine:
         """
         reference = self._reference_log_probs(batch)
         with torch.enable_grad(), tapped(self.sites if sites is None else sites, sink), self._tied(batch, sink):
-            hidden = run_backbone(self.policy, batch.token_ids)
+            hidden = self._run(self.policy, batch)
         flat = hidden.detach().flatten(0, 1)
-        gradient = torch.zeros_like(flat)
-        gradient[batch.positions] = hidden_gradient(
+        found = hidden_gradient(
             flat[batch.positions],
             batch.targets,
             batch.advantage,
@@ -134,7 +154,13 @@ class GradientEngine:
             beta=self.settings.beta,
             head_sink=self._head_sink(batch, sink),
         )
+        gradient = torch.zeros_like(flat)
+        gradient.index_add_(0, batch.positions, found)  # in a tree, a position may predict several tokens
         torch.autograd.backward(hidden, gradient.view_as(hidden))
+
+    def _run(self, model: nn.Module, batch: Batch) -> Float[Tensor, "B T D"]:
+        tree = () if batch.branches is None else tree_inputs(batch.branches, self.head.weight.dtype)
+        return run_backbone(model, batch.token_ids, *tree)
 
     def _head_sink(self, batch: Batch, sink: Sink) -> HeadSink | None:
         site = self.head_site
@@ -153,7 +179,7 @@ class GradientEngine:
         if self.settings.beta == 0:
             return None
         with torch.no_grad(), self._reference_model() as model:
-            hidden = run_backbone(model, batch.token_ids).flatten(0, 1)[batch.positions]
+            hidden = self._run(model, batch).flatten(0, 1)[batch.positions]
             return token_log_probs(hidden, batch.targets, head_of(model), self.settings.temperature)
 
     @contextlib.contextmanager
@@ -164,3 +190,10 @@ class GradientEngine:
         with self.policy.disable_adapter():  # type: ignore[operator]
             yield self.policy
         self.policy.requires_grad_(False)  # PEFT makes the adapter trainable when it switches it on again
+
+
+def _does_not_fit(tokens: int) -> str:
+    return (
+        f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
+        "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"
+    )

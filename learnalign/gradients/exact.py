@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from learnalign.errors import RunError
-from learnalign.gradients.batching import Block, Row, collate, rows_of
+from learnalign.gradients.batching import Block, Row, collate
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.sites import Site
@@ -54,7 +54,7 @@ def accumulate(
         kept.add_to(direction, per_row)
         norms[order] = norm
 
-    engine.over_batches(rows_of(samples), work)
+    engine.over_batches(engine.rows(samples), work)
     return norms / engine.scale
 
 
@@ -67,7 +67,7 @@ def inner_products(engine: GradientEngine, samples: Sequence[Sample], direction:
         engine.backward(batch, sink)
         products.index_add_(0, batch.samples, sink.products)
 
-    engine.over_batches(rows_of(samples), work)
+    engine.over_batches(engine.rows(samples), work)
     return products / engine.scale
 
 

@@ -10,20 +10,31 @@ import torch
 
 CPU_TOKENS = 512  # larger batches leave the cache and are slower
 GPU_TOKENS = 1 << 16
+ROW_TOKENS = (
+    4096  # of completions that share a prompt: attention under a mask takes time and memory as the square of it
+)
 SHARE = {"cpu": 0.25, "cuda": 0.75}  # of the free memory that a batch may take
 
 
 class Budget:
-    """Tokens of one batch, padding included; `tokens` is None until the first batch on a GPU has been measured."""
+    """Tokens of one batch, padding included; `tokens` is None until the first batch on a GPU has been measured.
+
+    `row_tokens` bounds the rows that are made longer in order to share work; no other row is ever cut.
+    """
 
     def __init__(self, setting: int | Literal["auto"], device: torch.device, bytes_per_token: int) -> None:
         self._device = device
         self.tokens: int | None = None if setting == "auto" else setting
+        self.row_tokens = ROW_TOKENS if setting == "auto" else min(setting, ROW_TOKENS)
         if setting == "auto" and device.type == "cpu":
-            self.tokens = max(1, min(CPU_TOKENS, int(SHARE["cpu"] * free_memory(device) / bytes_per_token)))
+            fitting = max(1, int(SHARE["cpu"] * free_memory(device) / bytes_per_token))
+            self.tokens, self.row_tokens = min(CPU_TOKENS, fitting), min(ROW_TOKENS, fitting)
 
-    def measure(self, tokens: int, work: Callable[[], None]) -> None:
-        """Do `work`, a batch of `tokens`, and set the budget by the memory it took. The one wait for the device."""
+    def measured(self, tokens: int, work: Callable[[], None]) -> None:
+        """Do `work`, a batch of `tokens`; the first sets the budget by the memory it took, and is the one wait for the device."""
+        if self.tokens is not None:
+            work()
+            return
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
         work()
@@ -33,6 +44,7 @@ class Budget:
     def halve(self, tokens: int) -> None:
         """A batch of `tokens` ran out of memory: allow half of it, and give cached memory back."""
         self.tokens = max(1, tokens // 2)
+        self.row_tokens = min(self.row_tokens, self.tokens)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -32,9 +32,19 @@ def body_of(model: nn.Module) -> nn.Module:
     return body  # type: ignore[return-value]
 
 
-def run_backbone(model: nn.Module, token_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-    """Last hidden states, after the final norm. Rows are padded on the right: causal attention keeps padding out without a mask."""
-    return body_of(model)(input_ids=token_ids, use_cache=False).last_hidden_state
+def run_backbone(
+    model: nn.Module,
+    token_ids: Int[Tensor, "B T"],
+    position_ids: Int[Tensor, "B T"] | None = None,
+    mask: Float[Tensor, "B 1 T T"] | None = None,
+) -> Float[Tensor, "B T D"]:
+    """Last hidden states, after the final norm.
+
+    Rows are padded on the right, so causal attention keeps padding out without a mask. `mask` (additive) and `position_ids` come
+    together, for rows that are trees (sharing.py).
+    """
+    tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
+    return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
 
 
 def head_of(model: nn.Module) -> nn.Linear:

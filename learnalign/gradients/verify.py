@@ -14,7 +14,7 @@ from torch import Tensor
 
 from learnalign.errors import InputError
 from learnalign.gradients.account import Verification
-from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.batching import Row, collate
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.memory import free_memory
@@ -72,7 +72,7 @@ def exact_gram(engine: GradientEngine, samples: Sequence[Sample]) -> Float[Tenso
             whole.samples = batch.samples.tolist()
             engine.backward(batch, whole, whole.sites)
 
-        engine.over_batches(rows_of(samples), work)
+        engine.over_batches(engine.rows(samples), work)
         for gradient in whole.gradients.values():
             gram += (gradient @ gradient.T).double()
     return gram

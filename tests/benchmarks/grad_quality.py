@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from learnalign.gradients import Sample
-from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.batching import Row, collate
 from learnalign.gradients.exact import accumulate, inner_products, zero_direction
 from learnalign.gradients.fold import Sketch
 from learnalign.gradients.kronecker import Kronecker
@@ -73,7 +73,7 @@ def quality_curve(model: nn.Module, samples: Sequence[Sample], batch_tokens: int
         for key, sink in sinks.items():
             features[key].index_add_(0, batch.samples, sink.features)
 
-    engine.over_batches(rows_of(samples), work)
+    engine.over_batches(engine.rows(samples), work)
     exact = exact_alignment(model, samples, batch_tokens)
     found: dict[str, list[float]] = {}
     for (name, _), rows in features.items():

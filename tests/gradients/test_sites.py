@@ -102,7 +102,7 @@ def test_gradients_of_an_adapter_are_taken_in_adapter_space(beta):
     reference = tiny_model() if beta else None  # the engine switches the adapter off instead
     exact = brute_force(policy, names, samples, reference, beta=beta)
     engine = GradientEngine(policy, GradientSettings(beta=beta, dim=512, width=16))
-    torch.testing.assert_close(stacked(collected(engine, samples), names), exact, rtol=1e-5, atol=1e-8)
+    assert (stacked(collected(engine, samples), names) - exact).norm() < 1e-6 * exact.norm()
     assert not any(parameter.requires_grad for parameter in policy.parameters())
     alone = torch.cat([engine.features([sample]) for sample in samples])
     torch.testing.assert_close(engine.features(samples), alone, rtol=1e-5, atol=1e-8)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
 
-from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.batching import Row, collate
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Completion, Sample
 from learnalign.gradients.sites import Site
@@ -126,5 +126,5 @@ def collected(engine: GradientEngine, samples: list[Sample]) -> dict[str, Tensor
                 total[name] = gradient.new_zeros(len(samples), *gradient.shape[1:])
             total[name].index_add_(0, batch.samples, gradient)
 
-    engine.over_batches(rows_of(samples), work)
+    engine.over_batches(engine.rows(samples), work)
     return total
