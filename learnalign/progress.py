@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
+
+Advance = Callable[[float], None]  # told how much more is done; parts of a unit count
+
+
+def unseen(count: float) -> None:
+    """An `Advance` where nobody watches."""
 
 
 class Progress:
@@ -15,7 +24,9 @@ class Progress:
 
     def __init__(self, total: int, unit: str, label: str, done: int = 0) -> None:
         self.total, self.unit, self.label = total, unit, label
-        self.done = self._skipped = done
+        self.done: float = done
+        self._skipped = done
+        self._lock = threading.Lock()
         self._started = self._printed = time.monotonic()
         self._bar = _bar(total, unit, label, done) if sys.stderr.isatty() else None
 
@@ -23,17 +34,18 @@ class Progress:
         if self._bar:
             self._bar.start()
         else:
-            already = f", {self.done} done before" if self.done else ""
+            already = f", {self._skipped} done before" if self._skipped else ""
             self._print(f"{self.label}: {self.total} {self.unit}{already}")
         return self
 
-    def advance(self, count: int = 1) -> None:
-        """Count `count` more units."""
-        self.done += count
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], advance=count)
-        elif time.monotonic() - self._printed >= PLAIN_INTERVAL and self.done < self.total:
-            self._print(f"{self.label}: {self.done}/{self.total} {self.unit}, {self._rate()}, {self._eta()} left")
+    def advance(self, count: float = 1) -> None:
+        """Count `count` more units, or a part of one. Any thread may."""
+        with self._lock:
+            self.done += count
+            if self._bar:
+                self._bar.update(self._bar.task_ids[0], completed=self.done)
+            elif time.monotonic() - self._printed >= PLAIN_INTERVAL and round(self.done) < self.total:
+                self._print(f"{self._state()}, {self._rate()}, {self._eta()} left")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -42,7 +54,17 @@ class Progress:
             self._bar.stop()
         elif kind is None and self.done > self._skipped:
             seconds = time.monotonic() - self._started
-            self._print(f"{self.label}: {self.done}/{self.total} {self.unit} in {duration(seconds)}, {self._rate()}")
+            self._print(f"{self._state()} in {duration(seconds)}, {self._rate()}")
+
+    @contextmanager
+    def part(self, size: int) -> Iterator[Advance]:
+        """A part of `size` units: the block may advance within it, and what it did not is made up for at its end."""
+        before = self.done
+        yield self.advance
+        self.advance(before + size - self.done)
+
+    def _state(self) -> str:
+        return f"{self.label}: {round(self.done)}/{self.total} {self.unit}"
 
     def _rate(self) -> str:
         rate = (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)

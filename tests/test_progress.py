@@ -39,3 +39,12 @@ def test_without_a_terminal_plain_lines_come_now_and_then(
 )
 def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_part_counts_whole_however_much_of_it_was_reported() -> None:
+    with Progress(30, "prompts", "rollout") as bar:
+        for reported in ([0.25] * 8, [], [4, 8]):
+            with bar.part(10) as advance:
+                for count in reported:
+                    advance(count)
+        assert bar.done == pytest.approx(30)

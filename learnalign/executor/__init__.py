@@ -1,13 +1,14 @@
-"""Which worker does which shard. A worker is made once per process (it loads the model) and called shard by shard."""
+"""Which worker does which shard. A worker is made once per process (it loads the model) and called shard by shard.
+
+It is also given what to call as prompts of the shard get done; what it does not report counts when the shard is done.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from learnalign.executor.local import execute_locally
+from learnalign.executor.local import Worker, execute_locally
 from learnalign.rundir import RunDir, Shard
-
-Worker = Callable[[Shard], None]
 
 __all__ = ["Worker", "execute"]
 

@@ -21,6 +21,7 @@ from learnalign.gradients.memory import Budget, is_out_of_memory
 from learnalign.gradients.models import check_head, embedding_of, head_of, is_adapted, run_backbone
 from learnalign.gradients.sharing import Sharing, tree_inputs
 from learnalign.gradients.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
+from learnalign.progress import Advance, unseen
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
@@ -63,12 +64,15 @@ class GradientEngine:
         self.sharing = Sharing(policy)
         self._projector: Kronecker | Dense | None = None
 
-    def features(self, samples: Sequence[Sample]) -> Float[Tensor, "samples dim"]:
+    def features(self, samples: Sequence[Sample], advance: Advance = unseen) -> Float[Tensor, "samples dim"]:
         """φ of every sample, not normalised, on the policy's device, in float32 (float64 for a float64 model).
 
-        All zeros where a sample has no tokens. Nothing waits for the device: with a GPU, reading the result does.
+        All zeros where a sample has no tokens. Nothing waits for the device: with a GPU, reading the result does. `advance` is
+        called as samples get done.
         """
         projector = self._make_projector()
+        rows = self.rows(samples)
+        share = {group[0].sample: 1 / sum(len(row.branches) for row in group) for group in rows}
         features = torch.zeros(len(samples), self.settings.dim, device=self.device, dtype=self.dtype)
 
         def add(groups: Sequence[Sequence[Row]]) -> None:
@@ -76,8 +80,9 @@ class GradientEngine:
             projector.begin(len(batch.token_ids), self.device, self.dtype)
             self.backward(batch, projector)
             features.index_add_(0, batch.samples, projector.features, alpha=1 / self.scale)
+            advance(sum(share[row.sample] * len(row.branches) for group in groups for row in group))
 
-        self.over_batches([[row] for rows in self.rows(samples) for row in rows], add, divide=True)
+        self.over_batches([[row] for group in rows for row in group], add, divide=True)
         return features
 
     def rows(self, samples: Sequence[Sample]) -> list[list[Row]]:

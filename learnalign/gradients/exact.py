@@ -17,6 +17,7 @@ from learnalign.gradients.batching import Block, Row, collate
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.sites import Site
+from learnalign.progress import Advance, unseen
 
 # ruff: noqa: F722, F821, UP037, RUF100
 
@@ -34,7 +35,11 @@ def zero_direction(engine: GradientEngine) -> Direction:
 
 
 def accumulate(
-    engine: GradientEngine, samples: Sequence[Sample], weights: Sequence[float], direction: Direction
+    engine: GradientEngine,
+    samples: Sequence[Sample],
+    weights: Sequence[float],
+    direction: Direction,
+    advance: Advance = unseen,
 ) -> Float[Tensor, "samples"]:
     """Pass 1: norms of the samples' gradients (float64), and `direction` += Σ_i weights_i ĝ_i.
 
@@ -53,12 +58,15 @@ def accumulate(
         per_row = torch.cat([factor[i].expand(b.stop - b.start) for i, b in enumerate(batch.blocks)])
         kept.add_to(direction, per_row)
         norms[order] = norm
+        advance(len(groups))
 
     engine.over_batches(engine.rows(samples), work)
     return norms / engine.scale
 
 
-def inner_products(engine: GradientEngine, samples: Sequence[Sample], direction: Direction) -> Float[Tensor, "samples"]:
+def inner_products(
+    engine: GradientEngine, samples: Sequence[Sample], direction: Direction, advance: Advance = unseen
+) -> Float[Tensor, "samples"]:
     """Pass 2: ⟨g_i, U⟩ of every sample, not yet divided by its norm (float64)."""
     products = torch.zeros(len(samples), dtype=torch.float64, device=engine.device)
 
@@ -66,6 +74,7 @@ def inner_products(engine: GradientEngine, samples: Sequence[Sample], direction:
         batch, sink = collate(groups, engine.device, engine.dtype), InnerProducts(direction)
         engine.backward(batch, sink)
         products.index_add_(0, batch.samples, sink.products)
+        advance(len(groups))
 
     engine.over_batches(engine.rows(samples), work)
     return products / engine.scale

@@ -21,7 +21,7 @@ from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.exact import Direction, accumulate, inner_products, zero_direction
 from learnalign.gradients.samples import read_samples
 from learnalign.gradients.setup import make_engine
-from learnalign.progress import Progress
+from learnalign.progress import Advance, Progress
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, read_safetensors, write_parquet, write_safetensors
 
@@ -81,21 +81,34 @@ def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEn
     done = run.prompt_count - sum(map(len, todo))
     with Progress(run.prompt_count, "prompts", "exact gradients, pass 1 of 2", done) as progress:
         for shard in todo:
-            selection = read_samples(run.rollouts_file(shard), success, run.config.grad)
-            samples, account = selection.samples, direction.account
-            weights = [success[sample.id]["learnability"] / run.prompt_count for sample in samples]
-            norms = accumulate(engine, samples, weights, direction.direction).tolist()
-            bad = bad_gradients(samples, norms)
-            good = {s.id: norm for s, norm in zip(samples, norms, strict=True) if s.id not in bad}
-            direction.norms |= good
-            account.features += len(good)
-            account.tokens += count_tokens(samples)
-            account.skipped.update(selection.skipped)
-            account.bad |= bad
-            check_bad(account.bad, expected, run.config.grad.max_bad)
+            with progress.part(len(shard)) as advance:
+                _add(run, shard, success, expected, engine, direction, advance)
             direction.shards.add(shard.index)
             direction.save(at_once=shard is todo[-1])
-            progress.advance(len(shard))
+
+
+def _add(
+    run: RunDir,
+    shard: Shard,
+    success: Success,
+    expected: int,
+    engine: GradientEngine,
+    direction: _Direction,
+    advance: Advance,
+) -> None:
+    """Add a shard's prompts to U and to the account."""
+    selection = read_samples(run.rollouts_file(shard), success, run.config.grad)
+    samples, account = selection.samples, direction.account
+    weights = [success[sample.id]["learnability"] / run.prompt_count for sample in samples]
+    norms = accumulate(engine, samples, weights, direction.direction, advance).tolist()
+    bad = bad_gradients(samples, norms)
+    good = {s.id: norm for s, norm in zip(samples, norms, strict=True) if s.id not in bad}
+    direction.norms |= good
+    account.features += len(good)
+    account.tokens += count_tokens(samples)
+    account.skipped.update(selection.skipped)
+    account.bad |= bad
+    check_bad(account.bad, expected, run.config.grad.max_bad)
 
 
 def _second_pass(run: RunDir, success: Success, engine: GradientEngine, direction: _Direction) -> None:
@@ -106,10 +119,10 @@ def _second_pass(run: RunDir, success: Success, engine: GradientEngine, directio
             samples = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
             samples = [sample for sample in samples if sample.id in direction.norms]
             norms = torch.tensor([direction.norms[sample.id] for sample in samples], dtype=torch.float64)
-            alignments = inner_products(engine, samples, direction.direction).cpu() / norms
+            with progress.part(len(shard)) as advance:
+                alignments = inner_products(engine, samples, direction.direction, advance).cpu() / norms
             columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": alignments.tolist()}
             write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), direction.fingerprint)
-            progress.advance(len(shard))
 
 
 SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])

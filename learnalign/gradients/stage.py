@@ -19,6 +19,7 @@ from learnalign.gradients.exact_stage import exact_alignments
 from learnalign.gradients.samples import Selection, read_samples, why_skipped
 from learnalign.gradients.setup import make_engine, read_success
 from learnalign.gradients.verify import verify_features
+from learnalign.progress import Advance
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done, read_safetensors, write_safetensors
 
@@ -101,10 +102,10 @@ class _Worker:
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def __call__(self, shard: Shard) -> None:
+    def __call__(self, shard: Shard, advance: Advance) -> None:
         """Compute a shard; raises what went wrong with writing the one before."""
         selection = read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
-        features = _to_host(self._engine.features(selection.samples))
+        features = _to_host(self._engine.features(selection.samples, advance))
         self.finish()
         self._writing = self._writer.submit(self._write, shard, selection, features)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from learnalign.progress import Advance, unseen
 from learnalign.rollouts.engine import FinishReason
 from learnalign.rollouts.prefill import Prefill
 from learnalign.rollouts.sampling import choose, uniforms
@@ -39,10 +40,10 @@ class Limits:
 
 
 class ContinuousBatch:
-    """Completes groups of samples of the same prompt; a group is at most `limits.rows` samples."""
+    """Completes groups of samples of the same prompt; a group is at most `limits.rows` samples. `ended` is told how many have."""
 
-    def __init__(self, model: PreTrainedModel, prefill: Prefill, limits: Limits) -> None:
-        self._model, self._prefill, self._limits = model, prefill, limits
+    def __init__(self, model: PreTrainedModel, prefill: Prefill, limits: Limits, ended: Advance = unseen) -> None:
+        self._model, self._prefill, self._limits, self._ended = model, prefill, limits, ended
         self._cache: SlotCache | None = None
         self._running: list[Sample] = []
         self._seeds = np.zeros(limits.rows, np.uint64)
@@ -87,6 +88,7 @@ class ContinuousBatch:
             self._cache = SlotCache(self._limits.rows, cache)
         if going:
             self._cache.fill(self._index(rows), self._index(source[going]), cache)
+        self._ended(len(samples) - len(going))
 
     def _step(self) -> None:
         """One token for every running row."""
@@ -109,6 +111,7 @@ class ContinuousBatch:
         ended = [row for row, token in enumerate(tokens.tolist()) if self._append(self._running[row], token)]
         if ended:
             self._close(ended)
+            self._ended(len(ended))
 
     def _append(self, sample: Sample, token: int) -> bool:
         """Add a token; whether the sample has ended."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from learnalign.errors import InputError
 from learnalign.policy import is_adapter, load_tokenizer, model_path
+from learnalign.progress import Advance, unseen
 
 if TYPE_CHECKING:
     from learnalign.config import Config
@@ -49,7 +50,13 @@ class Engine(Protocol):
         """Tokens of prompt and completion together that the model takes; a prompt must be shorter."""
 
     def generate(
-        self, requests: Sequence[Request], *, max_completion_length: int, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        requests: Sequence[Request],
+        *,
+        max_completion_length: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        ended: Advance = unseen,
     ) -> dict[str, list[Completion]]:
         """Completions of every request by its id, in the order of its seeds.
 
@@ -58,6 +65,7 @@ class Engine(Protocol):
             max_completion_length: longest completion, tokens; `context_length` bounds prompt and completion together.
             temperature: divides the logits; 0 takes the most probable token.
             top_p: samples from the smallest set of tokens whose probabilities reach this sum, in (0, 1].
+            ended: told as samples end how many more have.
         """
 
 

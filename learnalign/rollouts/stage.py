@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from learnalign.executor import execute
 from learnalign.policy import load_tokenizer, policy_path, prompt_ids
+from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rollouts.account import RolloutResult, conclude
 from learnalign.rollouts.adaptive import first_half, goes_on, half_of, share_wanted
@@ -46,7 +47,7 @@ class RolloutWorker:
         self._verifier = stack.enter_context(open_verifier(config.verifier))
         self._engine = stack.enter_context(open_engine(config, policy_path(run), longest))
 
-    def __call__(self, shard: Shard) -> None:
+    def __call__(self, shard: Shard, advance: Advance) -> None:
         config, prompts = self._run.config, self._prompts[shard.start : shard.stop]
         ids = {prompt.id: prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts}
         limit = self._engine.context_length
@@ -60,17 +61,21 @@ class RolloutWorker:
         prompts = [prompt for prompt in prompts if len(ids[prompt.id]) < limit]
         size = config.rollout.num_generations
         first = first_half(size) if config.rollout.adaptive else size
-        groups = self._draw(prompts, ids, range(first))
+
+        def ended(count: float) -> None:
+            advance(count / size)
+
+        groups = self._draw(prompts, ids, range(first), ended)
         if first < size:
             halves = [half_of([rollout.reward for rollout in groups[prompt.id]]) for prompt in prompts]
             going = goes_on(halves, size, share_wanted(config, self._run.prompt_count))
             chosen = [prompt for prompt, on in zip(prompts, going, strict=True) if on]
-            for id, rest in self._draw(chosen, ids, range(first, size)).items():
+            for id, rest in self._draw(chosen, ids, range(first, size), ended).items():
                 groups[id] += rest
         write_rollouts(self._run, shard, [rollout for prompt in prompts for rollout in groups[prompt.id]], left_out)
 
     def _draw(
-        self, prompts: Sequence[Prompt], ids: dict[str, list[int]], samples: Sequence[int]
+        self, prompts: Sequence[Prompt], ids: dict[str, list[int]], samples: Sequence[int], ended: Advance
     ) -> dict[str, list[Rollout]]:
         """Sample and judge the `samples` of each prompt's group."""
         config = self._run.config
@@ -79,6 +84,7 @@ class RolloutWorker:
             max_completion_length=config.rollout.max_completion_length,
             temperature=config.rollout.temperature,
             top_p=config.rollout.top_p,
+            ended=ended,
         )
         asked = [(p, sample, one) for p in prompts for sample, one in zip(samples, completions[p.id], strict=True)]
         texts = [str(self._tokenizer.decode(one.completion_ids, skip_special_tokens=True)) for _, _, one in asked]

@@ -18,6 +18,7 @@ from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, load_model
+from learnalign.progress import Advance, unseen
 from learnalign.rollouts.continuous import ContinuousBatch, Limits, Sample
 from learnalign.rollouts.engine import Completion, Request, check_lengths, stop_ids
 from learnalign.rollouts.prefill import Prefill, common_prefix
@@ -56,7 +57,13 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(
-        self, requests: Sequence[Request], *, max_completion_length: int, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        requests: Sequence[Request],
+        *,
+        max_completion_length: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        ended: Advance = unseen,
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where not even one row fits into the memory of a GPU."""
         check_lengths(requests, self.context_length)
@@ -81,7 +88,7 @@ class TransformersEngine:
                 top_p=top_p,
             )
             try:
-                self._run(left, limits)
+                self._run(left, limits, ended)
             except torch.OutOfMemoryError as error:
                 if rows == 1:
                     raise RunError(
@@ -92,12 +99,12 @@ class TransformersEngine:
                 _free_memory()
         return {id: [_completion(sample) for sample in group] for id, group in groups.items()}
 
-    def _run(self, groups: Sequence[list[Sample]], limits: Limits) -> None:
+    def _run(self, groups: Sequence[list[Sample]], limits: Limits, ended: Advance) -> None:
         """Longest prompts first: the cache then grows at once, and a batch that is too large fails early."""
         groups = sorted(groups, key=lambda group: -len(group[0].prompt_ids))
         prefix = common_prefix([group[0].prompt_ids for group in groups]) if len(groups) > 1 else []
         pieces = (group[i : i + limits.rows] for group in groups for i in range(0, len(group), limits.rows))
-        ContinuousBatch(self._model, Prefill(self._model, prefix), limits).run(pieces)
+        ContinuousBatch(self._model, Prefill(self._model, prefix), limits, ended).run(pieces)
 
     def _rows(self, columns: int) -> int:
         """Samples that may run together: their keys, values and logits take a share of the free memory at most."""

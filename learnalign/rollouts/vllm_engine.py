@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter
+from learnalign.progress import Advance, unseen
 from learnalign.rollouts.engine import Completion, Request, check_lengths, stop_ids
 from learnalign.rollouts.vllm_settings import engine_arguments, environment, explain
 
@@ -61,7 +62,13 @@ class VllmEngine:
         self._stack.close()
 
     def generate(
-        self, requests: Sequence[Request], *, max_completion_length: int, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        requests: Sequence[Request],
+        *,
+        max_completion_length: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        ended: Advance = unseen,
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where vLLM fails, with what it said."""
         check_lengths(requests, self.context_length)
@@ -70,7 +77,7 @@ class VllmEngine:
         by_length = sorted(requests, key=lambda request: -len(request.prompt_ids))
         shares = [(replica, by_length[i::count]) for i, replica in enumerate(self._replicas)]
         with ThreadPoolExecutor(count) as threads:
-            answers = list(threads.map(lambda share: share[0].generate(share[1], sampling), shares))
+            answers = list(threads.map(lambda share: share[0].generate(share[1], sampling, ended), shares))
         merged = {id: completions for answer in answers for id, completions in answer.items()}
         return {request.id: merged[request.id] for request in requests}
 
@@ -124,7 +131,9 @@ class Replica:
         self._ready = True
         return context_length
 
-    def generate(self, requests: Sequence[Request], sampling: dict[str, Any]) -> dict[str, list[Completion]]:
+    def generate(
+        self, requests: Sequence[Request], sampling: dict[str, Any], ended: Advance
+    ) -> dict[str, list[Completion]]:
         """Completions by request id, in the order of the seeds."""
         job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests]
         self._send({**sampling, "requests": job})
@@ -133,6 +142,7 @@ class Replica:
             for name, completion_ids, reason in message.get("ended", []):
                 request, sample = map(int, name.split("/"))
                 groups[requests[request].id][sample] = Completion(completion_ids, reason)
+            ended(len(message.get("ended", [])))
         return {request.id: self._in_order(request, groups[request.id]) for request in requests}
 
     def _in_order(self, request: Request, group: dict[int, Completion]) -> list[Completion]:

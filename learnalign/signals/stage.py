@@ -13,6 +13,7 @@ import pyarrow as pa
 from learnalign.errors import InputError
 from learnalign.executor import Worker as ShardWorker
 from learnalign.executor import execute
+from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, write_parquet
@@ -88,7 +89,7 @@ class _Work:
         worker = Worker(self.run)
         compute = {one.name: one.make(worker) for one in self.signals}
 
-        def work(shard: Shard) -> None:
+        def work(shard: Shard, advance: Advance) -> None:
             signals, prompts = self.todo(shard), self.prompts[shard.start : shard.stop]
             answers = any(one.answers for one in signals)
             samples = read_samples(self.run, shard, prompts, worker.tokenizer, answers)

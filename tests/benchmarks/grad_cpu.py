@@ -1,6 +1,6 @@
 """Speed, memory and quality of the gradient engine on a CPU: `make bench-grad`.
 
-    python -m tests.benchmarks.grad_cpu --model DIR --data DIR [--samples 8] [--repeats 3] [--quality 64] [--out FILE]
+    python -m tests.benchmarks.grad_cpu --model DIR --data DIR [--samples 16] [--repeats 3] [--quality 64] [--out FILE]
 
 DIR: SmolLM2-135M-Instruct as a Hugging Face directory and GSM8K's train.jsonl (or LEARNALIGN_SMOLLM2 and LEARNALIGN_GSM8K).
 Ways are run in turn, again and again, on one thread, and compared by CPU time within the same round. bergson takes part where
@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from learnalign.gradients import Completion, Sample
 from tests.benchmarks.grad_data import PeakMemory, about, count_positions, gsm8k_samples, load_model
 from tests.benchmarks.grad_quality import quality_curve
-from tests.benchmarks.grad_ways import DIM, WAYS, less_projection_seconds
+from tests.benchmarks.grad_ways import DIM, WAYS, less_projection_seconds, make_engine
 
 GOALS = {"less": 10.0, "sparse": 1.7, "bergson": 2.5}  # times as fast at least
 FLOOR_GOAL = 1.12  # times the floor's time at most
@@ -41,6 +43,9 @@ def main() -> None:
     for name in options.dtypes.split(","):
         result["speed"][name] = measure(options, timed, DTYPES[name])
         print_speed(name, result["speed"][name])
+    if options.rollouts:
+        result["shared_prompts"] = shared_prompts(load_model(options.model, torch.float32), options.rollouts)
+        print_shared(result["shared_prompts"])
     if options.quality:
         model = load_model(options.model, torch.float32)
         result["quality"] = quality_curve(model, samples[: options.quality], options.batch_tokens)
@@ -54,12 +59,15 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=os.environ.get("LEARNALIGN_SMOLLM2"))
     parser.add_argument("--data", default=os.environ.get("LEARNALIGN_GSM8K"))
-    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--quality", type=int, default=64, help="samples of the quality curve; 0 for none")
-    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "grad_cpu.json"))
+    parser.add_argument(
+        "--rollouts", type=int, default=8, help="completions of a prompt that share its work; 0 for none"
+    )
+    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "grad-cpu.json"))
     options = parser.parse_args()
     if not options.model or not options.data:
         print("skipped: say --model and --data, or set LEARNALIGN_SMOLLM2 and LEARNALIGN_GSM8K", file=sys.stderr)
@@ -112,6 +120,35 @@ def summarise(seconds: dict[str, list[float]], memory: dict[str, float], positio
 
 def _divide(first: float, second: float) -> float:
     return first / second
+
+
+def shared_prompts(model: nn.Module, rollouts: int) -> list[dict[str, Any]]:
+    """CPU seconds of one prompt's completions of 130 tokens, sharing the prompt's work and not."""
+    found = []
+    engine = make_engine(model, "auto")
+    engine.features([Sample("warm-up", [1, 2], [Completion([3], 1.0)])])
+    for length in (100, 300, 800):
+        prompt, answers = torch.arange(1000, 1000 + length), torch.arange(5000, 5000 + 130 * rollouts)
+        sample = Sample("x", prompt.tolist(), [Completion(part.tolist(), 1.0) for part in answers.split(130)])
+        seconds: dict[str, float] = {}
+        together = engine.sharing.together(sample, engine.budget.row_tokens)
+        for name, possible in (("shared", True), ("alone", False)):
+            engine.sharing.possible = possible
+            started = time.process_time()
+            engine.features([sample])
+            seconds[name] = round(time.process_time() - started, 2)
+        engine.sharing.possible = True
+        found.append({"prompt_tokens": length, "rollouts": rollouts, "to_a_row": together, "cpu_seconds": seconds})
+    return found
+
+
+def print_shared(found: list[dict[str, Any]]) -> None:
+    for row in found:
+        seconds = row["cpu_seconds"]
+        print(
+            f"{row['rollouts']} completions of 130 tokens after a prompt of {row['prompt_tokens']}: {row['to_a_row']} to a row, "
+            f"{seconds['shared']} s against {seconds['alone']} s one by one (× {seconds['alone'] / seconds['shared']:.2f})"
+        )
 
 
 def print_speed(name: str, speed: dict[str, Any]) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from learnalign.gradients import GradientEngine, GradientSettings, Sample
 from learnalign.gradients.batching import Row, collate, rows_of
-from learnalign.gradients.fold import Sketch
 from learnalign.gradients.logprobs import hidden_gradient
 from learnalign.gradients.models import run_backbone
 from learnalign.gradients.random import key_of, random_integers, random_signs
@@ -23,7 +22,7 @@ DIM = 8192
 LESS_INTERVAL = 16  # gradients that LESS projects at a time, which spreads the making of Γ over them
 
 
-def make_engine(model: nn.Module, batch_tokens: int, **changes: object) -> GradientEngine:
+def make_engine(model: nn.Module, batch_tokens: int | str, **changes: object) -> GradientEngine:
     """The engine with its defaults, without a reference model."""
     settings = {"beta": 0.0, "dim": DIM, "batch_tokens": batch_tokens, **changes}
     return GradientEngine(model, GradientSettings(**settings))  # type: ignore[arg-type]
@@ -69,28 +68,27 @@ class Floor:
 
 
 class FullGradients:
-    """One sample at a time, the whole model's forward and loss, and a full backward into the same layers' weights."""
+    """One sample at a time, the whole model's forward and loss, and a full backward into every parameter."""
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
         self.model, self.samples = model, samples
-        self.sites = make_engine(model, batch_tokens).sites
+        self.parameters = dict(model.named_parameters())
 
-    def gradients(self, take: Callable[[str, Tensor], None]) -> None:
-        """Hand over every sample's gradient, parameter by parameter."""
-        parameters = [(f"{site.name}.weight", site.weight) for site in self.sites]
-        parameters += [(f"{site.name}.bias", site.module.bias) for site in self.sites if site.has_bias]
-        for _, parameter in parameters:
+    def gradients(self, take: Callable[[str, Tensor], None]) -> Iterator[None]:
+        """Hand over every sample's gradient, parameter by parameter; yields after each sample."""
+        for parameter in self.parameters.values():
             parameter.requires_grad_()
         for sample in self.samples:
             completion = sample.completions[0].token_ids
-            ids = torch.tensor([[*sample.prompt_ids, *completion]], device=parameters[0][1].device)
+            ids = torch.tensor([[*sample.prompt_ids, *completion]], device=next(iter(self.parameters.values())).device)
             labels = ids.clone()
             labels[:, : len(sample.prompt_ids)] = -100
             self.model(input_ids=ids, labels=labels, use_cache=False).loss.backward()
-            for name, parameter in parameters:
+            for name, parameter in self.parameters.items():
                 take(name, parameter.grad)  # type: ignore[arg-type]
                 parameter.grad = None
-        for _, parameter in parameters:
+            yield
+        for parameter in self.parameters.values():
             parameter.requires_grad_(False)
 
 
@@ -102,7 +100,8 @@ class SparseSketch(FullGradients):
         self.hashes: dict[str, tuple[Tensor, Tensor]] = {}
 
     def run(self) -> None:
-        self.gradients(self._sketch)
+        for _ in self.gradients(self._sketch):
+            pass
 
     def _sketch(self, name: str, gradient: Tensor) -> None:
         if name not in self.hashes:
@@ -112,33 +111,23 @@ class SparseSketch(FullGradients):
         torch.zeros(DIM, device=gradient.device).index_add_(0, buckets, gradient.flatten() * signs)
 
 
-class BlockSketch(FullGradients):
-    """(a') as this project would do it: the same, with whole blocks of entries added at a time instead of a hash."""
+class SparseLayers(SparseSketch):
+    """(a') in its strictest form: gradients of the engine's own layers alone, none of embeddings, head or norms."""
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
         super().__init__(model, samples, batch_tokens)
-        self.sketches: dict[str, Sketch] = {}
-
-    def run(self) -> None:
-        self.gradients(self._sketch)
-
-    def _sketch(self, name: str, gradient: Tensor) -> None:
-        if name not in self.sketches:
-            self.sketches[name] = Sketch(gradient.numel(), DIM, 0, name, gradient.device, torch.float32)
-        feature = torch.zeros(1, DIM, device=gradient.device)
-        self.sketches[name].add(gradient.float().view(1, -1), feature)
+        sites = make_engine(model, batch_tokens).sites
+        self.parameters = {f"{site.name}.{kind}": p for site in sites for kind, p in site.module.named_parameters()}
 
 
 class LessGradients(FullGradients):
     """(a) without its projection: full gradients flattened into one vector, as LESS collects them."""
 
     def run(self) -> None:
-        for sample in self.samples:
-            flat: list[Tensor] = []
-            one = FullGradients.__new__(FullGradients)
-            one.model, one.samples, one.sites = self.model, [sample], self.sites
-            one.gradients(lambda name, gradient, flat=flat: flat.append(gradient.flatten()))  # type: ignore[misc]
+        flat: list[Tensor] = []
+        for _ in self.gradients(lambda name, gradient: flat.append(gradient.flatten())):
             torch.cat(flat)
+            flat.clear()
 
 
 def less_projection_seconds(model: nn.Module, dtype: torch.dtype, entries: int) -> dict[str, float]:
@@ -146,8 +135,7 @@ def less_projection_seconds(model: nn.Module, dtype: torch.dtype, entries: int) 
 
     "product" is the matrix product alone, as if Γ cost nothing; "whole" makes Γ too, as anyone must: it has 10¹² entries.
     """
-    sites = make_engine(model, 512).sites
-    total = sum(parameter.numel() for site in sites for parameter in site.module.parameters())
+    total = sum(parameter.numel() for parameter in model.parameters())
     rows = entries // DIM
     gradients = torch.randn(LESS_INTERVAL, rows).to(dtype)
     started = time.process_time()
@@ -160,7 +148,9 @@ def less_projection_seconds(model: nn.Module, dtype: torch.dtype, entries: int) 
 
 
 class Bergson:
-    """(b) bergson, its own collector at projection 16, on the same rows, layers and precision."""
+    """(b) bergson, its own collector at projection 16, on the same rows, layers, precision and batch size."""
+
+    projection = 16
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
         from datasets import Dataset
@@ -184,7 +174,7 @@ class Bergson:
         with tempfile.TemporaryDirectory() as folder:
             config = IndexConfig(run_path=f"{folder}/run", token_batch_size=self.batch_tokens)
             config.partial_run_path.mkdir()
-            processor = GradientProcessor(projection_dim=16, projection_seed=0)
+            processor = GradientProcessor(projection_dim=self.projection, projection_seed=0)
             body = self.model.base_model
             collector = InMemoryCollector(model=body, cfg=config, processor=processor, data=self.data)
             computer = CollectorComputer(self.model, self.data, collector=collector, batches=batches, cfg=config)
@@ -199,12 +189,19 @@ class BergsonDefault(Bergson):
         super().__init__(model, samples, 2048)
 
 
+class BergsonWide(Bergson):
+    """bergson at the engine's own width of 192, where its projection keeps about as much."""
+
+    projection = 192
+
+
 WAYS: dict[str, type] = {
     "floor": Floor,
     "engine": Engine,
     "sparse": SparseSketch,
-    "sparse_blocks": BlockSketch,
+    "sparse_layers": SparseLayers,
     "less": LessGradients,
     "bergson": Bergson,
     "bergson_2048": BergsonDefault,
+    "bergson_192": BergsonWide,
 }

@@ -112,11 +112,11 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypa
     work = RolloutWorker.__call__
     calls: list[Any] = []
 
-    def once(self: RolloutWorker, shard: Any) -> None:
+    def once(self: RolloutWorker, shard: Any, advance: Any) -> None:
         if calls:
             raise KeyboardInterrupt
         calls.append(shard)
-        work(self, shard)
+        work(self, shard, advance)
 
     with monkeypatch.context() as patch:
         patch.setattr(RolloutWorker, "__call__", once)

@@ -133,7 +133,7 @@ def test_bad_gradients_are_left_out_of_the_others_alignments(tmp_path, monkeypat
     run = run_with_rollouts(tmp_path, grad={"projection": "exact", "max_bad": 0.5})
     bad = []
 
-    def poisoned(engine, samples, weights, direction):
+    def poisoned(engine, samples, weights, direction, advance):
         norms = accumulate(engine, samples, weights, direction)
         if not bad and len(samples) > 1:
             bad.append(samples[0].id)

@@ -63,7 +63,9 @@ def test_a_shared_row_that_does_not_fit_is_divided():
         backward(batch, sink, sites)
 
     engine.backward = limited  # type: ignore[method-assign]
-    torch.testing.assert_close(engine.features(samples), expected, rtol=1e-5, atol=1e-7)
+    told: list[float] = []
+    torch.testing.assert_close(engine.features(samples, told.append), expected, rtol=1e-5, atol=1e-7)
+    assert sum(told) == pytest.approx(3)
     assert all(len(row.branches) == 1 for rows in engine.rows(samples) for row in rows)
 
 

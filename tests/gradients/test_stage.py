@@ -75,7 +75,7 @@ def poison(run: RunDir, monkeypatch, value: float) -> str:
         engine = make_engine(run)
         compute = engine.features
 
-        def features(samples):
+        def features(samples, advance):
             found = compute(samples)
             if not ids:
                 ids.append(samples[0].id)

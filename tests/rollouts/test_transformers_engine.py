@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
 from learnalign.policy import load_model, load_tokenizer
+from learnalign.progress import Advance
 from learnalign.rollouts import Completion, Request, transformers_engine
 from learnalign.rollouts.engine import stop_ids
 from learnalign.rollouts.transformers_engine import TransformersEngine
@@ -117,17 +118,21 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     asked = requests(config, 6)
     expected = engine.generate(asked, max_completion_length=ROOM)
     rows: list[int] = []
+    told: list[float] = []
     run = TransformersEngine._run
 
-    def short_of_memory(self: TransformersEngine, groups: list, limits: transformers_engine.Limits) -> None:
+    def short_of_memory(
+        self: TransformersEngine, groups: list, limits: transformers_engine.Limits, ended: Advance
+    ) -> None:
         rows.append(limits.rows)
-        run(self, groups[:2], limits)
+        run(self, groups[:2], limits, ended)
         if limits.rows > 3:
             raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(TransformersEngine, "_run", short_of_memory)
-    assert engine.generate(asked, max_completion_length=ROOM) == expected
+    assert engine.generate(asked, max_completion_length=ROOM, ended=told.append) == expected
     assert rows[:4] == [24, 12, 6, 3] or rows[:3] == [24, 12, 6]
+    assert sum(told) == sum(map(len, expected.values()))  # nothing that was begun again counts twice
 
 
 def test_not_even_one_row_is_an_error_with_ways_out(

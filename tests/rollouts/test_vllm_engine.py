@@ -49,12 +49,14 @@ def test_greedy_tokens_are_those_of_generate(config: Config, engine: Engine) -> 
 @needs_vllm
 def test_seeds_decide_and_answers_come_back_by_id(config: Config, engine: Engine) -> None:
     asked = requests(config)
-    first = engine.generate(asked, max_completion_length=ROOM)
+    told: list[float] = []
+    first = engine.generate(asked, max_completion_length=ROOM, ended=told.append)
     again = engine.generate(asked[::-1], max_completion_length=ROOM)
     assert list(first) == [request.id for request in asked]
     assert list(again) == [request.id for request in asked[::-1]]
     assert first == again
     assert len({tuple(completion.completion_ids) for group in first.values() for completion in group}) == 48
+    assert sum(told) == 48
 
 
 @needs_vllm
