@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, MptConfig, Qwen2Config
 
 from learnalign.gradients.batching import collate, rows_of
 from learnalign.gradients.engine import GradientEngine, GradientSettings
@@ -111,6 +111,17 @@ def test_completions_go_together_only_where_that_costs_less():
     ],
 )
 def test_models_with_windows_do_not_share(config):
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    assert not can_share(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_rounding_does_not_keep_a_model_from_sharing(dtype):
+    assert can_share(tiny_model("qwen2", dtype=dtype))
+
+
+def test_a_model_without_positions_does_not_share():
+    config = MptConfig(d_model=32, n_heads=2, n_layers=2, max_seq_len=64, vocab_size=50)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     assert not can_share(model)
 
