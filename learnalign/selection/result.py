@@ -71,15 +71,17 @@ def _kind(rate: float) -> str:
 
 
 def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]:
-    """Why each prompt has no score of its own: its success rate, a failed gradient, no signal; None for the others."""
+    """Why each prompt cannot be chosen: its success rate, a failed gradient, no signal, its score; None for the others."""
     lacks = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
     kinds = [_kind(rate) for rate in pool.success.rate] if method.learnable else ["sometimes"] * len(pool)
     failed = {line["id"]: line["reason"] for line in pool.run.quarantined() if line["stage"] == "grad"}
     otherwise = "no gradient" if method.reads == "grad" else "no signal"
-    return [
+    reasons = [
         kind if kind != "sometimes" else (failed.get(id, otherwise) if lack else None)
         for id, kind, lack in zip(pool.ids, kinds, lacks, strict=True)
     ]
+    eligible = method.eligible(scores.score)
+    return [reason or (None if can else "no positive score") for reason, can in zip(reasons, eligible, strict=True)]
 
 
 def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:

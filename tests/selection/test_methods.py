@@ -211,3 +211,13 @@ def test_all_methods_write_the_same_columns(tmp_path: Path) -> None:
         schemas.append(pq.read_schema(run.scores_file(name)).remove_metadata())
     assert all(schema == schemas[0] for schema in schemas)
     assert schemas[0].names[:5] == ["id", "row", "score", "rank", "selected"]
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.reads != "signal"])
+def test_every_prompt_can_be_chosen_or_is_counted_with_a_reason(tmp_path: Path, name: str) -> None:
+    run = measured_run(tmp_path, [0, GROUP, None, *[4] * 17], count=20)
+    write_gradients(run, [0, GROUP, None, *[4] * 17], np.random.default_rng(1).standard_normal((20, 3)))
+    result = select(run, 2, name)
+    assert sum(result.skipped.values()) + result.eligible == result.prompts
+    if name == "learnalign":
+        assert 0 < result.skipped["no positive score"] == sum(score < 0 for score in scores_of(run, name))
