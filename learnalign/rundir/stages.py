@@ -42,6 +42,11 @@ STAGES: dict[str, Stage] = {
             "rollout.top_p",
             "rollout.max_completion_length",
             "rollout.adaptive",
+            # Of vLLM's arguments, those that decide what is sampled; the others are speed and memory.
+            *(
+                f"rollout.vllm.{key}"
+                for key in ("dtype", "hf_overrides", "kv_cache_dtype", "max_model_len", "quantization")
+            ),
         ),
         outputs=("rollouts", "success.parquet"),
     ),

@@ -34,8 +34,16 @@ def test_settings_that_change_no_result_may_change(tmp_path: Path) -> None:
     for stage in STAGES:
         with run.stage(stage):
             pass
-    again = make(tmp_path / "run", grad={"batch_tokens": 4096}, rollout={"engine": "transformers"}, select={"size": 3})
+    rollout = {"engine": "transformers", "vllm": {"gpu_memory_utilization": 0.5}}
+    again = make(tmp_path / "run", grad={"batch_tokens": 4096}, rollout=rollout, select={"size": 3})
     assert all(again.is_finished(stage) for stage in STAGES)
+
+
+def test_what_vllm_samples_with_belongs_to_the_rollouts(tmp_path: Path) -> None:
+    with make(tmp_path / "run").stage("rollout"):
+        pass
+    with pytest.raises(InputError, match=r"rollout\.vllm\.quantization"):
+        make(tmp_path / "run", rollout={"vllm": {"quantization": "fp8"}})
 
 
 def test_a_change_makes_a_stage_and_what_builds_on_it_stale() -> None:
