@@ -34,7 +34,7 @@ def main(settings: dict[str, Any]) -> None:
     while True:
         try:
             tasks = json.loads(connection.recv_bytes())
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         for task in tasks:
             # Should the parent die or stall, the kernel ends a hung worker: no Python runs while C code computes 9^9^9.
@@ -54,7 +54,7 @@ def _judge(judge: Callable[..., Verdict], task: list[Any]) -> Verdict:
 def _send(connection: Connection, message: object) -> None:
     try:
         connection.send_bytes(json.dumps(message).encode())
-    except BrokenPipeError:
+    except ConnectionError:
         sys.exit(0)  # the parent is gone
 
 
