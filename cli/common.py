@@ -87,9 +87,14 @@ def open_run(
 
 def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:
     """Print what a run would do; nothing is written."""
+    show_work(resolve_config(directory, config, overrides), as_json, ["warmup", "rollout", "grad"])
+
+
+def show_work(config: Config, as_json: bool, stages: list[str]) -> None:
+    """Print settings, and the work of some stages with them."""
     from learnalign.plan import plan
 
-    result = plan(resolve_config(directory, config, overrides))
+    result = plan(config, stages)
     if as_json:
         print_json(result)
     else:

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, Json, Overrides, open_run, print_json, print_table
+from .common import (
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    open_run,
+    print_json,
+    print_table,
+    resolve_config,
+    show_work,
+)
 
 Data = Annotated[
     str,
@@ -36,16 +47,24 @@ def evaluate(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a policy on a test set: pass@1, pass@k and avg@k with 95 % confidence intervals.
 
     --set applies to the evaluation alone, e.g. --set eval.temperature=0.8 --set data.limit=300.
     """
+    chosen = [*(overrides or []), *([f"eval.num_generations={k}"] if k else [])]
+    if dry_run:
+        from learnalign.evaluation import evaluation_config
+        from learnalign.rundir import RunDir
+
+        planned = RunDir(directory, resolve_config(directory, config, None))
+        show_work(evaluation_config(planned, data, policy, chosen), as_json, ["rollout"])
+        return
     run = open_run(directory, config)
     from learnalign.evaluation import evaluate as stage
 
-    chosen = [*(overrides or []), *([f"eval.num_generations={k}"] if k else [])]
     result = stage(run, data, name=name, policy=policy, overrides=chosen, overwrite=overwrite)
     if as_json:
         print_json(asdict(result))

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, Json, Overrides, open_run, print_json, print_table
+from .common import (
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    open_run,
+    print_json,
+    print_table,
+    resolve_config,
+    show_work,
+)
 
 Subset = Annotated[
     str,
@@ -34,9 +45,16 @@ def train(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train with GRPO on a subset, with the warmup's trainer; leaves the policy in DIR/train/NAME."""
+    if dry_run:
+        from learnalign.training import sub_config
+
+        settings = sub_config(resolve_config(directory, config, overrides), subset, curriculum, start)
+        show_work(settings, as_json, ["train"])
+        return
     run = open_run(directory, config, overrides)
     from learnalign.training import train as stage
 

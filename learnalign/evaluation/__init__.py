@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learnalign.evaluation.stage import EvalResult, evaluate
+    from learnalign.evaluation.testset import evaluation_config
 
 # Where each public name lives; imported on first use, so that `literal` can be used as a verifier at little cost.
-_HOMES = {"EvalResult": "stage", "evaluate": "stage"}
+_HOMES = {"EvalResult": "stage", "evaluate": "stage", "evaluation_config": "testset"}
 
-__all__ = ["EvalResult", "evaluate"]
+__all__ = ["EvalResult", "evaluate", "evaluation_config"]
 
 
 def __getattr__(name: str) -> Any:

@@ -91,6 +91,17 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "stage"),
+    [(["train", "--subset"], "train"), (["eval", "--policy", "base", "--data"], "rollout")],
+)
+def test_a_dry_run_on_other_data_writes_nothing(config: Path, tmp_path: Path, arguments: list[str], stage: str) -> None:
+    pool = yaml.safe_load(config.read_text())["data"]["path"]
+    result = learnalign(arguments[0], tmp_path / "run", *arguments[1:], pool, "--config", config, "--dry-run", "--json")
+    assert [row[:2] for row in json.loads(result.stdout)["stages"]] == [[stage, 12]]
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_disk_that_cannot_be_written_is_said_so(config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
