@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from learnalign.errors import InputError, RunError
+from learnalign.gradients.attention import CpuAttention
 from learnalign.gradients.batching import Batch, Row, collate, padded_tokens, plan, rows_of
 from learnalign.gradients.dense import Dense
 from learnalign.gradients.grpo import Sample
@@ -145,7 +146,8 @@ class GradientEngine:
         What the sink sees are gradients times `scale`.
         """
         reference = self._reference_log_probs(batch)
-        with torch.enable_grad(), tapped(self.sites if sites is None else sites, sink), self._tied(batch, sink):
+        taps = tapped(self.sites if sites is None else sites, sink)
+        with torch.enable_grad(), CpuAttention(), taps, self._tied(batch, sink):
             hidden = self._run(self.policy, batch)
         flat = hidden.detach().flatten(0, 1)
         found = hidden_gradient(
