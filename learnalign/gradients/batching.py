@@ -66,6 +66,7 @@ class Batch:
     targets: Int[Tensor, "N"]
     advantage: Float[Tensor, "N"]
     weight: Float[Tensor, "N"]
+    group_samples: Int[Tensor, "G"]  # the sample of every group
     counts: list[int]  # completion tokens of every row
     blocks: list[Block]
     branches: Int[Tensor, "B T"] | None = (
@@ -150,6 +151,7 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
             advantage.append(torch.full((count,), branch.advantage, dtype=dtype))
             weight.append(torch.full((count,), branch.weight, dtype=dtype))
     parts = {"token_ids": token_ids, "samples": torch.tensor([row.sample for row in rows])}
+    parts["group_samples"] = torch.tensor([group[0].sample for group in groups])
     lists = {"positions": positions, "targets": targets, "advantage": advantage, "weight": weight}
     parts |= {name: torch.cat(values) for name, values in lists.items()}
     if any(len(row.branches) > 1 for row in rows):

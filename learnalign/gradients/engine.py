@@ -18,13 +18,15 @@ from learnalign.gradients.dense import Dense
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.kronecker import Kronecker
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
-from learnalign.gradients.memory import Budget, is_out_of_memory
-from learnalign.gradients.models import check_head, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.gradients.memory import Budget, does_not_fit, is_out_of_memory
+from learnalign.gradients.models import check_adapter, check_head, embedding_of, head_of, is_adapted, run_backbone
 from learnalign.gradients.sharing import Sharing, tree_inputs
 from learnalign.gradients.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
 from learnalign.progress import Advance, unseen
 
 # ruff: noqa: F722, F821, UP037, RUF100
+
+Work = Callable[[Sequence[Sequence[Row]]], None]
 
 FLOAT16_SCALE = 4096.0  # keeps gradients of long completions above float16's smallest number
 
@@ -52,6 +54,7 @@ class GradientEngine:
         self.policy = policy.eval().requires_grad_(False)
         self.reference = reference
         self.settings = settings
+        check_adapter(policy)
         check_head(policy)
         self.head = head_of(policy)
         self.device = self.head.weight.device
@@ -62,7 +65,7 @@ class GradientEngine:
         if self.head_site and settings.projection != "kronecker":
             raise InputError("grad.modules: the output head's gradient is taken with grad.projection: kronecker only")
         self.budget = Budget(settings.batch_tokens, self.device, self._bytes_per_token())
-        self.sharing = Sharing(policy)
+        self.sharing = Sharing(policy, reference)
         self._projector: Kronecker | Dense | None = None
 
     def features(self, samples: Sequence[Sample], advance: Advance = unseen) -> Float[Tensor, "samples dim"]:
@@ -72,8 +75,6 @@ class GradientEngine:
         called as samples get done.
         """
         projector = self._make_projector()
-        rows = self.rows(samples)
-        share = {group[0].sample: 1 / sum(len(row.branches) for row in group) for group in rows}
         features = torch.zeros(len(samples), self.settings.dim, device=self.device, dtype=self.dtype)
 
         def add(groups: Sequence[Sequence[Row]]) -> None:
@@ -81,9 +82,8 @@ class GradientEngine:
             projector.begin(len(batch.token_ids), self.device, self.dtype)
             self.backward(batch, projector)
             features.index_add_(0, batch.samples, projector.features, alpha=1 / self.scale)
-            advance(sum(share[row.sample] * len(row.branches) for group in groups for row in group))
 
-        self.over_batches([[row] for group in rows for row in group], add, divide=True)
+        self.over_rows(samples, add, advance)
         return features
 
     def rows(self, samples: Sequence[Sample]) -> list[list[Row]]:
@@ -100,12 +100,22 @@ class GradientEngine:
                 self._projector = Kronecker(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
         return self._projector
 
-    def over_batches(
-        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None], divide: bool = False
-    ) -> None:
-        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget, and the batch is tried again.
+    def over_rows(self, samples: Sequence[Sample], work: Work, advance: Advance = unseen) -> None:
+        """`over_batches` for work that may see the rows of a sample in several batches."""
+        rows = self.rows(samples)
+        share = {group[0].sample: 1 / sum(len(row.branches) for row in group) for group in rows}
 
-        With `divide`, a group of one row may be divided between its completions where it does not fit alone.
+        def counted(groups: Sequence[Sequence[Row]]) -> None:
+            work(groups)
+            advance(sum(share[row.sample] * len(row.branches) for group in groups for row in group))
+
+        self.over_batches([[row] for group in rows for row in group], counted, divide=True)
+
+    def over_batches(self, groups: Sequence[Sequence[Row]], work: Work, divide: bool = False) -> None:
+        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget, and it is called again.
+
+        What `work` did before it ran out of memory must not count. With `divide`, a group of one row may be divided between its
+        completions where it does not fit alone.
         """
         waiting = [list(group) for group in groups]
         while waiting:
@@ -118,12 +128,12 @@ class GradientEngine:
                 if len(batch) == 1:
                     row = batch[0][0]
                     if not divide or len(row.branches) == 1:
-                        raise RunError(_does_not_fit(padded_tokens(batch)))
+                        raise RunError(does_not_fit(padded_tokens(batch)))
                     batch = [[half] for half in row.halves()]
                 batches.append(batch)
             waiting = [group for batch in batches for group in batch]
 
-    def _fits(self, batch: Sequence[Sequence[Row]], work: Callable[[Sequence[Sequence[Row]]], None]) -> bool:
+    def _fits(self, batch: Sequence[Sequence[Row]], work: Work) -> bool:
         """Whether there was memory enough to do `work` on a batch."""
         tokens = padded_tokens(batch)
         try:
@@ -166,7 +176,7 @@ class GradientEngine:
         torch.autograd.backward(hidden, gradient.view_as(hidden))
 
     def _run(self, model: nn.Module, batch: Batch) -> Float[Tensor, "B T D"]:
-        tree = () if batch.branches is None else tree_inputs(batch.branches, self.head.weight.dtype)
+        tree = () if batch.branches is None else tree_inputs(batch.branches, head_of(model).weight.dtype)
         return run_backbone(model, batch.token_ids, *tree)
 
     def _head_sink(self, batch: Batch, sink: Sink) -> HeadSink | None:
@@ -197,10 +207,3 @@ class GradientEngine:
         with self.policy.disable_adapter():  # type: ignore[operator]
             yield self.policy
         self.policy.requires_grad_(False)  # PEFT makes the adapter trainable when it switches it on again
-
-
-def _does_not_fit(tokens: int) -> str:
-    return (
-        f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
-        "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"
-    )

@@ -16,6 +16,7 @@ from learnalign.errors import RunError
 from learnalign.gradients.batching import Block, Row, collate
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
+from learnalign.gradients.memory import does_not_fit, is_out_of_memory
 from learnalign.gradients.sites import Site
 from learnalign.progress import Advance, unseen
 
@@ -52,7 +53,7 @@ def accumulate(
     def work(groups: Sequence[Sequence[Row]]) -> None:
         batch, kept = collate(groups, engine.device, engine.dtype), Keeper()
         engine.backward(batch, kept)
-        order = torch.tensor([block.sample for block in batch.blocks], device=engine.device)
+        order = batch.group_samples
         norm = squared_norms(kept, batch.blocks).sqrt()
         factor = torch.where((norm > 0) & norm.isfinite(), share[order] / norm, 0.0).to(engine.dtype)
         per_row = torch.cat([factor[i].expand(b.stop - b.start) for i, b in enumerate(batch.blocks)])
@@ -74,9 +75,8 @@ def inner_products(
         batch, sink = collate(groups, engine.device, engine.dtype), InnerProducts(direction)
         engine.backward(batch, sink)
         products.index_add_(0, batch.samples, sink.products)
-        advance(len(groups))
 
-    engine.over_batches(engine.rows(samples), work)
+    engine.over_rows(samples, work, advance)
     return products / engine.scale
 
 
@@ -99,12 +99,27 @@ class Keeper:
     def add_to(self, direction: Direction, factor: Float[Tensor, "B"]) -> None:
         """direction += Σ_b factor_b ∇W_b, in the dtype of `direction`; frees what was kept."""
         for name in list(self.calls):
-            site, x, delta = self.calls.pop(name)
-            weight = direction[f"{name}.weight"]
-            scaled = torch.nan_to_num(delta.to(weight.dtype)) * factor[:, None, None]
-            weight.addmm_(scaled.flatten(0, 1).T, torch.nan_to_num(x.to(weight.dtype)).flatten(0, 1))
-            if site.has_bias:
-                direction[f"{name}.bias"] += scaled.sum((0, 1))
+            _add(*self.calls.pop(name), factor, direction)
+
+
+def _add(site: Site, x: Tensor, delta: Tensor, factor: Tensor, direction: Direction) -> None:
+    """Add one layer's part. Out of memory is dealt with here: trying the whole batch again would add other layers twice."""
+    weight = direction[f"{site.name}.weight"]
+    try:
+        scaled = torch.nan_to_num(delta.to(weight.dtype)) * factor[:, None, None]
+        inputs = torch.nan_to_num(x.to(weight.dtype))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        weight.addmm_(scaled.flatten(0, 1).T, inputs.flatten(0, 1))
+        if site.has_bias:
+            direction[f"{site.name}.bias"] += scaled.sum((0, 1))
+        return
+    if len(delta) == 1:
+        raise RunError(does_not_fit(delta.shape[1]))
+    for half in (slice(None, len(delta) // 2), slice(len(delta) // 2, None)):
+        _add(site, x[half], delta[half], factor[half], direction)
 
 
 def squared_norms(kept: Keeper, blocks: Sequence[Block]) -> Float[Tensor, "blocks"]:

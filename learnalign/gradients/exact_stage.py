@@ -39,6 +39,7 @@ def exact_alignments(run: RunDir, success: Success, expected: int) -> GradResult
         _first_pass(run, success, expected, engine, direction)
         _second_pass(run, success, engine, direction)
         _finish(run, direction.account, fingerprint)
+    shutil.rmtree(_folder(run), ignore_errors=True)
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
     return GradResult(**account)
 
@@ -132,7 +133,6 @@ def _finish(run: RunDir, account: Account, fingerprint: str) -> None:
     table = pa.concat_tables([read_parquet(_part(run, shard)) for shard in run.shards()])
     metadata = {"account": json.dumps(vars(account))}
     write_parquet(run.exact_file, table.replace_schema_metadata(metadata), fingerprint)
-    shutil.rmtree(_folder(run))
 
 
 def _folder(run: RunDir) -> Path:

@@ -9,6 +9,8 @@ Letters: N rows, D coordinates, W buckets.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -66,20 +68,25 @@ class Folder:
 class Sketch:
     """The last step: a layer's projected gradient, signed and rotated, is added into the stored feature of `dim` entries.
 
-    All layers share the buckets, and an offset by the layer's name keeps small ones from meeting in the first of them.
+    All layers share the buckets, and an offset by the layer's name keeps small ones from meeting in the first of them. The number of
+    buckets used has no divisor in common with the length of a row of the gradient: the entries of a column, which are large together
+    where a neuron is, then all go to different ones.
     """
 
-    def __init__(self, size: int, dim: int, seed: int, name: str, device: torch.device, dtype: torch.dtype) -> None:
-        self.signs = random_signs(key_of(seed, name, "sketch signs"), size).to(device, dtype)
-        self.offset = int(random_integers(key_of(seed, name, "sketch offset"), 1, dim))
+    def __init__(
+        self, rows: int, columns: int, dim: int, seed: int, name: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.signs = random_signs(key_of(seed, name, "sketch signs"), rows * columns).to(device, dtype)
+        self.buckets = next(count for count in range(dim, 0, -1) if math.gcd(count, columns) == 1)
+        self.offset = int(random_integers(key_of(seed, name, "sketch offset"), 1, self.buckets))
 
     def add(self, values: Float[Tensor, "N D"], features: Float[Tensor, "N dim"]) -> None:
-        """features += values S: coordinate i goes to bucket (i + offset) mod dim."""
-        size, dim = values.shape[1], features.shape[1]
+        """features += values S: coordinate i goes to bucket (i + offset) mod buckets."""
+        size = values.shape[1]
         start = 0
         while start < size:
-            bucket = (start + self.offset) % dim
-            stop = min(size, start + dim - bucket)
+            bucket = (start + self.offset) % self.buckets
+            stop = min(size, start + self.buckets - bucket)
             part = features[:, bucket : bucket + stop - start]
             part.addcmul_(values[:, start:stop], self.signs[start:stop])
             start = stop

@@ -37,11 +37,11 @@ class Kronecker:
                 self._inputs[site.input_name] = Folder(inputs, width, seed, site.input_name, device, dtype)
             folder = Folder(outputs, width, seed, f"{site.name}.weight", device, dtype)
             self._outputs[site.name] = folder
-            entries = {"weight": folder.width * self._inputs[site.input_name].width, "bias": folder.width}
+            columns = {"weight": self._inputs[site.input_name].width, "bias": 1}
             wide = torch.promote_types(dtype, torch.float32)
             for kind in ("weight", "bias") if site.has_bias else ("weight",):
                 name = f"{site.name}.{kind}"
-                self._sketches[name] = Sketch(entries[kind], dim, seed, name, device, wide)
+                self._sketches[name] = Sketch(folder.width, columns[kind], dim, seed, name, device, wide)
 
     def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
         """Start a batch of `rows` rows with features of zero."""

@@ -43,10 +43,18 @@ class Budget:
 
     def halve(self, tokens: int) -> None:
         """A batch of `tokens` ran out of memory: allow half of it, and give cached memory back."""
-        self.tokens = max(1, tokens // 2)
+        self.tokens = max(1, min(self.tokens or tokens, tokens // 2))
         self.row_tokens = min(self.row_tokens, self.tokens)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def does_not_fit(tokens: int) -> str:
+    """What to say, and the ways out, where a batch that cannot be made smaller does not fit."""
+    return (
+        f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
+        "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"
+    )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

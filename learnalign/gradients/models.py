@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import torch
 from jaxtyping import Float, Int
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers import masking_utils
 
 from learnalign.errors import InputError
 
@@ -44,7 +47,9 @@ def run_backbone(
     together, for rows that are trees (sharing.py).
     """
     tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
-    return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
+    # transformers looks whether rows hold several sequences, which makes every pass wait for the device; ours never do.
+    with patch.object(masking_utils, "find_packed_sequence_indices", lambda position_ids: None, create=True):
+        return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
 
 
 def head_of(model: nn.Module) -> nn.Linear:
@@ -71,6 +76,20 @@ def blocks_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
     if not lists:
         raise InputError(f"{type(base_of(model)).__name__} has no list of blocks, so its linear layers cannot be found")
     return max(lists, key=lambda item: len(item[1]))
+
+
+def check_adapter(policy: nn.Module) -> None:
+    """Raise InputError for a PEFT model that trains more than LoRA's own parameters."""
+    for config in policy.peft_config.values() if isinstance(policy, PeftModel) else []:
+        more = [
+            key
+            for key in ("modules_to_save", "trainable_token_indices", "bias")
+            if getattr(config, key, None) not in (None, "none")
+        ]
+        if more:
+            raise InputError(
+                f"the adapter trains more than LoRA layers ({', '.join(more)}), and gradients are taken of those only; train it without"
+            )
 
 
 def adapter_layers(model: nn.Module) -> dict[str, nn.Module]:

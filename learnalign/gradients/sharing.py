@@ -32,7 +32,7 @@ def tree_inputs(
     starts = torch.zeros_like(branches)
     starts[:, 1:] = torch.where(branches[:, 1:] != branches[:, :-1], order[1:], 0)
     within = order - starts.cummax(1).values
-    position_ids = torch.where(branches == 0, order, prompt + within)
+    position_ids = torch.where(branches == 0, order, prompt + within).masked_fill_(branches < 0, 0)
     same = branches.unsqueeze(2) == branches.unsqueeze(1)
     seen = (same | (branches == 0).unsqueeze(1)) & (order[:, None] >= order)
     mask = torch.zeros(seen.shape, dtype=dtype, device=branches.device).masked_fill_(~seen, torch.finfo(dtype).min)
@@ -40,39 +40,37 @@ def tree_inputs(
 
 
 def can_share(model: nn.Module) -> bool:
-    """Whether every layer of `model` attends to what a mask says and positions may repeat, as a tiny tree shows."""
+    """Whether every layer of `model` attends to what a mask says and positions may repeat, as a small tree shows."""
     base: Any = base_of(model)
     text = base.config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     window = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
-    told = inspect.signature(body_of(model).forward).parameters
-    if (
-        kinds != {"full_attention"}
-        or window
-        or text._attn_implementation not in ("sdpa", "eager")
-        or "position_ids" not in told
-    ):
+    if kinds != {"full_attention"} or window or text._attn_implementation not in ("sdpa", "eager"):
+        return False
+    # A model that sdpa does not support may cut its mask by columns (GPT-Neo's windows), one without position ids count them.
+    if not base._supports_sdpa or "position_ids" not in inspect.signature(body_of(model).forward).parameters:
         return False
     device, dtype = head_of(model).weight.device, head_of(model).weight.dtype
-    tree, branches = torch.tensor([[1, 2, 3, 4, 5, 6]]), torch.tensor([[0, 0, 1, 1, 2, 2]])
-    alone = torch.tensor([[1, 2, 3, 4], [1, 2, 5, 6]])
+    first, second = [3, 4] * 10, [5, 6]
+    tree = torch.tensor([[1, 2, *first, *second]])
+    branches = torch.tensor([[0, 0, *[1 for _ in first], 2, 2]])
     with torch.no_grad():
-        expected = run_backbone(model, alone.to(device))[:, 2:].flatten(0, 1)
+        expected = run_backbone(model, torch.tensor([[1, 2, *second]]).to(device))[0, 2:]
         try:
-            together = run_backbone(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, 2:]
+            together = run_backbone(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, -2:]
         except (TypeError, ValueError, RuntimeError):  # it takes no such masks
             return False
     return bool((together - expected).float().norm() < ROUNDING[dtype.itemsize] * expected.float().norm())
 
 
 class Sharing:
-    """Decides how many completions of a sample go together, by the cost of the model's layers and of its attention."""
+    """Decides how many completions of a sample go together, by the cost of the policy's layers and of its attention."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.possible = can_share(model)
+    def __init__(self, policy: nn.Module, reference: nn.Module | None = None) -> None:
+        self.possible = can_share(policy) and (reference is None or can_share(reference))
         if self.possible:
-            base: Any = base_of(model)
-            text, blocks = base.config.get_text_config(), blocks_of(model)[1]
+            base: Any = base_of(policy)
+            text, blocks = base.config.get_text_config(), blocks_of(policy)[1]
             head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
             self._linear = 2 * sum(p.numel() for p in blocks.parameters() if p.ndim > 1) / len(blocks)
             self._score = 4 * head * text.num_attention_heads

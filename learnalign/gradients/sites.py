@@ -73,9 +73,9 @@ def tapped(sites: Sequence[Site], sink: Sink) -> Iterator[None]:
 
 
 def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
-    def forward_hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+    def forward_hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if not torch.is_grad_enabled():
-            return
+            return None
         if args[0].ndim != 3:
             raise RunError(
                 f"{site.name} reads a tensor of shape {tuple(args[0].shape)}, whose rows cannot be told apart by "
@@ -83,7 +83,8 @@ def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
             )
         with torch.no_grad():
             saved = sink.on_input(site, args[0].detach())
-        if not output.requires_grad:
+        is_leaf = not output.requires_grad
+        if is_leaf:
             output.requires_grad_()
             output.register_post_accumulate_grad_hook(_drop_gradient)
 
@@ -92,6 +93,7 @@ def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
                 sink.on_gradient(site, saved, delta)
 
         output.register_hook(backward_hook)
+        return output.clone() if is_leaf else None  # a model may change what it gets in place, but not a leaf
 
     return forward_hook
 

@@ -49,7 +49,7 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
         result = _account_for_all(run, success, work(run, success, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
-        check_bad(result.bad, expected, settings.max_bad)
+        check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
         if verify:
             result = dataclasses.replace(result, verification=verify_features(run, success, verify))
             record.notes["verification"] = dataclasses.asdict(result.verification)  # type: ignore[arg-type]
@@ -57,17 +57,20 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
 
 
 def _account_for_all(run: RunDir, success: Success, result: GradResult) -> GradResult:
-    """Count the prompts whose success rate came without completions (`rollout --from` with counts)."""
-    missing = len(success) - result.features - len(result.bad) - sum(result.skipped.values())
-    if not missing:
-        return result
-    if not result.features:
+    """Count the prompts that were left out at rollout, and those whose success rate came without completions."""
+    left_out = sum(row["samples"] == 0 for row in success.values())
+    counted = result.features + len(result.bad) + sum(result.skipped.values())
+    missing = len(success) - left_out - counted
+    if missing and not counted:
         raise RunError(
             f"{run.path}: the rollouts came as counts, without completions to take gradients of; give completions with "
             f"`learnalign rollout {run.path} --from FILE --overwrite`, or sample them with `learnalign rollout {run.path} "
             "--overwrite`; or select by what needs no gradient: --method learnability"
         )
-    return dataclasses.replace(result, skipped={**result.skipped, "no_completions": missing})
+    more = {"left_out": left_out, "no_completions": missing}
+    return dataclasses.replace(
+        result, skipped=result.skipped | {reason: count for reason, count in more.items() if count}
+    )
 
 
 def _features(run: RunDir, success: Success, expected: int) -> GradResult:

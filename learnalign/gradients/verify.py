@@ -45,19 +45,19 @@ def verify_features(run: RunDir, success: Mapping[str, Mapping[str, Any]], count
 def _chosen(
     run: RunDir, success: Mapping[str, Mapping[str, Any]], count: int
 ) -> tuple[list[Sample], Float[Tensor, "K dim"]]:
-    stored = {}
-    for shard in run.shards():
-        tensors, metadata = read_safetensors(run.gradients_file(shard))
-        ids = json.loads(metadata["ids"])
-        stored.update({id: (shard, feature) for id, feature in zip(ids, tensors["features"], strict=True)})
-    ids = sorted(stored)
-    ids = random.Random(run.config.seed).sample(ids, min(count, len(ids)))
-    samples = []
-    for shard in {stored[id][0] for id in ids}:
+    stored = {shard: json.loads(read_safetensors(run.gradients_file(shard))[1]["ids"]) for shard in run.shards()}
+    every = sorted(id for ids in stored.values() for id in ids)
+    chosen = set(random.Random(run.config.seed).sample(every, min(count, len(every))))
+    samples, features = [], [torch.zeros(0, run.config.grad.dim, dtype=torch.float64)]
+    for shard, ids in stored.items():
+        if chosen.isdisjoint(ids):
+            continue
         found = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
-        samples += [sample for sample in found if sample.id in set(ids)]
-    features = [stored[sample.id][1].double() for sample in samples]
-    return samples, torch.stack(features) if features else torch.zeros(0, run.config.grad.dim)
+        found = [sample for sample in found if sample.id in chosen]
+        tensors, _ = read_safetensors(run.gradients_file(shard))
+        features.append(tensors["features"][[ids.index(sample.id) for sample in found]].double())
+        samples += found
+    return samples, torch.cat(features)
 
 
 def exact_gram(engine: GradientEngine, samples: Sequence[Sample]) -> Float[Tensor, "K K"]:
@@ -69,7 +69,7 @@ def exact_gram(engine: GradientEngine, samples: Sequence[Sample]) -> Float[Tenso
 
         def work(groups: Sequence[Sequence[Row]], whole: _WholeGradients = whole) -> None:
             batch = collate(groups, engine.device, engine.dtype)
-            whole.samples = batch.samples.tolist()
+            whole.begin([row.sample for group in groups for row in group])
             engine.backward(batch, whole, whole.sites)
 
         engine.over_batches(engine.rows(samples), work)
@@ -100,6 +100,12 @@ class _WholeGradients:
             outputs, inputs = site.sizes
             shape = (count, outputs * (inputs + site.has_bias))
             self.gradients[site.name] = torch.zeros(shape, device=engine.device, dtype=engine.dtype)
+
+    def begin(self, samples: list[int]) -> None:
+        """Start a batch whose rows belong to `samples`, which have no rows elsewhere: what an earlier try left of them goes."""
+        self.samples = samples
+        for gradients in self.gradients.values():
+            gradients[sorted(set(samples))] = 0
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
         """The input as it is."""

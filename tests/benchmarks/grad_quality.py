@@ -35,9 +35,9 @@ class WholeSketch:
         return x
 
     def on_gradient(self, site: Site, saved: Tensor, delta: Tensor) -> None:
-        gradient = torch.bmm(delta.transpose(1, 2), saved).flatten(1)
-        sketch = Sketch(gradient.shape[1], DIM, self.seed, site.name, gradient.device, gradient.dtype)
-        sketch.add(gradient, self.features)
+        gradient = torch.bmm(delta.transpose(1, 2), saved)
+        sketch = Sketch(*site.sizes, DIM, self.seed, site.name, gradient.device, gradient.dtype)
+        sketch.add(gradient.flatten(1), self.features)
 
 
 class Several:

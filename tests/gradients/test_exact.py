@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from learnalign.errors import InputError, RunError
-from learnalign.gradients import exact_stage, grad
+from learnalign.gradients import exact, exact_stage, grad
+from learnalign.gradients.batching import Block
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.exact import accumulate, inner_products, zero_direction
 from learnalign.gradients.samples import read_samples
@@ -15,19 +16,33 @@ from learnalign.gradients.setup import make_engine, read_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from tests.gradients.pool import run_with_rollouts
-from tests.gradients.tiny import block_parameters, brute_force, collected, random_samples, tiny_model
+from tests.gradients.tiny import (
+    block_parameters,
+    brute_force,
+    collected,
+    long_prompts,
+    most_branches,
+    random_samples,
+    tiny_model,
+)
+
+# Shorter and longer than where the Gram trick is the cheaper way to a norm; and completions that share their prompt.
+SAMPLES = {
+    "short": random_samples(6, rollouts=2, longest=6),
+    "long": random_samples(6, rollouts=2, longest=90),
+    "shared": long_prompts(6),
+}
 
 
 @pytest.mark.parametrize("budget", [60, 100_000])
-@pytest.mark.parametrize(
-    "longest", [6, 90]
-)  # shorter and longer than where the Gram trick is the cheaper way to a norm
+@pytest.mark.parametrize("which", SAMPLES)
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
-def test_norms_and_alignments_are_those_of_whole_gradients(kind, longest, budget):
+def test_norms_and_alignments_are_those_of_whole_gradients(kind, which, budget):
     policy, reference = tiny_model(kind), tiny_model(kind, seed=1)
-    samples = random_samples(6, rollouts=2, longest=longest)
+    samples = SAMPLES[which]
     settings = GradientSettings(beta=0.1, projection="exact", batch_tokens=budget)
     engine = GradientEngine(policy, settings, reference)
+    assert which != "shared" or budget == 60 or most_branches(engine, samples) > 1
     full = brute_force(policy, block_parameters(policy), samples, reference, beta=0.1)
     learnability = np.linspace(0.1, 0.25, 6)
     direction = zero_direction(engine)
@@ -38,10 +53,37 @@ def test_norms_and_alignments_are_those_of_whole_gradients(kind, longest, budget
     torch.testing.assert_close(alignments, unit @ unit.T @ torch.tensor(learnability) / 9, rtol=1e-5, atol=1e-9)
 
 
-def test_both_ways_to_a_norm_are_used():
-    site = GradientEngine(tiny_model(), GradientSettings(beta=0.0)).sites[0]
-    outputs, inputs = site.sizes
-    assert 5 * (outputs + inputs) < outputs * inputs < 150 * (outputs + inputs)
+@pytest.mark.parametrize(("length", "grams"), [(4, 1), (150, 0)])
+def test_the_cheaper_way_to_a_norm_is_taken(length, grams):
+    site = GradientEngine(tiny_model("llama"), GradientSettings(beta=0.0)).sites[0]
+    x, delta = (torch.randn(1, length, size) for size in reversed(site.sizes))
+    used: dict[int, torch.Tensor] = {}
+    found = exact._squared_norm(site, Block(0, 0, 1, length), x, delta, used)
+    torch.testing.assert_close(found, (delta[0].T @ x[0]).square().sum())
+    assert len(used) == grams
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 15, 16])
+def test_running_out_of_memory_adds_nothing_twice(monkeypatch, fails_at):
+    samples = random_samples(6, rollouts=2)
+    directions, nan_to_num = [], torch.nan_to_num
+    for failing in (0, fails_at):
+        engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, projection="exact", batch_tokens=100_000))
+        directions.append(zero_direction(engine))
+        calls = []
+
+        def limited(tensor, failing=failing, calls=calls):
+            calls.append(tensor)
+            if len(calls) == failing:
+                raise torch.OutOfMemoryError("out of memory")
+            return nan_to_num(tensor)
+
+        monkeypatch.setattr(torch, "nan_to_num", limited)
+        accumulate(engine, samples, [0.2] * 6, directions[-1])
+        monkeypatch.undo()
+        assert len(calls) >= fails_at
+    for name, tensor in directions[0].items():
+        torch.testing.assert_close(directions[1][name], tensor, rtol=1e-9, atol=1e-12)
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_others_alone():

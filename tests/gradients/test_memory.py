@@ -72,6 +72,31 @@ def test_a_given_budget_is_taken_and_halved_below_a_batch_that_failed():
     assert budget.tokens == 150
 
 
+@pytest.mark.parametrize(("batch", "left"), [(300, 150), (4096, 1000)])
+def test_a_failed_batch_never_raises_the_budget(batch, left):
+    budget = Budget(1000, CPU, 1)
+    budget.halve(batch)
+    assert budget.tokens == left
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_no_batch_waits_for_the_device(kind):
+    policy = tiny_model(kind)
+    engine = GradientEngine(policy, GradientSettings(beta=0.1, dim=64, width=8, batch_tokens=100), policy)
+    engine.features(random_samples(1))
+
+    class Reads(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.count += "_local_scalar_dense" in str(function)
+            return function(*args, **(kwargs or {}))
+
+    with Reads() as reads:
+        engine.features(random_samples(8))
+    assert reads.count == 0
+
+
 @pytest.mark.parametrize(("free", "tokens"), [(10**12, memory.CPU_TOKENS), (400_000, 100), (1, 1)])
 def test_an_automatic_budget_fits_the_free_memory_of_a_cpu(monkeypatch, free, tokens):
     monkeypatch.setattr(memory, "free_memory", lambda device: free)

@@ -35,15 +35,19 @@ def test_every_coordinate_lands_in_one_bucket_with_its_own_sign():
     assert torch.equal(dense(20, 32, 0), torch.eye(20).double())
 
 
-@pytest.mark.parametrize("size", [20, 64, 150])
-def test_a_sketch_adds_every_entry_to_one_bucket(size):
-    values, features = torch.randn(3, size), torch.ones(3, 64)
-    sketch = Sketch(size, 64, 1, "w", CPU, torch.float32)
+@pytest.mark.parametrize(
+    ("rows", "columns", "buckets"), [(4, 5, 64), (8, 8, 63), (15, 10, 63), (3, 21, 64), (40, 1, 64)]
+)
+def test_a_sketch_adds_every_entry_to_one_bucket_and_those_of_a_column_to_different_ones(rows, columns, buckets):
+    values, features = torch.randn(3, rows * columns), torch.ones(3, 64)
+    sketch = Sketch(rows, columns, 64, 1, "w", CPU, torch.float32)
     sketch.add(values, features)
     expected = torch.ones(3, 64)
-    for i in range(size):
-        expected[:, (i + sketch.offset) % 64] += sketch.signs[i] * values[:, i]
+    places = torch.tensor([(i + sketch.offset) % buckets for i in range(rows * columns)])
+    for i, place in enumerate(places.tolist()):
+        expected[:, place] += sketch.signs[i] * values[:, i]
     torch.testing.assert_close(features, expected)
+    assert all(len(set(column.tolist())) == rows for column in places.view(rows, columns).T)
 
 
 def test_a_fold_is_unbiased_with_the_variance_of_a_count_sketch():

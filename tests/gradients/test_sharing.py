@@ -6,23 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, MptConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPTNeoConfig, MptConfig, Qwen2Config
 
 from learnalign.gradients.batching import collate, rows_of
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Completion, Sample
 from learnalign.gradients.sharing import Sharing, can_share, tree_inputs
-from tests.gradients.tiny import SHAPE, block_parameters, brute_force, collected, random_samples, tiny_model
-
-
-def long_prompts(count: int) -> list[Sample]:
-    """Prompts long enough that even a tiny model's completions share them; one completion is a single token."""
-    prompts = random_samples(count, longest=90, seed=3)
-    samples = []
-    for prompt, other in zip(prompts, random_samples(count, rollouts=5, longest=9, seed=4), strict=True):
-        completions = [*other.completions[:4], Completion(other.completions[4].token_ids[:1], 0.7)]
-        samples.append(Sample(prompt.id, [*prompt.prompt_ids, *range(60)], completions))
-    return samples
+from tests.gradients.tiny import (
+    SHAPE,
+    VOCABULARY,
+    block_parameters,
+    brute_force,
+    collected,
+    long_prompts,
+    most_branches,
+    tiny_model,
+)
 
 
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
@@ -35,7 +34,7 @@ def test_shared_rows_have_the_gradients_of_separate_ones(kind, attn):
     samples = long_prompts(4)
     engine = GradientEngine(policy, GradientSettings(beta=0.2, temperature=0.9, batch_tokens=400), reference)
     rows = engine.rows(samples)
-    assert max(len(row.branches) for group in rows for row in group) > 1
+    assert most_branches(engine, samples) > 1
     assert sum(row.length for group in rows for row in group) < sum(r.length for g in rows_of(samples) for r in g)
     names = block_parameters(policy)
     found = torch.cat([gradient.flatten(1) for gradient in collected(engine, samples).values()], dim=1)
@@ -47,6 +46,7 @@ def test_shared_rows_have_the_gradients_of_separate_ones(kind, attn):
 
 def test_features_do_not_depend_on_sharing():
     engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, modules="linear,head", dim=512, width=16))
+    assert most_branches(engine, long_prompts(3)) > 1
     shared = engine.features(long_prompts(3))
     engine.sharing.possible = False
     torch.testing.assert_close(engine.features(long_prompts(3)), shared, rtol=1e-5, atol=1e-6)
@@ -55,6 +55,7 @@ def test_features_do_not_depend_on_sharing():
 def test_a_shared_row_that_does_not_fit_is_divided():
     engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=64, width=8))
     samples = long_prompts(3)
+    assert most_branches(engine, samples) > 1
     expected, backward = engine.features(samples), engine.backward
 
     def limited(batch, sink, sites=None):
@@ -132,3 +133,40 @@ def test_a_model_that_does_not_heed_the_mask_does_not_share():
     forward = model.model.forward
     model.model.forward = lambda **inputs: forward(**{**inputs, "attention_mask": None, "position_ids": None})
     assert not can_share(model)
+
+
+def test_a_reference_that_cannot_share_keeps_the_policy_from_it():
+    config = Qwen2Config(**{**SHAPE, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0})
+    reference = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.1), reference)
+    assert most_branches(engine, long_prompts(2)) == 1
+
+
+def test_policy_and_reference_may_differ_in_precision():
+    policy, reference = tiny_model(dtype=torch.bfloat16), tiny_model(seed=1, dtype=torch.float32)
+    engine = GradientEngine(policy, GradientSettings(beta=0.1, dim=64, width=8), reference)
+    assert engine.features(long_prompts(2)).isfinite().all()
+
+
+def test_models_whose_mask_is_cut_by_columns_do_not_share():
+    config = GPTNeoConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=2,
+        attention_types=[[["local"], 2]],
+        window_size=64,
+    )
+    assert not can_share(AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager"))
+
+
+def test_padding_beside_a_tree_stays_within_the_context():
+    config = GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2, n_positions=90)
+    policy = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
+    plain = Sample("plain", [1] * 70, [Completion([2] * 20, 1.0)])
+    samples = [Sample("tree", [3] * 60, [Completion([k] * 9, 1.0) for k in range(5)]), plain]
+    engine = GradientEngine(policy, GradientSettings(beta=0.0, dim=64, width=8, batch_tokens=1000))
+    assert max(row.length for rows in engine.rows(samples) for row in rows) > 90
+    found = engine.features(samples)
+    engine.sharing.possible = False
+    torch.testing.assert_close(found, engine.features(samples), rtol=1e-8, atol=1e-10)

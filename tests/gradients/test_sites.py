@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, Qwen2MoeConfig
+from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, OlmoConfig, Qwen2MoeConfig
 
 from learnalign.errors import InputError, RunError
 from learnalign.gradients import logprobs
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.models import check_head
 from learnalign.gradients.sites import find_sites
-from tests.gradients.tiny import SHAPE, brute_force, collected, random_samples, tiny_model
+from tests.gradients.tiny import SHAPE, block_parameters, brute_force, collected, random_samples, tiny_model
 
 
 def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tensor:
@@ -87,6 +87,23 @@ def test_transposed_layers_of_gpt2_are_linear_layers():
     names = [name for name, _ in policy.named_parameters() if name.endswith(("attn.c_attn.weight", "c_proj.bias"))]
     found = {name: g.mT if g.ndim == 3 else g for name, g in collected(engine, samples).items()}
     torch.testing.assert_close(stacked(found, names), brute_force(policy, names, samples), rtol=1e-5, atol=1e-8)
+
+
+def test_models_that_change_a_layers_output_in_place_are_fine():
+    config = OlmoConfig(**SHAPE, clip_qkv=0.5, pad_token_id=0, bos_token_id=1, eos_token_id=1)
+    policy, samples = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval(), random_samples(3)
+    names = block_parameters(policy)
+    found = stacked(collected(GradientEngine(policy, GradientSettings(beta=0.0)), samples), names)
+    torch.testing.assert_close(found, brute_force(policy, names, samples), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "more", [{"bias": "lora_only"}, {"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [1]}]
+)
+def test_adapters_that_train_more_than_lora_are_refused(more):
+    policy = get_peft_model(tiny_model(dtype=torch.float32), LoraConfig(r=2, target_modules=["q_proj"], **more))
+    with pytest.raises(InputError, match=next(iter(more))):
+        GradientEngine(policy, GradientSettings(beta=0.0))
 
 
 def test_logits_that_are_changed_after_the_head_are_refused():

@@ -37,6 +37,15 @@ def test_every_prompt_has_a_unit_feature_or_a_counted_reason(tmp_path):
         assert norm > 0
 
 
+@pytest.mark.parametrize("rewards", [[[1.0, 0.0]], [[0.0, 0.0]]])
+def test_prompts_left_out_at_rollout_are_counted_as_such(tmp_path, rewards):
+    run = run_with_rollouts(tmp_path, [*rewards, []], count=4)
+    result = grad(run)
+    assert result.skipped["left_out"] == 2
+    assert "no_completions" not in result.skipped
+    assert result.features + sum(result.skipped.values()) == 4
+
+
 def test_features_do_not_depend_on_sharding(tmp_path):
     one, two = (run_with_rollouts(tmp_path / str(size), executor={"shard_size": size}) for size in (3, 12))
     grad(one)

@@ -11,16 +11,26 @@ from learnalign.gradients import grad, verify
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.verify import compare, exact_gram, spearman
 from tests.gradients.pool import run_with_rollouts
-from tests.gradients.tiny import block_parameters, brute_force, random_samples, tiny_model
+from tests.gradients.tiny import block_parameters, brute_force, long_prompts, random_samples, tiny_model
 
 MIXED = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
 
 
+@pytest.mark.parametrize("fails_at", [None, 1, 8])  # out of memory in the middle of a batch
+@pytest.mark.parametrize("samples", [random_samples(5, rollouts=2), long_prompts(3)], ids=["alone", "shared"])
 @pytest.mark.parametrize("room", [1 << 30, 1])  # all layers at once, and one at a time
-def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room):
+def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room, samples, fails_at):
     monkeypatch.setattr(verify, "free_memory", lambda device: room)
+    on_gradient, calls = verify._WholeGradients.on_gradient, []
+
+    def limited(self, site, saved, delta):
+        calls.append(site)
+        if len(calls) == fails_at:
+            raise torch.OutOfMemoryError("out of memory")
+        on_gradient(self, site, saved, delta)
+
+    monkeypatch.setattr(verify._WholeGradients, "on_gradient", limited)
     policy = tiny_model()
-    samples = random_samples(5, rollouts=2)
     full = brute_force(policy, block_parameters(policy), samples)
     found = exact_gram(GradientEngine(policy, GradientSettings(beta=0.0)), samples)
     torch.testing.assert_close(found, full @ full.T, rtol=1e-5, atol=1e-8)

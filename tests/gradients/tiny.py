@@ -54,6 +54,21 @@ def random_samples(count: int, rollouts: int = 1, seed: int = 0, longest: int = 
     ]
 
 
+def long_prompts(count: int) -> list[Sample]:
+    """Prompts long enough that even a tiny model's completions share them; one completion is a single token."""
+    prompts = random_samples(count, longest=90, seed=3)
+    samples = []
+    for prompt, other in zip(prompts, random_samples(count, rollouts=5, longest=9, seed=4), strict=True):
+        completions = [*other.completions[:4], Completion(other.completions[4].token_ids[:1], 0.7)]
+        samples.append(Sample(prompt.id, [*prompt.prompt_ids, *range(60)], completions))
+    return samples
+
+
+def most_branches(engine: GradientEngine, samples: list[Sample]) -> int:
+    """Completions of the row that holds most of them."""
+    return max(len(row.branches) for rows in engine.rows(samples) for row in rows)
+
+
 def objective(
     policy: nn.Module, reference: nn.Module | None, sample: Sample, beta: float = 0.0, temperature: float = 1.0
 ) -> Tensor:
