@@ -13,11 +13,15 @@ from learnalign.config import Config, flatten
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change makes the results other results; `outputs` are glob patterns."""
+    """`keys` are config keys or sections whose change makes the results other results; `outputs` are glob patterns.
+
+    `revision` is raised where a new version of the code makes other results of the same settings, which must not be mixed.
+    """
 
     after: str | None
     keys: tuple[str, ...]
     outputs: tuple[str, ...]
+    revision: int = 1
 
 
 # Keys that change speed or safety but not results (engine, batch sizes, limits) stand in no list: they may change.
@@ -62,6 +66,7 @@ STAGES: dict[str, Stage] = {
             "grad.modules",
         ),
         outputs=("gradients",),
+        revision=2,
     ),
     "signal": Stage(after="rollout", keys=(), outputs=("signals",)),
     "select": Stage(after="grad", keys=(), outputs=("scores", "subset*.jsonl")),
@@ -74,8 +79,9 @@ def settings_of(config: Config, stage: str) -> dict[str, Any]:
     Null settings are left out: a key that a later version brings changes nothing where it is not used.
     """
     flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
-    keys = STAGES[stage].keys
-    return {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
+    keys, revision = STAGES[stage].keys, STAGES[stage].revision
+    own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
+    return own | ({"revision of the method": revision} if revision > 1 else {})
 
 
 def chain(stage: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A run directory resumes what fits and refuses what does not."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_what_vllm_samples_with_belongs_to_the_rollouts(tmp_path: Path) -> None:
         pass
     with pytest.raises(InputError, match=r"rollout\.vllm\.quantization"):
         make(tmp_path / "run", rollout={"vllm": {"quantization": "fp8"}})
+
+
+def test_results_of_an_older_method_are_not_mixed_with_those_of_a_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make(tmp_path / "run").stage("grad"):
+        pass
+    monkeypatch.setitem(STAGES, "grad", dataclasses.replace(STAGES["grad"], revision=9))
+    with pytest.raises(InputError, match="grad: revision of the method: 2 there, 9 now"):
+        RunDir.open(tmp_path / "run")
 
 
 def test_a_change_makes_a_stage_and_what_builds_on_it_stale() -> None:
