@@ -133,7 +133,7 @@ class GradConfig(Section):
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
     projection: Literal["kronecker", "dense", "exact"] = Field("kronecker", description="Γ, or no projection at all")
     dim: PositiveInt = Field(8192, description="entries of a stored feature")
-    width: PositiveInt = Field(192, description="kronecker: entries to which a layer's input and output are projected")
+    width: PositiveInt = Field(160, description="kronecker: entries to which a layer's input and output are projected")
     modules: str = Field("linear", description="linear: all linear layers of the blocks; or a pattern of names")
     batch_tokens: PositiveInt | Literal["auto"] = Field("auto", description="tokens of one batch, padding included")
     max_bad: Fraction = Field(

@@ -41,7 +41,7 @@ class GradientSettings:
     modules: str = "linear"
     projection: Literal["kronecker", "dense", "exact"] = "kronecker"
     dim: int = 8192
-    width: int = 192
+    width: int = 160
     batch_tokens: int | Literal["auto"] = "auto"
 
 

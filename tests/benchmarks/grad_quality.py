@@ -18,7 +18,7 @@ from learnalign.gradients.sites import Site
 from learnalign.gradients.verify import spearman
 from tests.benchmarks.grad_ways import DIM, make_engine
 
-WIDTHS = (16, 32, 64, 96, 128, 192, 256)
+WIDTHS = (16, 32, 64, 96, 128, 160, 192, 256)
 SEEDS = (0, 1, 2)
 
 

@@ -190,9 +190,9 @@ class BergsonDefault(Bergson):
 
 
 class BergsonWide(Bergson):
-    """bergson at the engine's own width of 192, where its projection keeps about as much."""
+    """bergson at the engine's own width of 160, where its projection keeps about as much."""
 
-    projection = 192
+    projection = 160
 
 
 WAYS: dict[str, type] = {
@@ -203,5 +203,5 @@ WAYS: dict[str, type] = {
     "less": LessGradients,
     "bergson": Bergson,
     "bergson_2048": BergsonDefault,
-    "bergson_192": BergsonWide,
+    "bergson_160": BergsonWide,
 }
