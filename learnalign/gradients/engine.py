@@ -122,16 +122,21 @@ class GradientEngine:
             tokens = self.budget.tokens
             batches = plan(waiting, tokens or 1)[::-1]
             while batches and self.budget.tokens == tokens:
-                batch = batches.pop()
-                if self._fits(batch, work):
-                    continue
-                if len(batch) == 1:
-                    row = batch[0][0]
-                    if not divide or len(row.branches) == 1:
-                        raise RunError(does_not_fit(padded_tokens(batch)))
-                    batch = [[half] for half in row.halves()]
-                batches.append(batch)
+                if not self._fits(batches[-1], work):
+                    batches.append(self._smaller(batches.pop(), divide))
+                    break
+                batches.pop()
             waiting = [group for batch in batches for group in batch]
+
+    @staticmethod
+    def _smaller(batch: list[list[Row]], divide: bool) -> list[list[Row]]:
+        """The groups of a batch that did not fit, to be planned again; one alone is divided, or cannot be helped."""
+        if len(batch) > 1:
+            return batch
+        row = batch[0][0]
+        if not divide or len(row.branches) == 1:
+            raise RunError(does_not_fit(padded_tokens(batch)))
+        return [[half] for half in row.halves()]
 
     def _fits(self, batch: Sequence[Sequence[Row]], work: Work) -> bool:
         """Whether there was memory enough to do `work` on a batch."""

@@ -70,6 +70,24 @@ def test_a_shared_row_that_does_not_fit_is_divided():
     assert all(len(row.branches) == 1 for rows in engine.rows(samples) for row in rows)
 
 
+def test_division_goes_on_until_the_rows_fit():
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=64, width=8))
+    engine.budget.tokens = 64  # below a row: no failure changes it
+    samples = long_prompts(2)
+    expected, backward, sizes = engine.features(samples), engine.backward, []
+
+    def limited(batch, sink, sites=None):
+        sizes.append(batch.token_ids.numel())
+        if sizes[-1] > 160:
+            raise torch.OutOfMemoryError
+        backward(batch, sink, sites)
+
+    engine.backward = limited  # type: ignore[method-assign]
+    torch.testing.assert_close(engine.features(samples), expected, rtol=1e-5, atol=1e-7)
+    assert max(sizes) > 160
+    assert len(sizes) < 20
+
+
 def test_every_completion_sees_the_prompt_and_itself_only():
     sample = Sample("x", [7, 8, 9], [Completion([1, 2, 3], 1.0), Completion([4, 5], 1.0), Completion([6], 1.0)])
     batch = collate(rows_of([sample], lambda one: 3), torch.device("cpu"), torch.float64)
