@@ -12,7 +12,7 @@ from learnalign.prompts import read_pool
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
 
 
-def plan(config: Config, stages: Sequence[str] = ("warmup", "rollout", "grad")) -> dict[str, Any]:
+def plan(config: Config, stages: Sequence[str]) -> dict[str, Any]:
     """The resolved config, and prompts, tokens and disk of each of `stages` as upper bounds; writes nothing."""
     prompts, left_out, rows = read_pool(config.data)
     tokenizer = load_tokenizer(config)

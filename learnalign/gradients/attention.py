@@ -28,24 +28,36 @@ class CpuAttention(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Take the calls that fit; all others are torch's."""
-        kwargs = kwargs or {}
-        if func is scaled_dot_product_attention and _fits(*args, **kwargs):
-            return CausalAttention.apply(*args, kwargs.get("scale"))
-        return func(*args, **kwargs)
+        if func is scaled_dot_product_attention:
+            func = _attention
+        return func(*args, **(kwargs or {}))
 
 
-def _fits(
+def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    **options: Any,
-) -> bool:
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`scaled_dot_product_attention`, by `CausalAttention` where that fits."""
     alike = query.ndim == 4 and query.shape[2:] == key.shape[2:] == value.shape[2:]
-    small = alike and query.device.type == "cpu" and query.shape[2] <= LONGEST
-    return small and is_causal and attn_mask is None and dropout_p == 0
+    heads = alike and (enable_gqa or query.shape[1] == key.shape[1])
+    if (
+        heads
+        and query.device.type == "cpu"
+        and query.shape[2] <= LONGEST
+        and is_causal
+        and attn_mask is None
+        and dropout_p == 0
+    ):
+        return CausalAttention.apply(query, key, value, scale)
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
 
 
 class CausalAttention(torch.autograd.Function):

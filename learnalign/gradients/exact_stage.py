@@ -39,7 +39,8 @@ def exact_alignments(run: RunDir, success: Success, expected: int) -> GradResult
         _first_pass(run, success, expected, engine, direction)
         _second_pass(run, success, engine, direction)
         _finish(run, direction.account, fingerprint)
-    shutil.rmtree(_folder(run), ignore_errors=True)
+    if _folder(run).is_dir():
+        shutil.rmtree(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
     return GradResult(**account)
 
@@ -83,12 +84,12 @@ def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEn
     with Progress(run.prompt_count, "prompts", "exact gradients, pass 1 of 2", done) as progress:
         for shard in todo:
             with progress.part(len(shard)) as advance:
-                _add(run, shard, success, expected, engine, direction, advance)
+                _add_shard(run, shard, success, expected, engine, direction, advance)
             direction.shards.add(shard.index)
             direction.save(at_once=shard is todo[-1])
 
 
-def _add(
+def _add_shard(
     run: RunDir,
     shard: Shard,
     success: Success,

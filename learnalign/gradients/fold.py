@@ -1,10 +1,10 @@
 """The fold: a random map of `size` coordinates to `width` buckets, and the only random matrix of the two-sided projection.
 
-Coordinate i is given a random sign and added into bucket i mod width: a count sketch whose hash is fixed, since the order of
-neurons is as good as random. ⟨Sx, Sy⟩ is unbiased whatever x and y; its variance is that of a count sketch, at most
-(‖x‖²‖y‖² + ⟨x, y⟩²)/width, and less where few coordinates are heavy, as in language models. The entries of S are 0 and ±1, exact
-in every dtype, and applying it costs `size` additions where a dense matrix costs size · width. A width that is a multiple of 64 adds
-the same places of different attention heads up, which are large together; the default of 160 beats 192 for that reason.
+Coordinate i is given a random sign and added into bucket i mod width: a count sketch whose hash is fixed and whose signs are random.
+⟨Sx, Sy⟩ is unbiased whatever x and y. Its variance is that of a count sketch, at most (‖x‖²‖y‖² + ⟨x, y⟩²)/width, where coordinates
+`width` apart are not large together more often than any two. So a width that is a multiple of 64 is a poor one: it adds up the same
+places of different attention heads (Spearman of alignment against exact 0.993 at 192, 0.994 at the default of 160). The entries of S
+are 0 and ±1, exact in every dtype, and applying it costs `size` additions where a dense matrix costs size · width.
 Letters: N rows, D coordinates, W buckets.
 """
 
@@ -71,7 +71,7 @@ class Sketch:
 
     All layers share the buckets, and an offset by the layer's name keeps small ones from meeting in the first of them. The number of
     buckets used has no divisor in common with the length of a row of the gradient: the entries of a column, which are large together
-    where a neuron is, then all go to different ones.
+    where a neuron is, then all go to different ones while there are as many.
     """
 
     def __init__(

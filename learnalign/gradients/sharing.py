@@ -58,7 +58,7 @@ def can_share(model: nn.Module) -> bool:
         expected = run_backbone(model, torch.tensor([[1, 2, *second]]).to(device))[0, 2:]
         try:
             together = run_backbone(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, -2:]
-        except (TypeError, ValueError, RuntimeError):  # it takes no such masks
+        except (TypeError, ValueError, IndexError, RuntimeError):  # it takes no such masks
             return False
     return bool((together - expected).float().norm() < ROUNDING[dtype.itemsize] * expected.float().norm())
 

@@ -49,7 +49,12 @@ def test_gradients_are_those_of_softmax_written_out(length, keys, scale, dtype, 
 
 def test_other_calls_stay_torchs(monkeypatch):
     taken = []
-    monkeypatch.setattr(CausalAttention, "apply", lambda *inputs: taken.append(inputs))
+
+    def apply(*inputs):
+        taken.append(inputs)
+        return inputs[0]
+
+    monkeypatch.setattr(CausalAttention, "apply", apply)
     monkeypatch.setattr(attention, "LONGEST", 8)
     short, long = torch.randn(1, 2, 5, 4), torch.randn(1, 2, 9, 4)
     with CpuAttention():
@@ -60,4 +65,6 @@ def test_other_calls_stay_torchs(monkeypatch):
         scaled_dot_product_attention(short, long, long, is_causal=True)
         assert not taken
         scaled_dot_product_attention(short, short, short, is_causal=True)
-    assert len(taken) == 1
+        scaled_dot_product_attention(short, short, short, None, 0.0, True, scale=0.5)
+        scaled_dot_product_attention(query=short, key=short, value=short, is_causal=True)
+    assert [inputs[3] for inputs in taken] == [None, 0.5, None]
