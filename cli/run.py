@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
-from .staged import run_staged
+from .rounds import run_staged
 from .stepping import perform
 
 COMMANDS = ("warmup", "rollout", "grad", "select")

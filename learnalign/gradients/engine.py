@@ -12,16 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from learnalign.errors import InputError, RunError
-from learnalign.gradients.attention import CpuAttention
-from learnalign.gradients.batching import Batch, Row, collate, padded_tokens, plan, rows_of
-from learnalign.gradients.dense import Dense
+from learnalign.gradients.capture.attention import CpuAttention
+from learnalign.gradients.capture.batching import Batch, Row, collate, padded_tokens, plan, rows_of
+from learnalign.gradients.capture.budget import Budget, does_not_fit, is_out_of_memory
+from learnalign.gradients.capture.sharing import Sharing, tree_inputs
+from learnalign.gradients.capture.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
 from learnalign.gradients.grpo import Sample
-from learnalign.gradients.kronecker import Kronecker
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
-from learnalign.gradients.memory import Budget, does_not_fit, is_out_of_memory
-from learnalign.gradients.models import check_adapter, check_head, embedding_of, head_of, is_adapted, run_backbone
-from learnalign.gradients.sharing import Sharing, tree_inputs
-from learnalign.gradients.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
+from learnalign.gradients.projections.dense import Dense
+from learnalign.gradients.projections.kronecker import Kronecker
+from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, run_backbone
 from learnalign.progress import Advance, unseen
 
 # ruff: noqa: F722, F821, UP037, RUF100

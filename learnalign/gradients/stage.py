@@ -14,11 +14,11 @@ from torch import Tensor
 from learnalign import rollouts
 from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
-from learnalign.gradients.account import Account, GradResult, bad_gradients, check_bad, count_tokens
-from learnalign.gradients.exact_stage import exact_alignments
-from learnalign.gradients.samples import Selection, read_samples, why_skipped
+from learnalign.gradients.exact.comparison import verify_features
+from learnalign.gradients.exact.stage import exact_alignments
+from learnalign.gradients.inputs import Selection, read_samples, why_skipped
+from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.gradients.setup import make_engine, read_success
-from learnalign.gradients.verify import verify_features
 from learnalign.progress import Advance
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done, read_safetensors, write_safetensors

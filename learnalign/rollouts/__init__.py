@@ -6,23 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learnalign.rollouts.account import RolloutResult
-    from learnalign.rollouts.engine import Completion, Engine, Request, open_engine, seed_of
+    from learnalign.rollouts.engines.contract import Completion, Engine, Request, open_engine, seed_of
     from learnalign.rollouts.groups import Rollout, load_rollouts
     from learnalign.rollouts.imports import ImportResult, import_rollouts
+    from learnalign.rollouts.result import RolloutResult
     from learnalign.rollouts.stage import rollout
     from learnalign.rollouts.uncertainty import StabilityResult, stability
 
 # Where each public name lives; imported on first use.
 _HOMES = {
-    "Completion": "engine",
-    "Engine": "engine",
-    "Request": "engine",
-    "open_engine": "engine",
-    "seed_of": "engine",
+    "Completion": "engines.contract",
+    "Engine": "engines.contract",
+    "Request": "engines.contract",
+    "open_engine": "engines.contract",
+    "seed_of": "engines.contract",
     "Rollout": "groups",
     "load_rollouts": "groups",
-    "RolloutResult": "account",
+    "RolloutResult": "result",
     "rollout": "stage",
     "ImportResult": "imports",
     "import_rollouts": "imports",

@@ -17,8 +17,8 @@ from typing import Any
 from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import Prompt, load_prompts
-from learnalign.rollouts.account import RolloutResult, conclude
 from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
+from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rollouts.stage import judge
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.verify import open_verifier

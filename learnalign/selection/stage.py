@@ -16,7 +16,7 @@ from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
 from learnalign.selection.result import SelectResult, Stability, check_learnable, count_reasons, notes_of, skip_reasons
 from learnalign.selection.scores import Scoring, Way, find_way
-from learnalign.selection.steady import describe, steadiness
+from learnalign.selection.stability import describe, steadiness
 from learnalign.selection.subset import find_format
 from learnalign.selection.table import scores_table
 

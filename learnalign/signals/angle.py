@@ -18,7 +18,7 @@ import torch
 from learnalign.rundir import RunDir
 from learnalign.signals.backbone import context_length, last_block_output
 from learnalign.signals.batches import in_batches, pad
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.segments import prefix_length
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from learnalign.signals.backbone import context_length, last_hidden
 from learnalign.signals.batches import in_batches, pad
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each, no_answer
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from learnalign.signals.backbone import context_length
 from learnalign.signals.likelihood import mean_nll
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each, no_answer
 
 

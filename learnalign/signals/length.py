@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each
 
 

@@ -18,7 +18,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from learnalign.rundir.stages import digest_of
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker
 
 # ruff: noqa: F722, F821, UP037, RUF100

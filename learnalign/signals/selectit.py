@@ -22,7 +22,7 @@ from learnalign.policy import load_model, load_tokenizer, prompt_ids
 from learnalign.signals.backbone import context_length
 from learnalign.signals.batches import in_batches
 from learnalign.signals.likelihood import last_logits
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each
 
 if TYPE_CHECKING:

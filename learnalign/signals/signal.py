@@ -12,7 +12,7 @@ import pyarrow as pa
 from learnalign.config import Config
 from learnalign.policy import load_policy, load_tokenizer
 from learnalign.rundir import RunDir
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -18,7 +18,7 @@ from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, write_parquet
 from learnalign.signals import angle, features, ifd, length, limr, perplexity, selectit
-from learnalign.signals.samples import check_answers, read_samples
+from learnalign.signals.rendered import check_answers, read_samples
 from learnalign.signals.signal import Signal, Worker
 from learnalign.signals.table import part_file, signal_fingerprint, signal_table
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from learnalign.rundir import RunDir, Shard
-from learnalign.signals.samples import Sample
+from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Row, Signal
 
 

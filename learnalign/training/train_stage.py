@@ -21,7 +21,7 @@ from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
 from learnalign.rundir.stages import digest_of
-from learnalign.training.grpo import Job, Outcome, optimise
+from learnalign.training.job import Job, Outcome, optimise
 from learnalign.training.rewards import Visit
 from learnalign.training.saving import merge_adapter
 from learnalign.training.settings import groups_per_step

@@ -11,7 +11,7 @@ from learnalign.curriculum import Shuffled
 from learnalign.policy import model_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir
-from learnalign.training.grpo import Job, optimise
+from learnalign.training.job import Job, optimise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Self
 
 from learnalign.errors import InputError
 from learnalign.verify.builtin import BUILT_IN, BuiltIn, Task
-from learnalign.verify.pool import WorkerPool
 from learnalign.verify.verdict import CORRECT, Item, Verdict
+from learnalign.verify.workers import WorkerPool
 
 MEMORY_LIMIT = 2 * 2**30  # bytes beyond a worker's imports
 

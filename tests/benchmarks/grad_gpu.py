@@ -28,9 +28,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from learnalign.gradients import Completion, GradientEngine, GradientSettings, Sample
-from learnalign.gradients.batching import collate, plan, rows_of
-from learnalign.gradients.exact import accumulate, zero_direction
-from learnalign.gradients.models import head_of, run_backbone
+from learnalign.gradients.capture.batching import collate, plan, rows_of
+from learnalign.gradients.exact.alignment import accumulate, zero_direction
+from learnalign.policy.parts import head_of, run_backbone
 from learnalign.rundir.files import write_safetensors
 from tests.benchmarks.grad_data import about
 from tests.benchmarks.grad_ways import Bergson, Floor, LessGradients, make_engine

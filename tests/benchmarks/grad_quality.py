@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from learnalign.gradients import Sample
-from learnalign.gradients.batching import Row, collate
-from learnalign.gradients.exact import accumulate, inner_products, zero_direction
-from learnalign.gradients.fold import Sketch
-from learnalign.gradients.kronecker import Kronecker
-from learnalign.gradients.sites import Site
-from learnalign.gradients.verify import spearman
+from learnalign.gradients.capture.batching import Row, collate
+from learnalign.gradients.capture.sites import Site
+from learnalign.gradients.exact.alignment import accumulate, inner_products, zero_direction
+from learnalign.gradients.exact.comparison import spearman
+from learnalign.gradients.projections.fold import Sketch
+from learnalign.gradients.projections.kronecker import Kronecker
 from tests.benchmarks.grad_ways import DIM, make_engine
 
 WIDTHS = (16, 32, 64, 96, 128, 160, 192, 256)

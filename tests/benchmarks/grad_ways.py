@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from learnalign.gradients import GradientEngine, GradientSettings, Sample
-from learnalign.gradients.batching import Row, collate, rows_of
+from learnalign.gradients.capture.batching import Row, collate, rows_of
 from learnalign.gradients.logprobs import hidden_gradient
-from learnalign.gradients.models import run_backbone
-from learnalign.gradients.random import key_of, random_integers, random_signs
+from learnalign.policy.parts import run_backbone
+from learnalign.randomness import key_of, random_integers, random_signs
 
 DIM = 8192
 LESS_INTERVAL = 16  # gradients that LESS projects at a time, which spreads the making of Γ over them

@@ -18,14 +18,14 @@ from learnalign.rollouts import load_rollouts
 from learnalign.rundir import RunDir
 from learnalign.training import train, warmup
 from tests.tiny import make_run, save_pool
-from tests.training.coin import worth
+from tests.training.coin_verifier import worth
 
 WARMUP: dict[str, Any] = {"size": 4, "num_train_epochs": 1, "batch_size": 8, "num_generations": 4}
 WARMUP |= {"max_completion_length": 6, "learning_rate": 1e-3}
 
 
 def _run(folder: Path, warm: dict[str, Any] | None = None, **sections: Any) -> RunDir:
-    sections = {"verifier": "tests.training.coin:coin", **sections}
+    sections = {"verifier": "tests.training.coin_verifier:coin", **sections}
     return make_run(folder, 12, warmup=warm or {"size": 0}, **sections)
 
 
@@ -215,7 +215,7 @@ def test_a_ready_test_set_has_the_paper_s_metric_and_sampling(tmp_path: Path, na
     )
     assert config.data.system_prompt == "Think."
     assert config.data.limit is None
-    assert config.verifier == ("boxed" if name != "cruxeval" else "learnalign.evaluation.literal:literal")
+    assert config.verifier == ("boxed" if name != "cruxeval" else "learnalign.verify.literal:literal")
     assert default_name(name, config.eval.policy) == f"{name}-base"
 
 

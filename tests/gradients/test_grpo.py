@@ -7,7 +7,7 @@ import torch
 
 from learnalign.errors import RunError
 from learnalign.gradients.grpo import advantages, coefficients, used_rollouts
-from learnalign.gradients.samples import to_sample, why_skipped
+from learnalign.gradients.inputs import to_sample, why_skipped
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 1.0], [0.0] * 7 + [1.0], [1.0, 0.0]])

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
 
-from learnalign.gradients.batching import Row, collate
+from learnalign.gradients.capture.batching import Row, collate
+from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Completion, Sample
-from learnalign.gradients.sites import Site
 
 VOCABULARY = 97
 SHAPE = {

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from learnalign.rollouts import Request, rollout
-from learnalign.rollouts.transformers_engine import TransformersEngine
+from learnalign.rollouts.engines.transformers import TransformersEngine
 from learnalign.rundir import RunDir
 
 

@@ -12,8 +12,9 @@ import pytest
 from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
-from learnalign.rollouts import engine, load_rollouts, rollout, stage
-from learnalign.rollouts.engine import engine_name
+from learnalign.rollouts import load_rollouts, rollout, stage
+from learnalign.rollouts.engines import contract as engine
+from learnalign.rollouts.engines.contract import engine_name
 from learnalign.rollouts.groups import Rollout
 from learnalign.rollouts.success import distribution, success_of
 from learnalign.rundir import RunDir

@@ -37,7 +37,9 @@ SETTINGS: dict[str, Any] = {
 
 
 def _run(folder: Path, warm: dict[str, Any] | None = None, **train: Any) -> RunDir:
-    return make_run(folder, 12, verifier="tests.training.coin:coin", warmup={**SETTINGS, **(warm or {})}, train=train)
+    return make_run(
+        folder, 12, verifier="tests.training.coin_verifier:coin", warmup={**SETTINGS, **(warm or {})}, train=train
+    )
 
 
 def _subset(run: RunDir, count: int = 5) -> Path:

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def _run(folder: Path, count: int = 12, **changes: Any) -> RunDir:
-    return make_run(folder, count, verifier="tests.training.coin:coin", warmup={**SETTINGS, **changes})
+    return make_run(folder, count, verifier="tests.training.coin_verifier:coin", warmup={**SETTINGS, **changes})
 
 
 def _weights(run: RunDir) -> dict[str, torch.Tensor]:
@@ -115,7 +115,7 @@ def test_running_again_trains_nothing(tmp_path: Path) -> None:
 def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora: dict[str, Any] | None) -> None:
     changes: dict[str, Any] = {"num_train_epochs": 4, "lora": lora, "trainer": {"save_steps": 2}}
     whole, killed = (_run(tmp_path / name, **changes) for name in ("whole", "killed"))
-    process = subprocess.Popen([sys.executable, "-m", "tests.training.warm", str(killed.path)])
+    process = subprocess.Popen([sys.executable, "-m", "tests.training.warmup_process", str(killed.path)])
     while not list((killed.path / "work" / "warmup").glob("checkpoint-*/learnalign.json")):
         assert process.poll() is None
         time.sleep(0.005)
@@ -142,7 +142,7 @@ def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora:
 def test_training_raises_the_reward_it_trains_for(tmp_path: Path) -> None:
     settings = {**SETTINGS, "num_train_epochs": 7, "batch_size": 32, "num_generations": 16, "beta": 0.0}
     settings |= {"max_completion_length": 2, "learning_rate": 5e-3, "lr_scheduler_type": "constant"}
-    run = make_run(tmp_path, verifier="tests.training.coin:low", warmup=settings)
+    run = make_run(tmp_path, verifier="tests.training.coin_verifier:low", warmup=settings)
     warmup(run)
     rewards = [json.loads(line)["reward"] for line in (run.warmup_dir / "metrics.jsonl").read_text().splitlines()]
     assert sum(rewards[:3]) / 3 < 0.6

@@ -1,0 +1,1 @@
+"""Gradients without projection: exact alignment, and the yardstick of every projection."""

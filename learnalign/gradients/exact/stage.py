@@ -1,0 +1,144 @@
+"""Stage 2 without projection: both passes of exact.py over the pool, with what each has done kept on disk.
+
+U is a sum over all prompts, so pass 1 keeps one file with U and the shards in it, written every few minutes; pass 2 writes a
+small file per shard. Both resume from there, and exact.parquet takes their place at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from learnalign.gradients.engine import GradientEngine
+from learnalign.gradients.exact.alignment import Direction, accumulate, inner_products, zero_direction
+from learnalign.gradients.inputs import read_samples
+from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
+from learnalign.gradients.setup import make_engine
+from learnalign.progress import Advance, Progress
+from learnalign.rundir import RunDir, Shard
+from learnalign.rundir.files import is_done, read_parquet, read_safetensors, write_parquet, write_safetensors
+
+SAVE_SECONDS = 300.0  # between two states of pass 1 on disk
+
+Success = Mapping[str, Mapping[str, Any]]
+
+
+def exact_alignments(run: RunDir, success: Success, expected: int) -> GradResult:
+    """Write exact.parquet: id, norm, alignment of every prompt that has a gradient."""
+    fingerprint = run.fingerprint("grad")
+    if not is_done(run.exact_file, fingerprint):
+        engine = make_engine(run)
+        direction = _Direction(run, engine, fingerprint)
+        _first_pass(run, success, expected, engine, direction)
+        _second_pass(run, success, engine, direction)
+        _finish(run, direction.account, fingerprint)
+    if _folder(run).is_dir():
+        shutil.rmtree(_folder(run))
+    account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
+    return GradResult(**account)
+
+
+class _Direction:
+    """U so far, the norms behind it, and the shards that are in it."""
+
+    def __init__(self, run: RunDir, engine: GradientEngine, fingerprint: str) -> None:
+        self.file, self.fingerprint = _folder(run) / "pass-1.safetensors", fingerprint
+        self.direction: Direction = zero_direction(engine)
+        self.shards: set[int] = set()
+        self.norms: dict[str, float] = {}
+        self.account = Account()
+        self._saved = time.monotonic()
+        if is_done(self.file, fingerprint):
+            self._read()
+
+    def _read(self) -> None:
+        tensors, metadata = read_safetensors(self.file)
+        for name, tensor in self.direction.items():
+            tensor.copy_(tensors[name])
+        state = json.loads(metadata["state"])
+        self.shards, self.norms = set(state["shards"]), state["norms"]
+        self.account = Account(state["features"], state["tokens"])
+        self.account.skipped.update(state["skipped"])
+        self.account.bad |= state["bad"]
+
+    def save(self, at_once: bool = False) -> None:
+        """Write everything if the last time is long enough ago."""
+        if not at_once and time.monotonic() - self._saved < SAVE_SECONDS:
+            return
+        state = {"shards": sorted(self.shards), "norms": self.norms, **vars(self.account)}
+        tensors = {name: tensor.cpu() for name, tensor in self.direction.items()}
+        write_safetensors(self.file, tensors, {"state": json.dumps(state)}, self.fingerprint)
+        self._saved = time.monotonic()
+
+
+def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEngine, direction: _Direction) -> None:
+    todo = [shard for shard in run.shards() if shard.index not in direction.shards]
+    done = run.prompt_count - sum(map(len, todo))
+    with Progress(run.prompt_count, "prompts", "exact gradients, pass 1 of 2", done) as progress:
+        for shard in todo:
+            with progress.part(len(shard)) as advance:
+                _add_shard(run, shard, success, expected, engine, direction, advance)
+            direction.shards.add(shard.index)
+            direction.save(at_once=shard is todo[-1])
+
+
+def _add_shard(
+    run: RunDir,
+    shard: Shard,
+    success: Success,
+    expected: int,
+    engine: GradientEngine,
+    direction: _Direction,
+    advance: Advance,
+) -> None:
+    """Add a shard's prompts to U and to the account."""
+    selection = read_samples(run.rollouts_file(shard), success, run.config.grad)
+    samples, account = selection.samples, direction.account
+    weights = [success[sample.id]["learnability"] / run.prompt_count for sample in samples]
+    norms = accumulate(engine, samples, weights, direction.direction, advance).tolist()
+    bad = bad_gradients(samples, norms)
+    good = {s.id: norm for s, norm in zip(samples, norms, strict=True) if s.id not in bad}
+    direction.norms |= good
+    account.features += len(good)
+    account.tokens += count_tokens(samples)
+    account.skipped.update(selection.skipped)
+    account.bad |= bad
+    check_bad(account.bad, expected, run.config.grad.max_bad)
+
+
+def _second_pass(run: RunDir, success: Success, engine: GradientEngine, direction: _Direction) -> None:
+    todo = [shard for shard in run.shards() if not is_done(_part(run, shard), direction.fingerprint)]
+    done = run.prompt_count - sum(map(len, todo))
+    with Progress(run.prompt_count, "prompts", "exact gradients, pass 2 of 2", done) as progress:
+        for shard in todo:
+            samples = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
+            samples = [sample for sample in samples if sample.id in direction.norms]
+            norms = torch.tensor([direction.norms[sample.id] for sample in samples], dtype=torch.float64)
+            with progress.part(len(shard)) as advance:
+                alignments = inner_products(engine, samples, direction.direction, advance).cpu() / norms
+            columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": alignments.tolist()}
+            write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), direction.fingerprint)
+
+
+SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])
+
+
+def _finish(run: RunDir, account: Account, fingerprint: str) -> None:
+    table = pa.concat_tables([read_parquet(_part(run, shard)) for shard in run.shards()])
+    metadata = {"account": json.dumps(vars(account))}
+    write_parquet(run.exact_file, table.replace_schema_metadata(metadata), fingerprint)
+
+
+def _folder(run: RunDir) -> Path:
+    return run.exact_file.parent / "exact"
+
+
+def _part(run: RunDir, shard: Shard) -> Path:
+    return _folder(run) / f"part-{shard.index:05d}.parquet"

@@ -1,0 +1,1 @@
+"""The random matrices Γ of φ = Γᵀ∇J, one file each."""

@@ -1,0 +1,49 @@
+"""The dense Rademacher projection, as LESS has it: φ = Σ over parameters of vec(∇W) Γ with entries ±1/√dim.
+
+Γ [parameters, dim] is made block by block from counters and never stored; a weight's rows of it are named after the parameter. Its cost,
+2 · parameters · dim FLOPs a sample, is what the two-sided projection saves.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from learnalign.gradients.capture.sites import Site
+from learnalign.randomness import key_of, sign_rows
+
+# ruff: noqa: F722, RUF100
+
+BLOCK_ENTRIES = 1 << 25  # entries of Γ that exist at a time: 128 MB
+
+
+class Dense:
+    """A sink that adds every site's projected gradient to `features`; call `begin` before each batch."""
+
+    def __init__(self, *, dim: int, seed: int) -> None:
+        self.dim, self.seed = dim, seed
+
+    def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
+        """Start a batch of `rows` rows with features of zero."""
+        self.features: Float[Tensor, "B dim"] = torch.zeros(rows, self.dim, device=device, dtype=dtype)
+
+    def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
+        """The input as it is."""
+        return x
+
+    def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:
+        """Form each row's gradient and add its projection."""
+        dtype = self.features.dtype
+        gradient = torch.bmm(delta.to(dtype).transpose(1, 2), saved.to(dtype))
+        self._add(f"{site.name}.weight", gradient.flatten(1))
+        if site.has_bias:
+            self._add(f"{site.name}.bias", delta.sum(1, dtype=dtype))
+
+    def _add(self, name: str, gradient: Float[Tensor, "B D"]) -> None:
+        key, size = key_of(self.seed, name, "dense"), gradient.shape[1]
+        step = max(1, BLOCK_ENTRIES // self.dim)
+        for start in range(0, size, step):
+            part = gradient[:, start : start + step]
+            signs = sign_rows(key, start, part.shape[1], self.dim, part.device).to(part.dtype)
+            self.features.addmm_(part, signs, alpha=self.dim**-0.5)

@@ -1,0 +1,181 @@
+"""The `transformers` engine: samples with a Hugging Face model in this process, on its GPU or the CPU.
+
+A prompt is prefilled once for all its samples (prefill.py), every running sample has a row of the cache (slots.py), and
+rows whose sample has ended are given to waiting prompts while the others go on (continuous.py).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import psutil
+import torch
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
+
+from learnalign.config import Config
+from learnalign.errors import RunError
+from learnalign.policy import is_adapter, load_model
+from learnalign.progress import Advance, unseen
+from learnalign.rollouts.engines.continuous import ContinuousBatch, Limits, Sample
+from learnalign.rollouts.engines.contract import Completion, Request, check_lengths, stop_ids
+from learnalign.rollouts.engines.prefill import Prefill, common_prefix
+from learnalign.rollouts.engines.slots import ATTENTION, keys_values
+
+_ROWS = {"cpu": 256, "cuda": 1024}
+_PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
+_UNLIMITED = 1 << 30  # tokens
+_SHARE = 0.4  # of the free memory that keys, values and logits may take
+_LOGITS_COPIES = 6  # float32 tensors of the logits' size that sampling holds at once
+
+
+class TransformersEngine:
+    """Samples from the model or adapter at `path`; a context manager that holds the model while it is open."""
+
+    name = "transformers"
+
+    def __init__(self, config: Config, path: str, max_length: int | None = None) -> None:
+        self._config, self._path, self._max_length = config, path, max_length
+
+    def __enter__(self) -> Self:
+        self._model = _load(self._config, self._path)
+        self._stop = stop_ids(self._config, self._path)
+        text = self._model.config.get_text_config()
+        limits = [getattr(text, "max_position_embeddings", None), self._max_length]
+        self.context_length: int = min((limit for limit in limits if limit is not None), default=_UNLIMITED)
+        self._check_layers(text)
+        self._token_bytes = _bytes_per_token(self._model)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._model
+        _free_memory()
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        max_completion_length: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        ended: Advance = unseen,
+    ) -> dict[str, list[Completion]]:
+        """See `Engine.generate`. Raises RunError where not even one row fits into the memory of a GPU."""
+        check_lengths(requests, self.context_length)
+        groups = {
+            request.id: [
+                Sample(
+                    request.prompt_ids, seed, min(max_completion_length, self.context_length - len(request.prompt_ids))
+                )
+                for seed in request.seeds
+            ]
+            for request in requests
+        }
+        samples = [sample for group in groups.values() for sample in group]
+        columns = max((len(sample.prompt_ids) + sample.room for sample in samples), default=0)
+        rows = min(self._rows(columns), max(len(samples), 1))
+        while left := [group for group in map(_unfinished, groups.values()) if group]:
+            limits = Limits(
+                rows=rows,
+                prefill_tokens=_PREFILL_TOKENS[self._model.device.type],
+                stop=self._stop,
+                temperature=temperature,
+                top_p=top_p,
+            )
+            try:
+                self._run(left, limits, ended)
+            except torch.OutOfMemoryError as error:
+                if rows == 1:
+                    raise RunError(
+                        f"out of GPU memory with one sample of up to {columns} tokens; lower "
+                        "rollout.max_completion_length, free the GPU, or take a smaller model"
+                    ) from error
+                rows = -(-rows // 2)
+                _free_memory()
+        return {id: [_completion(sample) for sample in group] for id, group in groups.items()}
+
+    def _run(self, groups: Sequence[list[Sample]], limits: Limits, ended: Advance) -> None:
+        """Longest prompts first: the cache then grows at once, and a batch that is too large fails early."""
+        groups = sorted(groups, key=lambda group: -len(group[0].prompt_ids))
+        prefix = common_prefix([group[0].prompt_ids for group in groups]) if len(groups) > 1 else []
+        pieces = (group[i : i + limits.rows] for group in groups for i in range(0, len(group), limits.rows))
+        ContinuousBatch(self._model, Prefill(self._model, prefix), limits, ended).run(pieces)
+
+    def _rows(self, columns: int) -> int:
+        """Samples that may run together: their keys, values and logits take a share of the free memory at most."""
+        row_bytes = columns * self._token_bytes + _LOGITS_COPIES * 4 * self._model.config.get_text_config().vocab_size
+        return max(1, min(_ROWS[self._model.device.type], int(_SHARE * _free_bytes(self._model.device) / row_bytes)))
+
+    def _check_layers(self, text: PretrainedConfig) -> None:
+        window = getattr(text, "sliding_window", None)
+        alike = "full_attention" if window is None else "sliding_attention"  # of models that do not tell layer by layer
+        kinds = set(getattr(text, "layer_types", None) or [alike])
+        if self._config.model.attn != "sdpa" and getattr(text, "attn_logit_softcapping", None):
+            raise RunError(
+                f"rollout.engine: transformers samples from {self._path} without its soft cap, as model.attn: sdpa "
+                "does; set that, or take --set rollout.engine=vllm"
+            )
+        if kinds - {"full_attention", "sliding_attention"}:
+            raise RunError(
+                f"rollout.engine: transformers cannot sample from {self._path}, which has layers of kind "
+                f"{', '.join(sorted(kinds - {'full_attention', 'sliding_attention'}))}; take --set rollout.engine=vllm"
+            )
+        if window is not None and kinds != {"full_attention"} and self.context_length > window:
+            raise RunError(
+                f"rollout.engine: transformers cannot sample from {self._path} beyond its sliding window of {window} "
+                "tokens; take --set rollout.engine=vllm, or lower rollout.max_completion_length"
+            )
+
+
+def _unfinished(group: list[Sample]) -> list[Sample]:
+    """The samples of a group that have not ended, from the start again: the same seeds give the same tokens."""
+    left = [sample for sample in group if sample.finish_reason is None]
+    for sample in left:
+        sample.completion_ids.clear()
+    return left
+
+
+def _completion(sample: Sample) -> Completion:
+    assert sample.finish_reason is not None
+    return Completion(sample.completion_ids, sample.finish_reason)
+
+
+def _load(config: Config, path: str) -> PreTrainedModel:
+    """The model or adapter at `path`, with our attention.
+
+    An adapter is not merged into the weights: in bfloat16 its small changes would be rounded away.
+    """
+    model = load_model(config, None if is_adapter(path) else path)
+    model.set_attn_implementation(ATTENTION)
+    if not is_adapter(path):
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, path).eval()  # type: ignore[return-value]
+
+
+@torch.inference_mode()
+def _bytes_per_token(model: PreTrainedModel) -> int:
+    """Bytes that keys and values of one token take in all layers, seen from a pass over one token."""
+    cache = DynamicCache()
+    model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), past_key_values=cache, use_cache=True)
+    return sum(keys.nbytes + values.nbytes for keys, values in keys_values(cache))
+
+
+def _free_bytes(where: torch.device) -> int:
+    if where.type == "cuda":
+        return (
+            torch.cuda.mem_get_info(where)[0] + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+        )
+    return psutil.virtual_memory().available
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

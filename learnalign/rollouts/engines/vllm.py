@@ -1,0 +1,171 @@
+"""The `vllm` engine: vLLM's offline engine in processes of its own, one for each data-parallel replica.
+
+They are ended with the block (and by themselves where this process dies), so that a GPU's memory is given back; what
+they print goes to a file that is shown only where one fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import IO, Any, Self
+
+from learnalign.config import Config
+from learnalign.errors import RunError
+from learnalign.policy import is_adapter
+from learnalign.progress import Advance, unseen
+from learnalign.rollouts.engines.contract import Completion, Request, check_lengths, stop_ids
+from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment, explain
+
+START_LIMIT = 3600.0  # seconds to load, and on a GPU to compile, a model
+SILENCE_LIMIT = 600.0  # seconds without a sign of life after which a replica has stalled
+END_LIMIT = 30.0  # seconds to end by itself
+
+
+class VllmEngine:
+    """Samples from the model or adapter at `path`; a context manager that starts and ends vLLM's processes."""
+
+    name = "vllm"
+
+    def __init__(self, config: Config, path: str, max_length: int | None = None) -> None:
+        self._config, self._path, self._max_length = config, path, max_length
+
+    def __enter__(self) -> Self:
+        arguments = engine_arguments(self._config, self._path, self._max_length)
+        replicas = int(arguments.pop("data_parallel_size", 1))
+        options = {
+            "arguments": arguments,
+            "adapter": self._path if is_adapter(self._path) else None,
+            "stop": sorted(stop_ids(self._config, self._path)),
+        }
+        with ExitStack() as stack:
+            self._replicas = [
+                stack.enter_context(Replica(options, environment(arguments, i, replicas))) for i in range(replicas)
+            ]
+            self.context_length: int = min(replica.wait_until_ready() for replica in self._replicas)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        max_completion_length: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        ended: Advance = unseen,
+    ) -> dict[str, list[Completion]]:
+        """See `Engine.generate`. Raises RunError where vLLM fails, with what it said."""
+        check_lengths(requests, self.context_length)
+        sampling = {"max_completion_length": max_completion_length, "temperature": temperature, "top_p": top_p}
+        count = len(self._replicas)
+        by_length = sorted(requests, key=lambda request: -len(request.prompt_ids))
+        shares = [(replica, by_length[i::count]) for i, replica in enumerate(self._replicas)]
+        with ThreadPoolExecutor(count) as threads:
+            answers = list(threads.map(lambda share: share[0].generate(share[1], sampling, ended), shares))
+        merged = {id: completions for answer in answers for id, completions in answer.items()}
+        return {request.id: merged[request.id] for request in requests}
+
+
+class Replica:
+    """One vLLM process and the socket to it."""
+
+    def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
+        self._options, self._environment = options, environment
+        self._ready = False
+
+    def __enter__(self) -> Self:
+        self._log: IO[bytes] = tempfile.TemporaryFile(prefix="learnalign-vllm-")
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "learnalign.rollouts.engines.vllm_child", str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env=self._environment,
+                start_new_session=True,
+            )
+        self._connection = Connection(ours.detach())
+        self._send(self._options)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ask the process to end and wait; kill it and its children where it does not, or after an error."""
+        if self._ready and error is None and self._process.poll() is None:
+            with suppress(OSError, subprocess.TimeoutExpired):
+                self._connection.send_bytes(b"{}")
+                self._process.wait(END_LIMIT)
+        self._kill()
+        self._connection.close()
+        self._log.close()
+
+    def _kill(self) -> None:
+        """Kill the whole process group: a tensor-parallel engine has processes of its own."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def wait_until_ready(self) -> int:
+        """The engine's context length; raises RunError with what vLLM said and what to change where it cannot start."""
+        context_length = int(self._receive(START_LIMIT)["ready"])
+        self._ready = True
+        return context_length
+
+    def generate(
+        self, requests: Sequence[Request], sampling: dict[str, Any], ended: Advance
+    ) -> dict[str, list[Completion]]:
+        """Completions by request id, in the order of the seeds."""
+        job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests]
+        self._send({**sampling, "requests": job})
+        groups: dict[str, dict[int, Completion]] = {request.id: {} for request in requests}
+        while "done" not in (message := self._receive(SILENCE_LIMIT)):
+            for name, completion_ids, reason in message.get("ended", []):
+                request, sample = map(int, name.split("/"))
+                groups[requests[request].id][sample] = Completion(completion_ids, reason)
+            ended(len(message.get("ended", [])))
+        return {request.id: self._in_order(request, groups[request.id]) for request in requests}
+
+    def _in_order(self, request: Request, group: dict[int, Completion]) -> list[Completion]:
+        for sample in range(len(request.seeds)):
+            if sample not in group or group[sample].finish_reason not in ("stop", "length"):
+                raise self._failure(f"it gave no completion for sample {sample} of prompt {request.id}")
+        return [group[sample] for sample in range(len(request.seeds))]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._connection.send_bytes(json.dumps(message).encode())
+        except OSError:
+            raise self._failure("its process ended") from None
+
+    def _receive(self, limit: float) -> dict[str, Any]:
+        try:
+            if not self._connection.poll(limit):
+                raise self._failure(f"it said nothing for {limit:.0f} s")
+            return json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            raise self._failure("its process ended") from None
+
+    def _failure(self, what: str) -> RunError:
+        self._log.seek(0)
+        text = self._log.read().decode(errors="replace")
+        return RunError(f"vLLM failed ({what}). {explain(text)}")

@@ -1,0 +1,117 @@
+"""The process that vLLM runs in: `python -m learnalign.rollouts.engines.vllm_child FD`, started by `vllm_engine`.
+
+Messages are JSON over the socket FD. In: first the engine's arguments, then jobs. Out: `ready`, then for every job its
+completions as they end, a sign of life now and then, and `done`. It ends when the parent says so, and when it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+ALIVE_EVERY = 10.0  # seconds between signs of life
+GRACE = 20.0  # seconds that vLLM has to end its processes when the parent is gone
+
+
+def main() -> None:
+    """Serve the parent at the other end of the socket."""
+    connection = Connection(int(sys.argv[1]))
+    send = _sender(connection)
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    llm = None
+    try:
+        options = inbox.get()
+        llm = _start(options["arguments"])
+        send({"ready": llm.model_config.max_model_len})
+        lora = _lora(options["adapter"])
+        while job := inbox.get():
+            _submit(llm, job, lora, options["stop"])
+            if _collect(llm, send, lambda: not inbox.empty()):
+                send({"done": True})
+    except KeyboardInterrupt:
+        pass  # the parent is gone
+    finally:
+        if llm is not None:
+            llm.llm_engine.engine_core.shutdown()
+
+
+def _sender(connection: Connection) -> Callable[[dict[str, Any]], None]:
+    def send(message: dict[str, Any]) -> None:
+        connection.send_bytes(json.dumps(message).encode())
+
+    return send
+
+
+def _listen(connection: Connection, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Hand on what the parent says; an empty message means the end. Where the parent is gone, end all of this group."""
+    try:
+        while True:
+            inbox.put(json.loads(connection.recv_bytes()))
+    except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGINT)  # the main thread gives vLLM's own processes up
+        time.sleep(GRACE)
+        os.killpg(0, signal.SIGKILL)
+
+
+def _start(arguments: dict[str, Any]) -> Any:
+    from vllm import LLM
+
+    return LLM(**arguments)
+
+
+def _lora(adapter: str | None) -> Any:
+    if adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("policy", 1, adapter)
+
+
+def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int]) -> None:
+    """Give vLLM a job of requests [id, prompt_ids, seeds]; each sample is a request named by both indices."""
+    from vllm import SamplingParams
+    from vllm.inputs import TokensPrompt
+    from vllm.sampling_params import RequestOutputKind
+
+    engine, limit = llm.llm_engine, llm.model_config.max_model_len
+    for request, (_, prompt_ids, seeds) in enumerate(job["requests"]):
+        for sample, seed in enumerate(seeds):
+            parameters = SamplingParams(
+                seed=seed,
+                temperature=job["temperature"],
+                top_p=job["top_p"],
+                max_tokens=min(job["max_completion_length"], limit - len(prompt_ids)),
+                stop_token_ids=stop,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            prompt = TokensPrompt(prompt_token_ids=prompt_ids)
+            engine.add_request(f"{request}/{sample}", prompt, parameters, lora_request=lora)
+
+
+def _collect(llm: Any, send: Callable[[dict[str, Any]], None], called_off: Callable[[], bool]) -> bool:
+    """Send completions as they end, until all have or the parent says anything; whether all have."""
+    engine, said = llm.llm_engine, time.monotonic()
+    while engine.has_unfinished_requests():
+        outputs = [(output.request_id, output.outputs[0]) for output in engine.step() if output.finished]
+        if outputs or time.monotonic() - said > ALIVE_EVERY:
+            send({"ended": [[name, list(one.token_ids), one.finish_reason] for name, one in outputs]})
+            said = time.monotonic()
+        if called_off():
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # what is left is the interpreter's tidying up, seconds of it

@@ -1,0 +1,121 @@
+"""Worker processes with a hard limit of time and memory per task; one that hangs or dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import wait
+
+from learnalign.errors import RunError
+from learnalign.verify.verdict import Verdict
+from learnalign.verify.worker_handle import Worker
+
+_CHUNK = 32  # tasks that a worker is given at once
+_MOST_LOST = 20  # idle workers that may die, e.g. killed by the machine's memory guard
+_TICK = 0.05  # seconds between looks at deadlines and memory
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WorkerPool:
+    """Judges tasks in up to `workers` processes, which start when first needed; use `close` at the end.
+
+    Args:
+        function: a user's `module:function`, or None for mathematics.
+        workers: processes at most; None takes the CPUs this process may use.
+        timeout: seconds of wall-clock time that one task may take.
+        memory_limit: bytes of resident memory that a worker may take beyond its imports.
+    """
+
+    def __init__(self, function: str | None, workers: int | None, timeout: float, memory_limit: int) -> None:
+        self._function, self._timeout, self._memory_limit = function, timeout, memory_limit
+        self._most = workers or usable_cpus()
+        self._workers: list[Worker] = []
+        self._lost = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start one worker and wait until it is ready; raises InputError where a user's function cannot be loaded."""
+        worker = Worker(self._function, self._timeout)
+        self._workers.append(worker)
+        while not worker.ready:
+            try:
+                wait([worker.connection], timeout=_TICK)
+                worker.answers()
+            except EOFError:
+                worker.cause_of_death()
+            self._refuse_late_start(worker)
+
+    def run(self, tasks: Sequence[bytes]) -> list[Verdict]:
+        """The verdict of each task (JSON lists), in order; None where it hangs, eats memory or kills its worker."""
+        with self._lock:
+            verdicts: list[Verdict | None] = [None] * len(tasks)
+            waiting = deque(range(len(tasks)))
+            try:
+                while waiting or any(worker.tasks for worker in self._workers):
+                    self._hand_out(tasks, waiting)
+                    self._collect(verdicts, waiting)
+            except BaseException:
+                self.close()  # workers in the middle of this call's tasks would answer the next call's
+                raise
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    def _hand_out(self, tasks: Sequence[bytes], waiting: deque[int]) -> None:
+        wanted = min(self._most, -(-len(waiting) // 8))
+        while sum(not worker.tasks for worker in self._workers) < wanted and len(self._workers) < self._most:
+            self._workers.append(Worker(self._function, self._timeout))
+        for worker in [worker for worker in self._workers if worker.idle]:
+            size = min(_CHUNK, -(-len(waiting) // (2 * self._most)))
+            numbers = [waiting.popleft() for _ in range(size)]
+            if not numbers:
+                return
+            # A worker whose memory has grown over many tasks is replaced before one of them is blamed for it.
+            grown = worker.memory() > self._memory_limit / 2
+            if grown or not worker.give(numbers, [tasks[number] for number in numbers]):
+                waiting.extendleft(reversed(numbers))
+                self._drop(worker)
+                self._lost += not grown
+                if self._lost > _MOST_LOST:
+                    raise RunError(
+                        f"{self._lost} idle verifier processes died; see what {self._function or 'the machine'} does"
+                    )
+
+    def _collect(self, verdicts: list[Verdict | None], waiting: deque[int]) -> None:
+        active = [worker for worker in self._workers if not worker.idle]
+        ready = wait([worker.connection for worker in active], timeout=_TICK)
+        for worker in active:
+            reason = None
+            if worker.connection in ready or worker.overdue(self._memory_limit):
+                try:
+                    for number, verdict in worker.answers():
+                        verdicts[number] = verdict
+                except EOFError:
+                    reason = worker.cause_of_death()
+            self._refuse_late_start(worker)
+            reason = reason or (None if worker.idle else worker.overdue(self._memory_limit))
+            if reason:
+                self._drop(worker)
+                verdicts[worker.tasks.popleft()] = Verdict(None, reason)
+                waiting.extendleft(reversed(worker.tasks))
+
+    def _refuse_late_start(self, worker: Worker) -> None:
+        if not worker.ready and (late := worker.overdue(self._memory_limit)):
+            self.close()
+            raise RunError(
+                f"a verifier's worker process was {late}; see that {self._function or 'math-verify'} imports quickly"
+            )
+
+    def _drop(self, worker: Worker) -> None:
+        worker.kill()
+        self._workers.remove(worker)
