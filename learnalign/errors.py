@@ -17,3 +17,8 @@ class RunError(LearnAlignError):
     """The work itself failed (disk full, engine did not start, too many bad gradients): exit code 1."""
 
     exit_code = 1
+
+
+def one_line(error: object, limit: int | None = None) -> str:
+    """The text of `error` on one line, cut to `limit` characters."""
+    return " ".join(str(error).split())[:limit]

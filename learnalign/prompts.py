@@ -49,7 +49,7 @@ def load_prompts(run: RunDir) -> list[Prompt]:
     """The pool of a run, prepared first where it is not there; raises InputError where the source has changed since."""
     inputs = _digests(run)
     if run.is_finished("pool"):
-        for name, digest in run.record["inputs"].items():
+        for name, digest in run.read_record()["inputs"].items():
             if name in inputs and inputs[name] != digest:
                 raise InputError(
                     f"{name} {_names(run)[name]} has changed since {run.path} was made; put it back, choose a new run "

@@ -11,7 +11,7 @@ from typing import Any
 
 from learnalign import demo
 from learnalign.config import DataConfig
-from learnalign.errors import InputError
+from learnalign.errors import InputError, one_line
 
 FORMATS = "a .json, .jsonl, .parquet or .csv file, a directory saved by `datasets`, or a hub name"
 
@@ -110,8 +110,9 @@ def _hub_rows(data: DataConfig) -> Iterator[str]:
     try:
         return _as_json(datasets.load_dataset(data.path, data.name, split=data.split))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"data.path {data.path}: no such file, and not to be had from the hub ({reason})") from None
+        raise InputError(
+            f"data.path {data.path}: no such file, and not to be had from the hub ({one_line(error, 300)})"
+        ) from None
 
 
 def _as_json(rows: Iterable[Any]) -> Iterator[str]:

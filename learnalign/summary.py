@@ -16,7 +16,7 @@ from learnalign.rundir.stages import STAGES
 
 def summarise(run: RunDir) -> dict[str, Any]:
     """Counts of the pool, of what was left out and why, the distribution of p, the chosen, and each stage's time."""
-    record = run.record
+    record = run.read_record()
     stages = record["stages"]
     quarantined = run.quarantined()
     counts = stages.get("pool", {}).get("counts", {})

@@ -179,7 +179,7 @@ def test_the_run_directory_holds_the_pool_and_what_was_left_out(tmp_path: Path) 
     assert len(prompts) == 9
     assert any("too long" in reason for reason in reasons)
     assert any("unusable answer" in reason for reason in reasons)
-    counts = run.record["stages"]["pool"]["counts"]
+    counts = run.read_record()["stages"]["pool"]["counts"]
     assert counts == {"rows": 11, "prompts": 9, "left_out": 2}
     assert load_prompts(RunDir.open(run.path)) == prompts
 

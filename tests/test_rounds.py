@@ -55,7 +55,7 @@ def test_each_stage_chooses_with_the_policy_that_the_one_before_trained(tmp_path
         assert stage.is_finished("rollout")
         assert stage.is_finished("grad")
         training = RunDir.open(stage.path / "train" / "chosen")
-        assert training.record["stages"]["train"]["start"].startswith(
+        assert training.read_record()["stages"]["train"]["start"].startswith(
             str(first.warmup_dir if stage is first else outcomes[0].policy.resolve())
         )
     assert {prompt.id for prompt in load_prompts(second)} < {prompt.id for prompt in load_prompts(first)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 from learnalign.evaluation.metrics import Estimate, ladder, metric
 from learnalign.evaluation.testset import default_name, evaluation_config
 from learnalign.rollouts import rollout
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, file_name
 from learnalign.rundir.files import read_parquet, write_json
-from learnalign.training import file_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +65,7 @@ def evaluate(
     """
     config = evaluation_config(run, data, policy, overrides)
     name = file_name(name or default_name(data, config.eval.policy))
-    directory = run.path / "eval" / name
-    if overwrite and (directory / "config.yaml").is_file():
-        shutil.rmtree(directory)
-    sub = RunDir.create(directory, config)
+    sub = run.child("eval", name, config, overwrite=overwrite)
     counts = rollout(sub).counts
     table = read_parquet(sub.success_file, ["scored", "correct"])
     pairs = list(zip(table["scored"].to_pylist(), table["correct"].to_pylist(), strict=True))
@@ -83,14 +78,14 @@ def evaluate(
         value=metrics[config.eval.metric].value,
         metrics=metrics,
         questions=counts["prompts"],
-        left_out=sub.record["stages"]["pool"]["counts"]["left_out"] + counts["left_out"],
+        left_out=sub.read_record()["stages"]["pool"]["counts"]["left_out"] + counts["left_out"],
         samples=counts["samples"],
         unscored=counts["unscored"],
         truncated=counts["truncated"],
         temperature=config.rollout.temperature,
         top_p=config.rollout.top_p,
         file=run.path / "eval" / f"{name}.json",
-        directory=directory,
+        directory=sub.path,
     )
     write_json(result.file, _as_json(result, config.model_dump(mode="json")))
     return result

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from learnalign.config import Config, apply_overrides, build_config
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, one_line
 from learnalign.policy import is_adapter, model_path, policy_path
 from learnalign.rundir import RunDir
 from learnalign.training import adapter_base
@@ -56,7 +56,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         test = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not a YAML file: {' '.join(str(error).split())}") from None
+        raise InputError(f"{file}: not a YAML file: {one_line(error)}") from None
     if not isinstance(test, dict) or "path" not in (test.get("data") or {}):
         raise InputError(f"{file}: a test set needs a `data` section with a path")
     if unknown := test.keys() - set(SECTIONS):

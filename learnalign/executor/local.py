@@ -12,7 +12,7 @@ Worker = Callable[[Shard, Advance], None]
 
 def execute_locally(run: RunDir, label: str, shards: Sequence[Shard], make_worker: Callable[[], Worker]) -> None:
     """Make one worker and give it the shards one after the other."""
-    total = run.prompt_count
+    total = run.count_prompts()
     with Progress(total, "prompts", label, done=total - sum(len(shard) for shard in shards)) as progress:
         worker = make_worker()
         for shard in shards:

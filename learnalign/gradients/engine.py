@@ -24,8 +24,6 @@ from learnalign.gradients.projections.kronecker import Kronecker
 from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, run_backbone
 from learnalign.progress import Advance, unseen
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 Work = Callable[[Sequence[Sequence[Row]]], None]
 
 FLOAT16_SCALE = 4096.0  # keeps gradients of long completions above float16's smallest number

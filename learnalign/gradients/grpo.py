@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 EPSILON = 1e-4  # added to the standard deviation, as TRL does
 
 

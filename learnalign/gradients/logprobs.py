@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from learnalign.gradients.grpo import coefficients
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 CHUNK_ENTRIES = {"cpu": 1 << 23, "cuda": 1 << 27}  # logits of one chunk, float32: 32 MB and 512 MB
 
 HeadSink = Callable[[slice, Tensor, Tensor], None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign import demo
 from learnalign.config import Config
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
             path, revision=model.revision, trust_remote_code=model.trust_remote_code
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"model.name {path}: no tokenizer to be read there ({_short(error)})") from None
+        raise InputError(f"model.name {path}: no tokenizer to be read there ({one_line(error, 200)})") from None
     if not len(tokenizer):
         raise InputError(
             f"model.name {path}: no tokenizer there; copy tokenizer.json and tokenizer_config.json into it"
@@ -101,7 +101,9 @@ def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
     try:
         model = AutoModelForCausalLM.from_pretrained(base, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"model.name {base}: no causal language model to be read there ({_short(error)})") from None
+        raise InputError(
+            f"model.name {base}: no causal language model to be read there ({one_line(error, 200)})"
+        ) from None
     return model.eval().requires_grad_(False)
 
 
@@ -117,7 +119,3 @@ def _check_directory(path: str) -> None:
         raise InputError(f"model.name {path}: no config.json in this directory; give a Hugging Face model directory")
     if path.startswith((".", "/", "~")) and not Path(path).is_dir():
         raise InputError(f"model.name {path}: no such directory")
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -13,8 +13,6 @@ from transformers import masking_utils
 
 from learnalign.errors import InputError
 
-# ruff: noqa: F722, RUF100
-
 
 def is_adapted(model: nn.Module) -> bool:
     """Whether `model` is a PEFT model."""

@@ -68,7 +68,7 @@ class RolloutWorker:
         groups = self._draw(prompts, ids, range(first), ended)
         if first < size:
             halves = [half_of([rollout.reward for rollout in groups[prompt.id]]) for prompt in prompts]
-            going = goes_on(halves, size, share_wanted(config, self._run.prompt_count))
+            going = goes_on(halves, size, share_wanted(config, self._run.count_prompts()))
             chosen = [prompt for prompt, on in zip(prompts, going, strict=True) if on]
             for id, rest in self._draw(chosen, ids, range(first, size), ended).items():
                 groups[id] += rest

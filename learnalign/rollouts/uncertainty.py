@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Integer
 
-# ruff: noqa: F722, RUF100
-
 PRIOR = 0.5
 _GRID = 4096
 _DRAWS_AT_ONCE = 256

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learnalign.errors import RunError
+from learnalign.errors import RunError, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,6 +141,17 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file, without its tensors; raises RunError if the header is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+
+
 def _digest(tensors: Mapping[str, Tensor]) -> str:
     import torch
 
@@ -168,5 +179,4 @@ def is_done(path: Path, fingerprint: str) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    reason = " ".join(str(error).split())[:200]
-    return RunError(f"{path} is damaged ({reason}); delete it and run the command that made it again")
+    return RunError(f"{path} is damaged ({one_line(error, 200)}); delete it and run the command that made it again")

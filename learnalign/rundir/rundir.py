@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from learnalign.config import Config, dump_config, load_config
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError
 from learnalign.rundir import files
+from learnalign.rundir.lock import Lock
 from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
 
@@ -55,7 +55,8 @@ class RunDir:
     def __init__(self, path: Path, config: Config) -> None:
         self.path = path
         self.config = config
-        self._locks = 0
+        self._lock = Lock(path)
+        self._prompt_count: int | None = None
 
     @classmethod
     def create(cls, path: str | Path, config: Config, *, overwrite: bool = False, stage: str | None = None) -> Self:
@@ -89,6 +90,13 @@ class RunDir:
         if not (path / "config.yaml").is_file():
             raise InputError(f"{path} is not a run directory (no config.yaml in it); make one with --config FILE")
         return cls(path, load_config(path / "config.yaml"))
+
+    def child(self, kind: str, name: str, config: Config, *, overwrite: bool = False) -> Self:
+        """The run directory DIR/`kind`/`name` with a `config` of its own; `overwrite` deletes what is there first."""
+        directory = self.path / kind / name
+        if overwrite and (directory / "config.yaml").is_file():
+            shutil.rmtree(directory)
+        return type(self).create(directory, config)
 
     # paths
 
@@ -137,32 +145,32 @@ class RunDir:
 
     # shards
 
-    @property
-    def prompt_count(self) -> int:
-        """n, the rows of prompts.parquet; the pool must have been prepared."""
+    def count_prompts(self) -> int:
+        """n, the rows of prompts.parquet, read once; the pool must have been prepared."""
         import pyarrow.parquet as pq
 
-        return pq.read_metadata(self.prompts_file).num_rows
+        if self._prompt_count is None:
+            self._prompt_count = pq.read_metadata(self.prompts_file).num_rows
+        return self._prompt_count
 
     def shards(self) -> list[Shard]:
         """The fixed slices of the pool that stages work on."""
-        size, count = self.config.executor.shard_size, self.prompt_count
+        size, count = self.config.executor.shard_size, self.count_prompts()
         return [Shard(i, start, min(start + size, count)) for i, start in enumerate(range(0, count, size))]
 
     # records
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """run.json; an empty record where there is none yet."""
+    def read_record(self) -> dict[str, Any]:
+        """run.json; an empty record before the first stage."""
         return files.read_json(self.record_file) if self.record_file.is_file() else {"inputs": {}, "stages": {}}
 
     def fingerprint(self, stage: str) -> str:
         """Of the settings and input files that `stage` and all before it depend on."""
-        return fingerprint(self.config, self.record["inputs"], stage)
+        return fingerprint(self.config, self.read_record()["inputs"], stage)
 
     def is_finished(self, stage: str) -> bool:
         """Whether `stage` ran to its end with the present settings."""
-        entry = self.record["stages"].get(stage, {})
+        entry = self.read_record()["stages"].get(stage, {})
         return entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
 
     def record_inputs(self, inputs: dict[str, str]) -> None:
@@ -173,8 +181,8 @@ class RunDir:
     def stage(self, name: str) -> Iterator[StageRecord]:
         """Mark `name` as begun, and as done with its counts, time and peak memory when the block ends without error."""
         record, started = StageRecord(), time.monotonic()
-        with self._locked():
-            earlier = self.record["stages"].get(name, {})
+        with self._lock:
+            earlier = self.read_record()["stages"].get(name, {})
             earlier = earlier if earlier.get("fingerprint") == self.fingerprint(name) else {}
             settings = settings_of(self.config, name)
             entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
@@ -189,36 +197,11 @@ class RunDir:
                 self._update_stage(name, {**earlier, **entry})
 
     def _update_stage(self, name: str, entry: dict[str, Any]) -> None:
-        self._update(stages={**self.record["stages"], name: entry})
+        self._update(stages={**self.read_record()["stages"], name: entry})
 
     def _update(self, **changes: Any) -> None:
         about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
-        files.write_json(self.record_file, {"created": _now(), **self.record, **about, **changes})
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the directory against other commands; nested stages of one process share the hold."""
-        if self._locks:
-            self._locks += 1
-            try:
-                yield
-            finally:
-                self._locks -= 1
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise files.disk_error(self.path, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._locks = 1
-            yield
-        except BlockingIOError:
-            raise RunError(f"{self.path} is in use by another learnalign command; wait for it to end") from None
-        finally:
-            self._locks = 0
-            os.close(descriptor)
+        files.write_json(self.record_file, {"created": _now(), **self.read_record(), **about, **changes})
 
     # what was left out
 
@@ -237,7 +220,7 @@ class RunDir:
 
     def stale(self) -> list[tuple[str, list[str]]]:
         """Stages made with other settings, with the differences in words."""
-        stages = self.record["stages"]
+        stages = self.read_record()["stages"]
         found = []
         for name in STAGES:
             if name in stages and (
@@ -254,7 +237,9 @@ class RunDir:
         if kept or self.quarantine_file.is_file():
             files.write_jsonl(self.quarantine_file, kept)
         if self.record_file.is_file():
-            self._update(stages={name: entry for name, entry in self.record["stages"].items() if name not in gone})
+            self._update(
+                stages={name: entry for name, entry in self.read_record()["stages"].items() if name not in gone}
+            )
 
 
 def _differences(there: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -272,6 +257,13 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
             "again; or choose a new run directory.",
         ]
     )
+
+
+def file_name(name: str) -> str:
+    """`name`, if it can be a file's; raises InputError for one that would lead elsewhere."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise InputError(f"--name {name}: give letters, digits, dots, dashes and underscores")
+    return name
 
 
 def _now() -> str:

@@ -11,8 +11,6 @@ from jaxtyping import Float, Int
 from learnalign.errors import InputError, RunError
 from learnalign.selection.pool import Pool
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 ROUNDS = 100
 
 

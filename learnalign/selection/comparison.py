@@ -22,8 +22,6 @@ from learnalign.selection.ranking import choose, size_of
 from learnalign.selection.stage import select
 from learnalign.selection.table import SIZE
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 def jaccard(one: Bool[np.ndarray, "n"], other: Bool[np.ndarray, "n"]) -> float:
     """|A ∩ B| / |A ∪ B|."""

@@ -22,8 +22,6 @@ from learnalign.signals import find_signal, signal_fingerprint
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 @dataclass(frozen=True)
 class Success:

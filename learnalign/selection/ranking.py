@@ -11,8 +11,6 @@ from jaxtyping import Bool, Float, Int
 from learnalign.errors import InputError
 from learnalign.selection.methods.method import Method, Scores
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:

@@ -23,8 +23,6 @@ from learnalign.policy import device
 from learnalign.rundir.files import atomic_path
 from learnalign.selection.pool import Vectors
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
 
 Way = Literal["auto", "matrix", "centroid"]

@@ -69,7 +69,7 @@ def select(
 
 def _tell(run: RunDir, result: SelectResult, record: StageRecord) -> None:
     """Keep what every method chose; the stage's counts are those of `select.method` once that was run."""
-    earlier = run.record["stages"][STAGE]
+    earlier = run.read_record()["stages"][STAGE]
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
     told: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
     told["stability"] = asdict(result.stability) if result.stability else None

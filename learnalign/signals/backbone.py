@@ -14,8 +14,6 @@ from learnalign.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 def body_of(model: nn.Module) -> nn.Module:
     """Everything below the output head; adapter layers stay in it."""

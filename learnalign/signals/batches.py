@@ -11,8 +11,6 @@ from torch import Tensor
 
 from learnalign.errors import RunError
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

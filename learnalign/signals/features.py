@@ -22,8 +22,6 @@ from learnalign.signals.signal import Compute, Row, Signal, Worker, each, no_ans
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 @torch.no_grad()
 def weighted_means(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> Float[Tensor, "B D"]:

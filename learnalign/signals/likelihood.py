@@ -14,8 +14,6 @@ from learnalign.signals.batches import in_batches, pad
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 LOGIT_ENTRIES = {"cpu": 1 << 26, "cuda": 1 << 29}  # logits of one batch: 256 MB in float32, 1 GB in bfloat16
 
 

@@ -21,8 +21,6 @@ from learnalign.rundir.stages import digest_of
 from learnalign.signals.rendered import Sample
 from learnalign.signals.signal import Compute, Row, Signal, Worker
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 def alignment_scores(rewards: Float[np.ndarray, "prompts epochs"]) -> Float[np.ndarray, "prompts"]:
     """s of every prompt; NaN for prompts with a NaN reward, and where every reward of every prompt is 1."""

@@ -28,8 +28,6 @@ from learnalign.signals.signal import Compute, Row, Signal, Worker, each
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 RATINGS = "12345"
 ALPHA = 0.2  # weight of the disagreement between rating prompts, as in the SelectIT paper
 ASK = "Reply with a single digit from 1 (worst) to 5 (best) and nothing else."

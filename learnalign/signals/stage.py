@@ -62,7 +62,7 @@ def signal(run: RunDir, names: Sequence[str]) -> list[SignalResult]:
         shards = [shard for shard in run.shards() if work.todo(shard)]
         execute(run, "signals " + ", ".join(one.name for one in missing), shards, work.start)
         results = [_complete(run, one, fingerprints[one.name]) for one in wanted]
-        earlier = run.record["stages"].get(STAGE, {}).get("signals", {})
+        earlier = run.read_record()["stages"].get(STAGE, {}).get("signals", {})
         told = {result.name: {**asdict(result), "path": result.path.name} for result in results}
         record.notes["signals"] = {**earlier, **told}
     return results

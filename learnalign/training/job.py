@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from learnalign.config import WarmupConfig
 from learnalign.curriculum import Curriculum
-from learnalign.errors import InputError
+from learnalign.errors import InputError, one_line
 from learnalign.policy import load_tokenizer, model_path, prompt_ids
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
@@ -130,7 +130,7 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
             peft_config=adapter,
         )
     except ValueError as error:
-        raise InputError(f"{job.section}: TRL refuses this: {' '.join(str(error).split())}") from error
+        raise InputError(f"{job.section}: TRL refuses this: {one_line(error)}") from error
 
 
 def _train(trainer: Trainer, job: Job) -> int:

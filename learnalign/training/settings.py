@@ -12,7 +12,7 @@ import torch
 from trl import GRPOConfig
 
 from learnalign.config import Config, WarmupConfig
-from learnalign.errors import InputError
+from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_path
 
 # GRPOConfig fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
@@ -105,7 +105,7 @@ def grpo_arguments(
     try:
         arguments = GRPOConfig(**fields)
     except (ValueError, TypeError, KeyError, ImportError) as error:
-        raise InputError(f"{section}.trainer: TRL refuses these settings: {' '.join(str(error).split())}") from None
+        raise InputError(f"{section}.trainer: TRL refuses these settings: {one_line(error)}") from None
     if arguments.save_steps % updates:
         raise InputError(f"{section}.trainer.save_steps: must be a multiple of num_iterations ({updates})")
     if arguments.use_vllm and device().type == "cpu":

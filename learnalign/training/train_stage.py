@@ -18,7 +18,7 @@ from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
 from learnalign.errors import InputError
 from learnalign.policy import is_adapter, load_tokenizer, model_path, policy_path
 from learnalign.prompts import Prompt, load_prompts
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, file_name
 from learnalign.rundir.files import write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.training.job import Job, Outcome, optimise
@@ -69,16 +69,13 @@ def train(
     """
     config = sub_config(run.config, subset, curriculum, start)
     name = file_name(name or default_name(subset, config))
-    directory = run.path / "train" / name
-    if overwrite and (directory / "config.yaml").is_file():
-        shutil.rmtree(directory)
-    sub = RunDir.create(directory, config)
+    sub = run.child("train", name, config, overwrite=overwrite)
     prompts = load_prompts(sub)
     policy, rewards = sub.path / "policy", sub.path / "rewards.parquet"
     model = model_path(run.config) if config.train.start == "base" else policy_path(run)
     digest = digest_of(Path(model)) if Path(model).is_dir() else model
     if sub.is_finished("train"):
-        entry = sub.record["stages"]["train"]
+        entry = sub.read_record()["stages"]["train"]
         if entry["start_digest"] != digest:
             raise InputError(
                 f"{sub.path} was trained from another {config.train.start} than there is now; --overwrite to "
@@ -93,7 +90,7 @@ def train(
             record.counts |= counts
             record.notes |= {"start": model, "start_digest": digest}
             record.notes |= {"resumed_steps": outcome.resumed, "disk_bytes": outcome.disk_bytes}
-    left_out = sub.record["stages"]["pool"]["counts"]["left_out"]
+    left_out = sub.read_record()["stages"]["pool"]["counts"]["left_out"]
     return TrainResult(
         name=name, policy=policy, metrics=policy / "metrics.jsonl", rewards=rewards, left_out=left_out, **counts
     )
@@ -104,13 +101,6 @@ def default_name(subset: str | Path, config: Config) -> str:
     stem = re.sub(r"[^\w.-]+", "-", Path(str(subset).rstrip("/")).stem)
     curriculum = config.train.curriculum
     return stem if curriculum == "shuffled" else f"{stem}-{curriculum}"
-
-
-def file_name(name: str) -> str:
-    """`name`, if it can be a file's; raises InputError where it would lead elsewhere."""
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
-        raise InputError(f"--name {name}: give letters, digits, dots, dashes and underscores")
-    return name
 
 
 def sub_config(config: Config, subset: str | Path, curriculum: str | None = None, start: str | None = None) -> Config:

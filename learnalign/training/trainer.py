@@ -16,7 +16,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from trl import GRPOConfig, GRPOTrainer
 
 from learnalign.curriculum import Curriculum
-from learnalign.errors import RunError
+from learnalign.errors import RunError, one_line
 from learnalign.progress import Progress
 from learnalign.training import checkpoints
 from learnalign.training.rewards import Rewards
@@ -135,7 +135,7 @@ def out_of_memory(error: torch.OutOfMemoryError, section: str, args: TrainingArg
     """The error in words, with the ways out."""
     return RunError(
         f"the GPU's memory is full with {args.per_device_train_batch_size} completions at once "
-        f"({' '.join(str(error).split())[:120]}); "
+        f"({one_line(error, 120)}); "
         f"lower {section}.trainer.per_device_train_batch_size or {section}.max_completion_length, train an adapter "
         f"({section}.lora), or give vLLM less ({section}.trainer.vllm_gpu_memory_utilization)"
     )

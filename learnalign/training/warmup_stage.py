@@ -39,7 +39,7 @@ def warmup(run: RunDir) -> WarmupResult:
     """
     prompts, size = load_prompts(run), run.config.warmup.size
     if run.is_finished("warmup"):
-        counts = run.record["stages"]["warmup"]["counts"]
+        counts = run.read_record()["stages"]["warmup"]["counts"]
         return _result(run, counts["prompts"], counts["steps"], counts["unscored"])
     with run.stage("warmup") as record:
         record.counts |= {"prompts": 0, "steps": 0, "unscored": 0}

@@ -30,7 +30,7 @@ def test_every_prompt_has_a_unit_feature_or_a_counted_reason(tmp_path):
     found = stored(run)
     assert len(found) == result.features == 5  # of 12 prompts: 3 with 2 of 4 correct, 2 with 1 of 3
     assert result.skipped == {"solved": 3, "unsolved": 2, "unscored": 2}
-    assert run.record["stages"]["grad"]["counts"]["features"] == 5
+    assert run.read_record()["stages"]["grad"]["counts"]["features"] == 5
     for feature, norm in found.values():
         assert feature.shape == (512,)
         assert feature.norm() == pytest.approx(1.0, abs=1e-6)

@@ -96,7 +96,7 @@ def test_what_fits_no_prompt_is_reported_and_the_rest_is_left_out_by_name(run: R
     assert result.unmatched == {1: "no prompt of the pool has the id unknown", 2: "no prompt of the pool has its text"}
     left_out = {line["id"]: line["reason"] for line in run.quarantined() if line["stage"] == "rollout"}
     assert left_out == {prompt.id: f"no rollouts of it in {file}" for prompt in pool if prompt.id != pool[2].id}
-    entry = run.record["stages"]["rollout"]
+    entry = run.read_record()["stages"]["rollout"]
     assert (entry["unmatched"], entry["rows"], entry["counts"]["left_out"]) == (2, 3, 11)
 
 

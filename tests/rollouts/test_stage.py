@@ -80,7 +80,7 @@ def test_success_rates_and_counts_add_up(run: RunDir) -> None:
         assert p is None or row["success_low"] < max(p, 1e-3)
         assert p is None or row["success_high"] > min(p, 0.999)
     every = [one for group in groups.values() for one in group]
-    counts = run.record["stages"]["rollout"]["counts"]
+    counts = run.read_record()["stages"]["rollout"]["counts"]
     assert counts == {
         "prompts": 12,
         "left_out": 0,
@@ -99,7 +99,7 @@ def test_success_rates_and_counts_add_up(run: RunDir) -> None:
 def test_groups_with_fewer_scored_rollouts_are_named(run: RunDir) -> None:
     rows = pq.read_table(run.success_file).to_pylist()
     expected = {row["id"]: row["scored"] for row in rows if row["scored"] < 4}
-    assert run.record["stages"]["rollout"]["fewer_scored"] == expected != {}
+    assert run.read_record()["stages"]["rollout"]["fewer_scored"] == expected != {}
 
 
 def test_a_finished_run_is_not_sampled_again(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_adaptive_groups_are_beginnings_of_full_ones(tmp_path: Path, run: RunDir
     assert {id for id, size in sizes.items() if size == 4} >= uniform
     assert result.adaptive["stopped_early"] == sum(size == 4 for size in sizes.values())
     assert result.adaptive["samples_saved"] == len(everything) - len(taken)
-    assert adaptive.record["stages"]["rollout"]["adaptive"] == result.adaptive
+    assert adaptive.read_record()["stages"]["rollout"]["adaptive"] == result.adaptive
     assert all(count < 8 for count in result.fewer_scored.values())
 
 

@@ -95,7 +95,7 @@ def test_a_failed_stage_is_not_finished_and_keeps_its_time(tmp_path: Path) -> No
     with pytest.raises(ZeroDivisionError), run.stage("pool"):
         raise ZeroDivisionError
     assert not run.is_finished("pool")
-    assert run.record["stages"]["pool"]["seconds"] >= 0
+    assert run.read_record()["stages"]["pool"]["seconds"] >= 0
 
 
 def test_two_commands_cannot_write_one_directory(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_records_say_what_made_them(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     with run.stage("pool"):
         pass
-    record = run.record
+    record = run.read_record()
     assert re.match(r"\d+\.\d+", record["versions"]["torch"])
     assert record["machine"]["cores"] >= 1
     assert record["stages"]["pool"]["status"] == "done"

@@ -138,7 +138,7 @@ def test_an_interrupted_training_ends_bitwise_the_same(
         with pytest.raises(KeyboardInterrupt):
             train(broken, _subset(broken))
     resumed = train(broken, _subset(broken))
-    assert RunDir.peek(resumed.policy.parent).record["stages"]["train"]["resumed_steps"] == 4
+    assert RunDir.peek(resumed.policy.parent).read_record()["stages"]["train"]["resumed_steps"] == 4
     assert read_parquet(resumed.rewards).equals(read_parquet(finished.rewards))
     found, expected = _weights(resumed.policy), _weights(finished.policy)
     assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -85,7 +85,7 @@ def test_a_pool_smaller_than_size_is_taken_whole_and_said_so(
     run = _run(tmp_path, count=4, size=300)
     assert warmup(run).prompts == 4
     assert "all were taken" in capsys.readouterr().err
-    assert "all were taken" in run.record["stages"]["warmup"]["smaller_pool"]
+    assert "all were taken" in run.read_record()["stages"]["warmup"]["smaller_pool"]
 
 
 def test_the_subset_depends_on_the_warmup_seed_alone(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora:
 
     warmup(killed)
     warmup(whole)
-    assert 0 < killed.record["stages"]["warmup"]["resumed_steps"] < 12
-    assert killed.record["stages"]["warmup"]["counts"] == whole.record["stages"]["warmup"]["counts"]
+    assert 0 < killed.read_record()["stages"]["warmup"]["resumed_steps"] < 12
+    assert killed.read_record()["stages"]["warmup"]["counts"] == whole.read_record()["stages"]["warmup"]["counts"]
     ended, expected = _weights(killed), _weights(whole)
     assert ended.keys() == expected.keys()
     assert all(torch.equal(ended[name], expected[name]) for name in expected)
@@ -155,7 +155,7 @@ def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     half.mkdir(parents=True)
     (half / "trainer_state.json").write_text('{"global_step": 2}')
     warmup(run)
-    assert run.record["stages"]["warmup"]["resumed_steps"] == 0
+    assert run.read_record()["stages"]["warmup"]["resumed_steps"] == 0
 
 
 def test_an_adapter_is_saved_as_one_and_loads_on_the_base_model(tmp_path: Path) -> None:

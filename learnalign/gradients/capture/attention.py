@@ -15,8 +15,6 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-# ruff: noqa: F722, RUF100
-
 QUERIES = 64  # positions whose scores exist at a time
 LONGEST = 1024  # beyond, torch is as fast
 

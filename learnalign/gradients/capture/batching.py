@@ -11,8 +11,6 @@ from torch import Tensor
 
 from learnalign.gradients.grpo import Sample
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 @dataclass(frozen=True)
 class Branch:

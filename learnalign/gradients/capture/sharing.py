@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from learnalign.gradients.grpo import Sample
 from learnalign.policy.parts import base_of, blocks_of, body_of, head_of, run_backbone
 
-# ruff: noqa: F722, RUF100
-
 MASKED = 1.5  # time of an attention score under a mask, against one in a causal kernel
 ROUNDING = {4: 1e-4, 8: 1e-4, 2: 0.05}  # relative, by bytes of an entry: what deep models round, at most
 

@@ -21,8 +21,6 @@ from transformers.pytorch_utils import Conv1D
 from learnalign.errors import InputError, RunError
 from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, run_backbone
 
-# ruff: noqa: F722, RUF100
-
 
 @dataclass(frozen=True)
 class Site:

@@ -20,8 +20,6 @@ from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
 from learnalign.progress import Advance, unseen
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 Direction = dict[str, Tensor]  # parameter name → float32 tensor of the parameter's own [O, I] or [O]
 
 

@@ -24,8 +24,6 @@ from learnalign.gradients.setup import make_engine
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_safetensors
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 SHARE = 0.3  # of the free memory that whole gradients may take
 
 

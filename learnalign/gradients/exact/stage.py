@@ -80,8 +80,8 @@ class _Direction:
 
 def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEngine, direction: _Direction) -> None:
     todo = [shard for shard in run.shards() if shard.index not in direction.shards]
-    done = run.prompt_count - sum(map(len, todo))
-    with Progress(run.prompt_count, "prompts", "exact gradients, pass 1 of 2", done) as progress:
+    done = run.count_prompts() - sum(map(len, todo))
+    with Progress(run.count_prompts(), "prompts", "exact gradients, pass 1 of 2", done) as progress:
         for shard in todo:
             with progress.part(len(shard)) as advance:
                 _add_shard(run, shard, success, expected, engine, direction, advance)
@@ -101,7 +101,7 @@ def _add_shard(
     """Add a shard's prompts to U and to the account."""
     selection = read_samples(run.rollouts_file(shard), success, run.config.grad)
     samples, account = selection.samples, direction.account
-    weights = [success[sample.id]["learnability"] / run.prompt_count for sample in samples]
+    weights = [success[sample.id]["learnability"] / run.count_prompts() for sample in samples]
     norms = accumulate(engine, samples, weights, direction.direction, advance).tolist()
     bad = bad_gradients(samples, norms)
     good = {s.id: norm for s, norm in zip(samples, norms, strict=True) if s.id not in bad}
@@ -115,8 +115,8 @@ def _add_shard(
 
 def _second_pass(run: RunDir, success: Success, engine: GradientEngine, direction: _Direction) -> None:
     todo = [shard for shard in run.shards() if not is_done(_part(run, shard), direction.fingerprint)]
-    done = run.prompt_count - sum(map(len, todo))
-    with Progress(run.prompt_count, "prompts", "exact gradients, pass 2 of 2", done) as progress:
+    done = run.count_prompts() - sum(map(len, todo))
+    with Progress(run.count_prompts(), "prompts", "exact gradients, pass 2 of 2", done) as progress:
         for shard in todo:
             samples = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
             samples = [sample for sample in samples if sample.id in direction.norms]

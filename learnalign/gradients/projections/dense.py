@@ -13,8 +13,6 @@ from torch import Tensor
 from learnalign.gradients.capture.sites import Site
 from learnalign.randomness import key_of, sign_rows
 
-# ruff: noqa: F722, RUF100
-
 BLOCK_ENTRIES = 1 << 25  # entries of Γ that exist at a time: 128 MB
 
 

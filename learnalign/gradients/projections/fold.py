@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from learnalign.randomness import key_of, random_integers, random_signs
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 class Folder:
     """One side's fold on one device, fixed by a seed and a name; the identity where there is nothing to fold."""

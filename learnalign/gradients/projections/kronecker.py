@@ -18,8 +18,6 @@ from torch import Tensor
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.projections.fold import Folder, Sketch
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 class Kronecker:
     """A sink that adds every site's sketched gradient to `features`; call `begin` before each batch."""

@@ -16,8 +16,6 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 
 from learnalign.rollouts.engines.slots import KeysValues, keys_values
 
-# ruff: noqa: F722, RUF100
-
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
     """The longest beginning that all prompts share, leaving at least one token of each."""

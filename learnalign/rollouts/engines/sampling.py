@@ -14,8 +14,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# ruff: noqa: F722, RUF100
-
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -20,8 +20,6 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from learnalign.errors import RunError
 
-# ruff: noqa: F722, RUF100
-
 ATTENTION = "learnalign_slots"
 STEP = 64  # columns grow in multiples of this
 ALIGNED = 16  # columns are read in multiples of this, as attention on a GPU wants its mask

@@ -9,8 +9,6 @@ from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring, Stream, align
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 def learnalign(pool: Pool, scoring: Scoring) -> Scores:
     """score_i = V_i · 1/n Σ_j V_j cos(φ_i, φ_j) (Eq. 8); prompts without a gradient score 0."""

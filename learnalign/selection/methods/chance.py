@@ -12,8 +12,6 @@ from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 def uniforms(pool: Pool, label: str) -> Float[np.ndarray, "n"]:
     """A number in (0, 1) for every prompt, made of its id, the run's seed and `label`, whatever pool it stands in."""

@@ -18,8 +18,6 @@ from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
 from learnalign.signals import find_signal, signal_fingerprint
 
-# ruff: noqa: F722, F821, UP037, RUF100
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:

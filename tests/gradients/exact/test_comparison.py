@@ -67,7 +67,7 @@ def test_spearman_shares_the_ranks_of_equal_values():
 def test_the_figures_are_kept_in_run_json(tmp_path):
     run = run_with_rollouts(tmp_path, MIXED, grad={"width": 16})
     result = grad(run, verify=8)
-    kept = run.record["stages"]["grad"]["verification"]
+    kept = run.read_record()["stages"]["grad"]["verification"]
     assert kept["prompts"] == 8
     assert kept["cosine_error"] == result.verification.cosine_error > 0
     assert kept["alignment_spearman"] > 0.5

@@ -123,7 +123,7 @@ def expected_alignments(run: RunDir) -> dict[str, float]:
     gradients = torch.cat([g.flatten(1).double() for g in collected(engine, samples).values()], dim=1)
     unit = torch.nn.functional.normalize(gradients)
     learnability = torch.tensor([success[s.id]["learnability"] for s in samples], dtype=torch.float64)
-    alignment = unit @ unit.T @ learnability / run.prompt_count
+    alignment = unit @ unit.T @ learnability / run.count_prompts()
     return {sample.id: float(value) for sample, value in zip(samples, alignment, strict=True)}
 
 

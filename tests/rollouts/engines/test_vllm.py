@@ -210,7 +210,7 @@ def test_the_users_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_stage_samples_with_vllm(tmp_path: Path) -> None:
     run = make_run(tmp_path, rollout={"engine": "vllm"})
     assert rollout(run).counts["samples"] == 48
-    assert run.record["stages"]["rollout"]["engine"] == "vllm"
+    assert run.read_record()["stages"]["rollout"]["engine"] == "vllm"
     assert {len(one.completion_ids) for shard in run.shards() for one in load_rollouts(run, shard)} <= set(range(1, 13))
 
 

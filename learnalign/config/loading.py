@@ -1,0 +1,156 @@
+"""From YAML and `--set` to a Config, and back; a wrong key is refused with the nearest right one."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from learnalign.config.schema import Config
+from learnalign.errors import InputError, one_line
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file (or a ready config's name) and apply `a.b=value` overrides; raises InputError naming the key."""
+    file = find_config(path)
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not a YAML file: {one_line(error)}") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: expected a mapping of settings such as `model: {{name: …}}`")
+    return build_config(apply_overrides(settings, overrides), source=str(file))
+
+
+def find_config(path: str | Path) -> Path:
+    """The file at `path`, or the ready config of that name (`demo`, `gsm8k`, …)."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    ready = {ready.stem: ready for ready in sorted(_ready_configs().glob("*.yaml"))}
+    if str(path) in ready:
+        return ready[str(path)]
+    raise InputError(f"config {path}: no such file; give a YAML file or one of the ready configs: {', '.join(ready)}")
+
+
+def _ready_configs() -> Path:
+    import learnalign_configs
+
+    return Path(learnalign_configs.__file__).parent
+
+
+def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of nested `settings` with every `a.b=value` applied; values are read as YAML."""
+    settings = copy.deepcopy(settings)
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not sign or not all(key.split(".")):
+            raise InputError(f"--set {override}: expected KEY=VALUE, for example --set grad.dim=4096")
+        *parents, last = key.strip().split(".")
+        section = settings
+        for depth, parent in enumerate(parents, 1):
+            section[parent] = section.get(parent) or {}
+            section = section[parent]
+            if not isinstance(section, dict):
+                raise InputError(f"--set {override}: {'.'.join(parents[:depth])} is not a section")
+        section[last] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    """A YAML value; text that YAML cannot read, or reads as a comment (`#…`), is itself."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if value is None and text.strip() not in ("", "~", "null", "Null", "NULL") else value
+
+
+def build_config(settings: dict[str, Any], source: str = "config") -> Config:
+    """Validate nested settings; raises InputError naming every wrong key and the nearest right one."""
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for item in error.errors():
+            key = _key_of(item["loc"])
+            problems[key] = f"{problems[key]}, or {_message(item)}" if key in problems else _problem(key, item)
+        raise InputError(f"{source}: " + "; ".join(problems.values())) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved settings as YAML that `load_config` reads back to an equal Config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _key_of(location: tuple[str | int, ...]) -> str:
+    """The dotted key of an error, without the parts that name a branch of a union."""
+    parts = [str(part) for part in location]
+    while len(parts) > 1 and parts[-1] not in _keys_of(parts[:-1]) and _is_leaf(parts[:-1]):
+        parts.pop()
+    return ".".join(parts)
+
+
+def _is_leaf(parts: list[str]) -> bool:
+    return parts[-1] in _keys_of(parts[:-1]) and not _keys_of(parts)
+
+
+def _message(item: Any) -> str:
+    message = item["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _problem(key: str, item: Any) -> str:
+    if item["type"] == "missing":
+        return f"{key} is required"
+    if item["type"] != "extra_forbidden":
+        return f"{key}: got {item['input']!r}, but {_message(item)}"
+    section, _, last = key.rpartition(".")
+    known = _keys_of(section.split(".") if section else [])
+    nearest = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+    near = [f"{section}.{nearest[0]}" if section else nearest[0]] if nearest else []
+    elsewhere = [full for full in _all_keys() if full.rpartition(".")[2] == last]
+    hint = f"did you mean {(near or elsewhere)[0]}?" if near or elsewhere else f"known here: {', '.join(known)}"
+    return f"unknown key {key}; {hint}"
+
+
+def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Field names of a section; the value is the section a field holds, if it holds one."""
+    return {name: _section_of(field.annotation) for name, field in model.model_fields.items()}
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return next((one for one in options if isinstance(one, type) and issubclass(one, BaseModel)), None)
+
+
+def _keys_of(parents: list[str]) -> list[str]:
+    model: type[BaseModel] | None = Config
+    for parent in parents:
+        model = _sections(model).get(parent) if model else None
+    return list(_sections(model)) if model else []
+
+
+def _all_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, section in _sections(model).items():
+        keys += _all_keys(section, f"{prefix}{name}.") if section else [prefix + name]
+    return keys
