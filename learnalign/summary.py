@@ -1,4 +1,4 @@
-"""What a run has come to, read from its files: the ground of `learnalign status` and of every command's last words."""
+"""The state of a run, read from its files: what `learnalign status` shows and every command prints at its end."""
 
 from __future__ import annotations
 
