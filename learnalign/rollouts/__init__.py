@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from learnalign.rollouts.imports import ImportResult, import_rollouts
     from learnalign.rollouts.result import RolloutResult
     from learnalign.rollouts.stage import rollout
-    from learnalign.rollouts.uncertainty import StabilityResult, stability
 
 # Where each public name lives; imported on first use.
 _HOMES = {
@@ -26,8 +25,6 @@ _HOMES = {
     "rollout": "stage",
     "ImportResult": "imports",
     "import_rollouts": "imports",
-    "StabilityResult": "uncertainty",
-    "stability": "uncertainty",
 }
 
 __all__ = [
@@ -37,13 +34,11 @@ __all__ = [
     "Request",
     "Rollout",
     "RolloutResult",
-    "StabilityResult",
     "import_rollouts",
     "load_rollouts",
     "open_engine",
     "rollout",
     "seed_of",
-    "stability",
 ]
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
-from learnalign.rollouts import StabilityResult
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
-from learnalign.selection.result import SelectResult, Stability, check_learnable, count_reasons, notes_of, skip_reasons
+from learnalign.selection.result import SelectResult, check_learnable, count_reasons, notes_of, skip_reasons
 from learnalign.selection.scores import Scoring, Way, find_way
-from learnalign.selection.stability import describe, steadiness
+from learnalign.selection.stability import Stability, measure_stability
 from learnalign.selection.subset import find_format
 from learnalign.selection.table import scores_table
 
@@ -56,9 +55,9 @@ def select(
     wanted = size_of(settings.size if size is None else size, len(pool))
     with run.stage(STAGE) as record:
         ranking = _rank(pool, chosen_by, wanted, Scoring(way, save_to), cluster_count, fill)
-        steady = steadiness(pool, ranking)
-        result = _result(run, ranking, steady)
-        write_parquet(result.scores, scores_table(pool, ranking, steady), chosen_by.fingerprint(run))
+        stability, kept = measure_stability(pool, ranking)
+        result = _result(run, ranking, stability)
+        write_parquet(result.scores, scores_table(pool, ranking, kept), chosen_by.fingerprint(run))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
             if path is not None:
@@ -116,17 +115,18 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     )
 
 
-def _result(run: RunDir, ranking: Ranking, steady: StabilityResult | None) -> SelectResult:
+def _result(run: RunDir, ranking: Ranking, stability: Stability | None) -> SelectResult:
+    eligible, chosen = int(ranking.eligible.sum()), len(ranking.chosen)
     return SelectResult(
         method=ranking.label,
         subset=run.subset_file(ranking.label),
         scores=run.scores_file(ranking.label),
         size=ranking.size,
         prompts=len(ranking.order),
-        eligible=int(ranking.eligible.sum()),
-        chosen=len(ranking.chosen),
+        eligible=eligible,
+        chosen=chosen,
         skipped=count_reasons(ranking.reasons),
         way=ranking.scores.way,
-        stability=None if steady is None else Stability(steady.draws, steady.count_at_90, steady.overlap),
-        notes=[*notes_of(ranking), *([describe(steady)] if steady else [])],
+        stability=stability,
+        notes=[*notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])],
     )
