@@ -11,7 +11,7 @@ import numpy as np
 
 from learnalign.errors import RunError
 from learnalign.selection.methods.method import Method, Scores
-from learnalign.selection.pool import Pool, Success
+from learnalign.selection.pool import Pool, SuccessColumns
 from learnalign.selection.ranking import Ranking
 from learnalign.selection.stability import Stability
 
@@ -50,7 +50,7 @@ def check_learnable(pool: Pool) -> None:
     )
 
 
-def describe_rates(success: Success) -> str:
+def describe_rates(success: SuccessColumns) -> str:
     """The distribution of p in words."""
     counts = Counter(_kind(rate) for rate in success.rate)
     return ", ".join(f"{counts[kind]} {kind}" for kind in ("never solved", "sometimes", "always solved", "not scored"))
