@@ -36,7 +36,6 @@ class Method:
     """
 
     name: str
-    about: str
     score: Callable[[Pool, Scoring], Scores]
     reads: Literal["pool", "rollout", "grad", "signal"]
     learnable: bool = False
