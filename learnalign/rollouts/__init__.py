@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learnalign.rollouts.engines.contract import Completion, Engine, Request, open_engine, seed_of
+    from learnalign.rollouts.engines.contract import Completion, Engine, Request, open_engine
     from learnalign.rollouts.groups import Rollout, load_rollouts
     from learnalign.rollouts.imports import ImportResult, import_rollouts
     from learnalign.rollouts.result import RolloutResult
@@ -19,7 +19,6 @@ _HOMES = {
     "Engine": "engines.contract",
     "Request": "engines.contract",
     "open_engine": "engines.contract",
-    "seed_of": "engines.contract",
     "Rollout": "groups",
     "load_rollouts": "groups",
     "RolloutResult": "result",
@@ -42,7 +41,6 @@ __all__ = [
     "load_rollouts",
     "open_engine",
     "rollout",
-    "seed_of",
     "stability",
 ]
 
