@@ -6,6 +6,7 @@ from typing import Any
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.policy import load_model, load_policy
+from learnalign.policy.parts import is_adapted
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 
@@ -27,7 +28,7 @@ def make_engine(run: RunDir) -> GradientEngine:
         batch_tokens=config.grad.batch_tokens,
     )
     policy = load_policy(run)
-    needs_reference = settings.beta > 0 and not hasattr(policy, "disable_adapter")
+    needs_reference = settings.beta > 0 and not is_adapted(policy)
     return GradientEngine(policy, settings, load_model(config) if needs_reference else None)
 
 

@@ -16,7 +16,7 @@ from learnalign.gradients import GradientEngine, GradientSettings, Sample
 from learnalign.gradients.capture.batching import Row, collate, rows_of
 from learnalign.gradients.logprobs import hidden_gradient
 from learnalign.gradients.projections.fold import random_integers, random_signs
-from learnalign.policy.parts import run_backbone
+from learnalign.policy.parts import last_hidden
 from learnalign.randomness import key_of
 
 DIM = 8192
@@ -59,7 +59,7 @@ class Floor:
 
         handle = self.model.get_input_embeddings().register_forward_hook(keep)  # type: ignore[operator]
         with torch.enable_grad():
-            hidden = run_backbone(self.model, batch.token_ids)
+            hidden = last_hidden(self.model, batch.token_ids)
         handle.remove()
         flat = hidden.detach().flatten(0, 1)
         gradient = torch.zeros_like(flat)
