@@ -21,7 +21,7 @@ from learnalign.gradients.grpo import Sample
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
 from learnalign.gradients.projections.dense import Dense
 from learnalign.gradients.projections.kronecker import Kronecker
-from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, last_hidden
 from learnalign.progress import Advance, unseen
 
 Work = Callable[[Sequence[Sequence[Row]]], None]
@@ -37,7 +37,7 @@ class GradientSettings:
     beta: float = 0.04
     temperature: float = 1.0
     modules: str = "linear"
-    projection: Literal["kronecker", "dense", "exact"] = "kronecker"
+    projection: str = "kronecker"
     dim: int = 8192
     width: int = 160
     batch_tokens: int | Literal["auto"] = "auto"
@@ -180,7 +180,7 @@ class GradientEngine:
 
     def _run(self, model: nn.Module, batch: Batch) -> Float[Tensor, "B T D"]:
         tree = () if batch.branches is None else tree_inputs(batch.branches, head_of(model).weight.dtype)
-        return run_backbone(model, batch.token_ids, *tree)
+        return last_hidden(model, batch.token_ids, *tree)
 
     def _head_sink(self, batch: Batch, sink: Sink) -> HeadSink | None:
         site = self.head_site

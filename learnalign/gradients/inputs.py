@@ -28,7 +28,7 @@ class Selection:
 def why_skipped(success: Success | None, prompts: str) -> str | None:
     """Why a prompt with this row of success.parquet has no gradient to take; None if it has one.
 
-    V = 0 makes a zero row and column of S whatever the gradient (design §3); `prompts` "correct" asks for p > 0 instead.
+    V = 0 makes a zero row and column of S whatever the gradient; `prompts` "correct" asks for p > 0 instead.
     """
     if success is None or not success.scored:
         return "unscored"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.policy import load_model, load_policy
+from learnalign.policy.parts import is_adapted
 from learnalign.rundir import RunDir
 
 
@@ -24,5 +25,5 @@ def make_engine(run: RunDir) -> GradientEngine:
         batch_tokens=config.grad.batch_tokens,
     )
     policy = load_policy(run)
-    needs_reference = settings.beta > 0 and not hasattr(policy, "disable_adapter")
+    needs_reference = settings.beta > 0 and not is_adapted(policy)
     return GradientEngine(policy, settings, load_model(config) if needs_reference else None)

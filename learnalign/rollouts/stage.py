@@ -11,9 +11,10 @@ from learnalign.executor import execute
 from learnalign.policy import load_tokenizer, policy_path, prompt_ids
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
+from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, goes_on, half_of, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
-from learnalign.rollouts.engines.contract import Request, Sampling, seed_of
+from learnalign.rollouts.engines.contract import Request, Sampling
 from learnalign.rollouts.groups import Rollout, write_rollouts
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard

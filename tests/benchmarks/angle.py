@@ -23,8 +23,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen2Config
 
 from learnalign import demo
+from learnalign.policy.parts import body_of
 from learnalign.signals.angle import angle_concentration
-from learnalign.signals.backbone import body_of
 from learnalign.signals.batches import pad, plan
 
 PREFIX = 90  # tokens of the paper's GSM8K system prompt, template included

@@ -30,7 +30,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from learnalign.gradients import Completion, GradientEngine, GradientSettings, Sample
 from learnalign.gradients.capture.batching import collate, plan, rows_of
 from learnalign.gradients.exact.alignment import accumulate, zero_direction
-from learnalign.policy.parts import head_of, run_backbone
+from learnalign.policy.parts import head_of, last_hidden
 from learnalign.rundir.files import write_safetensors
 from tests.benchmarks.grad_data import about
 from tests.benchmarks.grad_ways import Bergson, Floor, LessGradients, make_engine
@@ -194,7 +194,7 @@ def parts(
     def forward() -> None:
         with torch.no_grad():
             for batch in batches:
-                run_backbone(model, batch.token_ids)
+                last_hidden(model, batch.token_ids)
 
     def head() -> None:
         from learnalign.gradients.logprobs import hidden_gradient

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from learnalign.gradients import GradientEngine, GradientSettings, Sample
 from learnalign.gradients.capture.batching import Row, collate, rows_of
 from learnalign.gradients.logprobs import hidden_gradient
-from learnalign.policy.parts import run_backbone
-from learnalign.randomness import key_of, random_integers, random_signs
+from learnalign.gradients.projections.fold import random_integers, random_signs
+from learnalign.policy.parts import last_hidden
+from learnalign.randomness import key_of
 
 DIM = 8192
 LESS_INTERVAL = 16  # gradients that LESS projects at a time, which spreads the making of Γ over them
@@ -58,7 +59,7 @@ class Floor:
 
         handle = self.model.get_input_embeddings().register_forward_hook(keep)  # type: ignore[operator]
         with torch.enable_grad():
-            hidden = run_backbone(self.model, batch.token_ids)
+            hidden = last_hidden(self.model, batch.token_ids)
         handle.remove()
         flat = hidden.detach().flatten(0, 1)
         gradient = torch.zeros_like(flat)
@@ -105,8 +106,8 @@ class SparseSketch(FullGradients):
 
     def _sketch(self, name: str, gradient: Tensor) -> None:
         if name not in self.hashes:
-            buckets = random_integers(key_of(0, name), gradient.numel(), DIM, gradient.device).int()
-            self.hashes[name] = buckets, random_signs(key_of(1, name), gradient.numel(), gradient.device)
+            buckets = random_integers(key_of(0, name), gradient.numel(), DIM).int().to(gradient.device)
+            self.hashes[name] = buckets, random_signs(key_of(1, name), gradient.numel()).to(gradient.device)
         buckets, signs = self.hashes[name]
         torch.zeros(DIM, device=gradient.device).index_add_(0, buckets, gradient.flatten() * signs)
 

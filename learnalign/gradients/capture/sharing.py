@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from learnalign.gradients.grpo import Sample
-from learnalign.policy.parts import base_of, blocks_of, body_of, head_of, run_backbone
+from learnalign.policy.parts import base_of, blocks_of, body_of, head_of, last_hidden
 
 MASKED = 1.5  # time of an attention score under a mask, against one in a causal kernel
 ROUNDING = {4: 1e-4, 8: 1e-4, 2: 0.05}  # relative, by bytes of an entry: what deep models round, at most
@@ -53,9 +53,9 @@ def can_share(model: nn.Module) -> bool:
     tree = torch.tensor([[1, 2, *first, *second]])
     branches = torch.tensor([[0, 0, *[1 for _ in first], 2, 2]])
     with torch.no_grad():
-        expected = run_backbone(model, torch.tensor([[1, 2, *second]]).to(device))[0, 2:]
+        expected = last_hidden(model, torch.tensor([[1, 2, *second]]).to(device))[0, 2:]
         try:
-            together = run_backbone(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, -2:]
+            together = last_hidden(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, -2:]
         except (TypeError, ValueError, IndexError, RuntimeError):  # it takes no such masks
             return False
     return bool((together - expected).float().norm() < ROUNDING[dtype.itemsize] * expected.float().norm())

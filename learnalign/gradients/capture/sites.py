@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from learnalign.errors import InputError, RunError
-from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, last_hidden
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _input_names(model: nn.Module, chosen: dict[str, nn.Module]) -> dict[str, st
     handles = [module.register_forward_pre_hook(note(name)) for name, module in chosen.items()]
     try:
         with torch.no_grad():
-            run_backbone(model, torch.zeros(1, 2, dtype=torch.int64, device=head_of(model).weight.device))
+            last_hidden(model, torch.zeros(1, 2, dtype=torch.int64, device=head_of(model).weight.device))
     finally:
         for handle in handles:
             handle.remove()

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from learnalign.gradients.capture.sites import Site
-from learnalign.randomness import key_of, sign_rows
+from learnalign.randomness import key_of, splitmix64
 
 BLOCK_ENTRIES = 1 << 25  # entries of Γ that exist at a time: 128 MB
 
@@ -45,3 +45,24 @@ class Dense:
             part = gradient[:, start : start + step]
             signs = sign_rows(key, start, part.shape[1], self.dim, part.device).to(part.dtype)
             self.features.addmm_(part, signs, alpha=self.dim**-0.5)
+
+
+def sign_rows(
+    key: int, start: int, rows: int, columns: int, device: torch.device | str = "cpu"
+) -> Float[Tensor, "rows columns"]:
+    """Rows start … start + rows − 1 of an endless ±1 matrix of `columns` columns, float32.
+
+    Each 64-bit number gives 64 signs; only these rows are made.
+    """
+    words = -(-columns // 64)
+    counter = torch.arange(start * words, (start + rows) * words, device=device)
+    octets = splitmix64(key, counter).view(torch.uint8)
+    signs = _octet_signs(octets.device)[octets.to(torch.int64)]
+    return signs.view(rows, words * 64)[:, :columns]
+
+
+def _octet_signs(device: torch.device) -> Float[Tensor, "256 8"]:
+    """The eight signs of each of the 256 octets."""
+    octets = torch.arange(256, device=device)
+    bits = (octets[:, None] >> torch.arange(8, device=device)) & 1
+    return 1.0 - 2.0 * bits.float()

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from learnalign.randomness import key_of, random_integers, random_signs
+from learnalign.randomness import key_of, shift_right, splitmix64
 
 
 class Folder:
@@ -89,3 +89,13 @@ class Sketch:
             part = features[:, bucket : bucket + stop - start]
             part.addcmul_(values[:, start:stop], self.signs[start:stop])
             start = stop
+
+
+def random_signs(key: int, count: int) -> Float[Tensor, "N"]:
+    """±1 for counters 0 … count − 1, float32."""
+    return torch.where(splitmix64(key, torch.arange(count)) < 0, -1.0, 1.0)
+
+
+def random_integers(key: int, count: int, below: int) -> Int[Tensor, "N"]:
+    """Integers in 0 … below − 1 for counters 0 … count − 1; the bias is below · 2⁻⁶³."""
+    return shift_right(splitmix64(key, torch.arange(count)), 1) % below

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +80,6 @@ def check_lengths(requests: Sequence[Request], context_length: int) -> None:
                 f"prompt {request.id} has {len(request.prompt_ids)} tokens, the engine takes 1 to "
                 f"{context_length - 1}; leave it out or lower data.max_prompt_tokens"
             )
-
-
-def seed_of(seed: int, id: str, sample: int) -> int:
-    """The seed, in [0, 2^63), of one sample of one prompt in a run seeded with `seed`."""
-    digest = hashlib.sha256(f"{seed}\n{sample}\n{id}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def stop_ids(config: Config, path: str) -> frozenset[int]:

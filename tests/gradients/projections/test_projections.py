@@ -8,7 +8,9 @@ import torch
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Completion, Sample
-from learnalign.gradients.projections.fold import Folder, Sketch
+from learnalign.gradients.projections.dense import sign_rows
+from learnalign.gradients.projections.fold import Folder, Sketch, random_integers, random_signs
+from learnalign.randomness import key_of
 from tests.gradients.tiny import block_parameters, brute_force, random_samples, tiny_model
 
 CPU = torch.device("cpu")
@@ -16,6 +18,23 @@ CPU = torch.device("cpu")
 
 def dense(size: int, width: int, seed: int, name: str = "x") -> torch.Tensor:
     return Folder(size, width, seed, name, CPU, torch.float64).matrix()
+
+
+def test_names_and_seeds_give_unrelated_signs():
+    streams = [random_signs(key_of(seed, name), 4096) for seed in (0, 1) for name in ("a", "b", "ab")]
+    cosines = torch.corrcoef(torch.stack(streams)) - torch.eye(6)
+    assert cosines.abs().max() < 0.08  # five standard deviations
+
+
+def test_integers_are_even():
+    counts = torch.bincount(random_integers(5, 60_000, 6), minlength=6)
+    assert (counts - 10_000).abs().max() < 500
+
+
+def test_rows_of_signs_are_the_same_alone():
+    rows = sign_rows(7, 0, 20, 100)
+    assert torch.equal(sign_rows(7, 5, 4, 100), rows[5:9])
+    assert set(rows.unique().tolist()) == {-1.0, 1.0}
 
 
 @pytest.mark.parametrize(("size", "width"), [(100, 16), (96, 32), (33, 32), (32, 32), (5, 32)])
@@ -111,6 +130,12 @@ def test_the_projection_keeps_cosines_where_it_compresses_every_side():
         (rows @ rows.T)[tuple(pairs)] for rows in map(torch.nn.functional.normalize, (engine.features(samples), full))
     )
     assert torch.corrcoef(torch.stack([found, exact]))[0, 1] > 0.95
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU: the same signs on CPU and GPU")
+def test_rows_of_signs_are_the_same_on_a_gpu():
+    assert torch.equal(sign_rows(7, 3, 50, 300), sign_rows(7, 3, 50, 300, "cuda").cpu())
 
 
 @pytest.mark.cuda
