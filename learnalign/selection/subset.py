@@ -13,7 +13,7 @@ Writer = Callable[[Path, Sequence[Prompt]], None]
 
 
 def write_source(path: Path, prompts: Sequence[Prompt]) -> None:
-    """The input rows as they were, one JSON text a line."""
+    """Write the prompts' input rows verbatim, one a line."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(prompt.source + "\n" for prompt in prompts)
 

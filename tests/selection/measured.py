@@ -1,4 +1,4 @@
-"""Run directories whose success rates, features and signals are random numbers, written as the stages before would."""
+"""Run directories with random success rates, features and signals, written as the earlier stages write them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def measured_run(
 
 @functools.cache
 def _template(count: int, sections: str) -> RunDir:
-    """A run with its pool prepared: made once, copied by every test."""
+    """A run with its pool prepared: made once and copied by each test."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     run = make_run(folder, count, **json.loads(sections))
@@ -85,5 +85,5 @@ def write_signal(run: RunDir, name: str, columns: Mapping[str, Any]) -> None:
 
 
 def sources(run: RunDir) -> list[str]:
-    """The pool's rows as they stand in its file."""
+    """The pool's input rows, verbatim."""
     return Path(run.config.data.path).read_text(encoding="utf-8").splitlines()

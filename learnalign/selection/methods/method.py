@@ -1,4 +1,4 @@
-"""What a method is: a name, what it reads, and a function from the pool to scores."""
+"""A method: its name, what it reads, and a function from the pool to scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from learnalign.selection.scores import Scoring
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One number a prompt, higher is better, NaN where there is none; and what it was made of."""
+    """One number per prompt (higher is better, NaN for none) and the numbers it was made of."""
 
     score: Float[np.ndarray, "n"]
     alignment: Float[np.ndarray, "n"] | None = None
@@ -31,8 +31,8 @@ class Scores:
 class Method:
     """A ranking of the pool.
 
-    `reads` is the last stage whose results it uses, `signal` the signal; `learnable` says that V is among them; with
-    `positive` only scores above zero are chosen; with `similarity` they are row means of a matrix of cosines.
+    `reads` is the last stage whose results it uses, `signal` the signal; `learnable`: it uses V; `positive`: only
+    scores above zero are chosen; `similarity`: the scores are row means of a matrix of cosines.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Method:
     signal: str | None = None
 
     def eligible(self, score: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-        """Which prompts may be chosen by these scores."""
+        """Which prompts can be chosen by these scores."""
         return score > 0 if self.positive else ~np.isnan(score)
 
     def fingerprint(self, pool: Pool) -> str:
@@ -65,5 +65,5 @@ class Method:
         return "a positive score" if self.positive else "a value"
 
     def has_matrix(self, config: Config) -> bool:
-        """Whether the scores are row means of a matrix that could be written down."""
+        """Whether the scores are row means of a matrix that can be saved."""
         return self.similarity and not (self.reads == "grad" and config.grad.projection == "exact")
