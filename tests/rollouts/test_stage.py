@@ -13,7 +13,6 @@ from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import load_rollouts, rollout, stage
 from learnalign.rollouts.groups import Rollout
-from learnalign.rollouts.success import distribution, success_of
 from learnalign.rundir import RunDir
 from tests.tiny import make_config, make_run
 
@@ -181,16 +180,3 @@ def test_adaptive_groups_are_beginnings_of_full_ones(tmp_path: Path, run: RunDir
     assert result.adaptive["samples_saved"] == len(everything) - len(taken)
     assert adaptive.read_record()["stages"]["rollout"]["adaptive"] == result.adaptive
     assert all(count < 8 for count in result.fewer_scored.values())
-
-
-def test_the_distribution_of_p_counts_every_prompt_once() -> None:
-    rows = [success_of(str(i), 8, 8, i) for i in range(9)] + [success_of("none", 8, 0, 0)]
-    assert distribution(rows) == {
-        "0": 1,
-        "(0, 1/4]": 2,
-        "(1/4, 1/2]": 2,
-        "(1/2, 3/4]": 2,
-        "(3/4, 1)": 1,
-        "1": 1,
-        "unscored": 1,
-    }
