@@ -9,8 +9,9 @@ import numpy as np
 
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import is_done, read_parquet
+from learnalign.rundir.files import is_done
 from learnalign.rundir.stages import STAGES
 from learnalign.selection.stability import Stability
 
@@ -37,16 +38,14 @@ def success_summary(run: RunDir) -> dict[str, Any] | None:
     """Mean and histogram of p by its values k/G, unscored rollouts, prompts with V > 0; None before rollouts."""
     if not run.success_file.is_file():
         return None
-    table = read_parquet(run.success_file, ["samples", "scored", "success_rate", "learnability"])
-    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-    rates = columns["success_rate"].astype(float)
-    scored = rates[~np.isnan(rates)]
+    rows = load_success(run, check=False).values()
+    rates = np.array([row.success_rate for row in rows if row.success_rate is not None])
     return {
-        "mean": float(scored.mean()) if len(scored) else None,
-        "learnable": int((columns["learnability"] > 0).sum()),
-        "unscored_prompts": int(np.isnan(rates).sum()),
-        "unscored_rollouts": int((columns["samples"] - columns["scored"]).sum()),
-        "histogram": _histogram(scored, int(columns["samples"].max(initial=1))),
+        "mean": float(rates.mean()) if len(rates) else None,
+        "learnable": sum(row.learnability > 0 for row in rows),
+        "unscored_prompts": len(rows) - len(rates),
+        "unscored_rollouts": sum(row.samples - row.scored for row in rows),
+        "histogram": _histogram(rates, max([1, *(row.samples for row in rows)])),
     }
 
 

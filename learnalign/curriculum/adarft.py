@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from learnalign.errors import InputError
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
 
 STEP, SENSITIVITY, AIM = 50.0, 2.0, 0.5
 LOWEST, HIGHEST = 0.0, 100.0
@@ -57,14 +57,9 @@ class Adarft:
 def difficulties(run: RunDir, ids: Sequence[str]) -> list[float]:
     """100 (1 − p) of every prompt of `ids`, from success.parquet.
 
-    Raises InputError naming the command where the rates, or that of one prompt, are missing.
+    Raises RunError if success.parquet is missing, InputError if it is stale or lacks the rate of a prompt.
     """
-    if not run.success_file.is_file():
-        raise InputError(
-            f"curriculum adarft: {run.success_file} is not there; make it with `learnalign rollout {run.path}`"
-        )
-    table = read_parquet(run.success_file, ["id", "success_rate"]).to_pydict()
-    rates = {id: rate for id, rate in zip(table["id"], table["success_rate"], strict=True) if rate is not None}
+    rates = {id: row.success_rate for id, row in load_success(run).items() if row.success_rate is not None}
     missing = [id for id in ids if id not in rates]
     if missing:
         raise InputError(

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError
 from learnalign.prompts import Prompt, load_prompts
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
 from learnalign.rundir.stages import digest_of
@@ -64,13 +65,15 @@ class Pool:
     @functools.cached_property
     def success(self) -> SuccessColumns:
         """Success rates of all n prompts."""
-        path, command = self.run.success_file, f"learnalign rollout {self.run.path}"
-        table = self._read(path, self.run.fingerprint("rollout"), command)
-        if missing := set(self.ids) - set(table["id"].to_pylist()):
+        rows, path = load_success(self.run), self.run.success_file
+        if missing := set(self.ids) - set(rows):
+            command = f"learnalign rollout {self.run.path}"
             raise RunError(f"{path} lacks {len(missing)} of {len(self)} prompts; run `{command}` to its end first")
-        rate, learnability = self._column(table, "success_rate", path), self._column(table, "learnability", path)
-        scored, correct = (self._column(table, name, path).astype(np.int64) for name in ("scored", "correct"))
-        return SuccessColumns(scored, correct, rate, learnability)
+        values = [(row.scored, row.correct, row.success_rate, row.learnability) for row in rows.values()]
+        columns = np.empty((4, len(self)))
+        columns[:, self.places(list(rows), path)] = np.array(values, float).T  # None becomes NaN
+        scored, correct, rate, learnability = columns
+        return SuccessColumns(scored.astype(np.int64), correct.astype(np.int64), rate, learnability)
 
     @property
     def known_success(self) -> SuccessColumns | None:

@@ -11,9 +11,8 @@ import pytest
 
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
-from learnalign.rollouts import load_rollouts, rollout, stage
+from learnalign.rollouts import groups, load_rollouts, rollout, stage
 from learnalign.rollouts.groups import Rollout
-from learnalign.rollouts.success import distribution, success_of
 from learnalign.rundir import RunDir
 from tests.tiny import make_config, make_run
 
@@ -183,14 +182,15 @@ def test_adaptive_groups_are_beginnings_of_full_ones(tmp_path: Path, run: RunDir
     assert all(count < 8 for count in result.fewer_scored.values())
 
 
-def test_the_distribution_of_p_counts_every_prompt_once() -> None:
-    rows = [success_of(str(i), 8, 8, i) for i in range(9)] + [success_of("none", 8, 0, 0)]
-    assert distribution(rows) == {
-        "0": 1,
-        "(0, 1/4]": 2,
-        "(1/4, 1/2]": 2,
-        "(1/2, 3/4]": 2,
-        "(3/4, 1)": 1,
-        "1": 1,
-        "unscored": 1,
-    }
+def test_concluding_reads_every_shard_once(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Path] = []
+    read = groups.read_parquet
+    monkeypatch.setattr(groups, "read_parquet", lambda file, columns: files.append(file) or read(file, columns))
+    outcomes, counts, left_out = groups.load_outcomes(run)
+    assert files == [run.rollouts_file(shard) for shard in run.shards()]
+    assert (counts, left_out) == ({}, [])
+    expected: dict[str, list[groups.Outcome]] = {}
+    for one in stored(run):
+        outcome = groups.Outcome(one.reward, len(one.completion_ids), one.finish_reason == "length")
+        expected.setdefault(one.id, []).append(outcome)
+    assert outcomes == expected
