@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from .common import guarded
+from .common import DEBUG, guarded
 from .compare import compare
 from .eval import evaluate
 from .grad import grad
@@ -19,30 +21,51 @@ from .train import train
 from .verify import verify
 from .warmup import warmup
 
+# Every command with an example to paste; they work one after the other.
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "run": (run, "runs/demo --config demo"),
+    "warmup": (warmup, "runs/demo --config demo"),
+    "rollout": (rollout, "runs/demo"),
+    "grad": (grad, "runs/demo --verify 64"),
+    "select": (select, "runs/demo -n 50 --method learnability"),
+    "signal": (signal, "runs/demo perplexity length angle"),
+    "compare": (compare, "runs/demo -n 50"),
+    "train": (train, "runs/demo --subset runs/demo/subset.jsonl"),
+    "eval": (evaluate, "runs/demo --data demo --k 4"),
+    "verify": (verify, "completions.jsonl --verifier math -o scored.jsonl"),
+    "status": (status, "runs/demo"),
+}
+
 app = typer.Typer(
     name="learnalign",
     help="Pick the N prompts most worth training a language model on with verifiable rewards.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, warmup, grad, rollout, select, signal, train, compare, verify, status):
-    app.command()(guarded(command))
-app.command("eval")(guarded(evaluate))
+for name, (function, example) in COMMANDS.items():
+    app.command(name, epilog=f"Example: learnalign {name} {example}")(guarded(function))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"learnalign {version('learnalign')}")
+        raise typer.Exit
 
 
 @app.callback()
 def main_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; may stand anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Pick the N prompts most worth training a language model on with verifiable rewards."""
 
 
 def main() -> None:
-    """Entry point of the `learnalign` command; `--debug` may stand anywhere."""
-    import sys
-
-    arguments = sys.argv[1:]
-    app([argument for argument in arguments if argument != "--debug"])
+    """Entry point of the `learnalign` command."""
+    app([argument for argument in sys.argv[1:] if argument != DEBUG])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from learnalign.config import Config
     from learnalign.rundir import RunDir
 
+DEBUG = "--debug"
+
 Dir = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="YAML file, or the name of a ready config.")
@@ -26,14 +28,16 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. grad.dim=4096; repeatable."),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Delete what was made with other settings (or this stage's files) first.")
+    bool, typer.Option("--overwrite", help="Delete results of other settings (or else this stage's) first.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show settings, rows, tokens, disk and work; write nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the settings and the work: rows, tokens, disk; write nothing.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """The command with errors as one message and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
+    """`function` with errors as one message and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
@@ -42,7 +46,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
         except KeyboardInterrupt as error:
-            _stop("interrupted; run the same command again to go on", 130, error)
+            _stop("interrupted; run the same command again to resume", 130, error)
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(1) from None
@@ -54,15 +58,20 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def debugging() -> bool:
+    """Whether the user wants tracebacks."""
+    return DEBUG in sys.argv
+
+
 def _stop(message: str, code: int, error: BaseException) -> None:
-    if "--debug" in sys.argv:
+    if debugging():
         raise error
     print(f"learnalign: {message}", file=sys.stderr)
     raise SystemExit(code)
 
 
 def resolve_config(directory: Path, config: str | None, overrides: list[str] | None) -> Config:
-    """The settings a command works with: `--config`, else the run directory's own, with `--set` applied."""
+    """The settings of a command: `--config`, else the run directory's own, with `--set` applied."""
     from learnalign.config import load_config
 
     own = directory / "config.yaml"
@@ -78,7 +87,7 @@ def open_run(
     overwrite: bool = False,
     stage: str = "",
 ) -> RunDir:
-    """Open or make a run directory; `stage` is what `--overwrite` deletes where no setting differs."""
+    """Open or make a run directory; `--overwrite` deletes the results of `stage` if no setting differs."""
     from learnalign.rundir import RunDir
 
     resolved = resolve_config(directory, config, overrides)
@@ -86,24 +95,38 @@ def open_run(
 
 
 def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:
-    """Print what a run would do; nothing is written."""
+    """Print the work of the three heavy stages; nothing is written."""
     show_work(resolve_config(directory, config, overrides), as_json, ["warmup", "rollout", "grad"])
 
 
 def show_work(config: Config, as_json: bool, stages: list[str]) -> None:
     """Print settings, and the work of some stages with them."""
+    from dataclasses import asdict
+
+    from learnalign.config import dump_config
     from learnalign.plan import plan
 
-    result = plan(config, stages)
+    planned = plan(config, stages)
     if as_json:
-        print_json(result)
-    else:
-        print(result["config"], end="")
-        print_table("work", ["stage", "prompts", "tokens at most", "disk at most"], result["stages"])
+        print_json({**asdict(planned), "config": config.model_dump(mode="json")})
+        return
+    print(dump_config(config), end="")
+    rows = [[work.stage, work.prompts, work.tokens, _size(work.disk_bytes)] for work in planned.stages]
+    print_table("work", ["stage", "prompts", "tokens at most", "disk at most"], rows)
+
+
+def _size(count: float | None) -> str:
+    if count is None:
+        return "a model"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
 
 
 def finish(run: RunDir, as_json: bool, **more: Any) -> None:
-    """Print the run's summary (design §4): prompts in, left out and why, p, V > 0, chosen, time per stage."""
+    """Print the run's summary: prompts in, left out and why, p, V > 0, chosen, time per stage."""
     from learnalign.summary import summarise
 
     summary = {**summarise(run), **more}

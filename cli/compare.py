@@ -19,7 +19,7 @@ Size = Annotated[
 def compare(directory: Dir, size: Size = None, as_json: Json = False) -> None:
     """Show how the methods' subsets overlap and differ in success rate, length and difficulty.
 
-    Every method whose inputs are there takes part; those without scores yet are scored first.
+    Every method whose inputs exist takes part; methods without scores are scored first.
     """
     from learnalign.rundir import RunDir
     from learnalign.selection import compare as compare_methods

@@ -23,15 +23,17 @@ def grad(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Compute each learnable prompt's projected GRPO gradient; draws rollouts first where there are none."""
+    """Compute each learnable prompt's projected GRPO gradient; samples missing rollouts first."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
     run = open_run(directory, config, overrides, overwrite, stage="grad")
     from learnalign.gradients import grad as compute_gradients
 
-    found = compute_gradients(run, verify).verification
-    measured = {} if found is None else {"verification": asdict(found)}
+    verification = compute_gradients(run, verify).verification
+    measured = {} if verification is None else {"verification": asdict(verification)}
     finish(run, as_json, **measured)
-    if found is not None and not as_json:
-        print_table("features against exact gradients", ["", "value"], [list(row) for row in asdict(found).items()])
+    if verification is not None and not as_json:
+        print_table(
+            "features against exact gradients", ["", "value"], [list(row) for row in measured["verification"].items()]
+        )
     return None

@@ -18,7 +18,7 @@ FromFile = Annotated[
     typer.Option(
         "--from",
         metavar="FILE",
-        help="JSONL of your own completions (or counts: correct, scored) by id or prompt, in place of sampling.",
+        help="Do not sample: read your own completions (or counts: correct, scored) by id or prompt from JSONL.",
     ),
 ]
 SHOWN = 5  # names in a line on stderr
@@ -42,20 +42,20 @@ def rollout(
 
     if file is None:
         result = stage(run)
-        _tell([*_cautions(result), *_savings(result)])
+        _warn([*_cautions(result), *_savings(result)])
         return finish(run, as_json, adaptive=result.adaptive)
-    taken = import_rollouts(run, file)
-    _tell([*_misfits(taken, file), *_cautions(taken.rollouts)])
-    return finish(run, as_json, imported={"rows": taken.rows, "unmatched": taken.unmatched})
+    imported = import_rollouts(run, file)
+    _warn([*_unused(imported, file), *_cautions(imported.rollouts)])
+    return finish(run, as_json, imported={"rows": imported.rows, "unmatched": imported.unmatched})
 
 
-def _tell(lines: list[str]) -> None:
+def _warn(lines: list[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
 
 
 def _cautions(result: RolloutResult) -> list[str]:
-    """What makes some success rates worth less than others."""
+    """Reasons to trust some success rates less than others."""
     lines = []
     if fewer := result.fewer_scored:
         lines.append(f"{len(fewer)} prompts have fewer scored rollouts than others: {_some(list(fewer))}")
@@ -67,26 +67,26 @@ def _cautions(result: RolloutResult) -> list[str]:
 
 
 def _savings(result: RolloutResult) -> list[str]:
-    """What `rollout.adaptive` did."""
-    if not (told := result.adaptive):
+    """What `rollout.adaptive` saved and may have missed."""
+    if not (report := result.adaptive):
         return []
     return [
-        f"adaptive: {told['stopped_early']} groups stopped at half, {told['tokens_saved']} tokens saved; if full, "
-        f"about {told['would_be_learnable']:.0f} of the {told['stopped_uniform']} all right or all wrong would have "
-        f"V > 0, and about {told['would_reach_top']:.0f} stopped groups the V of the top N"
+        f"adaptive: {report['stopped_early']} groups stopped at half, {report['tokens_saved']} tokens saved; if full, "
+        f"about {report['would_be_learnable']:.0f} of the {report['stopped_uniform']} all right or all wrong would have "
+        f"V > 0, and about {report['would_reach_top']:.0f} stopped groups the V of the top N"
     ]
 
 
-def _misfits(taken: ImportResult, file: Path) -> list[str]:
-    """What of a file could not be used, or not fully."""
-    lines = [f"{file}: line {number}: {reason}" for number, reason in list(taken.unmatched.items())[:SHOWN]]
-    if len(taken.unmatched) > SHOWN:
-        lines.append(f"{file}: … and {len(taken.unmatched) - SHOWN} more lines that fit no prompt of the pool")
-    if taken.without_rollouts:
-        lines.append(f"{file}: {taken.without_rollouts} prompts of the pool have no rollouts in it")
-    if taken.retokenised:
+def _unused(imported: ImportResult, file: Path) -> list[str]:
+    """Lines and prompts of the file that could not be used, or not fully."""
+    lines = [f"{file}: line {number}: {reason}" for number, reason in list(imported.unmatched.items())[:SHOWN]]
+    if len(imported.unmatched) > SHOWN:
+        lines.append(f"{file}: … and {len(imported.unmatched) - SHOWN} more lines that fit no prompt of the pool")
+    if imported.without_rollouts:
+        lines.append(f"{file}: {imported.without_rollouts} prompts of the pool have no rollouts in it")
+    if imported.retokenised:
         lines.append(
-            f"{file}: {taken.retokenised} completions without completion_ids: their tokens are those of the text"
+            f"{file}: {imported.retokenised} completions without completion_ids: their tokens are those of the text"
         )
     return lines
 

@@ -15,7 +15,7 @@ COMMANDS = ("warmup", "rollout", "grad", "select")
 Stages = Annotated[
     str | None,
     typer.Option(
-        "--stages", metavar="F,F,…", help="Select and train in stages: fractions of the pool, e.g. 0.5,0.3,0.2."
+        "--stages", metavar="F,F,…", help="Select and train in rounds: fractions of the pool, e.g. 0.5,0.3,0.2."
     ),
 ]
 
@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Turn a pool and a model into a subset: warmup, rollout, grad, select.
 
-    Each stage is a process of its own, so that an engine's GPU memory is given back. Run it again to resume.
+    Each stage is a process of its own, so that an engine's GPU memory is given back. Run the command again to resume.
     """
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
@@ -40,7 +40,7 @@ def run(
         return run_staged(opened, stages, as_json)
     from learnalign.prompts import load_prompts
 
-    load_prompts(opened)  # what is wrong with pool, model or verifier is said before anything heavy starts
+    load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
     for command in COMMANDS:
         perform(command, directory)
     return finish(opened, as_json)

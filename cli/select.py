@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learnalign.names import FORMATS, METHODS, listed
+
 from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
 
 if TYPE_CHECKING:
@@ -16,13 +18,20 @@ if TYPE_CHECKING:
 Size = Annotated[
     float | None, typer.Option("-n", "--size", metavar="N", help="Prompts to choose, or a fraction of the pool.")
 ]
-Method = Annotated[str | None, typer.Option("--method", metavar="NAME", help="How to rank; learnalign by default.")]
-Format = Annotated[str | None, typer.Option("--format", metavar="NAME", help="Format of the subset file.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the subset here, too.")]
-Scoring = Annotated[
-    str | None, typer.Option("--scoring", metavar="WAY", help="auto, matrix or centroid: the same scores.")
+Method = Annotated[
+    str | None, typer.Option("--method", metavar="NAME", help=f"How to rank: {listed(METHODS)}; learnalign by default.")
 ]
-Fill = Annotated[bool, typer.Option("--fill", help="Go on down the ranking where too few scores are positive.")]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="NAME", help=f"Format of the subset file: {listed(FORMATS)}.")
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a second copy of the subset.")
+]
+Scoring = Annotated[
+    str | None,
+    typer.Option("--scoring", metavar="WAY", help="auto, matrix or centroid: two exact ways to the same scores."),
+]
+Fill = Annotated[bool, typer.Option("--fill", help="If fewer than N scores are positive, go on down the ranking.")]
 Diversity = Annotated[
     str | None, typer.Option("--diversity", metavar="kmeans:K", help="Take the best of each of K clusters.")
 ]
@@ -45,11 +54,7 @@ def select(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Rank the pool and write the best N prompts, best first.
-
-    Methods: learnalign, cosine, dot, features, learnability, pass-filter, ppl-top, ppl-middle, ifd, length, selectit,
-    limr, random, gain, gain-high, gain-uniform, gain-low.
-    """
+    """Rank the pool and write the best N prompts, best first."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
     run = open_run(directory, config, overrides, overwrite, stage="select")
@@ -73,7 +78,7 @@ def select(
 
 
 def _show(result: SelectResult) -> None:
-    """What was chosen, what became of the others, and where the subset is."""
+    """Print the counts of the chosen and the skipped prompts, and the subset's path."""
     rows = [["prompts in the pool", result.prompts]]
     rows += [[f"skipped: {reason}", count] for reason, count in result.skipped.items()]
     rows += [["could be chosen", result.eligible], ["chosen", result.chosen]]

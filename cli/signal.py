@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from learnalign.names import SIGNALS, listed
+
 from .common import ConfigFile, Dir, Json, Overrides, Overwrite, open_run, print_json, print_table
 
 Names = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME...",
-        help="perplexity, ifd, length, selectit, features, angle, limr: one or several.",
+        help=f"One or several of {listed(SIGNALS)}.",
         show_default=False,
     ),
 ]
@@ -29,7 +31,7 @@ def signal(
 ) -> None:
     """Compute signals of every prompt under the policy, into DIR/signals/NAME.parquet.
 
-    Likelihoods are taken over the gold solution (data.solution), or over the first stored rollout where there is none.
+    Likelihoods are those of the gold solution (data.solution), or of the first stored rollout if a prompt has none.
     """
     run = open_run(directory, config, overrides, overwrite, stage="signal")
     from learnalign.signals import signal as compute

@@ -22,7 +22,7 @@ Names = Annotated[
     typer.Option(
         "--verifier",
         metavar="NAME",
-        help="math, boxed, answer_tag, gsm8k, exact or module:function; give it twice to see where two disagree.",
+        help="math, boxed, answer_tag, gsm8k, exact, literal or module:function; give it twice to see where two disagree.",
     ),
 ]
 Completion = Annotated[str, typer.Option("--completion", metavar="COL", help="Column of the completion.")]

@@ -13,7 +13,7 @@ def warmup(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train the policy for a short while with GRPO on a random subset of the pool."""
+    """Train the policy briefly with GRPO on a random subset of the pool."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
     run = open_run(directory, config, overrides, overwrite, stage="warmup")

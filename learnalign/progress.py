@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with rate and ETA on a terminal, a plain line now and then without one."""
+"""Progress on stderr: a bar with rate and ETA on a terminal, else a plain line every ten seconds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Self
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 
-Advance = Callable[[float], None]  # told how much more is done; parts of a unit count
+Advance = Callable[[float], None]  # called with the units done since the last call; parts of a unit count
 
 
 def unseen(count: float) -> None:
-    """An `Advance` where nobody watches."""
+    """Ignores progress; the default when nothing displays it."""
 
 
 class Progress:
@@ -39,7 +39,7 @@ class Progress:
         return self
 
     def advance(self, count: float = 1) -> None:
-        """Count `count` more units, or a part of one. Any thread may."""
+        """Count `count` more units, or a part of one. Safe from any thread."""
         with self._lock:
             self.done += count
             if self._bar:
@@ -58,7 +58,7 @@ class Progress:
 
     @contextmanager
     def part(self, size: int) -> Iterator[Advance]:
-        """A part of `size` units: the block may advance within it, and what it did not is made up for at its end."""
+        """Counts as `size` units: the block may report part of them; the rest is added when it ends."""
         before = self.done
         yield self.advance
         self.advance(before + size - self.done)

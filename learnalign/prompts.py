@@ -1,6 +1,6 @@
 """The pool: ids, golds, duplicates, quarantine. Writes prompts.parquet and the pool's part of quarantine.jsonl.
 
-Every input row ends in exactly one place: a prompt, a line of quarantine.jsonl, so that the counts add up to the input.
+Every input row becomes either a prompt or a line of quarantine.jsonl, so that the counts add up to the input.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _LeaveOut(Exception):
 
 
 def load_prompts(run: RunDir) -> list[Prompt]:
-    """The pool of a run, prepared first where it is not there; raises InputError where the source has changed since."""
+    """The pool of a run, prepared first if need be; raises InputError if the source has changed since."""
     inputs = _digests(run)
     if run.is_finished("pool"):
         for name, digest in run.read_record()["inputs"].items():
@@ -67,10 +67,7 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
 
     Raises InputError for a source that is missing, empty, or has none of the columns that `data` names.
     """
-    prompts: dict[str, Prompt] = {}
-    left_out: list[Quarantined] = []
-    conflicts: dict[str, set[str]] = {}
-    questions: dict[str, str] = {}
+    rows = _Rows()
     columns: set[str] = set()
     count = 0
     for row, text in enumerate(read_rows(data)):
@@ -78,35 +75,46 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
         source = json.loads(text)
         columns |= source.keys()
         try:
-            prompt = _to_prompt(source, text, row, data)
+            rows.add(_to_prompt(source, text, row, data))
         except _LeaveOut as reason:
-            left_out.append(Quarantined(row=row, reason=str(reason)))
-            continue
+            rows.left_out.append(Quarantined(row=row, reason=str(reason)))
+    _check_columns(data, columns, rows, count)
+    rows.leave_out_conflicts()
+    return list(rows.prompts.values()), rows.left_out, count
+
+
+class _Rows:
+    """The rows read so far: different prompts by id, and the rows left out, duplicates among them."""
+
+    def __init__(self) -> None:
+        self.prompts: dict[str, Prompt] = {}
+        self.left_out: list[Quarantined] = []
+        self._ids: dict[str, str] = {}  # of the first prompt with the question, by the question's digest
+        self._answers: dict[str, set[str]] = {}  # of a prompt whose duplicates have other answers
+
+    def add(self, prompt: Prompt) -> None:
+        """Keep a new prompt; leave out a duplicate, or a prompt whose id is taken."""
         question = _digest(prompt.messages)
-        first = prompts.get(questions.setdefault(question, prompt.id))
-        if first is None and prompt.id not in prompts:
-            prompts[prompt.id] = prompt
+        first = self.prompts.get(self._ids.setdefault(question, prompt.id))
+        if first is None and prompt.id not in self.prompts:
+            self.prompts[prompt.id] = prompt
         elif first is None or _digest(first.messages) != question:
-            left_out.append(
-                Quarantined(
-                    id=prompt.id, row=row, reason=f"its id is that of row {prompts[prompt.id].row}, another prompt"
-                )
-            )
+            reason = f"its id is that of row {self.prompts[prompt.id].row}, another prompt"
+            self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
         else:
-            left_out.append(Quarantined(id=first.id, row=row, reason=f"duplicate of row {first.row}"))
+            self.left_out.append(Quarantined(id=first.id, row=prompt.row, reason=f"duplicate of row {first.row}"))
             if prompt.answer != first.answer:
-                conflicts.setdefault(first.id, {first.answer}).add(prompt.answer)
-    _check_columns(data, columns, prompts, left_out, count)
-    for id, answers in conflicts.items():
-        listed = ", ".join(repr(answer) for answer in sorted(answers))
-        left_out.append(
-            Quarantined(id=id, row=prompts.pop(id).row, reason=f"conflicting answers of its duplicates: {listed}")
-        )
-    return list(prompts.values()), left_out, count
+                self._answers.setdefault(first.id, {first.answer}).add(prompt.answer)
+
+    def leave_out_conflicts(self) -> None:
+        """Leave out prompts whose duplicates have other answers."""
+        for id, answers in self._answers.items():
+            reason = f"conflicting answers of its duplicates: {', '.join(map(repr, sorted(answers)))}"
+            self.left_out.append(Quarantined(id=id, row=self.prompts.pop(id).row, reason=reason))
 
 
 def reason_counts(left_out: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """How many lines of quarantine.jsonl have each kind of reason (the words before the particulars)."""
+    """Lines of quarantine.jsonl by kind of reason (its words before the particulars)."""
     kinds = Counter(re.sub(r"( of row \d+| is that of row|: | \().*", "", line["reason"]) for line in left_out)
     return dict(kinds.most_common())
 
@@ -140,19 +148,19 @@ def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) ->
 
 
 def _filled(source: dict[str, Any], template: str) -> str:
-    """The template with every {column} replaced by its value; other braces stay as they are."""
+    """The template with every {column} replaced by its value; other braces stay."""
 
     def value(place: re.Match[str]) -> str:
-        found = _lookup(source, place[1])
-        if found is None:
+        column = _lookup(source, place[1])
+        if column is None:
             raise _LeaveOut(f"no column {place[1]} for data.prompt_template")
-        return str(found)
+        return str(column)
 
     return re.sub(r"\{([A-Za-z_][\w.]*)\}", value, template)
 
 
 def _lookup(source: Any, column: str) -> Any:
-    """The value at a dotted path, the whole name first; None where there is none."""
+    """The value at a dotted path, the whole name first; None if the row has no such column."""
     if isinstance(source, dict) and column in source:
         return source[column]
     for part in column.split("."):
@@ -209,18 +217,16 @@ def _answer(value: Any, data: DataConfig) -> str:
 
 
 def _cut(regex: str, text: str, name: str) -> str:
-    found = re.search(regex, text)
-    if not found:
+    match = re.search(regex, text)
+    if not match:
         raise _LeaveOut(f"{name}: nothing found")
-    return (found.group(1) if found.re.groups else found.group()).strip()
+    return (match.group(1) if match.re.groups else match.group()).strip()
 
 
-def _check_columns(
-    data: DataConfig, columns: set[str], prompts: dict[str, Prompt], left_out: list[Quarantined], count: int
-) -> None:
+def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int) -> None:
     if not count:
-        raise InputError(f"data.path {data.path}: no rows in it")
-    if prompts:
+        raise InputError(f"data.path {data.path}: it has no rows")
+    if rows.prompts:
         return
     question = None if data.prompt_template else data.prompt
     for key, column in (("prompt", question), ("answer", data.answer), ("id", data.id)):
@@ -229,7 +235,7 @@ def _check_columns(
                 f"data.{key}: no column {column!r} in {data.path}; it has {', '.join(sorted(columns))}. "
                 f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns)"
             )
-    raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {left_out[0].reason}")
+    raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {rows.left_out[0].reason}")
 
 
 def _too_long(run: RunDir, prompts: Sequence[Prompt]) -> list[Quarantined]:
@@ -277,7 +283,7 @@ def _names(run: RunDir) -> dict[str, str]:
 
 
 def _digests(run: RunDir) -> dict[str, str]:
-    """Digests of the local files among the run's inputs; a hub name is its own."""
+    """Digests of the run's local input files; hub names have none."""
     paths: dict[str, Path | None] = {"data": local_source(run.config.data), "model": Path(model_path(run.config))}
     if run.config.model.adapter:
         paths["adapter"] = Path(run.config.model.adapter).expanduser()

@@ -23,9 +23,9 @@ def local_source(data: DataConfig) -> Path | None:
 
 
 def read_rows(data: DataConfig) -> Iterator[str]:
-    """Yield every row of the source, at most `data.limit`, as JSON text; the text of a JSONL line is kept as it is.
+    """Yield every row of the source, at most `data.limit`, as JSON text; a JSONL line keeps its text.
 
-    Raises InputError naming the file, the line and a way out where the source is missing or is not what its name says.
+    Raises InputError naming the file, the line and a way out if the source is missing or not of the kind its name says.
     """
     path = local_source(data)
     if path is None:
@@ -85,7 +85,7 @@ def _csv_rows(path: Path) -> Iterator[str]:
         reader = csv.DictReader(file)
         for row in reader:
             if None in row or None in row.values():
-                raise InputError(f"{path}, line {reader.line_num}: another number of fields than the header has")
+                raise InputError(f"{path}, line {reader.line_num}: fewer or more fields than the header")
             yield json.dumps(row, ensure_ascii=False)
 
 
@@ -111,7 +111,7 @@ def _hub_rows(data: DataConfig) -> Iterator[str]:
         return _as_json(datasets.load_dataset(data.path, data.name, split=data.split))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(
-            f"data.path {data.path}: no such file, and not to be had from the hub ({one_line(error, 300)})"
+            f"data.path {data.path}: not a file, and the hub has no such data set ({one_line(error, 300)})"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What a run has come to, read from its files: the ground of `learnalign status` and of every command's last words."""
+"""The state of a run, read from its files: what `learnalign status` shows and every command prints at its end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from learnalign.prompts import reason_counts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import is_done, read_parquet
 from learnalign.rundir.stages import STAGES
+from learnalign.selection.stability import Stability
 
 
 def summarise(run: RunDir) -> dict[str, Any]:
@@ -68,10 +69,9 @@ def _left_out(lines: list[dict[str, Any]]) -> dict[str, int]:
 def _stability(methods: dict[str, Any]) -> dict[str, str]:
     """By method, how much of its choice stays when each p is drawn from its posterior, in words."""
     return {
-        name: f"of {entry['chosen']} chosen, {found['count_at_90']} stay in 90 % of {found['draws']} resamples of p; "
-        f"{found['overlap']:.0%} stay on average"
+        name: Stability(**stored).describe(min(entry["chosen"], entry["eligible"]))
         for name, entry in methods.items()
-        if (found := entry.get("stability"))
+        if (stored := entry.get("stability"))
     }
 
 

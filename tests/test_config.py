@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnalign.config import Config, build_config, dump_config, load_config
+from learnalign.config import Config, build_config, dump_config, load_config, loading
 from learnalign.errors import InputError
 
 READY = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -114,3 +114,9 @@ def test_any_yaml_value_gives_a_config_or_an_input_error(value: object) -> None:
             assert isinstance(build_config(yaml.safe_load(yaml.safe_dump(settings))), Config)
         except InputError as error:
             assert "Traceback" not in str(error)
+
+
+def test_a_renamed_key_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loading.RENAMED, "grad.width_of_sketch", "grad.width")
+    with pytest.raises(InputError, match=r"grad\.width_of_sketch is now called grad\.width"):
+        build_config({"model": {"name": "demo"}, "data": {"path": "demo"}, "grad": {"width_of_sketch": 64}})

@@ -101,8 +101,12 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+# Dotted keys of earlier versions and what they are called now: an old one is refused with its new name.
+RENAMED: dict[str, str] = {}
+
+
 def _key_of(location: tuple[str | int, ...]) -> str:
-    """The dotted key of an error, without the parts that name a branch of a union."""
+    """The dotted key of an error, without parts that name a branch of a union."""
     parts = [str(part) for part in location]
     while len(parts) > 1 and parts[-1] not in _keys_of(parts[:-1]) and _is_leaf(parts[:-1]):
         parts.pop()
@@ -123,6 +127,8 @@ def _problem(key: str, item: Any) -> str:
         return f"{key} is required"
     if item["type"] != "extra_forbidden":
         return f"{key}: got {item['input']!r}, but {_message(item)}"
+    if key in RENAMED:
+        return f"{key} is now called {RENAMED[key]}"
     section, _, last = key.rpartition(".")
     known = _keys_of(section.split(".") if section else [])
     nearest = difflib.get_close_matches(last, known, n=1, cutoff=0.5)

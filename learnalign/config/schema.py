@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,8 +19,25 @@ from pydantic import (
     field_validator,
 )
 
+from learnalign.names import CURRICULA, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS
+
 Fraction = typing.Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
+
+
+def _one_of(names: Mapping[str, str]) -> AfterValidator:
+    """Accepts the names of a table of names.py."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"known are {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _described(names: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {about}" for name, about in names.items())
 
 
 class Section(BaseModel):
@@ -32,7 +51,7 @@ class ModelConfig(Section):
 
     name: str = Field(description="Hugging Face directory or hub name; `demo` is the embedded model")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
-    adapter: str | None = Field(None, description="PEFT adapter that makes it the policy, with `warmup.size: 0`")
+    adapter: str | None = Field(None, description="PEFT adapter that turns it into the policy, with `warmup.size: 0`")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
@@ -45,13 +64,17 @@ class DataConfig(Section):
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")
     prompt: str = Field("prompt", description="column with the question: a string or a list of messages")
-    prompt_template: str | None = Field(None, description="the question with {column} places, in place of `prompt`")
-    prompt_regex: str | None = Field(None, description="cuts the question out of the last message, as answer_regex")
+    prompt_template: str | None = Field(
+        None, description="the question as a text with {column} in it, instead of `prompt`"
+    )
+    prompt_regex: str | None = Field(
+        None, description="cuts the question out of the last message, as answer_regex does the gold"
+    )
     answer: str = Field("answer", description="column with the gold answer")
     solution: str | None = Field(None, description="column with a worked gold solution, for perplexity, IFD and length")
-    id: str | None = Field(None, description="column with the id; without one, ids are made from the content")
+    id: str | None = Field(None, description="column with the id; if null, ids are made from the content")
     answer_regex: str | None = Field(None, description="cuts the gold out of the answer column: group 1, or the match")
-    system_prompt: str | None = Field(None, description="put before the messages of every prompt that has none")
+    system_prompt: str | None = Field(None, description="first message of every prompt that has no system message")
     limit: PositiveInt | None = Field(None, description="rows read from the source")
     max_prompt_tokens: PositiveInt = Field(
         512, description="longer prompts are left out (tokens, chat template included)"
@@ -89,7 +112,7 @@ class GrpoConfig(Section):
     max_completion_length: PositiveInt = Field(1024, description="longest completion, tokens")
     lr_scheduler_type: str = Field("cosine", description="learning-rate schedule, as transformers names it")
     warmup_steps: NonNegativeFloat = Field(
-        0.1, description="learning-rate warmup: steps, or a fraction of them below 1"
+        0.1, description="learning-rate warmup: steps, or below 1 a fraction of them"
     )
     lora: LoraConfig | None = Field(None, description="train a LoRA adapter instead of all weights")
     trainer: dict[str, Any] = Field(default_factory=dict, description="any other field of TRL's GRPOConfig")
@@ -105,7 +128,9 @@ class WarmupConfig(GrpoConfig):
 class RolloutConfig(Section):
     """Stage 3, G sampled completions of every prompt (§4.4, step 3)."""
 
-    engine: Literal["auto", "vllm", "transformers"] = Field("auto", description="auto: vllm where it is installed")
+    engine: typing.Annotated[str, _one_of({"auto": "", **ENGINES})] = Field(
+        "auto", description=f"{', '.join(ENGINES)}, or auto: vllm if it is installed"
+    )
     num_generations: PositiveInt = Field(8, description="rollouts per prompt (group size G)")
     temperature: NonNegativeFloat = Field(
         1.0, description="sampling temperature, also of the gradients' log-probabilities; 0 is greedy, for one rollout"
@@ -129,7 +154,7 @@ class GradConfig(Section):
     rollouts: Literal["one-correct", "all"] = Field("one-correct", description="rollouts whose gradients are averaged")
     prompts: Literal["learnable", "correct"] = Field("learnable", description="learnable: V > 0; correct: p > 0")
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
-    projection: Literal["kronecker", "dense", "exact"] = Field("kronecker", description="Γ, or no projection at all")
+    projection: typing.Annotated[str, _one_of(PROJECTIONS)] = Field("kronecker", description=_described(PROJECTIONS))
     dim: PositiveInt = Field(8192, description="entries of a stored feature")
     width: PositiveInt = Field(160, description="kronecker: entries to which a layer's input and output are projected")
     modules: str = Field("linear", description="linear: all linear layers of the blocks; or a pattern of names")
@@ -156,9 +181,9 @@ class SelectConfig(Section):
     size: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         1000, description="prompts to choose, or a fraction of the pool"
     )
-    method: str = Field("learnalign", description="how to rank")
+    method: typing.Annotated[str, _one_of(METHODS)] = Field("learnalign", description="how to rank")
     scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")
-    format: str = Field("source", description="format of the subset file; source: the input rows as they were")
+    format: typing.Annotated[str, _one_of(FORMATS)] = Field("source", description=_described(FORMATS))
 
 
 class GainConfig(Section):
@@ -174,7 +199,7 @@ class TrainConfig(Section):
     """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
 
     start: Literal["base", "policy"] = Field("base", description="the model trained from, which is the reference too")
-    curriculum: Literal["shuffled", "gain", "adarft"] = Field("shuffled", description="which prompts a step takes")
+    curriculum: typing.Annotated[str, _one_of(CURRICULA)] = Field("shuffled", description=_described(CURRICULA))
     num_train_epochs: PositiveFloat | None = Field(None, description="passes over the subset")
     batch_size: PositiveInt | None = Field(None, description="completions per step: prompts × num_generations")
     num_generations: PositiveInt | None = Field(None, description="completions per prompt (group size G)")
@@ -189,6 +214,14 @@ class TrainConfig(Section):
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
 
+    def over(self, warmup: GrpoConfig) -> GrpoConfig:
+        """The settings of the training: keys that are null here are the warmup's."""
+        fields = set(GrpoConfig.model_fields)
+        own = {key: value for key, value in self.model_dump(include=fields).items() if value is not None}
+        if own.get("lora") is False:
+            own["lora"] = None
+        return GrpoConfig.model_validate(warmup.model_dump(include=fields) | own)
+
 
 class EvalConfig(Section):
     """`learnalign eval`, a policy on a test set."""
@@ -197,7 +230,7 @@ class EvalConfig(Section):
     metric: str = Field("pass@1", pattern=r"^(pass|avg)@[1-9][0-9]*$", description="the headline: pass@K or avg@K")
     num_generations: PositiveInt = Field(1, description="completions per question")
     temperature: NonNegativeFloat | None = Field(
-        None, description="sampling temperature; 0 is greedy, and what null means for one completion, else rollout's"
+        None, description="sampling temperature, 0 = greedy; null: 0 for one completion, else rollout.temperature"
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")
@@ -206,17 +239,17 @@ class EvalConfig(Section):
 class ExecutorConfig(Section):
     """Which worker does which shard."""
 
-    kind: Literal["local"] = Field("local", description="where shards are worked on")
+    kind: Literal["local"] = Field("local", description="where shards are computed")
     shard_size: PositiveInt = Field(256, description="prompts per shard, the unit of work and of resume")
 
 
 class Config(Section):
-    """All settings of a run (design §6)."""
+    """All settings of a run."""
 
     seed: int = Field(0, description="seeds the subset draw, the sampling and the projection")
     model: ModelConfig
     data: DataConfig
-    verifier: str = Field("math", description="math, boxed, answer_tag, gsm8k, exact or package.module:function")
+    verifier: str = Field("math", description=f"{', '.join(VERIFIERS)}, or package.module:function")
     warmup: WarmupConfig = WarmupConfig()
     rollout: RolloutConfig = RolloutConfig()
     grad: GradConfig = GradConfig()

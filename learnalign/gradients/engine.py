@@ -39,7 +39,7 @@ class GradientSettings:
     beta: float = 0.04
     temperature: float = 1.0
     modules: str = "linear"
-    projection: Literal["kronecker", "dense", "exact"] = "kronecker"
+    projection: str = "kronecker"
     dim: int = 8192
     width: int = 160
     batch_tokens: int | Literal["auto"] = "auto"

@@ -1,4 +1,4 @@
-"""GRPO on policy: advantages and the gradient's coefficients (LearnAlign, Eq. 1 and 7; design §3)."""
+"""GRPO on policy: advantages and the gradient's coefficients (LearnAlign, Eq. 1 and 7)."""
 
 from __future__ import annotations
 

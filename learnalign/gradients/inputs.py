@@ -11,6 +11,7 @@ from typing import Any
 from learnalign.config import GradConfig
 from learnalign.errors import RunError
 from learnalign.gradients.grpo import Completion, Sample, advantages, used_rollouts
+from learnalign.rollouts.success import Success
 from learnalign.rundir.files import read_parquet
 
 COLUMNS = ["id", "sample", "prompt_ids", "completion_ids", "reward"]
@@ -24,21 +25,21 @@ class Selection:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def why_skipped(success: Mapping[str, Any] | None, prompts: str) -> str | None:
+def why_skipped(success: Success | None, prompts: str) -> str | None:
     """Why a prompt with this row of success.parquet has no gradient to take; None if it has one.
 
-    V = 0 makes a zero row and column of S whatever the gradient (design §3); `prompts` "correct" asks for p > 0 instead.
+    V = 0 makes a zero row and column of S whatever the gradient; `prompts` "correct" asks for p > 0 instead.
     """
-    if success is None or not success["scored"]:
+    if success is None or not success.scored:
         return "unscored"
-    if not success["correct"]:
+    if not success.correct:
         return "unsolved"
-    if success["learnability"] == 0.0 and prompts == "learnable":
+    if success.learnability == 0.0 and prompts == "learnable":
         return "solved"
     return None
 
 
-def read_samples(rollouts_file: Path, success: Mapping[str, Mapping[str, Any]], config: GradConfig) -> Selection:
+def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: GradConfig) -> Selection:
     """The samples of one shard's rollouts, in their order there. Raises RunError for a rollout without tokens."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in read_parquet(rollouts_file, COLUMNS).to_pylist():

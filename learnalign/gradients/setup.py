@@ -1,14 +1,11 @@
-"""What every way through the stage needs from a run directory: its engine and its success rates."""
+"""What every way through the stage needs from a run directory: its engine."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.policy import load_model, load_policy
 from learnalign.policy.parts import is_adapted
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
 
 
 def make_engine(run: RunDir) -> GradientEngine:
@@ -30,8 +27,3 @@ def make_engine(run: RunDir) -> GradientEngine:
     policy = load_policy(run)
     needs_reference = settings.beta > 0 and not is_adapted(policy)
     return GradientEngine(policy, settings, load_model(config) if needs_reference else None)
-
-
-def read_success(run: RunDir) -> dict[str, dict[str, Any]]:
-    """Rows of success.parquet by id."""
-    return {row["id"]: row for row in read_parquet(run.success_file).to_pylist()}

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +17,13 @@ from learnalign.gradients.exact.comparison import verify_features
 from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import Selection, read_samples, why_skipped
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
-from learnalign.gradients.setup import make_engine, read_success
+from learnalign.gradients.setup import make_engine
 from learnalign.progress import Advance
+from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done, read_safetensors, write_safetensors
 
 STAGE = "grad"
-
-Success = Mapping[str, Mapping[str, Any]]
 
 
 def grad(run: RunDir, verify: int = 0) -> GradResult:
@@ -43,7 +41,7 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
     if not run.is_finished("rollout"):
         rollouts.rollout(run)
     with run.stage(STAGE) as record:
-        success = read_success(run)
+        success = load_success(run)
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values())
         work = exact_alignments if settings.projection == "exact" else _features
         result = _account_for_all(run, success, work(run, success, expected))
@@ -56,9 +54,9 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
     return result
 
 
-def _account_for_all(run: RunDir, success: Success, result: GradResult) -> GradResult:
+def _account_for_all(run: RunDir, success: Mapping[str, Success], result: GradResult) -> GradResult:
     """Count the prompts that were left out at rollout, and those whose success rate came without completions."""
-    left_out = sum(row["samples"] == 0 for row in success.values())
+    left_out = sum(row.samples == 0 for row in success.values())
     counted = result.features + len(result.bad) + sum(result.skipped.values())
     missing = len(success) - left_out - counted
     if missing and not counted:
@@ -73,7 +71,7 @@ def _account_for_all(run: RunDir, success: Success, result: GradResult) -> GradR
     )
 
 
-def _features(run: RunDir, success: Success, expected: int) -> GradResult:
+def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint)]
     workers: list[_Worker] = []
@@ -98,7 +96,7 @@ def _features(run: RunDir, success: Success, expected: int) -> GradResult:
 class _Worker:
     """Holds the engine of one process and works on shards; each is written while the next one is computed."""
 
-    def __init__(self, run: RunDir, success: Success, expected: int) -> None:
+    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
         self._run, self._success, self._expected = run, success, expected
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}

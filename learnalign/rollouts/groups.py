@@ -1,4 +1,4 @@
-"""The stored groups: rollouts/part-NNNNN.parquet, one row per rollout (design §5)."""
+"""The stored groups: rollouts/part-NNNNN.parquet, one row per rollout."""
 
 from __future__ import annotations
 

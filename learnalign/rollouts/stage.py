@@ -13,7 +13,8 @@ from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, goes_on, half_of, share_wanted
-from learnalign.rollouts.engines.contract import Request, engine_name, open_engine
+from learnalign.rollouts.engines.choice import engine_name, open_engine
+from learnalign.rollouts.engines.contract import Request, Sampling
 from learnalign.rollouts.groups import Rollout, write_rollouts
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -82,10 +83,8 @@ class RolloutWorker:
         config = self._run.config
         completions = self._engine.generate(
             [Request(p.id, ids[p.id], [seed_of(config.seed, p.id, sample) for sample in samples]) for p in prompts],
-            max_completion_length=config.rollout.max_completion_length,
-            temperature=config.rollout.temperature,
-            top_p=config.rollout.top_p,
-            ended=ended,
+            Sampling(config.rollout.max_completion_length, config.rollout.temperature, config.rollout.top_p),
+            ended,
         )
         asked = [(p, sample, one) for p in prompts for sample, one in zip(samples, completions[p.id], strict=True)]
         texts = [str(self._tokenizer.decode(one.completion_ids, skip_special_tokens=True)) for _, _, one in asked]

@@ -1,4 +1,4 @@
-"""What a handful of rollouts leaves open about the success rate p, and how much of the top N hangs on it.
+"""Posterior of the success rate p after few rollouts, and the prior fitted to a pool.
 
 Jeffreys' prior Beta(1/2, 1/2): p = 0 and p = 1 of a finite group stay uncertain, and the posterior after `correct` of
 `scored` rollouts is Beta(correct + 1/2, scored − correct + 1/2).
@@ -16,7 +16,6 @@ from jaxtyping import Float, Integer
 
 PRIOR = 0.5
 _GRID = 4096
-_DRAWS_AT_ONCE = 256
 _POINTS = 25
 _MAXIMISATIONS = 50
 
@@ -126,79 +125,3 @@ def _sequence(correct: int, scored: int, a: np.ndarray, b: np.ndarray) -> np.nda
     logs = sum((np.log(a + i) for i in range(correct)), np.zeros(np.shape(a)))
     logs = sum((np.log(b + i) for i in range(scored - correct)), logs)
     return np.exp(sum((-np.log(a + b + i) for i in range(scored)), logs))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StabilityResult:
-    """How much of the top N depends on the luck of the rollouts.
-
-    Args:
-        chosen: row indices of the top N by the point estimates, best first.
-        kept: for each of them, the share of draws in which it is in the top N again.
-        draws: how many draws there were.
-        count_at_90: how many of the chosen stay in at least 90 % of the draws.
-        overlap: share of the chosen that stays, on average over the draws.
-    """
-
-    chosen: Integer[np.ndarray, " chosen"]
-    kept: Float[np.ndarray, " chosen"]
-    draws: int
-    count_at_90: int
-    overlap: float
-
-
-def stability(
-    correct: Sequence[int] | np.ndarray,
-    scored: Sequence[int] | np.ndarray,
-    features: Float[np.ndarray, "rows dim"],
-    n: int,
-    size: int,
-    draws: int = 200,
-    seed: int = 0,
-) -> StabilityResult:
-    """Choose the top `size` again and again with every p drawn from its posterior and the features held fixed.
-
-    score_i = V_i φ̂_i · (1/n Σ_j V_j φ̂_j) with V = p(1 − p) (Eq. 8). Draws come from the posterior: a bootstrap of the
-    rollouts would leave p = 0 and p = 1 certain. A prompt without a feature cannot be chosen in any draw, so that those
-    left out for p = 0 or 1 stay out: the true uncertainty is a little larger.
-
-    Args:
-        correct, scored: rollouts of each row; at least one scored.
-        features: unit rows φ̂, of the prompts that have one.
-        n: prompts in the pool, the divisor of Eq. 8.
-        size: N, prompts to choose; only positive scores are chosen. Ties go to the lower row.
-        draws: how often to draw.
-        seed: seeds the draws.
-    """
-    correct, scored = np.asarray(correct, float), np.asarray(scored, float)
-    rates = np.divide(correct, scored, out=np.zeros_like(correct), where=scored > 0)
-    chosen = _top(_scores(features, (rates * (1 - rates))[:, None], n)[:, 0], size)
-    rng = np.random.default_rng(seed)
-    times = np.zeros(len(correct))
-    for start in range(0, draws, _DRAWS_AT_ONCE):
-        count = min(_DRAWS_AT_ONCE, draws - start)
-        p = rng.beta(correct[:, None] + PRIOR, (scored - correct)[:, None] + PRIOR, (len(correct), count))
-        for scores in _scores(features, p * (1 - p), n).T:
-            times[_top(scores, size)] += 1
-    kept = times[chosen] / draws
-    return StabilityResult(
-        chosen=chosen,
-        kept=kept,
-        draws=draws,
-        count_at_90=int((kept >= 0.9).sum()),
-        overlap=float(kept.mean()) if len(kept) else 0.0,
-    )
-
-
-def _scores(
-    features: Float[np.ndarray, "rows dim"], learnability: Float[np.ndarray, "rows draws"], n: int
-) -> Float[np.ndarray, "rows draws"]:
-    """Eq. 8 for all draws at once: two matrix products."""
-    weights = learnability.astype(features.dtype)
-    centroids = features.T @ weights / n
-    return learnability * (features @ centroids)
-
-
-def _top(scores: Float[np.ndarray, " rows"], size: int) -> Integer[np.ndarray, " chosen"]:
-    best = np.argsort(-scores, kind="stable")[:size]
-    return best[scores[best] > 0]

@@ -1,4 +1,4 @@
-"""The run directory: paths, atomic files, fingerprints, run.json. Nothing in here imports torch before it must."""
+"""The run directory: paths, atomic files, fingerprints, run.json. Imports torch only to read or write tensors."""
 
 from learnalign.rundir.rundir import Quarantined, RunDir, Shard, StageRecord, file_name
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and say which settings they were made with.
+"""Files that appear whole or not at all, and name the settings they were made with.
 
 A file is written to a temporary name beside its own, flushed to disk and renamed. Parquet files carry page checksums,
 safetensors files a SHA-256 of their tensors, and both the fingerprint of the settings that made them.
@@ -51,13 +51,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def disk_error(path: Path, error: OSError) -> Exception:
-    """A RunError with a way out where the disk refused a write; any other error as it is."""
+    """A RunError with a way out if the disk refused the write; any other error unchanged."""
     reasons = {
         errno.ENOSPC: "no space left on the disk; free some or move the run directory, then run the same command again",
         errno.EROFS: "the disk is read-only; choose a run directory on another one",
         errno.EACCES: "no permission to write there; change it or choose another run directory",
         errno.EPERM: "no permission to write there; change it or choose another run directory",
-        errno.ENOTDIR: "a file stands where a directory is needed; choose another run directory",
+        errno.ENOTDIR: "a file is in the place of a directory; choose another run directory",
     }
     reason = reasons.get(error.errno or 0)
     return RunError(f"cannot write {path}: {reason}") if reason else error
@@ -105,7 +105,7 @@ def write_parquet(path: Path, table: pa.Table, fingerprint: str) -> None:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a table, verifying its checksums; raises RunError where the file is damaged."""
+    """Read a table, verifying its checksums; raises RunError if the file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -128,7 +128,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file, verified; raises RunError where the file is damaged."""
+    """Tensors and metadata of a file, verified; raises RunError if the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -174,7 +174,7 @@ def fingerprint_of(path: Path) -> str | None:
 
 
 def is_done(path: Path, fingerprint: str) -> bool:
-    """Whether `path` is there, undamaged, and made with the settings of `fingerprint`."""
+    """Whether `path` exists, undamaged, made with the settings of `fingerprint`."""
     return path.is_file() and fingerprint_of(path) == fingerprint
 
 

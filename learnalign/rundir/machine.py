@@ -29,15 +29,15 @@ PACKAGES = (
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that results depend on; nothing is imported."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
     if revision := _git_revision():
-        found["git_revision"] = revision
-    return found
+        installed["git_revision"] = revision
+    return installed
 
 
 def _git_revision() -> str | None:
@@ -50,7 +50,7 @@ def _git_revision() -> str | None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory, and the GPUs where torch was loaded anyway."""
+    """Processor, cores, memory, and the GPUs if torch is loaded."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     machine: dict[str, Any] = {"system": platform.platform(), "cores": os.cpu_count(), "memory_gb": round(memory, 1)}
     torch = sys.modules.get("torch")
@@ -60,7 +60,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def peak_memory_gb() -> dict[str, float]:
-    """Peak memory of this process and of its largest ended child, and of the first GPU where one is used, in GB."""
+    """Peak memory of this process and of its largest ended child, and of the first GPU if one is used, in GB."""
     scale = 1e9 if sys.platform == "darwin" else 1e6
     who = {"process": resource.RUSAGE_SELF, "child": resource.RUSAGE_CHILDREN}
     peaks = {name: round(resource.getrusage(kind).ru_maxrss / scale, 3) for name, kind in who.items()}

@@ -1,4 +1,4 @@
-"""One run's directory: its paths (design §5), its stages' records in run.json, and the refusal of stale settings."""
+"""One run's directory: its paths, its stages' records in run.json, and the refusal of stale settings."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Quarantined:
 
 @dataclass
 class StageRecord:
-    """What a stage tells about itself in run.json: counts (of prompts, tokens, …) and notes of any JSON type."""
+    """What a stage reports in run.json: counts (of prompts, tokens, …) and notes of any JSON type."""
 
     counts: dict[str, int] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
 
 class RunDir:
-    """A run directory opened with its configuration; `create` and `open` are the ways to one."""
+    """A run directory and its configuration; made by `create`, `open` or `peek`."""
 
     def __init__(self, path: Path, config: Config) -> None:
         self.path = path
@@ -60,9 +60,9 @@ class RunDir:
 
     @classmethod
     def create(cls, path: str | Path, config: Config, *, overwrite: bool = False, stage: str | None = None) -> Self:
-        """Open `path` with `config`, writing it there; raises InputError where a stage was made with other settings.
+        """Open `path` with `config` and write it there; raises InputError if a stage was made with other settings.
 
-        With `overwrite`, what was made with other settings is deleted instead; where nothing was, what `stage` made.
+        With `overwrite`, stages made with other settings are deleted; if there are none, the results of `stage` are.
         """
         run = cls(Path(path), config)
         stale = run.stale()
@@ -77,7 +77,7 @@ class RunDir:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open an existing run directory; raises InputError where there is none or a stage has become stale."""
+        """Open an existing run directory; raises InputError if it does not exist or a stage is stale."""
         run = cls.peek(path)
         if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
@@ -154,7 +154,7 @@ class RunDir:
         return self._prompt_count
 
     def shards(self) -> list[Shard]:
-        """The fixed slices of the pool that stages work on."""
+        """The fixed slices of the pool, one file per stage each."""
         size, count = self.config.executor.shard_size, self.count_prompts()
         return [Shard(i, start, min(start + size, count)) for i, start in enumerate(range(0, count, size))]
 
@@ -165,11 +165,11 @@ class RunDir:
         return files.read_json(self.record_file) if self.record_file.is_file() else {"inputs": {}, "stages": {}}
 
     def fingerprint(self, stage: str) -> str:
-        """Of the settings and input files that `stage` and all before it depend on."""
+        """A digest of the settings and input files that `stage` and all stages before it depend on."""
         return fingerprint(self.config, self.read_record()["inputs"], stage)
 
     def is_finished(self, stage: str) -> bool:
-        """Whether `stage` ran to its end with the present settings."""
+        """Whether `stage` has completed with the present settings."""
         entry = self.read_record()["stages"].get(stage, {})
         return entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
 
@@ -179,7 +179,7 @@ class RunDir:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[StageRecord]:
-        """Mark `name` as begun, and as done with its counts, time and peak memory when the block ends without error."""
+        """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory."""
         record, started = StageRecord(), time.monotonic()
         with self._lock:
             earlier = self.read_record()["stages"].get(name, {})
@@ -203,10 +203,10 @@ class RunDir:
         about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
         files.write_json(self.record_file, {"created": _now(), **self.read_record(), **about, **changes})
 
-    # what was left out
+    # prompts left out
 
     def quarantine(self, stage: str, entries: Sequence[Quarantined]) -> None:
-        """Replace the lines of `stage` in quarantine.jsonl by `entries`."""
+        """Replace the lines of `stage` in quarantine.jsonl with `entries`."""
         others = [line for line in self.quarantined() if line["stage"] != stage]
         lines = [{"id": e.id, "row": e.row, "stage": stage, "reason": e.reason} for e in entries]
         if lines or self.quarantine_file.is_file():
@@ -221,13 +221,12 @@ class RunDir:
     def stale(self) -> list[tuple[str, list[str]]]:
         """Stages made with other settings, with the differences in words."""
         stages = self.read_record()["stages"]
-        found = []
-        for name in STAGES:
-            if name in stages and (
-                differences := _differences(stages[name]["settings"], settings_of(self.config, name))
-            ):
-                found.append((name, differences))
-        return found
+        compared = [
+            (name, _differences(stages[name]["settings"], settings_of(self.config, name)))
+            for name in STAGES
+            if name in stages
+        ]
+        return [(name, differences) for name, differences in compared if differences]
 
     def _discard(self, stages: Sequence[str]) -> None:
         gone = {name for stage in stages for name in downstream(stage)}
@@ -242,9 +241,9 @@ class RunDir:
             )
 
 
-def _differences(there: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    keys = [key for key in {**there, **now} if there.get(key) != now.get(key)]
-    return [f"{key}: {there.get(key)!r} there, {now.get(key)!r} now" for key in keys]
+def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:
+    keys = [key for key in {**stored, **requested} if stored.get(key) != requested.get(key)]
+    return [f"{key}: stored {stored.get(key)!r}, requested {requested.get(key)!r}" for key in keys]
 
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
@@ -253,8 +252,8 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
         [
             f"{path} was made with other settings:",
             *lines,
-            "Ways out: take the change back; --overwrite to delete what was made with the old settings and make it",
-            "again; or choose a new run directory.",
+            "Ways out: undo the change; pass --overwrite to discard the old results and recompute them; or choose a",
+            "new run directory.",
         ]
     )
 

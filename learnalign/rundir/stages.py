@@ -1,4 +1,4 @@
-"""What each stage depends on and leaves behind: the ground of fingerprints, resume and refusal."""
+"""What each stage depends on and leaves behind: the basis of fingerprints, resume and refusal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from learnalign.config import Config, flatten
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change makes the results other results; `outputs` are glob patterns.
+    """`keys` are config keys or sections whose change invalidates the results; `outputs` are glob patterns.
 
-    `revision` is raised where a new version of the code makes other results of the same settings, which must not be mixed.
+    `revision` is raised when a new version of the code computes other results from the same settings: they must not mix.
     """
 
     after: str | None
@@ -24,7 +24,7 @@ class Stage:
     revision: int = 1
 
 
-# Keys that change speed or safety but not results (engine, batch sizes, limits) stand in no list: they may change.
+# Keys that change speed or safety but no result (engine, batch sizes, limits) are in no list: they may change.
 STAGES: dict[str, Stage] = {
     "pool": Stage(
         after=None,
@@ -76,7 +76,7 @@ STAGES: dict[str, Stage] = {
 def settings_of(config: Config, stage: str) -> dict[str, Any]:
     """The flattened settings that `stage` itself depends on (not those of the stages before it).
 
-    Null settings are left out: a key that a later version brings changes nothing where it is not used.
+    Null settings are left out: a key that a later version adds changes nothing until it is set.
     """
     flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
     keys, revision = STAGES[stage].keys, STAGES[stage].revision

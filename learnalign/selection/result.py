@@ -11,17 +11,9 @@ import numpy as np
 
 from learnalign.errors import RunError
 from learnalign.selection.methods.method import Method, Scores
-from learnalign.selection.pool import Pool, Success
+from learnalign.selection.pool import Pool, SuccessColumns
 from learnalign.selection.ranking import Ranking
-
-
-@dataclass(frozen=True)
-class Stability:
-    """Of the chosen, `count_at_90` stay in 90 % of `draws` of p from its posterior, the share `overlap` on average."""
-
-    draws: int
-    count_at_90: int
-    overlap: float
+from learnalign.selection.stability import Stability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +21,7 @@ class SelectResult:
     """Of `prompts` in the pool, `eligible` might be chosen and `chosen` were; `skipped` counts the others by reason.
 
     `size` is the N asked for; `way` how row means were computed (matrix, centroid or exact), for methods that have any;
-    `stability` how much of the choice hangs on the luck of the rollouts; `notes` are sentences for the user.
+    `stability` how much of the choice survives other draws of p; `notes` are sentences for the user.
     """
 
     method: str
@@ -58,7 +50,7 @@ def check_learnable(pool: Pool) -> None:
     )
 
 
-def describe_rates(success: Success) -> str:
+def describe_rates(success: SuccessColumns) -> str:
     """The distribution of p in words."""
     counts = Counter(_kind(rate) for rate in success.rate)
     return ", ".join(f"{counts[kind]} {kind}" for kind in ("never solved", "sometimes", "always solved", "not scored"))

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
-from learnalign.rollouts import StabilityResult
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking
 
 SIZE = b"learnalign.size"  # of a scores file's metadata: the N that was asked for
 
 
-def scores_table(pool: Pool, ranking: Ranking, steady: StabilityResult | None = None) -> pa.Table:
+def scores_table(pool: Pool, ranking: Ranking, kept: Float[np.ndarray, "n"] | None = None) -> pa.Table:
     """Scores, ranks from 1, and what the scores were made of; null where a method has no such thing.
 
     `alignment` and `norm` are of gradients (or features), `signal` is the signal's value, `kept` the share of resamples
@@ -23,9 +23,6 @@ def scores_table(pool: Pool, ranking: Ranking, steady: StabilityResult | None = 
     success, scores, count = pool.known_success, ranking.scores, len(pool)
     ranks = np.empty(count, np.int64)
     ranks[ranking.order] = np.arange(1, count + 1)
-    kept = np.full(count, np.nan)
-    if steady is not None:
-        kept[steady.chosen] = steady.kept
     columns = {
         "id": pa.array(pool.ids, pa.string()),
         "row": pa.array([prompt.row for prompt in pool.prompts], pa.int64()),

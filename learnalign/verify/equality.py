@@ -14,7 +14,7 @@ from math_verify import verify
 from math_verify.grader import get_pct_val
 
 from learnalign.verify.reading import LONGEST_ANSWER, Reading, read_answer, read_completion, read_gold
-from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, shown
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, different, shown
 
 _BASED = re.compile(r"(-?[0-9A-Fa-f]+)_\{?(\d+)\}?")
 
@@ -46,7 +46,7 @@ def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
         return CORRECT
     if not reading.values and reading.words is None:
         return Verdict(0.0, f"the answer {shown(text)} cannot be read as mathematics")
-    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")
+    return different(text, answer)
 
 
 def judge_completion(answer: str, text: str) -> Verdict:
@@ -57,11 +57,7 @@ def judge_completion(answer: str, text: str) -> Verdict:
     readings = [reading for reading in read_completion(text) if reading.values or reading.words]
     if any(same(gold, reading) for reading in readings):
         return CORRECT
-    return (
-        Verdict(0.0, f"{shown(readings[0].text or str(readings[0].values[0]))} is not {shown(answer)}")
-        if readings
-        else NO_ANSWER
-    )
+    return different(readings[0].text or str(readings[0].values[0]), answer) if readings else NO_ANSWER
 
 
 def same(gold: Reading, answer: Reading) -> bool:

@@ -39,3 +39,8 @@ def shown(text: str, limit: int = 60) -> str:
     """`text` on one line, quoted and cut to `limit` characters, for reasons."""
     line = " ".join(text.split())
     return repr(line if len(line) <= limit else line[: limit - 1] + "…")
+
+
+def different(text: str, answer: str) -> Verdict:
+    """The verdict on an answer `text` that is not the gold `answer`."""
+    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")

@@ -64,7 +64,7 @@ def open_verifier(
     """Open a verifier.
 
     Args:
-        name: math, boxed, answer_tag, gsm8k, exact, or `package.module:function` (see `functions`).
+        name: math, boxed, answer_tag, gsm8k, exact, literal, or `package.module:function` (see `functions`).
         workers: processes at most; None takes the CPUs this process may use.
         timeout: seconds of wall-clock time for one completion; what takes longer is killed and unscorable.
         memory_limit: bytes of memory that a worker may take beyond its imports before it is killed.

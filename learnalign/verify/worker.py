@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from learnalign.errors import InputError
+from learnalign.verify.literal import judge_literal
 from learnalign.verify.verdict import Verdict, shown
 
 
@@ -69,6 +70,7 @@ def _mathematics() -> Callable[..., Verdict]:
         "gold": equality.judge_gold,
         "answer": equality.judge_answer,
         "completion": equality.judge_completion,
+        "literal": judge_literal,
     }
     return lambda kind, *arguments: judges[kind](*arguments)
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: fast help, a frozen interface, one-line errors with a way out."""
 
+import importlib.metadata
 import json
 import os
 import stat
@@ -9,12 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from learnalign.config import dump_config
+from learnalign_cli.app import app
 from tests.tiny import make_config
 
-COMMANDS = {"run", "warmup", "rollout", "grad", "select", "signal", "compare", "train", "eval", "verify", "status"}
+RUN = ["DIR", "--config", "--set"]
+RESULT = ["--overwrite", "--dry-run", "--json", "--help"]
+# The interface that users and scripts rely on: a change here is a change for them.
+OPTIONS = {
+    "run": [*RUN, "--stages", *RESULT],
+    "warmup": [*RUN, *RESULT],
+    "rollout": [*RUN, "--from", *RESULT],
+    "grad": [*RUN, "--verify", *RESULT],
+    "select": [
+        *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
+        *("--config", "--set", *RESULT),
+    ],
+    "signal": ["DIR", "NAME...", "--config", "--set", "--overwrite", "--json", "--help"],
+    "compare": ["DIR", "-n", "--json", "--help"],
+    "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
+    "eval": ["DIR", "--data", "--k", "--policy", "--name", "--config", "--set", *RESULT],
+    "verify": ["FILE", "--verifier", "--completion", "--answer", "-o", "--workers", "--timeout", "--json", "--help"],
+    "status": ["DIR", "--json", "--help"],
+}
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
 
 
@@ -36,16 +57,43 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_every_command_of_the_design_is_there() -> None:
-    text = learnalign("--help").stdout
-    assert all(command in text for command in COMMANDS)
+def options_of(command: Any) -> list[str]:
+    """Metavars of arguments, and the short or only name of options."""
+    context = command.make_context("learnalign", [], resilient_parsing=True)
+    parameters = command.get_params(context)
+    return [min(one.opts, key=len) if one.param_type_name == "option" else one.metavar for one in parameters]
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_explains_itself(command: str) -> None:
+def test_the_commands_and_their_options_are_frozen() -> None:
+    commands = typer.main.get_group(app).commands
+    options = {name: options_of(command) for name, command in commands.items()}
+    short_help = {name: ["--help" if option == "-h" else option for option in each] for name, each in options.items()}
+    assert {name: sorted(each) for name, each in short_help.items()} == {
+        name: sorted(each) for name, each in OPTIONS.items()
+    }
+
+
+@pytest.mark.parametrize("command", sorted(OPTIONS))
+def test_every_command_explains_itself_with_an_example_that_parses(command: str) -> None:
     result = learnalign(command, "--help")
     assert result.returncode == 0
-    assert "--help" in result.stdout
+    example = " ".join(result.stdout.replace("│", " ").split()).partition("Example: learnalign ")[2].split()
+    assert example[0] == command
+    typer.main.get_group(app).commands[command].make_context(command, example[1:])
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert learnalign("--version").stdout == f"learnalign {importlib.metadata.version('learnalign')}\n"
+
+
+def test_an_unknown_option_value_names_the_known_ones(config: Path, tmp_path: Path) -> None:
+    wrong = ["select.method=lernalign", "train.curriculum=gian", "select.format=csv", "grad.projection=none"]
+    result = learnalign(
+        "run", tmp_path / "run", "--config", config, *[part for one in wrong for part in ("--set", one)]
+    )
+    assert result.returncode == 2
+    assert all(key.partition("=")[0] in result.stderr for key in wrong)
+    assert all(name in result.stderr for name in ("learnalign", "shuffled", "source", "kronecker"))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +126,7 @@ def test_other_settings_are_refused_with_the_difference(config: Path, tmp_path: 
     assert learnalign("rollout", tmp_path / "run", "--config", config).returncode == 0
     result = learnalign("rollout", tmp_path / "run", "--set", "rollout.temperature=0.5")
     assert result.returncode == 2
-    assert "rollout.temperature: 1.0 there, 0.5 now" in result.stderr
+    assert "rollout.temperature: stored 1.0, requested 0.5" in result.stderr
     assert "--overwrite" in result.stderr
     before = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert before["rollout"]["temperature"] == 1.0
@@ -87,7 +135,14 @@ def test_other_settings_are_refused_with_the_difference(config: Path, tmp_path: 
 def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
     result = learnalign("run", tmp_path / "run", "--config", config, "--dry-run", "--json")
     plan = json.loads(result.stdout)
-    assert (plan["rows"], plan["prompts"]) == (12, 12)
+    assert (plan["rows"], plan["left_out"], plan["prompts"]) == (12, 0, 12)
+    work = {stage["stage"]: stage for stage in plan["stages"]}
+    settings = plan["config"]["rollout"]
+    sampled = 12 * settings["num_generations"] * settings["max_completion_length"]
+    assert work["rollout"]["tokens"] > sampled
+    assert work["rollout"]["disk_bytes"] == 6 * sampled
+    assert work["grad"]["disk_bytes"] == 12 * 4 * plan["config"]["grad"]["dim"]
+    assert work["warmup"]["disk_bytes"] is None
     assert not (tmp_path / "run").exists()
 
 
@@ -98,7 +153,7 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
 def test_a_dry_run_on_other_data_writes_nothing(config: Path, tmp_path: Path, arguments: list[str], stage: str) -> None:
     pool = yaml.safe_load(config.read_text())["data"]["path"]
     result = learnalign(arguments[0], tmp_path / "run", *arguments[1:], pool, "--config", config, "--dry-run", "--json")
-    assert [row[:2] for row in json.loads(result.stdout)["stages"]] == [[stage, 12]]
+    assert [(work["stage"], work["prompts"]) for work in json.loads(result.stdout)["stages"]] == [(stage, 12)]
     assert not (tmp_path / "run").exists()
 
 

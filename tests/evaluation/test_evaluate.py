@@ -215,7 +215,7 @@ def test_a_ready_test_set_has_the_paper_s_metric_and_sampling(tmp_path: Path, na
     )
     assert config.data.system_prompt == "Think."
     assert config.data.limit is None
-    assert config.verifier == ("boxed" if name != "cruxeval" else "learnalign.verify.literal:literal")
+    assert config.verifier == ("boxed" if name != "cruxeval" else "literal")
     assert default_name(name, config.eval.policy) == f"{name}-base"
 
 

@@ -8,6 +8,7 @@ import torch
 from learnalign.errors import RunError
 from learnalign.gradients.grpo import advantages, coefficients, used_rollouts
 from learnalign.gradients.inputs import to_sample, why_skipped
+from learnalign.rollouts.success import success_of
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 1.0], [0.0] * 7 + [1.0], [1.0, 0.0]])
@@ -56,10 +57,10 @@ def test_used_rollouts_may_be_none():
     ("success", "learnable", "correct"),
     [
         (None, "unscored", "unscored"),
-        ({"scored": 0, "correct": 0, "learnability": 0.0}, "unscored", "unscored"),
-        ({"scored": 4, "correct": 0, "learnability": 0.0}, "unsolved", "unsolved"),
-        ({"scored": 4, "correct": 4, "learnability": 0.0}, "solved", None),
-        ({"scored": 4, "correct": 1, "learnability": 0.1875}, None, None),
+        (success_of("a", 4, 0, 0), "unscored", "unscored"),
+        (success_of("a", 4, 4, 0), "unsolved", "unsolved"),
+        (success_of("a", 4, 4, 4), "solved", None),
+        (success_of("a", 4, 4, 1), None, None),
     ],
 )
 def test_prompts_that_cannot_matter_are_skipped_for_a_reason(success, learnable, correct):

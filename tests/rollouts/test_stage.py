@@ -9,12 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import load_rollouts, rollout, stage
-from learnalign.rollouts.engines import contract as engine
-from learnalign.rollouts.engines.contract import engine_name
 from learnalign.rollouts.groups import Rollout
 from learnalign.rollouts.success import distribution, success_of
 from learnalign.rundir import RunDir
@@ -184,18 +181,6 @@ def test_adaptive_groups_are_beginnings_of_full_ones(tmp_path: Path, run: RunDir
     assert result.adaptive["samples_saved"] == len(everything) - len(taken)
     assert adaptive.read_record()["stages"]["rollout"]["adaptive"] == result.adaptive
     assert all(count < 8 for count in result.fewer_scored.values())
-
-
-def test_auto_takes_transformers_where_vllm_is_missing_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    find = engine.importlib.util.find_spec
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None if name == "vllm" else find(name))
-    config = make_config(tmp_path, rollout={"engine": "auto"})
-    assert engine_name(config) == "transformers"
-    assert "vllm is not installed" in capsys.readouterr().err
-    with pytest.raises(InputError, match="rollout.engine=transformers"):
-        engine_name(make_config(tmp_path, rollout={"engine": "vllm"}))
 
 
 def test_the_distribution_of_p_counts_every_prompt_once() -> None:

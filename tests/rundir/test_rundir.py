@@ -24,7 +24,7 @@ def test_the_same_settings_open_again_and_other_ones_are_refused(tmp_path: Path)
         record.counts["prompts"] = 3
     assert make(tmp_path / "run").is_finished("rollout")
     with pytest.raises(
-        InputError, match=r"rollout\.temperature: 1\.0 there, 0\.5 now(?s:.)*--overwrite(?s:.)*new run dir"
+        InputError, match=r"rollout\.temperature: stored 1\.0, requested 0\.5(?s:.)*--overwrite(?s:.)*new run dir"
     ):
         make(tmp_path / "run", rollout={"temperature": 0.5})
     assert RunDir.open(tmp_path / "run").config.rollout.temperature == 1.0
@@ -53,7 +53,7 @@ def test_results_of_an_older_method_are_not_mixed_with_those_of_a_newer(
     with make(tmp_path / "run").stage("grad"):
         pass
     monkeypatch.setitem(STAGES, "grad", dataclasses.replace(STAGES["grad"], revision=9))
-    with pytest.raises(InputError, match="grad: revision of the method: 2 there, 9 now"):
+    with pytest.raises(InputError, match="grad: revision of the method: stored 2, requested 9"):
         RunDir.open(tmp_path / "run")
 
 

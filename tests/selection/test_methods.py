@@ -18,7 +18,7 @@ from learnalign.rundir.files import write_parquet
 from learnalign.selection import select
 from learnalign.selection.clusters import kmeans
 from learnalign.selection.methods import METHODS
-from learnalign.selection.methods.chance import linear_draw
+from learnalign.selection.methods.gain import linear_draw
 from tests.selection.measured import GROUP, measured_run, write_gradients, write_signal
 
 COUNT = 24

@@ -14,6 +14,8 @@ HONEST = [
     (Item("The answer is x.", "12"), 0.0),
 ]
 
+FORMS = ["{}", "<answer>{}</answer>", "#### {}", "[ANSWER]{}[/ANSWER]"]
+
 
 def test_hostile_completions_never_pass_and_never_stop_the_others() -> None:
     items = []
@@ -30,10 +32,10 @@ def test_hostile_completions_never_pass_and_never_stop_the_others() -> None:
     assert any("out of time" in verdict.reason for verdict in verdicts)
 
 
-@pytest.mark.parametrize("name", ["answer_tag", "gsm8k", "exact"])
+@pytest.mark.parametrize("name", ["answer_tag", "gsm8k", "exact", "literal"])
 def test_hostile_text_is_judged_by_every_verifier(name: str) -> None:
     harmless = [text for kind, text in HOSTILE.items() if kind.startswith(("many", "million", "un", "very", "clos"))]
-    items = [Item(form, "12") for text in harmless for form in (text, f"<answer>{text}</answer>", f"#### {text}")]
+    items = [Item(form.format(text), "12") for text in harmless for form in FORMS]
     with open_verifier(name, workers=1, timeout=5.0) as verifier:
         verdicts = verifier.score(items)
     assert {verdict.reward for verdict in verdicts} == {0.0}

@@ -1,4 +1,4 @@
-"""Exact alignment without any projection, in two passes (design §3).
+"""Exact alignment without any projection, in two passes.
 
 Pass 1 gives every ‖g_i‖ and U = 1/n Σ_j V_j ĝ_j, one gradient-sized tensor; pass 2 gives ⟨ĝ_i, U⟩ = ‖g_i‖⁻¹ Σ_layers Σ_t δ_tᵀ U x_t,
 which is sample i's alignment, mean over j of V_j cos(g_i, g_j). Letters: B rows, T positions, I and O a layer's input and output width.

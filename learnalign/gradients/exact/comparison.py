@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +20,14 @@ from learnalign.gradients.inputs import read_samples
 from learnalign.gradients.result import Verification
 from learnalign.gradients.setup import make_engine
 from learnalign.policy.memory import free_memory
+from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_safetensors
 
 SHARE = 0.3  # of the free memory that whole gradients may take
 
 
-def verify_features(run: RunDir, success: Mapping[str, Mapping[str, Any]], count: int) -> Verification:
+def verify_features(run: RunDir, success: Mapping[str, Success], count: int) -> Verification:
     """Compare `count` prompts with a stored feature, chosen by the run's seed; raises InputError where there are fewer than 4."""
     samples, features = _chosen(run, success, count)
     if len(samples) < 4:
@@ -36,13 +36,11 @@ def verify_features(run: RunDir, success: Mapping[str, Mapping[str, Any]], count
     if engine.head_site:
         raise InputError("--verify knows the layers of the blocks only; leave `head` out of grad.modules")
     exact = exact_gram(engine, samples)
-    learnability = np.array([success[sample.id]["learnability"] for sample in samples])
+    learnability = np.array([success[sample.id].learnability for sample in samples])
     return compare((features @ features.T).numpy(), exact.cpu().numpy(), learnability)
 
 
-def _chosen(
-    run: RunDir, success: Mapping[str, Mapping[str, Any]], count: int
-) -> tuple[list[Sample], Float[Tensor, "K dim"]]:
+def _chosen(run: RunDir, success: Mapping[str, Success], count: int) -> tuple[list[Sample], Float[Tensor, "K dim"]]:
     stored = {shard: json.loads(read_safetensors(run.gradients_file(shard))[1]["ids"]) for shard in run.shards()}
     every = sorted(id for ids in stored.values() for id in ids)
     chosen = set(random.Random(run.config.seed).sample(every, min(count, len(every))))

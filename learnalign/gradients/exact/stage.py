@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import torch
@@ -22,15 +21,14 @@ from learnalign.gradients.inputs import read_samples
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.gradients.setup import make_engine
 from learnalign.progress import Advance, Progress
+from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, read_safetensors, write_parquet, write_safetensors
 
 SAVE_SECONDS = 300.0  # between two states of pass 1 on disk
 
-Success = Mapping[str, Mapping[str, Any]]
 
-
-def exact_alignments(run: RunDir, success: Success, expected: int) -> GradResult:
+def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     """Write exact.parquet: id, norm, alignment of every prompt that has a gradient."""
     fingerprint = run.fingerprint("grad")
     if not is_done(run.exact_file, fingerprint):
@@ -78,7 +76,9 @@ class _Direction:
         self._saved = time.monotonic()
 
 
-def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEngine, direction: _Direction) -> None:
+def _first_pass(
+    run: RunDir, success: Mapping[str, Success], expected: int, engine: GradientEngine, direction: _Direction
+) -> None:
     todo = [shard for shard in run.shards() if shard.index not in direction.shards]
     done = run.count_prompts() - sum(map(len, todo))
     with Progress(run.count_prompts(), "prompts", "exact gradients, pass 1 of 2", done) as progress:
@@ -92,7 +92,7 @@ def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEn
 def _add_shard(
     run: RunDir,
     shard: Shard,
-    success: Success,
+    success: Mapping[str, Success],
     expected: int,
     engine: GradientEngine,
     direction: _Direction,
@@ -101,7 +101,7 @@ def _add_shard(
     """Add a shard's prompts to U and to the account."""
     selection = read_samples(run.rollouts_file(shard), success, run.config.grad)
     samples, account = selection.samples, direction.account
-    weights = [success[sample.id]["learnability"] / run.count_prompts() for sample in samples]
+    weights = [success[sample.id].learnability / run.count_prompts() for sample in samples]
     norms = accumulate(engine, samples, weights, direction.direction, advance).tolist()
     bad = bad_gradients(samples, norms)
     good = {s.id: norm for s, norm in zip(samples, norms, strict=True) if s.id not in bad}
@@ -113,7 +113,7 @@ def _add_shard(
     check_bad(account.bad, expected, run.config.grad.max_bad)
 
 
-def _second_pass(run: RunDir, success: Success, engine: GradientEngine, direction: _Direction) -> None:
+def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEngine, direction: _Direction) -> None:
     todo = [shard for shard in run.shards() if not is_done(_part(run, shard), direction.fingerprint)]
     done = run.count_prompts() - sum(map(len, todo))
     with Progress(run.count_prompts(), "prompts", "exact gradients, pass 2 of 2", done) as progress:

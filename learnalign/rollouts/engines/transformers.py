@@ -19,8 +19,8 @@ from learnalign.policy import is_adapter, load_model
 from learnalign.policy.memory import free_memory, release_cached_memory, work_through
 from learnalign.policy.parts import context_length
 from learnalign.progress import Advance, unseen
-from learnalign.rollouts.engines.continuous import ContinuousBatch, Limits, Sample
-from learnalign.rollouts.engines.contract import Completion, Request, check_lengths, stop_ids
+from learnalign.rollouts.engines.continuous import ContinuousBatch, Limits, PartialCompletion
+from learnalign.rollouts.engines.contract import Completion, Request, Sampling, check_lengths, stop_ids
 from learnalign.rollouts.engines.prefill import Prefill, common_prefix
 from learnalign.rollouts.engines.slots import ATTENTION, keys_values
 
@@ -57,37 +57,25 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(
-        self,
-        requests: Sequence[Request],
-        *,
-        max_completion_length: int,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        ended: Advance = unseen,
+        self, requests: Sequence[Request], sampling: Sampling, ended: Advance = unseen
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where not even one row fits into the memory of a GPU."""
         check_lengths(requests, self.context_length)
+        longest = sampling.max_completion_length
         groups = {
             request.id: [
-                Sample(
-                    request.prompt_ids, seed, min(max_completion_length, self.context_length - len(request.prompt_ids))
-                )
+                PartialCompletion(request.prompt_ids, seed, min(longest, self.context_length - len(request.prompt_ids)))
                 for seed in request.seeds
             ]
             for request in requests
         }
-        samples = [sample for group in groups.values() for sample in group]
-        columns = max((len(sample.prompt_ids) + sample.room for sample in samples), default=0)
+        partials = [partial for group in groups.values() for partial in group]
+        columns = max((len(partial.prompt_ids) + partial.room for partial in partials), default=0)
 
         def sample(rows: int) -> None:
             unfinished = [left for left in map(_unfinished, groups.values()) if left]
-            limits = Limits(
-                rows=rows,
-                prefill_tokens=_PREFILL_TOKENS[self._model.device.type],
-                stop=self._stop,
-                temperature=temperature,
-                top_p=top_p,
-            )
+            prefill_tokens = _PREFILL_TOKENS[self._model.device.type]
+            limits = Limits(rows=rows, prefill_tokens=prefill_tokens, stop=self._stop, sampling=sampling)
             self._run(unfinished, limits, ended)
 
         def half(rows: int) -> list[int]:
@@ -98,10 +86,10 @@ class TransformersEngine:
                 )
             return [-(-rows // 2)]
 
-        work_through([min(self._rows(columns), len(samples))] if samples else [], sample, half)
-        return {id: [_completion(sample) for sample in group] for id, group in groups.items()}
+        work_through([min(self._rows(columns), len(partials))] if partials else [], sample, half)
+        return {id: [_completion(partial) for partial in group] for id, group in groups.items()}
 
-    def _run(self, groups: Sequence[list[Sample]], limits: Limits, ended: Advance) -> None:
+    def _run(self, groups: Sequence[list[PartialCompletion]], limits: Limits, ended: Advance) -> None:
         """Longest prompts first: the cache then grows at once, and a batch that is too large fails early."""
         groups = sorted(groups, key=lambda group: -len(group[0].prompt_ids))
         prefix = common_prefix([group[0].prompt_ids for group in groups]) if len(groups) > 1 else []
@@ -134,17 +122,17 @@ class TransformersEngine:
             )
 
 
-def _unfinished(group: list[Sample]) -> list[Sample]:
-    """The samples of a group that have not ended, from the start again: the same seeds give the same tokens."""
-    left = [sample for sample in group if sample.finish_reason is None]
-    for sample in left:
-        sample.completion_ids.clear()
+def _unfinished(group: list[PartialCompletion]) -> list[PartialCompletion]:
+    """The completions of a group that have not ended, emptied: the same seeds give the same tokens again."""
+    left = [partial for partial in group if partial.finish_reason is None]
+    for partial in left:
+        partial.completion_ids.clear()
     return left
 
 
-def _completion(sample: Sample) -> Completion:
-    assert sample.finish_reason is not None
-    return Completion(sample.completion_ids, sample.finish_reason)
+def _completion(partial: PartialCompletion) -> Completion:
+    assert partial.finish_reason is not None
+    return Completion(partial.completion_ids, partial.finish_reason)
 
 
 def _load(config: Config, path: str) -> PreTrainedModel:
@@ -167,3 +155,6 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     cache = DynamicCache()
     model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), past_key_values=cache, use_cache=True)
     return sum(keys.nbytes + values.nbytes for keys, values in keys_values(cache))
+
+
+ENGINE = TransformersEngine

@@ -1,13 +1,13 @@
-"""Every way to turn gradients, rollouts and signals into a ranking, by name."""
+"""The methods by name: every way to turn gradients, rollouts and signals into a ranking."""
 
 from __future__ import annotations
 
 from learnalign.errors import InputError
-from learnalign.selection.methods import alignment, chance, learnable, signals
+from learnalign.selection.methods import alignment, chance, gain, learnable, signals
 from learnalign.selection.methods.method import Method, Scores
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (*alignment.METHODS, *learnable.METHODS, *signals.METHODS, *chance.METHODS)
+    method.name: method for module in (alignment, learnable, signals, chance, gain) for method in module.METHODS
 }
 
 

@@ -53,7 +53,6 @@ def _product(
 METHODS = (
     Method(
         name="learnalign",
-        about="learnability × gradient alignment, the paper's score (Eq. 8)",
         score=learnalign,
         reads="grad",
         learnable=True,
@@ -62,7 +61,6 @@ METHODS = (
     ),
     Method(
         name="cosine",
-        about="gradient cosines without learnability",
         score=cosine,
         reads="grad",
         positive=True,
@@ -70,7 +68,6 @@ METHODS = (
     ),
     Method(
         name="dot",
-        about="gradient inner products, norms included",
         score=dot,
         reads="grad",
         positive=True,
@@ -78,7 +75,6 @@ METHODS = (
     ),
     Method(
         name="features",
-        about="learnability × similarity of hidden states (RDS+) in place of gradients",
         score=features,
         reads="signal",
         signal="features",

@@ -25,7 +25,6 @@ def pass_filter(pool: Pool, scoring: Scoring) -> Scores:
 METHODS = (
     Method(
         name="learnability",
-        about="p(1 − p) alone",
         score=learnability,
         reads="rollout",
         learnable=True,
@@ -33,7 +32,6 @@ METHODS = (
     ),
     Method(
         name="pass-filter",
-        about="2 to G − 2 of G rollouts correct, in seeded order (App. J)",
         score=pass_filter,
         reads="rollout",
         learnable=True,

@@ -12,11 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from learnalign.config import Config
-from learnalign.rundir import RunDir
-from learnalign.rundir.stages import digest_of
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
-from learnalign.signals import find_signal, signal_fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +36,6 @@ class Method:
     """
 
     name: str
-    about: str
     score: Callable[[Pool, Scoring], Scores]
     reads: Literal["pool", "rollout", "grad", "signal"]
     learnable: bool = False
@@ -51,15 +47,15 @@ class Method:
         """Which prompts may be chosen by these scores."""
         return score > 0 if self.positive else ~np.isnan(score)
 
-    def fingerprint(self, run: RunDir) -> str:
-        """Of everything that the scores depend on."""
-        uses_success = self.learnable or self.reads in ("rollout", "grad")
+    def fingerprint(self, pool: Pool) -> str:
+        """A digest of everything that the scores depend on."""
+        run, uses_success = pool.run, self.learnable or self.reads in ("rollout", "grad")
         parts = [
-            run.fingerprint(self.reads),
+            pool.fingerprint(self.reads),
             run.config.seed,
-            signal_fingerprint(run, find_signal(self.signal)) if self.signal else None,
+            pool.signal_fingerprint(self.signal) if self.signal else None,
             run.config.signal.angle_weight if self.signal == "angle" else None,
-            digest_of(run.success_file) if uses_success and run.success_file.is_file() else None,
+            pool.success_digest if uses_success else None,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

@@ -14,7 +14,8 @@ from learnalign.gradients.exact import alignment as exact
 from learnalign.gradients.exact import stage as exact_stage
 from learnalign.gradients.exact.alignment import accumulate, inner_products, zero_direction
 from learnalign.gradients.inputs import read_samples
-from learnalign.gradients.setup import make_engine, read_success
+from learnalign.gradients.setup import make_engine
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from tests.gradients.pool import run_with_rollouts
@@ -116,13 +117,13 @@ def test_a_layer_used_twice_is_refused():
 
 def expected_alignments(run: RunDir) -> dict[str, float]:
     """Mean over all prompts j of V_j cos(g_i, g_j), from whole gradients."""
-    success, engine = read_success(run), make_engine(run)
+    success, engine = load_success(run), make_engine(run)
     samples = [
         s for shard in run.shards() for s in read_samples(run.rollouts_file(shard), success, run.config.grad).samples
     ]
     gradients = torch.cat([g.flatten(1).double() for g in collected(engine, samples).values()], dim=1)
     unit = torch.nn.functional.normalize(gradients)
-    learnability = torch.tensor([success[s.id]["learnability"] for s in samples], dtype=torch.float64)
+    learnability = torch.tensor([success[s.id].learnability for s in samples], dtype=torch.float64)
     alignment = unit @ unit.T @ learnability / run.count_prompts()
     return {sample.id: float(value) for sample, value in zip(samples, alignment, strict=True)}
 

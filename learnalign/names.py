@@ -1,0 +1,87 @@
+"""Every name that a user can give, with one line each: read by help texts, settings, error messages and registries.
+
+Nothing is imported here but the errors, so that `--help` can list the names at once. A registry finds the code of a name by
+its file (learnalign/README.md says where); tests/test_names.py holds both lists against each other.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from learnalign.errors import InputError
+
+METHODS = {
+    "learnalign": "learnability × gradient alignment, the paper's score (Eq. 8)",
+    "cosine": "gradient cosines without learnability (§5.3)",
+    "dot": "gradient inner products, norms included (Eq. 4)",
+    "features": "learnability × similarity of hidden states (RDS+) in place of gradients",
+    "learnability": "p(1 − p) alone",
+    "pass-filter": "2 to G − 2 of G rollouts correct, in seeded order (App. J)",
+    "ppl-top": "highest perplexity (Eq. 9)",
+    "ppl-middle": "perplexity nearest the median",
+    "ifd": "highest instruction-following difficulty (Eq. 10)",
+    "length": "most tokens of question and answer",
+    "selectit": "highest SelectIT rating",
+    "limr": "rewards that follow the average learning curve (LIMR)",
+    "random": "seeded random order",
+    "gain": "highest angle concentration (GAIN-RL)",
+    "gain-high": "drawn with probability rising with angle concentration (GAIN-RL §4.2)",
+    "gain-uniform": "drawn with the same probability for all (GAIN-RL §4.2)",
+    "gain-low": "drawn with probability falling with angle concentration (GAIN-RL §4.2)",
+}
+
+SIGNALS = {
+    "perplexity": "exp of the answer's mean NLL (Eq. 9)",
+    "ifd": "the answer's mean NLL with the prompt over that without it (Eq. 10)",
+    "length": "tokens of question and answer",
+    "selectit": "how surely models rate the answer as good (SelectIT)",
+    "features": "position-weighted mean of last-layer hidden states (RDS+)",
+    "angle": "angle concentration C_intra + c·C_inter of the prompt's hidden states (GAIN-RL)",
+    "limr": "how closely a training's rewards follow the average curve (LIMR)",
+}
+
+VERIFIERS = {
+    "math": "the last box, else the stated answer, compared as mathematics",
+    "boxed": "the last \\boxed{…} alone, compared as mathematics",
+    "answer_tag": "the last <answer>…</answer>, compared as mathematics",
+    "gsm8k": "the number after the last ####",
+    "exact": "the whole completion, compared as text",
+    "literal": "the last [ANSWER], box or <answer>, compared as a Python literal (CRUXEval)",
+}
+
+CURRICULA = {
+    "shuffled": "every prompt once an epoch, in seeded random order",
+    "gain": "a Gaussian over prompts sorted by angle concentration (GAIN-RL)",
+    "adarft": "prompts nearest to a target difficulty that follows the reward (ADARFT)",
+}
+
+FORMATS = {
+    "source": "the input rows as they were, one JSON object a line",
+}
+
+PROJECTIONS = {
+    "kronecker": "two-sided in the hook, then a sketch: the fast one",
+    "dense": "Rademacher over all parameters, as LESS",
+    "exact": "no projection: exact alignment in two passes",
+}
+
+ENGINES = {
+    "vllm": "vLLM in processes of its own",
+    "transformers": "a Hugging Face model in this process, on a GPU or the CPU",
+}
+
+
+def check_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """`name`, if it is among the known ones; raises InputError with the nearest and with all of them."""
+    known = list(known)
+    if name in known:
+        return name
+    nearest = difflib.get_close_matches(name, known, n=1)
+    meant = f" (did you mean {nearest[0]}?)" if nearest else ""
+    raise InputError(f"{kind} {name}: unknown{meant}; known are {', '.join(known)}")
+
+
+def listed(names: Mapping[str, str]) -> str:
+    """The names with commas between, for help texts."""
+    return ", ".join(names)
