@@ -13,18 +13,20 @@ from torch import Tensor, nn
 
 from learnalign.errors import InputError, RunError
 from learnalign.gradients.capture.attention import CpuAttention
-from learnalign.gradients.capture.batching import Batch, Row, collate, padded_tokens, plan, rows_of
-from learnalign.gradients.capture.budget import Budget, does_not_fit, is_out_of_memory
+from learnalign.gradients.capture.batching import Batch, Row, collate, pack, padded_tokens, rows_of
+from learnalign.gradients.capture.budget import Budget, does_not_fit
 from learnalign.gradients.capture.sharing import Sharing, tree_inputs
 from learnalign.gradients.capture.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
 from learnalign.gradients.projections.dense import Dense
 from learnalign.gradients.projections.kronecker import Kronecker
+from learnalign.policy.memory import work_through
 from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, last_hidden
 from learnalign.progress import Advance, unseen
 
-Work = Callable[[Sequence[Sequence[Row]]], None]
+Groups = Sequence[Sequence[Row]]  # of a batch: the rows of one sample, or one row, each
+Work = Callable[[Groups], None]
 
 FLOAT16_SCALE = 4096.0  # keeps gradients of long completions above float16's smallest number
 
@@ -110,44 +112,29 @@ class GradientEngine:
         self.over_batches([[row] for group in rows for row in group], counted, divide=True)
 
     def over_batches(self, groups: Sequence[Sequence[Row]], work: Work, divide: bool = False) -> None:
-        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget, and it is called again.
+        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget and the batch.
 
-        What `work` did before it ran out of memory must not count. With `divide`, a group of one row may be divided between its
-        completions where it does not fit alone.
+        What `work` did before it ran out of memory must not count. With `divide`, a group of one row that does not fit alone is
+        divided between its completions.
         """
-        waiting = [list(group) for group in groups]
-        while waiting:
-            tokens = self.budget.tokens
-            batches = plan(waiting, tokens or 1)[::-1]
-            while batches and self.budget.tokens == tokens:
-                if not self._fits(batches[-1], work):
-                    batches.append(self._smaller(batches.pop(), divide))
-                    break
-                batches.pop()
-            waiting = [group for batch in batches for group in batch]
 
-    @staticmethod
-    def _smaller(batch: list[list[Row]], divide: bool) -> list[list[Row]]:
-        """The groups of a batch that did not fit, to be planned again; one alone is divided, or cannot be helped."""
-        if len(batch) > 1:
-            return batch
-        row = batch[0][0]
-        if not divide or len(row.branches) == 1:
-            raise RunError(does_not_fit(padded_tokens(batch)))
-        return [[half] for half in row.halves()]
+        def smaller(batch: Groups) -> list[Groups]:
+            tokens = padded_tokens(batch)
+            self.budget.halve(tokens)
+            if len(batch) > 1:
+                return list(pack(batch, self._batch_tokens))
+            row = batch[0][0]
+            if not divide or len(row.branches) == 1:
+                raise RunError(does_not_fit(tokens))
+            return [[[half]] for half in row.halves()]
 
-    def _fits(self, batch: Sequence[Sequence[Row]], work: Work) -> bool:
-        """Whether there was memory enough to do `work` on a batch."""
-        tokens = padded_tokens(batch)
-        try:
-            self.budget.measured(tokens, lambda: work(batch))
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            return True
-        self.budget.halve(tokens)  # not in the handler: the exception holds the failed batch's memory
-        return False
+        def measured(batch: Groups) -> None:
+            self.budget.measured(padded_tokens(batch), lambda: work(batch))
+
+        work_through(pack(groups, self._batch_tokens), measured, smaller)
+
+    def _batch_tokens(self) -> int:
+        return self.budget.tokens or 1  # until a GPU has been measured: the longest group alone
 
     def _bytes_per_token(self) -> int:
         """A rough upper estimate of what a token's forward and backward pass hold: twice the layers' inputs and outputs."""

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 
 from learnalign.errors import InputError
 from learnalign.policy import device
+from learnalign.policy.memory import free_memory
 from learnalign.rundir.files import atomic_path
 from learnalign.selection.pool import Vectors
 
@@ -126,7 +127,7 @@ def _fits(stream: Stream, count: int) -> bool:
     if device().type != "cuda":
         return False
     width = next((block.units.shape[1] for block in stream()), 0)
-    return 4 * count * (count + width) < torch.cuda.mem_get_info()[0]
+    return 4 * count * (count + width) < free_memory(device())
 
 
 def _create(path: Path, count: int) -> np.memmap:

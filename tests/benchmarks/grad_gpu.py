@@ -28,7 +28,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from learnalign.gradients import Completion, GradientEngine, GradientSettings, Sample
-from learnalign.gradients.capture.batching import collate, plan, rows_of
+from learnalign.gradients.capture.batching import collate, pack, rows_of
 from learnalign.gradients.exact.alignment import accumulate, zero_direction
 from learnalign.policy.parts import head_of, last_hidden
 from learnalign.rundir.files import write_safetensors
@@ -188,7 +188,8 @@ def parts(
 ) -> dict[str, float]:
     """Shares of the engine's time: what is not measured alone is a difference (backward; sketch)."""
     batches = [
-        collate(batch, engine.device, engine.dtype) for batch in plan(rows_of(samples), engine.budget.tokens or 1)
+        collate(batch, engine.device, engine.dtype)
+        for batch in pack(rows_of(samples), lambda: engine.budget.tokens or 1)
     ]
 
     def forward() -> None:

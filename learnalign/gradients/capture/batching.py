@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from learnalign.gradients.grpo import Sample
+from learnalign.policy.memory import pack_batches
 
 
 @dataclass(frozen=True)
@@ -100,21 +101,10 @@ def rows_of(samples: Sequence[Sample], together: Callable[[Sample], int] = lambd
     return [group for group in groups if group]
 
 
-def plan(groups: Sequence[Sequence[Row]], budget: int) -> list[list[list[Row]]]:
-    """Pack groups (whose rows stay together) into batches of at most `budget` tokens, longest first.
-
-    A group that exceeds the budget alone gets a batch of its own.
-    """
-    ordered = sorted(groups, key=lambda rows: (-longest(rows), rows[0].sample))
-    batches: list[list[list[Row]]] = []
-    room = 0
-    for rows in ordered:
-        if not batches or len(rows) * longest(batches[-1][0]) > room:
-            batches.append([])
-            room = budget
-        batches[-1].append(list(rows))
-        room -= len(rows) * longest(batches[-1][0])
-    return batches
+def pack(groups: Sequence[Sequence[Row]], budget: Callable[[], int]) -> Iterator[Sequence[Sequence[Row]]]:
+    """Batches of groups, whose rows stay together, by `pack_batches`."""
+    for batch in pack_batches([longest(group) for group in groups], budget, [len(group) for group in groups]):
+        yield [groups[i] for i in batch]
 
 
 def longest(rows: Sequence[Row]) -> int:

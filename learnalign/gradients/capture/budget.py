@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import torch
+
+from learnalign.policy.memory import free_memory
 
 CPU_TOKENS = 512  # larger batches leave the cache and are slower
 GPU_TOKENS = 1 << 16
@@ -42,11 +43,9 @@ class Budget:
         self.tokens = max(1, min(GPU_TOKENS, int(SHARE["cuda"] * free_memory(self._device) * tokens / taken)))
 
     def halve(self, tokens: int) -> None:
-        """A batch of `tokens` ran out of memory: allow half of it, and give cached memory back."""
+        """A batch of `tokens` ran out of memory: allow half of it."""
         self.tokens = max(1, min(self.tokens or tokens, tokens // 2))
         self.row_tokens = min(self.row_tokens, self.tokens)
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def does_not_fit(tokens: int) -> str:
@@ -55,20 +54,3 @@ def does_not_fit(tokens: int) -> str:
         f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
         "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"
     )
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not get memory from the GPU or from the CPU's allocator."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that could still be had on `device`; 4 GB where the system does not say."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 4_000_000_000
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from learnalign.errors import RunError
 from learnalign.gradients.capture.batching import Block, Row, collate
-from learnalign.gradients.capture.budget import does_not_fit, is_out_of_memory
+from learnalign.gradients.capture.budget import does_not_fit
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
+from learnalign.policy.memory import work_through
 from learnalign.progress import Advance, unseen
 
 Direction = dict[str, Tensor]  # parameter name → float32 tensor of the parameter's own [O, I] or [O]
@@ -101,23 +102,24 @@ class Keeper:
 
 
 def _add(site: Site, x: Tensor, delta: Tensor, factor: Tensor, direction: Direction) -> None:
-    """Add one layer's part. Out of memory is dealt with here: trying the whole batch again would add other layers twice."""
+    """Add one layer's part. It handles out of memory itself: trying the whole batch again would add other layers twice."""
     weight = direction[f"{site.name}.weight"]
-    try:
-        scaled = torch.nan_to_num(delta.to(weight.dtype)) * factor[:, None, None]
-        inputs = torch.nan_to_num(x.to(weight.dtype))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-    else:
+
+    def add(rows: slice) -> None:
+        scaled = torch.nan_to_num(delta[rows].to(weight.dtype)) * factor[rows, None, None]
+        inputs = torch.nan_to_num(x[rows].to(weight.dtype))
+        total = scaled.sum((0, 1)) if site.has_bias else None
         weight.addmm_(scaled.flatten(0, 1).T, inputs.flatten(0, 1))
-        if site.has_bias:
-            direction[f"{site.name}.bias"] += scaled.sum((0, 1))
-        return
-    if len(delta) == 1:
-        raise RunError(does_not_fit(delta.shape[1]))
-    for half in (slice(None, len(delta) // 2), slice(len(delta) // 2, None)):
-        _add(site, x[half], delta[half], factor[half], direction)
+        if total is not None:
+            direction[f"{site.name}.bias"] += total
+
+    def halves(rows: slice) -> list[slice]:
+        middle = (rows.start + rows.stop) // 2
+        if middle == rows.start:
+            raise RunError(does_not_fit(delta.shape[1]))
+        return [slice(rows.start, middle), slice(middle, rows.stop)]
+
+    work_through([slice(0, len(delta))], add, halves)
 
 
 def squared_norms(kept: Keeper, blocks: Sequence[Block]) -> Float[Tensor, "blocks"]:

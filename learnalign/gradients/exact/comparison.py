@@ -13,13 +13,13 @@ from torch import Tensor
 
 from learnalign.errors import InputError
 from learnalign.gradients.capture.batching import Row, collate
-from learnalign.gradients.capture.budget import free_memory
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.inputs import read_samples
 from learnalign.gradients.result import Verification
 from learnalign.gradients.setup import make_engine
+from learnalign.policy.memory import free_memory
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_safetensors

@@ -6,18 +6,18 @@ rows whose sample has ended are given to waiting prompts while the others go on 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import psutil
 import torch
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, load_model
+from learnalign.policy.memory import free_memory, release_cached_memory, work_through
+from learnalign.policy.parts import context_length
 from learnalign.progress import Advance, unseen
 from learnalign.rollouts.engines.continuous import ContinuousBatch, Limits, PartialCompletion
 from learnalign.rollouts.engines.contract import Completion, Request, Sampling, check_lengths, stop_ids
@@ -26,7 +26,6 @@ from learnalign.rollouts.engines.slots import ATTENTION, keys_values
 
 _ROWS = {"cpu": 256, "cuda": 1024}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
-_UNLIMITED = 1 << 30  # tokens
 _SHARE = 0.4  # of the free memory that keys, values and logits may take
 _LOGITS_COPIES = 6  # float32 tensors of the logits' size that sampling holds at once
 
@@ -43,8 +42,9 @@ class TransformersEngine:
         self._model = _load(self._config, self._path)
         self._stop = stop_ids(self._config, self._path)
         text = self._model.config.get_text_config()
-        limits = [getattr(text, "max_position_embeddings", None), self._max_length]
-        self.context_length: int = min((limit for limit in limits if limit is not None), default=_UNLIMITED)
+        self.context_length = context_length(self._model)
+        if self._max_length is not None:
+            self.context_length = min(self.context_length, self._max_length)
         self._check_layers(text)
         self._token_bytes = _bytes_per_token(self._model)
         return self
@@ -53,7 +53,7 @@ class TransformersEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._model
-        _free_memory()
+        release_cached_memory()
 
     @torch.inference_mode()
     def generate(
@@ -71,24 +71,22 @@ class TransformersEngine:
         }
         partials = [partial for group in groups.values() for partial in group]
         columns = max((len(partial.prompt_ids) + partial.room for partial in partials), default=0)
-        rows = min(self._rows(columns), max(len(partials), 1))
-        while left := [group for group in map(_unfinished, groups.values()) if group]:
-            limits = Limits(
-                rows=rows,
-                prefill_tokens=_PREFILL_TOKENS[self._model.device.type],
-                stop=self._stop,
-                sampling=sampling,
-            )
-            try:
-                self._run(left, limits, ended)
-            except torch.OutOfMemoryError as error:
-                if rows == 1:
-                    raise RunError(
-                        f"out of GPU memory with one sample of up to {columns} tokens; lower "
-                        "rollout.max_completion_length, free the GPU, or take a smaller model"
-                    ) from error
-                rows = -(-rows // 2)
-                _free_memory()
+
+        def sample(rows: int) -> None:
+            unfinished = [left for left in map(_unfinished, groups.values()) if left]
+            prefill_tokens = _PREFILL_TOKENS[self._model.device.type]
+            limits = Limits(rows=rows, prefill_tokens=prefill_tokens, stop=self._stop, sampling=sampling)
+            self._run(unfinished, limits, ended)
+
+        def half(rows: int) -> list[int]:
+            if rows == 1:
+                raise RunError(
+                    f"out of GPU memory with one sample of up to {columns} tokens; lower "
+                    "rollout.max_completion_length, free the GPU, or take a smaller model"
+                )
+            return [-(-rows // 2)]
+
+        work_through([min(self._rows(columns), len(partials))] if partials else [], sample, half)
         return {id: [_completion(partial) for partial in group] for id, group in groups.items()}
 
     def _run(self, groups: Sequence[list[PartialCompletion]], limits: Limits, ended: Advance) -> None:
@@ -101,7 +99,7 @@ class TransformersEngine:
     def _rows(self, columns: int) -> int:
         """Samples that may run together: their keys, values and logits take a share of the free memory at most."""
         row_bytes = columns * self._token_bytes + _LOGITS_COPIES * 4 * self._model.config.get_text_config().vocab_size
-        return max(1, min(_ROWS[self._model.device.type], int(_SHARE * _free_bytes(self._model.device) / row_bytes)))
+        return max(1, min(_ROWS[self._model.device.type], int(_SHARE * free_memory(self._model.device) / row_bytes)))
 
     def _check_layers(self, text: PretrainedConfig) -> None:
         window = getattr(text, "sliding_window", None)
@@ -157,20 +155,6 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     cache = DynamicCache()
     model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), past_key_values=cache, use_cache=True)
     return sum(keys.nbytes + values.nbytes for keys, values in keys_values(cache))
-
-
-def _free_bytes(where: torch.device) -> int:
-    if where.type == "cuda":
-        return (
-            torch.cuda.mem_get_info(where)[0] + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
-        )
-    return psutil.virtual_memory().available
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 ENGINE = TransformersEngine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from learnalign.gradients.capture.batching import collate, longest, padded_tokens, plan, rows_of
+from learnalign.gradients.capture.batching import collate, longest, pack, padded_tokens, rows_of
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Completion, Sample
 from tests.gradients.tiny import random_samples, tiny_model
@@ -14,7 +14,7 @@ from tests.gradients.tiny import random_samples, tiny_model
 @pytest.mark.parametrize("budget", [1, 40, 150, 10_000])
 def test_batches_hold_every_group_once_within_the_budget(budget):
     groups = rows_of(random_samples(30, rollouts=2))
-    batches = plan(groups, budget)
+    batches = list(pack(groups, lambda: budget))
     assert sorted(id(row) for batch in batches for group in batch for row in group) == sorted(
         id(row) for group in groups for row in group
     )

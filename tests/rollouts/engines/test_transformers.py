@@ -124,7 +124,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
         self: TransformersEngine, groups: list, limits: transformers_engine.Limits, ended: Advance
     ) -> None:
         rows.append(limits.rows)
-        run(self, groups[:2], limits, ended)
+        run(self, groups[:2] if limits.rows > 3 else groups, limits, ended)
         if limits.rows > 3:
             raise torch.OutOfMemoryError("out of memory")
 
