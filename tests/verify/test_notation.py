@@ -1,11 +1,15 @@
 """Plain numbers, units and words: exact, and never a surprise."""
 
+import inspect
+import re
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learnalign.verify import notation
 from learnalign.verify.notation import as_words, clean, leading_number, plain_number, same_number, unwrap
 from learnalign.verify.units import split_unit
 
@@ -68,6 +72,13 @@ def test_leading_number(text: str, value: Fraction | int | None) -> None:
 @given(st.text(max_size=80))
 def test_cleaning_any_text_ends_and_is_stable_under_unwrapping(text: str) -> None:
     assert unwrap(clean(text)) == clean(text)
+
+
+def test_every_rewrite_does_what_the_example_above_it_says() -> None:
+    examples = re.findall(r"^    # (.+) -> (.+)$", inspect.getsource(notation), re.MULTILINE)
+    rewrites: Any = notation._REWRITES
+    for (pattern, replacement), (before, after) in zip(rewrites, examples, strict=True):
+        assert pattern.sub(replacement, before) == after
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,16 @@ def test_two_verifiers_show_where_they_disagree(file: Path) -> None:
     assert report.patterns == {(1.0, 1.0): 1, (1.0, 0.0): 1, (0.0, 0.0): 2, (None, None): 1}
 
 
+def test_the_tables_keep_to_stderr_and_show_brackets_and_long_words_whole(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    gold = "[red]" + 50 * "x"
+    path.write_text(json.dumps({"completion": gold, "answer": gold[::-1]}), encoding="utf-8")
+    result = run(path, "--verifier", "exact", "--verifier", "gsm8k", "--verifier", "math", "--verifier", "literal")
+    assert lines(result.stdout)[0]["reward"] == 0.0
+    assert "[red]xxx" in result.stderr
+    assert "…" not in result.stderr
+
+
 def test_output_file_and_machine_readable_summary(file: Path, tmp_path: Path) -> None:
     output = tmp_path / "out" / "scored.jsonl"
     result = run(file, "-o", output, "--json")

@@ -147,8 +147,8 @@ from learnalign.verify import Item, open_verifier
 with open_verifier("mine:judge", workers=1, timeout=1.0) as verifier:
     import psutil
     print(psutil.Process().children()[0].pid, flush=True)
-    verifier._pool._timeout = 1000.0
-    verifier._pool._workers[0].timeout = 1000.0
+    verifier._workers._timeout = 1000.0
+    verifier._workers._handles[0].timeout = 1000.0
     verifier.score([Item("power", "1")])
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
