@@ -1,4 +1,4 @@
-"""Plain numbers, units and words: exact, and never a surprise."""
+"""Plain numbers, rewrites, units and words are read exactly."""
 
 import inspect
 import re
@@ -37,7 +37,7 @@ def test_plain_fractions_are_read_exactly(top: int, bottom: int) -> None:
     "text",
     ["", "x", "1,23", "1,2,3", "12,34", "1/0", "1..2", "5%", "1e5", "--5", "1 2", "7" * 100, "½", "5 cm", "1.2.3", "٣"],
 )
-def test_what_is_no_plain_number_is_left_to_mathematics(text: str) -> None:
+def test_other_text_is_not_a_plain_number(text: str) -> None:
     assert plain_number(text) is None or text == "٣"
 
 
@@ -70,11 +70,11 @@ def test_leading_number(text: str, value: Fraction | int | None) -> None:
 
 
 @given(st.text(max_size=80))
-def test_cleaning_any_text_ends_and_is_stable_under_unwrapping(text: str) -> None:
+def test_cleaning_any_text_ends_and_leaves_nothing_to_unwrap(text: str) -> None:
     assert unwrap(clean(text)) == clean(text)
 
 
-def test_every_rewrite_does_what_the_example_above_it_says() -> None:
+def test_every_rewrite_turns_its_example_into_the_result_beside_it() -> None:
     examples = re.findall(r"^    # (.+) -> (.+)$", inspect.getsource(notation), re.MULTILINE)
     rewrites: Any = notation._REWRITES
     for (pattern, replacement), (before, after) in zip(rewrites, examples, strict=True):
@@ -96,7 +96,7 @@ def test_every_rewrite_does_what_the_example_above_it_says() -> None:
         ("5 feet 6 inches", "8382/5000", "length"),
     ],
 )
-def test_units_are_told_from_variables(text: str, number: str, kind: str | None) -> None:
+def test_units_are_distinguished_from_variables(text: str, number: str, kind: str | None) -> None:
     value, unit = split_unit(text)
     assert (unit.kind if unit else "none") == kind
     assert value == number or Fraction(value) == Fraction(number)
