@@ -1,7 +1,7 @@
-"""The verifiers by name: each says where the answer stands, and judges at once what is plain text or a plain number.
+"""The verifiers by name: each finds the answer in a completion and judges plain text and plain numbers at once.
 
-`exact` and `gsm8k` compare text and numbers; `math`, `boxed` and `answer_tag` send what is not a plain number to the
-worker processes, `literal` every text that is not the gold's own. All of this runs in the parent and is linear in the
+`exact` and `gsm8k` compare text and numbers. `math`, `boxed` and `answer_tag` send all other mathematics to the worker
+processes, `literal` every text that differs from the gold. Everything here runs in the parent and is linear in the
 text's length.
 """
 
@@ -15,12 +15,12 @@ from learnalign.verify.literal import find_answer
 from learnalign.verify.notation import PlainNumber, leading_number, plain_number, same_number, unwrap
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, different
 
-Task = tuple[object, ...]  # for a worker: the kind of judgement and its arguments
+Task = tuple[object, ...]  # for a worker: its kind of judgement and the arguments
 _LONGEST_QUICK = 200
 
 
 class BuiltIn(NamedTuple):
-    """A verifier by name: what to do with a gold answer and with an item whose gold is usable."""
+    """A verifier by name: judges a gold answer, and an item whose gold is usable, or returns a task for a worker."""
 
     gold: Callable[[str], Verdict | Task]
     item: Callable[[Item], Verdict | Task]
@@ -58,7 +58,7 @@ def _answer_tag(item: Item) -> Verdict | Task:
 
 
 def _judged(answer: str, text: str) -> Verdict | None:
-    """The verdict where both sides are plain numbers or the same text; None where it takes computer algebra."""
+    """Judge two plain numbers or the same text; returns None if it takes computer algebra."""
     if not text:
         return NO_ANSWER
     if text == answer.strip():

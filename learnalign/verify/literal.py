@@ -16,7 +16,7 @@ _TEXT = re.compile(r"^\\text(?:tt|bf|rm)?\{(.*)\}$", re.DOTALL)
 
 
 def find_answer(completion: str) -> str | None:
-    """The text in the last [ANSWER]…[/ANSWER], else the last box, else the last <answer>; None without any of them."""
+    """Return the text of the last [ANSWER]…[/ANSWER], else of the last box, else of the last <answer>; else None."""
     text = _last_answer(completion)
     if text is None and (boxes := find_boxes(completion).contents):
         text = _unescaped(boxes[-1])
@@ -33,13 +33,13 @@ def _last_answer(completion: str) -> str | None:
 
 
 def _unescaped(text: str) -> str:
-    """LaTeX's text of a literal as plain text."""
+    """Turn LaTeX text into plain text."""
     inner = _TEXT.match(text.strip())
     return _ESCAPES.sub(r"\1", inner[1] if inner else text)
 
 
 def judge_literal(answer: str, text: str) -> Verdict:
-    """Whether `text` is the gold `answer` as Python compares literals; of an assertion, what follows its last `==`.
+    """Judge whether `text`, or the last side of its assertion, equals the gold `answer` as Python literals.
 
     Runs in a worker process: nothing is evaluated, but Python's parser can overflow the C stack on a hostile text.
     """
@@ -48,7 +48,7 @@ def judge_literal(answer: str, text: str) -> Verdict:
 
 
 def _asserted(text: str) -> str:
-    """What an assertion compares its call with."""
+    """Return the last side of the comparison that `text` asserts; `text` itself if it asserts none."""
     try:
         statement = ast.parse(text[:LONGEST]).body[0]
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""Completions that make computer algebra hang or eat memory: the pool survives and everything else is scored right."""
+"""Completions that make computer algebra hang or eat memory: the workers survive, all others are scored right."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_hostile_text_is_judged_by_every_verifier(name: str) -> None:
     assert {verdict.reward for verdict in verdicts} == {0.0}
 
 
-def test_hostile_gold_is_unusable_and_named_before_any_sampling() -> None:
+def test_a_hostile_gold_is_unusable_before_any_sampling() -> None:
     golds = ["9^{9^{9^{9}}}", "12", r"\frac{1}{2}", r"((9!)!)!"]
     with open_verifier("math", workers=2, timeout=1.0) as verifier:
         reasons = verifier.check_golds(golds)

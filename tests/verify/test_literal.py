@@ -1,4 +1,4 @@
-"""CRUXEval's answers: where they stand and when they are the same."""
+"""CRUXEval's answers: finding and comparing Python literals."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_wrong_answer_is_quoted() -> None:
     assert judge("[ANSWER]assert f(1) == [1, 2][/ANSWER]", "[2, 1]").reason == "'[1, 2]' is not '[2, 1]'"
 
 
-def test_a_completion_without_an_answer_has_none() -> None:
+def test_a_completion_without_an_answer_is_wrong() -> None:
     assert find_answer("I think it is 3.") is None
     assert judge("I think it is 3.", "3") == judge("[ANSWER][/ANSWER]", "3") == Verdict(0.0, "no answer")
 

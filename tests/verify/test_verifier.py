@@ -26,7 +26,7 @@ def test_unusable_golds_have_a_reason_each(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(BUILT_IN))
-def test_an_unusable_gold_is_never_a_zero(name: str) -> None:
+def test_an_unusable_gold_is_unscorable_not_wrong(name: str) -> None:
     texts = ["", r"\boxed{5}", "<answer>5</answer>", "#### 5", "5"]
     with open_verifier(name, workers=1) as verifier:
         assert {verdict.reward for verdict in verifier.score([Item(text, "") for text in texts])} == {None}
