@@ -17,12 +17,12 @@ from learnalign.config import build_config
 from learnalign.curriculum import Shuffled
 from learnalign.curriculum.gain import Gain
 from learnalign.errors import InputError
-from learnalign.policy import model_path
+from learnalign.policy import adapter_base, model_path
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
-from learnalign.training import adapter_base, train, warmup
+from learnalign.training import train, warmup
 from learnalign.training.train_stage import sub_config
 from learnalign.training.trainer import Bookkeeping
 from tests.tiny import make_run
