@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from learnalign.errors import InputError
+from learnalign.names import check_name
 from learnalign.prompts import Prompt
 from learnalign.rundir.files import atomic_path
 
@@ -23,6 +23,4 @@ FORMATS: dict[str, Writer] = {"source": write_source}
 
 def find_format(name: str) -> Writer:
     """The writer of that format; raises InputError naming the known ones."""
-    if name not in FORMATS:
-        raise InputError(f"format {name}: unknown; known are {', '.join(FORMATS)}")
-    return FORMATS[name]
+    return FORMATS[check_name("format", name, FORMATS)]

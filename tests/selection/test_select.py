@@ -182,7 +182,7 @@ def test_inputs_of_other_settings_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"method": "lernalign"}, "method lernalign: unknown; known are learnalign, "),
+        ({"method": "lernalign"}, r"method lernalign: unknown \(did you mean learnalign\?\); known are learnalign, "),
         ({"format": "yaml"}, "format yaml: unknown; known are source"),
         ({"scoring": "fast"}, "scoring fast: unknown; known are auto, matrix, centroid"),
         ({"diversity": "kmeans"}, "expected kmeans:K"),
