@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from learnalign import demo
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample, advantages, used_rollouts
+from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
 from learnalign.policy import prompt_ids
 from tests.gradients.tiny import block_parameters, brute_force
 
@@ -38,7 +38,7 @@ def samples(policy) -> list[Sample]:
         advantage = advantages(rewards)
         for i in used_rollouts(rewards, "one-correct"):
             if advantage[i]:
-                found.append(Sample(line, ids, [Completion(answers[i], float(advantage[i] or 0))]))
+                found.append(Sample(line, ids, [UsedRollout(answers[i], float(advantage[i] or 0))]))
         if len(found) == 16:
             return found
     raise AssertionError("the embedded pool has too few prompts that are solved sometimes")

@@ -42,10 +42,10 @@ def test_one_correct_is_the_correct_rollout_with_the_lowest_sample_index():
         for sample, reward in [(3, 1.0), (0, 0.0), (2, None), (1, 1.0)]
     ]
     sample = to_sample("a", group, "one-correct")
-    assert [completion.token_ids for completion in sample.completions] == [[1]]
-    assert sample.completions[0].advantage == pytest.approx(advantages([0.0, 1.0, 1.0])[1])
+    assert [completion.token_ids for completion in sample.rollouts] == [[1]]
+    assert sample.rollouts[0].advantage == pytest.approx(advantages([0.0, 1.0, 1.0])[1])
     every = to_sample("a", group, "all")
-    assert [completion.token_ids for completion in every.completions] == [[0], [1], [3]]  # the unscored one is not used
+    assert [completion.token_ids for completion in every.rollouts] == [[0], [1], [3]]  # the unscored one is not used
 
 
 def test_used_rollouts_may_be_none():

@@ -13,8 +13,7 @@ from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.exact import alignment as exact
 from learnalign.gradients.exact import stage as exact_stage
 from learnalign.gradients.exact.alignment import accumulate, inner_products, zero_direction
-from learnalign.gradients.inputs import read_samples
-from learnalign.gradients.setup import make_engine
+from learnalign.gradients.inputs import make_engine, read_samples
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet

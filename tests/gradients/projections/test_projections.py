@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.projections.dense import sign_rows
 from learnalign.gradients.projections.fold import Folder, Sketch, random_integers, random_signs
 from learnalign.randomness import key_of
@@ -114,9 +114,9 @@ def related_samples(count: int) -> list[Sample]:
     samples = []
     for i, other in enumerate(random_samples(count, seed=1)):
         first = random_samples(4)[i % 4]
-        kept = first.completions[0].token_ids[: 2 + 2 * (i // 4)]
-        tokens = [*kept, *other.completions[0].token_ids[:6]]
-        samples.append(Sample(other.id, first.prompt_ids, [Completion(tokens, other.completions[0].advantage)]))
+        kept = first.rollouts[0].token_ids[: 2 + 2 * (i // 4)]
+        tokens = [*kept, *other.rollouts[0].token_ids[:6]]
+        samples.append(Sample(other.id, first.prompt_ids, [UsedRollout(tokens, other.rollouts[0].advantage)]))
     return samples
 
 
