@@ -50,7 +50,7 @@ class GradientSettings:
 class GradientEngine:
     """Gradients of samples under `policy`.
 
-    `reference` is π_ref, needed if β > 0; a PEFT policy needs none: with its adapter off it is its own.
+    `reference` is π_ref, needed if β > 0, except with a PEFT policy: its adapter is switched off instead.
     """
 
     def __init__(self, policy: nn.Module, settings: GradientSettings, reference: nn.Module | None = None) -> None:

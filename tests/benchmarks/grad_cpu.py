@@ -124,7 +124,7 @@ def _divide(first: float, second: float) -> float:
 
 def shared_prompts(model: nn.Module, rollouts: int) -> list[dict[str, Any]]:
     """CPU seconds of one prompt's completions of 130 tokens, sharing the prompt's work and not."""
-    found = []
+    rows = []
     engine = make_engine(model, "auto")
     engine.features([Sample("warm-up", [1, 2], [UsedRollout([3], 1.0)])])
     for length in (100, 300, 800):
@@ -138,12 +138,12 @@ def shared_prompts(model: nn.Module, rollouts: int) -> list[dict[str, Any]]:
             engine.features([sample])
             seconds[name] = round(time.process_time() - started, 2)
         engine.sharing.possible = True
-        found.append({"prompt_tokens": length, "rollouts": rollouts, "to_a_row": together, "cpu_seconds": seconds})
-    return found
+        rows.append({"prompt_tokens": length, "rollouts": rollouts, "to_a_row": together, "cpu_seconds": seconds})
+    return rows
 
 
-def print_shared(found: list[dict[str, Any]]) -> None:
-    for row in found:
+def print_shared(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
         seconds = row["cpu_seconds"]
         print(
             f"{row['rollouts']} completions of 130 tokens after a prompt of {row['prompt_tokens']}: {row['to_a_row']} to a row, "

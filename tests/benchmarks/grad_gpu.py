@@ -117,13 +117,13 @@ def check(device: torch.device) -> dict[str, float]:
     settings = GradientSettings(beta=0.0, dim=4096)
     exact = make_model("smaller", torch.device("cpu"), torch.float64, 1000)
     expected = GradientEngine(exact, settings).features(samples)
-    found = {}
+    cosines = {}
     for dtype in (torch.float32, torch.bfloat16):
         model = make_model("smaller", torch.device("cpu"), dtype, 1000)
         model.load_state_dict(exact.state_dict())
         features = GradientEngine(model.to(device), settings).features(samples).double().cpu()
-        found[str(dtype)] = round(float(torch.cosine_similarity(features, expected).min()), 6)
-    return found
+        cosines[str(dtype)] = round(float(torch.cosine_similarity(features, expected).min()), 6)
+    return cosines
 
 
 class Clock:
@@ -232,11 +232,11 @@ def other_ways(model: nn.Module, samples: list[Sample], clock: Clock) -> dict[st
         "with_reference": lambda: with_reference.features(samples),
         "exact_pass_1": lambda: accumulate(exact, samples, weights, direction),
     }
-    found = {}
+    speeds = {}
     for name, way in ways.items():
         way()
-        found[name] = round(positions / clock(way), 1)
-    return found
+        speeds[name] = round(positions / clock(way), 1)
+    return speeds
 
 
 def print_model(name: str, result: dict[str, Any]) -> None:

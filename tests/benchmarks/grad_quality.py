@@ -75,10 +75,10 @@ def quality_curve(model: nn.Module, samples: Sequence[Sample], batch_tokens: int
 
     engine.over_batches(engine.rows(samples), work)
     exact = exact_alignment(model, samples, batch_tokens)
-    found: dict[str, list[float]] = {}
+    correlations: dict[str, list[float]] = {}
     for (name, _), rows in features.items():
         unit = torch.nn.functional.normalize(rows.double())
-        found.setdefault(name, []).append(float(spearmanr((unit @ unit.mean(0)).numpy(), exact).statistic))
+        correlations.setdefault(name, []).append(float(spearmanr((unit @ unit.mean(0)).numpy(), exact).statistic))
     return [
         {
             "projection": name,
@@ -86,7 +86,7 @@ def quality_curve(model: nn.Module, samples: Sequence[Sample], batch_tokens: int
             "spearman_min": round(min(values), 4),
             "seeds": len(values),
         }
-        for name, values in found.items()
+        for name, values in correlations.items()
     ]
 
 

@@ -17,8 +17,8 @@ def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tenso
     return torch.cat([gradients[name].flatten(1) for name in names], dim=1)
 
 
-def close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
-    return bool(((found - expected).norm(dim=1) <= tolerance * expected.norm(dim=1)).all())
+def close(rows: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    return bool(((rows - expected).norm(dim=1) <= tolerance * expected.norm(dim=1)).all())
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
@@ -104,10 +104,10 @@ def test_float16_keeps_the_gradients_of_long_completions():
     wide.load_state_dict({name: tensor.double() for name, tensor in policy.state_dict().items()})
     samples = [Sample("x", [1, 2, 3], [UsedRollout([4, 5, 6] * 30, 0.001)])]
     settings = GradientSettings(beta=0.0, dim=512)
-    found = GradientEngine(policy, settings).features(samples).double()
+    half = GradientEngine(policy, settings).features(samples).double()
     expected = GradientEngine(wide, settings).features(samples)
-    assert torch.nn.functional.cosine_similarity(found, expected).item() > 0.99
-    assert found.norm() == pytest.approx(expected.norm().item(), rel=0.05)
+    assert torch.nn.functional.cosine_similarity(half, expected).item() > 0.99
+    assert half.norm() == pytest.approx(expected.norm().item(), rel=0.05)
 
 
 def test_beta_without_a_reference_is_refused():

@@ -19,9 +19,9 @@ def test_advantages_are_trls(rewards):
 
 
 def test_unscored_rollouts_have_no_advantage_and_no_part_in_the_others():
-    found = advantages([1.0, None, 0.0, 0.0])
-    assert found[1] is None
-    assert [found[0], *found[2:]] == advantages([1.0, 0.0, 0.0])
+    values = advantages([1.0, None, 0.0, 0.0])
+    assert values[1] is None
+    assert [values[0], *values[2:]] == advantages([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 1.0], [0.0], [1.0, None], [None, None]])

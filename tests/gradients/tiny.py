@@ -1,4 +1,4 @@
-"""Tiny random models and samples, and gradients by plain autograd: what the engine is compared with."""
+"""Tiny random models and samples, and gradients by plain autograd to compare the engine with."""
 
 from __future__ import annotations
 

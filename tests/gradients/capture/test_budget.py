@@ -56,8 +56,8 @@ def test_only_the_features_grow_with_the_number_of_samples(projection):
     largest = []
     for count in (6, 24):
         chosen = samples[:6] * (count // 6)
-        found = shapes(chosen, projection=projection) - {(count, DIM)}
-        largest.append(max(torch.Size(shape).numel() for shape in found))
+        made = shapes(chosen, projection=projection) - {(count, DIM)}
+        largest.append(max(torch.Size(shape).numel() for shape in made))
     assert largest[1] <= 1.2 * largest[0]
 
 

@@ -1,4 +1,4 @@
-"""Completions that go through the model together: the same gradients, where it pays, and only where a model allows it."""
+"""Completions that share a row: the same gradients, only if it is cheaper, and only if the model allows it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_shared_rows_have_the_gradients_of_separate_ones(kind, attn):
     assert most_branches(engine, samples) > 1
     assert sum(row.length for group in rows for row in group) < sum(r.length for g in rows_of(samples) for r in g)
     names = block_parameters(policy)
-    found = torch.cat([gradient.flatten(1) for gradient in collected(engine, samples).values()], dim=1)
+    gradients = torch.cat([gradient.flatten(1) for gradient in collected(engine, samples).values()], dim=1)
     order = list(collected(engine, samples))
     exact = brute_force(policy, order, samples, reference, beta=0.2, temperature=0.9)
     assert sorted(order) == sorted(names)
-    assert (found - exact).norm() < 1e-6 * exact.norm()
+    assert (gradients - exact).norm() < 1e-6 * exact.norm()
 
 
 def test_features_do_not_depend_on_sharing():
@@ -64,9 +64,9 @@ def test_a_shared_row_that_does_not_fit_is_divided():
         backward(batch, sink, sites)
 
     engine.backward = limited  # type: ignore[method-assign]
-    told: list[float] = []
-    torch.testing.assert_close(engine.features(samples, told.append), expected, rtol=1e-5, atol=1e-7)
-    assert sum(told) == pytest.approx(3)
+    advances: list[float] = []
+    torch.testing.assert_close(engine.features(samples, advances.append), expected, rtol=1e-5, atol=1e-7)
+    assert sum(advances) == pytest.approx(3)
     assert all(len(row.branches) == 1 for rows in engine.rows(samples) for row in rows)
 
 
@@ -107,7 +107,7 @@ def test_every_completion_sees_the_prompt_and_itself_only():
     ]
 
 
-def test_completions_go_together_only_where_that_costs_less():
+def test_completions_share_a_row_only_if_that_costs_less():
     sharing = Sharing(tiny_model())
 
     def sample(prompt: int, completion: int) -> Sample:
@@ -185,6 +185,6 @@ def test_padding_beside_a_tree_stays_within_the_context():
     samples = [Sample("tree", [3] * 60, [UsedRollout([k] * 9, 1.0) for k in range(5)]), plain]
     engine = GradientEngine(policy, GradientSettings(beta=0.0, dim=64, width=8, batch_tokens=1000))
     assert max(row.length for rows in engine.rows(samples) for row in rows) > 90
-    found = engine.features(samples)
+    shared = engine.features(samples)
     engine.sharing.possible = False
-    torch.testing.assert_close(found, engine.features(samples), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(shared, engine.features(samples), rtol=1e-8, atol=1e-10)

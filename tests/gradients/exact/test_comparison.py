@@ -1,4 +1,4 @@
-"""`--verify K`: what it says about a projection equals what whole gradients say."""
+"""`--verify K`: its figures about a projection are those of whole gradients."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room, sa
     monkeypatch.setattr(comparison._WholeGradients, "on_gradient", limited)
     policy = tiny_model()
     full = brute_force(policy, block_parameters(policy), samples)
-    found = exact_gram(GradientEngine(policy, GradientSettings(beta=0.0)), samples)
-    torch.testing.assert_close(found, full @ full.T, rtol=1e-5, atol=1e-8)
+    gram = exact_gram(GradientEngine(policy, GradientSettings(beta=0.0)), samples)
+    torch.testing.assert_close(gram, full @ full.T, rtol=1e-5, atol=1e-8)
 
 
 def test_a_perfect_projection_has_no_error():
