@@ -80,7 +80,7 @@ class FullGradients:
         for parameter in self.parameters.values():
             parameter.requires_grad_()
         for sample in self.samples:
-            completion = sample.completions[0].token_ids
+            completion = sample.rollouts[0].token_ids
             ids = torch.tensor([[*sample.prompt_ids, *completion]], device=next(iter(self.parameters.values())).device)
             labels = ids.clone()
             labels[:, : len(sample.prompt_ids)] = -100
@@ -157,8 +157,8 @@ class Bergson:
         from datasets import Dataset
 
         self.model = model
-        rows = [[*s.prompt_ids, *s.completions[0].token_ids] for s in samples]
-        labels = [[-100] * len(s.prompt_ids) + list(s.completions[0].token_ids) for s in samples]
+        rows = [[*s.prompt_ids, *s.rollouts[0].token_ids] for s in samples]
+        labels = [[-100] * len(s.prompt_ids) + list(s.rollouts[0].token_ids) for s in samples]
         self.data = Dataset.from_dict({"input_ids": rows, "labels": labels, "length": [len(row) for row in rows]})
         self.batch_tokens = batch_tokens
 

@@ -41,10 +41,10 @@ def write_rollouts(run: RunDir, rewards: Sequence[Sequence[float | None]] = REWA
             rows = []
             for number in range(shard.start, shard.stop):
                 group = rewards[number % len(rewards)]
-                asked = random_ids(rng, int(rng.integers(4, 20)))
+                prompt_ids = random_ids(rng, int(rng.integers(4, 20)))
                 for sample, reward in enumerate(group):
-                    answer = random_ids(rng, int(rng.integers(2, 12)))
-                    rows.append(_row(prompts[number].id, sample, asked, answer, reward))
+                    completion_ids = random_ids(rng, int(rng.integers(2, 12)))
+                    rows.append(_row(prompts[number].id, sample, prompt_ids, completion_ids, reward))
                 scored = [reward for reward in group if reward is not None]
                 success.append(success_of(prompts[number].id, len(group), len(scored), int(sum(scored))))
             write_parquet(run.rollouts_file(shard), pa.Table.from_pylist(rows, schema=ROLLOUTS), fingerprint)
@@ -64,6 +64,8 @@ ROLLOUTS = pa.schema(
 )
 
 
-def _row(id: str, sample: int, asked: list[int], answer: list[int], reward: float | None) -> dict[str, Any]:
-    ids = {"prompt_ids": asked, "completion_ids": answer}
+def _row(
+    id: str, sample: int, prompt_ids: list[int], completion_ids: list[int], reward: float | None
+) -> dict[str, Any]:
+    ids = {"prompt_ids": prompt_ids, "completion_ids": completion_ids}
     return {"id": id, "sample": sample, **ids, "text": "", "reward": reward, "finish_reason": "stop"}

@@ -19,9 +19,9 @@ def test_advantages_are_trls(rewards):
 
 
 def test_unscored_rollouts_have_no_advantage_and_no_part_in_the_others():
-    found = advantages([1.0, None, 0.0, 0.0])
-    assert found[1] is None
-    assert [found[0], *found[2:]] == advantages([1.0, 0.0, 0.0])
+    values = advantages([1.0, None, 0.0, 0.0])
+    assert values[1] is None
+    assert [values[0], *values[2:]] == advantages([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 1.0], [0.0], [1.0, None], [None, None]])
@@ -42,10 +42,10 @@ def test_one_correct_is_the_correct_rollout_with_the_lowest_sample_index():
         for sample, reward in [(3, 1.0), (0, 0.0), (2, None), (1, 1.0)]
     ]
     sample = to_sample("a", group, "one-correct")
-    assert [completion.token_ids for completion in sample.completions] == [[1]]
-    assert sample.completions[0].advantage == pytest.approx(advantages([0.0, 1.0, 1.0])[1])
+    assert [completion.token_ids for completion in sample.rollouts] == [[1]]
+    assert sample.rollouts[0].advantage == pytest.approx(advantages([0.0, 1.0, 1.0])[1])
     every = to_sample("a", group, "all")
-    assert [completion.token_ids for completion in every.completions] == [[0], [1], [3]]  # the unscored one is not used
+    assert [completion.token_ids for completion in every.rollouts] == [[0], [1], [3]]  # the unscored one is not used
 
 
 def test_used_rollouts_may_be_none():

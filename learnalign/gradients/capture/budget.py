@@ -1,4 +1,4 @@
-"""How many tokens a batch may hold: given, measured on a GPU, estimated on a CPU, and halved where memory runs out after all."""
+"""The tokens of a batch: as configured, or measured on a GPU and estimated on a CPU; halved if memory runs out after all."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from learnalign.policy.memory import free_memory
 
 CPU_TOKENS = 512  # larger batches leave the cache and are slower
 GPU_TOKENS = 1 << 16
-ROW_TOKENS = (
-    4096  # of completions that share a prompt: attention under a mask takes time and memory as the square of it
-)
+ROW_TOKENS = 4096  # of a row that shares its prompt: attention under a mask takes time and memory as the square of it
 SHARE = {"cpu": 0.25, "cuda": 0.75}  # of the free memory that a batch may take
 
 
 class Budget:
     """Tokens of one batch, padding included; `tokens` is None until the first batch on a GPU has been measured.
 
-    `row_tokens` bounds the rows that are made longer in order to share work; no other row is ever cut.
+    `row_tokens` bounds the rows whose completions share their prompt; other rows may be longer.
     """
 
     def __init__(self, setting: int | Literal["auto"], device: torch.device, bytes_per_token: int) -> None:
@@ -32,7 +30,7 @@ class Budget:
             self.tokens, self.row_tokens = min(CPU_TOKENS, fitting), min(ROW_TOKENS, fitting)
 
     def measured(self, tokens: int, work: Callable[[], None]) -> None:
-        """Do `work`, a batch of `tokens`; the first sets the budget by the memory it took, and is the one wait for the device."""
+        """Do `work`, a batch of `tokens`. The first sets the budget by the memory it took: the only synchronisation with the device."""
         if self.tokens is not None:
             work()
             return
@@ -49,7 +47,7 @@ class Budget:
 
 
 def does_not_fit(tokens: int) -> str:
-    """What to say, and the ways out, where a batch that cannot be made smaller does not fit."""
+    """The message, with the ways out, for a batch that does not fit and cannot be made smaller."""
     return (
         f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
         "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"

@@ -1,4 +1,4 @@
-"""Exact alignment without any projection, in two passes.
+"""Exact alignment (Eq. 8) without projection, in two passes.
 
 Pass 1 gives every ‖g_i‖ and U = 1/n Σ_j V_j ĝ_j, one gradient-sized tensor; pass 2 gives ⟨ĝ_i, U⟩ = ‖g_i‖⁻¹ Σ_layers Σ_t δ_tᵀ U x_t,
 which is sample i's alignment, mean over j of V_j cos(g_i, g_j). Letters: B rows, T positions, I and O a layer's input and output width.
@@ -43,8 +43,8 @@ def accumulate(
 ) -> Float[Tensor, "samples"]:
     """Pass 1: norms of the samples' gradients (float64), and `direction` += Σ_i weights_i ĝ_i.
 
-    A gradient that is zero or not finite is left out of `direction`; its norm tells. Layer inputs and output gradients of a batch are
-    kept until its norms are known, so nothing is computed twice.
+    Leaves gradients that are zero or not finite out of `direction`; their norms show which. Keeps a batch's layer inputs and output
+    gradients until its norms are known, so nothing is computed twice.
     """
     norms = torch.zeros(len(samples), dtype=torch.float64, device=engine.device)
     share = torch.tensor(list(weights), dtype=torch.float64, device=engine.device)
@@ -86,23 +86,23 @@ class Keeper:
         self.calls: dict[str, tuple[Site, Tensor, Tensor]] = {}
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """Layers that read the same tensor keep the same one."""
+        """Keeps no copy: layers that read the same tensor share it."""
         return x
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:
-        """Keep both; raises RunError for a layer that is used twice, whose norm is not a sum over calls."""
+        """Keep both; raises RunError for a layer used twice in a pass, whose norm is not a sum over calls."""
         if site.name in self.calls:
-            raise RunError(f"{site.name} is used twice in one pass; take grad.projection: kronecker for this model")
+            raise RunError(f"{site.name} is used twice in one pass; set grad.projection to kronecker for this model")
         self.calls[site.name] = (site, saved, delta)
 
     def add_to(self, direction: Direction, factor: Float[Tensor, "B"]) -> None:
-        """direction += Σ_b factor_b ∇W_b, in the dtype of `direction`; frees what was kept."""
+        """direction += Σ_b factor_b ∇W_b, in the dtype of `direction`; frees the kept tensors."""
         for name in list(self.calls):
             _add(*self.calls.pop(name), factor, direction)
 
 
 def _add(site: Site, x: Tensor, delta: Tensor, factor: Tensor, direction: Direction) -> None:
-    """Add one layer's part. It handles out of memory itself: trying the whole batch again would add other layers twice."""
+    """Add one layer's part. Handles out of memory itself: repeating the whole batch would add other layers twice."""
     weight = direction[f"{site.name}.weight"]
 
     def add(rows: slice) -> None:
@@ -128,14 +128,14 @@ def squared_norms(kept: Keeper, blocks: Sequence[Block]) -> Float[Tensor, "block
     grams: dict[int, Tensor] = {}
     owner = None
     for site, x, delta in kept.calls.values():
-        if site.input_name != owner:  # layers reading the same input follow one another and share its Gram matrices
+        if site.input_name != owner:  # layers reading the same input come in a row and share its Gram matrices
             owner, grams = site.input_name, {}
         layers.append(torch.stack([_squared_norm(site, block, x, delta, grams) for block in blocks]).double())
     return torch.stack(layers).sum(0)
 
 
 def _squared_norm(site: Site, block: Block, x: Tensor, delta: Tensor, grams: dict[int, Tensor]) -> Tensor:
-    """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²): from the gradient, or from Σ_ts (x_t·x_s)(δ_t·δ_s) where that is cheaper."""
+    """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²): from the gradient, or from Σ_ts (x_t·x_s)(δ_t·δ_s) if that is cheaper."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     deltas, (outputs, width) = block.of(delta).to(dtype), site.sizes
     if len(deltas) * (outputs + width) < outputs * width:
@@ -156,7 +156,7 @@ class InnerProducts:
         self.products: Tensor = torch.zeros(())
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """The input as it is."""
+        """Saves the input unchanged."""
         return x
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:

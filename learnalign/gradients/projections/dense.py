@@ -1,10 +1,12 @@
-"""The dense Rademacher projection, as LESS has it: φ = Σ over parameters of vec(∇W) Γ with entries ±1/√dim.
+"""The dense Rademacher projection of LESS: φ = Σ over parameters of vec(∇W) Γ with entries ±1/√dim.
 
-Γ [parameters, dim] is made block by block from counters and never stored; a weight's rows of it are named after the parameter. Its cost,
-2 · parameters · dim FLOPs a sample, is what the two-sided projection saves.
+Γ [parameters, dim] is made block by block from counters and never stored; the rows for a weight are named after the parameter. The
+two-sided projection saves its cost, 2 · parameters · dim FLOPs a sample.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -19,7 +21,8 @@ BLOCK_ENTRIES = 1 << 25  # entries of Γ that exist at a time: 128 MB
 class Dense:
     """A sink that adds every site's projected gradient to `features`; call `begin` before each batch."""
 
-    def __init__(self, *, dim: int, seed: int) -> None:
+    def __init__(self, sites: Sequence[Site], *, dim: int, width: int, seed: int) -> None:
+        """Takes Kronecker's arguments; only `dim` and `seed` matter."""
         self.dim, self.seed = dim, seed
 
     def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -27,7 +30,7 @@ class Dense:
         self.features: Float[Tensor, "B dim"] = torch.zeros(rows, self.dim, device=device, dtype=dtype)
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """The input as it is."""
+        """Saves the input unchanged."""
         return x
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:
@@ -62,7 +65,7 @@ def sign_rows(
 
 
 def _octet_signs(device: torch.device) -> Float[Tensor, "256 8"]:
-    """The eight signs of each of the 256 octets."""
+    """The eight signs that each of the 256 octets stands for."""
     octets = torch.arange(256, device=device)
     bits = (octets[:, None] >> torch.arange(8, device=device)) & 1
     return 1.0 - 2.0 * bits.float()
