@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import masking_utils
 
 from learnalign.errors import InputError
 
@@ -75,6 +74,8 @@ def last_hidden(
     Pad rows on the right: causal attention then needs no mask. Give `mask` (additive) and `position_ids` together, for rows that
     are trees (gradients/capture/sharing.py).
     """
+    from transformers import masking_utils  # slow to import, and there with every model
+
     tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
     # transformers looks for several sequences in a row, which makes every pass wait for the device; our rows never hold several.
     with _replaced(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
