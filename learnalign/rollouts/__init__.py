@@ -17,7 +17,6 @@ from learnalign.rollouts.groups import Rollout, load_rollouts
 from learnalign.rollouts.imports import ImportResult, import_rollouts
 from learnalign.rollouts.result import RolloutResult
 from learnalign.rollouts.stage import rollout
-from learnalign.rollouts.uncertainty import StabilityResult, stability
 
 __all__ = [
     "Completion",
@@ -27,11 +26,9 @@ __all__ = [
     "Rollout",
     "RolloutResult",
     "Sampling",
-    "StabilityResult",
     "import_rollouts",
     "load_rollouts",
     "open_engine",
     "rollout",
     "seed_of",
-    "stability",
 ]

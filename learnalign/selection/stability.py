@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from learnalign.rollouts import StabilityResult, stability
+from learnalign.rollouts.uncertainty import StabilityResult, stability
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking
 

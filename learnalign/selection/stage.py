@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
-from learnalign.rollouts import StabilityResult
+from learnalign.rollouts.uncertainty import StabilityResult
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from learnalign.rollouts import StabilityResult
+from learnalign.rollouts.uncertainty import StabilityResult
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking
 
