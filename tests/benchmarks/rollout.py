@@ -4,8 +4,8 @@
     vllm           our wrapper   vLLM's own `LLM.generate` with the same arguments, token ids and seeds
 
 Both sides sample the same prompts under the same settings, in turns, in warm processes. CPU time is that of every
-process involved (on a shared machine the only one that says something); wall time stands beside it. The result is
-printed and written to results/rollout.json.
+process involved (on a shared machine only this is meaningful); wall time is reported too. The result is printed and
+written to results/rollout.json.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Side = Callable[[], tuple[int, float]]  # samples everything; tokens and CPU sec
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What both sides sample."""
+    """The requests that both sides sample."""
 
     config: Config
     requests: Sequence[Request]
@@ -181,7 +181,7 @@ def serve_bare_vllm() -> None:
 
 
 def alternate(sides: dict[str, Side], turns: int) -> dict[str, dict[str, float]]:
-    """Tokens per CPU second of each side: the median over `turns` turns, after one that does not count."""
+    """Tokens per CPU second of each side: the median over `turns` turns, after one to warm up."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
     walls: dict[str, list[float]] = {name: [] for name in sides}
     tokens: dict[str, int] = {}

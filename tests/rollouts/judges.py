@@ -6,6 +6,6 @@ from typing import Any
 
 
 def by_first_letter(data_source: Any, solution_str: str, ground_truth: str, extra_info: Any = None) -> float | None:
-    """Right where the first character has an even code point, None (unscorable) where 7 divides it."""
+    """1.0 if the first character has an even code point, None (unscorable) if 7 divides it."""
     code = ord(solution_str[0]) if solution_str else 0
     return None if code % 7 == 0 else float(code % 2 == 0)

@@ -1,4 +1,4 @@
-"""What test_killed runs in a process of its own: the rollout stage, noting down which prompts it samples."""
+"""The process that test_killed kills: the rollout stage, which notes the prompts that it samples."""
 
 from __future__ import annotations
 

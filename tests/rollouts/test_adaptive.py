@@ -1,4 +1,4 @@
-"""Adaptive groups: which stop, and whether the report's expectations are what full groups really change."""
+"""Adaptive groups: which ones stop, and whether the report's expectations match full groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_uniform_halves_stop_and_unscored_ones_go_on() -> None:
     assert needs_second_half(halves, 8, share=1.0) == [False, False, True, True, False, True]
 
 
-def test_without_a_need_to_choose_only_uniform_halves_stop() -> None:
+def test_only_uniform_halves_stop_if_the_whole_pool_is_chosen() -> None:
     halves = [FirstHalf(correct, 16) for correct in range(17)]
     assert needs_second_half(halves, 32, share=1.0) == [False, *[True] * 15, False]
 
@@ -28,7 +28,7 @@ def test_without_a_need_to_choose_only_uniform_halves_stop() -> None:
 def test_groups_that_cannot_come_near_the_top_stop() -> None:
     halves = [FirstHalf(1, 32)] * 50 + [FirstHalf(16, 32)] * 50
     assert needs_second_half(halves, 64, share=0.1) == [False] * 50 + [True] * 50
-    assert needs_second_half(halves, 64, share=0.9) == [True] * 100  # then the hard ones are wanted too
+    assert needs_second_half(halves, 64, share=0.9) == [True] * 100  # the hard ones are chosen too
 
 
 @pytest.mark.parametrize("generations", [8, 16])

@@ -1,4 +1,4 @@
-"""Rollouts from a file: matched to the pool, judged, and everything that does not fit reported."""
+"""Rollouts from a file: matched to the pool and judged; lines that match no prompt are reported."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_completions_by_id_and_by_text_are_judged_by_the_runs_verifier(run: RunD
         },
     ]
     result = import_rollouts(run, write(run, rows))
-    found = success(run)
-    assert (found[pool[0].id]["correct"], found[pool[0].id]["scored"]) == (1, 2)
-    assert (found[pool[1].id]["correct"], found[pool[1].id]["scored"]) == (1, 3)
+    rows_by_id = success(run)
+    assert (rows_by_id[pool[0].id]["correct"], rows_by_id[pool[0].id]["scored"]) == (1, 2)
+    assert (rows_by_id[pool[1].id]["correct"], rows_by_id[pool[1].id]["scored"]) == (1, 3)
     assert (result.rows, result.unmatched, result.without_rollouts, result.retokenised) == (3, {}, 10, 5)
     assert result.rollouts.fewer_scored == {pool[0].id: 2}
     rows_of = [one for shard in run.shards() for one in load_rollouts(run, shard)]
@@ -79,13 +79,15 @@ def test_given_tokens_are_kept_exactly(run: RunDir, pool: list[Prompt]) -> None:
 def test_counts_alone_give_success_rates(run: RunDir, pool: list[Prompt]) -> None:
     rows = [{"id": prompt.id, "correct": i % 5, "scored": 4} for i, prompt in enumerate(pool)]
     result = import_rollouts(run, write(run, rows))
-    found = success(run)
-    assert [found[prompt.id]["success_rate"] for prompt in pool] == [i % 5 / 4 for i in range(12)]
+    rows_by_id = success(run)
+    assert [rows_by_id[prompt.id]["success_rate"] for prompt in pool] == [i % 5 / 4 for i in range(12)]
     assert result.rollouts.counts["samples"] == 48
     assert not any(load_rollouts(run, shard) for shard in run.shards())
 
 
-def test_what_fits_no_prompt_is_reported_and_the_rest_is_left_out_by_name(run: RunDir, pool: list[Prompt]) -> None:
+def test_unmatched_lines_are_reported_and_prompts_without_rollouts_are_left_out(
+    run: RunDir, pool: list[Prompt]
+) -> None:
     rows = [
         {"id": "unknown", "completion": "5"},
         {"prompt": "Who?", "completion": "5"},
@@ -154,7 +156,7 @@ def test_counts_twice_or_beside_completions_are_refused(run: RunDir, pool: list[
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]\n", b"{\n", b"\xff\xfe"])
-def test_a_file_that_is_no_jsonl_is_refused(run: RunDir, content: bytes) -> None:
+def test_a_file_that_is_not_jsonl_is_refused(run: RunDir, content: bytes) -> None:
     file = run.path.parent / "mine.jsonl"
     file.write_bytes(content)
     with pytest.raises(InputError, match="--from"):
@@ -163,7 +165,7 @@ def test_a_file_that_is_no_jsonl_is_refused(run: RunDir, content: bytes) -> None
         import_rollouts(run, run.path / "nothing.jsonl")
 
 
-def test_the_command_tells_what_it_could_not_use(run: RunDir, pool: list[Prompt]) -> None:
+def test_the_command_reports_the_lines_that_it_could_not_use(run: RunDir, pool: list[Prompt]) -> None:
     rows: list[dict[str, Any]] = [{"id": prompt.id, "correct": 1, "scored": 4} for prompt in pool[1:]]
     rows += [{"id": f"other {i}", "correct": 1, "scored": 2} for i in range(7)]
     file = write(run, rows)

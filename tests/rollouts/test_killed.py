@@ -25,16 +25,16 @@ SHAPE: dict[str, Any] = {
 
 
 def stored_ids(run: RunDir) -> set[str]:
-    """Prompts of the shards that are done, told from the files alone."""
+    """Prompts of the shards that are done, judged by the files alone."""
     done = [shard for shard in run.shards() if is_done(run.rollouts_file(shard), run.fingerprint("rollout"))]
     return {rollout.id for shard in done for rollout in load_rollouts(run, shard)}
 
 
 def wait_for(process: BaseProcess, file: Path, lines: int) -> None:
-    """Return when `file` has that many lines, or the process has ended."""
+    """Wait until `file` has that many lines or the process has ended."""
     deadline = time.monotonic() + 120
     while process.is_alive() and file.read_text().count("\n") < lines:
-        assert time.monotonic() < deadline, "the run does not come to sampling"
+        assert time.monotonic() < deadline, "the run never starts to sample"
         time.sleep(0.01)
 
 
@@ -54,7 +54,7 @@ def test_ten_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
         wait_for(process, notes, read + moments.choice([0, 1, 3, 5]))
         process.join(moments.uniform(0.0, 0.3))
         assert not process.exitcode
-        if process.exitcode == 0:  # it got to the end: begin anew
+        if process.exitcode == 0:  # it finished: start again
             for shard in run.shards():
                 run.rollouts_file(shard).unlink()
             continue

@@ -149,7 +149,7 @@ def test_prompts_too_long_for_the_model_are_quarantined(tmp_path: Path) -> None:
     assert (result.counts["prompts"], result.counts["left_out"]) == (12 - len(too_long), len(too_long))
     row = {row["id"]: row for row in pq.read_table(run.success_file).to_pylist()}[too_long[0]]
     assert (row["samples"], row["success_rate"], row["learnability"]) == (0, None, 0.0)
-    rollout(run)  # still told when nothing is left to do
+    rollout(run)  # reported again when nothing is left to do
     assert [line for line in run.quarantined() if line["stage"] == "rollout"] == left_out
 
 

@@ -39,10 +39,10 @@ def test_beta_binomial_against_gamma_functions(trials: int, a: float, b: float) 
     expected = [
         math.comb(trials, k) * math.exp(log_beta(k + a, trials - k + b) - log_beta(a, b)) for k in range(trials + 1)
     ]
-    found = beta_binomial(trials, np.array([a, a]), np.array([b, b]))
-    assert found.shape == (2, trials + 1)
-    assert found[1] == pytest.approx(expected, rel=1e-9)
-    assert found.sum() == pytest.approx(2)
+    chances = beta_binomial(trials, np.array([a, a]), np.array([b, b]))
+    assert chances.shape == (2, trials + 1)
+    assert chances[1] == pytest.approx(expected, rel=1e-9)
+    assert chances.sum() == pytest.approx(2)
 
 
 @pytest.mark.parametrize("prior", [Prior(0.5, 0.8), Prior(2.0, 1.0, 0.3, 0.0), Prior(4.0, 4.0, 0.2, 0.4)])
@@ -55,11 +55,11 @@ def test_the_fitted_prior_is_the_one_the_groups_came_from(prior: Prior) -> None:
     correct, scored = rng.binomial(4, p), np.full(count, 4)
     going = (correct > 0) & (correct < 4)  # groups stop depending on what they showed
     correct, scored = np.where(going, correct + rng.binomial(4, p), correct), np.where(going, 8, scored)
-    found = fit_prior(correct.tolist(), scored.tolist())
-    assert found.a / (found.a + found.b) == pytest.approx(prior.a / (prior.a + prior.b), abs=0.05)
-    for shares in ((found.never, prior.never), (found.always, prior.always)):
+    fitted = fit_prior(correct.tolist(), scored.tolist())
+    assert fitted.a / (fitted.a + fitted.b) == pytest.approx(prior.a / (prior.a + prior.b), abs=0.05)
+    for shares in ((fitted.never, prior.never), (fitted.always, prior.always)):
         assert shares[0] == pytest.approx(shares[1], abs=0.08)
-    chances = found.predict(np.array([0, 4, 2]), np.array([4, 4, 4]), 4)
+    chances = fitted.predict(np.array([0, 4, 2]), np.array([4, 4, 4]), 4)
     assert chances.sum(axis=1) == pytest.approx([1, 1, 1])
     for start, chance in ((0, chances[0, 0]), (4, chances[1, 4]), (2, chances[2, 2])):
         again = rng.binomial(4, p)
@@ -68,9 +68,9 @@ def test_the_fitted_prior_is_the_one_the_groups_came_from(prior: Prior) -> None:
 
 
 def test_jeffreys_prior_predicts_by_beta_binomials() -> None:
-    found = Prior().predict(np.array([1, 0]), np.array([4, 0]), 3)
-    assert found[0] == pytest.approx(beta_binomial(3, np.array(1.5), np.array(3.5)))
-    assert found[1] == pytest.approx(beta_binomial(3, np.array(0.5), np.array(0.5)))
+    chances = Prior().predict(np.array([1, 0]), np.array([4, 0]), 3)
+    assert chances[0] == pytest.approx(beta_binomial(3, np.array(1.5), np.array(3.5)))
+    assert chances[1] == pytest.approx(beta_binomial(3, np.array(0.5), np.array(0.5)))
 
 
 def test_nothing_scored_leaves_jeffreys_prior() -> None:

@@ -1,1 +1,1 @@
-"""What samples completions: the contract of an engine, the engines, and the choice between them."""
+"""Engines sample completions: their contract, the two engines, and the choice between them."""

@@ -126,9 +126,9 @@ class ContinuousBatch:
         """Free the rows of ended completions: the last running rows move into the holes."""
         assert self._cache is not None
         count = len(self._running) - len(ended)
-        gone = set(ended)
+        closed = set(ended)
         holes = [row for row in ended if row < count]
-        movers = [row for row in range(count, len(self._running)) if row not in gone]
+        movers = [row for row in range(count, len(self._running)) if row not in closed]
         if holes:
             self._cache.move(
                 self._index(np.array(movers)), self._index(np.array(holes)), int(self._positions[movers].max())

@@ -1,4 +1,4 @@
-"""The prompts' own pass through the model: each prompt once, and what all of them begin with once for all.
+"""Prefill: each prompt passes through the model once, and the prefix that all prompts share once for all of them.
 
 N prompts, L tokens of the longest, V vocabulary.
 """
@@ -18,7 +18,7 @@ from learnalign.rollouts.engines.slots import KeysValues, keys_values
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """The longest beginning that all prompts share, leaving at least one token of each."""
+    """The longest prefix that all prompts share; it leaves at least one token of each."""
     lists = [list(prompt) for prompt in prompts]
     first, last = min(lists), max(lists)
     limit = min(len(prompt) for prompt in prompts) - 1
@@ -27,7 +27,7 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
 
 
 class Prefill:
-    """Runs prompts that begin with `prefix` through `model`, which is run on the prefix itself only once."""
+    """Runs prompts that begin with `prefix` through `model`; the prefix itself runs only once."""
 
     def __init__(self, model: PreTrainedModel, prefix: Sequence[int]) -> None:
         self._model = model
@@ -38,7 +38,7 @@ class Prefill:
             self._forward([prefix], self._prefix, [0])
 
     def __call__(self, prompts: Sequence[Sequence[int]]) -> tuple[Float[Tensor, "N V"], KeysValues]:
-        """Logits of the token after each prompt, and all keys and values; right of a prompt's length lies garbage."""
+        """Logits of the token after each prompt, and all keys and values; entries beyond a prompt's length are undefined."""
         cache = DynamicCache()
         if self._prefix is not None:
             shape = (len(prompts), -1, -1, -1)
@@ -49,12 +49,12 @@ class Prefill:
         return logits, keys_values(cache)
 
     def _forward(self, rows: Sequence[Sequence[int]], cache: Cache, last: Sequence[int]) -> Float[Tensor, "N V"]:
-        where = self._model.device
+        device = self._model.device
         start, length = cache.get_seq_length(), max(len(row) for row in rows)
-        tokens = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=where)
-        positions = torch.arange(start, start + length, device=where)
-        seen = torch.arange(start + length, device=where) <= positions.unsqueeze(1) if start else None
-        with _logits_at(self._model, torch.tensor(last, device=where)):
+        tokens = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device)
+        positions = torch.arange(start, start + length, device=device)
+        seen = torch.arange(start + length, device=device) <= positions.unsqueeze(1) if start else None
+        with _logits_at(self._model, torch.tensor(last, device=device)):
             return self._model(
                 input_ids=tokens,
                 position_ids=positions.expand(len(rows), -1),
@@ -66,7 +66,7 @@ class Prefill:
 
 @contextmanager
 def _logits_at(model: PreTrainedModel, last: Tensor) -> Iterator[None]:
-    """Compute logits only at column last[n] of row n: of a whole prompt they would be the largest tensor by far."""
+    """Compute logits only at column last[n] of row n; those of whole prompts would be the largest tensor by far."""
 
     def select(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *others = inputs

@@ -1,8 +1,8 @@
-"""The next token of every row from its own seed, whatever rows are beside it.
+"""The next token of every row from its own seed, independent of the other rows in the batch.
 
-Randomness is counter-based: the uniform number of a row at a step is a hash of (seed, step), and the token is where it
-falls in the row's cumulative distribution. A row's tokens so depend on its logits and its seed alone, up to the
-rounding of the logits, which changes with the batch.
+Randomness is counter-based: the uniform number of a row at a step is a hash of (seed, step); it picks the token by the
+row's cumulative distribution. A row's tokens depend only on its logits and its seed, up to the rounding of the logits,
+which changes with the batch.
 
 B rows, V vocabulary.
 """
@@ -24,7 +24,7 @@ def uniforms(seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def choose(logits: Float[Tensor, "B V"], numbers: np.ndarray, temperature: float, top_p: float) -> Int[Tensor, " B"]:
-    """The token of every row: where its number in [0, 1) falls in softmax(logits / temperature), cut to `top_p`.
+    """The token of every row at its number in [0, 1) of the cumulative softmax(logits / temperature), cut to `top_p`.
 
     A temperature of 0 takes the largest logit.
     """

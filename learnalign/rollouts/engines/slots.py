@@ -1,8 +1,8 @@
 """A key-value cache of rows that come and go, and the attention that reads it.
 
-Every running sample has a row; its token at position t lies in column t, so that rows of different lengths share a
-batch without padding tokens: what lies right of a row's length is masked. Rows 0..R−1 are the running ones; the row of
-a sample that ends is filled by a later one.
+Every running completion has a row; its token at position t is in column t, so rows of different lengths share a batch
+without padding tokens: columns beyond a row's length are masked. Rows 0..R−1 are the running ones; a later completion
+takes the row of one that ends.
 
 R running rows, S columns, H query heads, K key-value heads, D head width.
 """
@@ -28,12 +28,12 @@ KeysValues = list[tuple[Tensor, Tensor]]  # of every layer, [rows, K, columns, D
 
 
 def keys_values(cache: Cache) -> KeysValues:
-    """The tensors of an ordinary cache that a forward pass has filled."""
+    """The tensors of an ordinary cache after a forward pass."""
     return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr, misc]
 
 
 class SlotCache(Cache):
-    """A cache of `rows` rows, for the model that made `like` in any forward pass."""
+    """A cache of `rows` rows for the model whose forward pass returned `like`."""
 
     def __init__(self, rows: int, like: KeysValues) -> None:
         super().__init__(layers=[])
@@ -52,7 +52,7 @@ class SlotCache(Cache):
         return keys[:count, :, : self._columns], values[:count, :, : self._columns]
 
     def fill(self, rows: Int[Tensor, " R"], source: Int[Tensor, " R"], prefilled: KeysValues) -> None:
-        """Put rows `source` of `prefilled` into `rows`."""
+        """Copy rows `source` of `prefilled` into `rows`."""
         length = prefilled[0][0].shape[2]
         self._reach(length)
         for slot, new in zip(self._slots, prefilled, strict=True):
@@ -66,7 +66,7 @@ class SlotCache(Cache):
                 tensor[target, :, :columns] = tensor[source, :, :columns]
 
     def prepare(self, positions: Int[Tensor, " R"], longest: int) -> Float[Tensor, "R 1 1 S"]:
-        """Announce where each running row's next token goes; returns the additive mask over the columns in use."""
+        """Set the position of each running row's next token; returns the additive mask over the columns in use."""
         self._reach(longest + 1)
         keys = self._slots[0][0]
         self._positions, self._running = positions, torch.arange(len(positions), device=keys.device)
@@ -79,10 +79,10 @@ class SlotCache(Cache):
         return self._columns - 1
 
     def _reach(self, columns: int) -> None:
-        """Make room for `columns` columns, and a quarter more than there is, so that growing stays rare."""
-        there = self._slots[0][0].shape[2]
-        if columns > there:
-            columns = -(-max(columns, there + there // 4) // STEP) * STEP
+        """Make room for `columns` columns; grow by a quarter at least, so that growing stays rare."""
+        present = self._slots[0][0].shape[2]
+        if columns > present:
+            columns = -(-max(columns, present + present // 4) // STEP) * STEP
             for i, (keys, values) in enumerate(self._slots):  # layer by layer: old and new of one layer at a time
                 self._slots[i] = (_grown(keys, columns), _grown(values, columns))
 
@@ -107,13 +107,13 @@ def attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Float[Tensor, "R T H E"], None]:
-    """Attention for transformers' models: of a decoded token, the query heads of a key-value head are one product.
+    """Attention for transformers' models: for a decoded token, one product serves all query heads of a key-value head.
 
-    Keys and values are then read once for all of them and never copied, as repeating them per query head would. Like
-    transformers' own "sdpa", it knows no soft cap.
+    It reads keys and values once for all of them and copies none; repeating them per query head would. Like transformers'
+    own "sdpa", it ignores a soft cap.
     """
     if kwargs.get("s_aux") is not None:
-        raise RunError("this model's attention has sinks, which rollout.engine: transformers cannot do; take vllm")
+        raise RunError("this model's attention has sinks, which rollout.engine: transformers cannot compute; use vllm")
     if query.shape[2] > 1 or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     rows, heads, _, width = query.shape

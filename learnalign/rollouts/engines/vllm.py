@@ -1,7 +1,7 @@
 """The `vllm` engine: vLLM's offline engine in processes of its own, one for each data-parallel replica.
 
-They are ended with the block (and by themselves where this process dies), so that a GPU's memory is given back; what
-they print goes to a file that is shown only where one fails.
+They end with the `with` block (and by themselves if this process dies), which frees the GPU's memory; their output goes
+to a file that is read only if one fails.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class VllmEngine:
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, ended: Advance = unseen
     ) -> dict[str, list[Completion]]:
-        """See `Engine.generate`. Raises RunError where vLLM fails, with what it said."""
+        """See `Engine.generate`. Raises RunError with vLLM's last error if it fails."""
         check_lengths(requests, self.context_length)
         count = len(self._replicas)
         by_length = sorted(requests, key=lambda request: -len(request.prompt_ids))
@@ -104,7 +104,7 @@ class Replica:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ask the process to end and wait; kill it and its children where it does not, or after an error."""
+        """Ask the process to end and wait; kill it and its children if it does not, or after an error."""
         if self._ready and error is None and self._process.poll() is None:
             with suppress(OSError, subprocess.TimeoutExpired):
                 self._connection.send_bytes(b"{}")
@@ -120,7 +120,7 @@ class Replica:
         self._process.wait()
 
     def wait_until_ready(self) -> int:
-        """The engine's context length; raises RunError with what vLLM said and what to change where it cannot start."""
+        """Returns the context length; raises RunError with vLLM's last error and what to change if it cannot start."""
         context_length = int(self._receive(START_LIMIT)["ready"])
         self._ready = True
         return context_length
@@ -140,7 +140,7 @@ class Replica:
     def _in_order(self, request: Request, group: dict[int, Completion]) -> list[Completion]:
         for sample in range(len(request.seeds)):
             if sample not in group or group[sample].finish_reason not in ("stop", "length"):
-                raise self._failure(f"it gave no completion for sample {sample} of prompt {request.id}")
+                raise self._failure(f"it returned no completion for sample {sample} of prompt {request.id}")
         return [group[sample] for sample in range(len(request.seeds))]
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -152,7 +152,7 @@ class Replica:
     def _receive(self, limit: float) -> dict[str, Any]:
         try:
             if not self._connection.poll(limit):
-                raise self._failure(f"it said nothing for {limit:.0f} s")
+                raise self._failure(f"it was silent for {limit:.0f} s")
             return json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             raise self._failure("its process ended") from None

@@ -1,7 +1,7 @@
-"""The process that vLLM runs in: `python -m learnalign.rollouts.engines.vllm_child FD`, started by `vllm_engine`.
+"""The process that vLLM runs in: `python -m learnalign.rollouts.engines.vllm_child FD`, started by `vllm.py`.
 
 Messages are JSON over the socket FD. In: first the engine's arguments, then jobs. Out: `ready`, then for every job its
-completions as they end, a sign of life now and then, and `done`. It ends when the parent says so, and when it is gone.
+completions as they end, a sign of life every few seconds, and `done`. It ends on an empty message or with the parent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 ALIVE_EVERY = 10.0  # seconds between signs of life
-GRACE = 20.0  # seconds that vLLM has to end its processes when the parent is gone
+GRACE = 20.0  # seconds that vLLM has to end its processes after the parent has died
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
             if _collect(llm, send, lambda: not inbox.empty()):
                 send({"done": True})
     except KeyboardInterrupt:
-        pass  # the parent is gone
+        pass  # the parent has died
     finally:
         if llm is not None:
             llm.llm_engine.engine_core.shutdown()
@@ -52,12 +52,12 @@ def _sender(connection: Connection) -> Callable[[dict[str, Any]], None]:
 
 
 def _listen(connection: Connection, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Hand on what the parent says; an empty message means the end. Where the parent is gone, end all of this group."""
+    """Queue the parent's messages; an empty one means the end. If the parent dies, end this process group."""
     try:
         while True:
             inbox.put(json.loads(connection.recv_bytes()))
     except (EOFError, OSError):
-        os.kill(os.getpid(), signal.SIGINT)  # the main thread gives vLLM's own processes up
+        os.kill(os.getpid(), signal.SIGINT)  # the main thread ends vLLM's own processes
         time.sleep(GRACE)
         os.killpg(0, signal.SIGKILL)
 
@@ -77,7 +77,7 @@ def _lora(adapter: str | None) -> Any:
 
 
 def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int]) -> None:
-    """Give vLLM a job of requests [id, prompt_ids, seeds]; each sample is a request named by both indices."""
+    """Submit a job of requests [id, prompt_ids, seeds]; each sample is a request of vLLM, named by both indices."""
     from vllm import SamplingParams
     from vllm.inputs import TokensPrompt
     from vllm.sampling_params import RequestOutputKind
@@ -99,13 +99,13 @@ def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int]) -> None:
 
 
 def _collect(llm: Any, send: Callable[[dict[str, Any]], None], called_off: Callable[[], bool]) -> bool:
-    """Send completions as they end, until all have or the parent says anything; whether all have."""
-    engine, said = llm.llm_engine, time.monotonic()
+    """Send completions as they end, until all have or the parent sends a message; returns whether all have."""
+    engine, sent = llm.llm_engine, time.monotonic()
     while engine.has_unfinished_requests():
         outputs = [(output.request_id, output.outputs[0]) for output in engine.step() if output.finished]
-        if outputs or time.monotonic() - said > ALIVE_EVERY:
+        if outputs or time.monotonic() - sent > ALIVE_EVERY:
             send({"ended": [[name, list(one.token_ids), one.finish_reason] for name, one in outputs]})
-            said = time.monotonic()
+            sent = time.monotonic()
         if called_off():
             return False
     return True
@@ -114,4 +114,4 @@ def _collect(llm: Any, send: Callable[[dict[str, Any]], None], called_off: Calla
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    os._exit(0)  # what is left is the interpreter's tidying up, seconds of it
+    os._exit(0)  # skips the interpreter's clean-up, which takes seconds

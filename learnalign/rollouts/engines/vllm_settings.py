@@ -1,4 +1,4 @@
-"""What vLLM is started with: its arguments, its environment; and what to change where it does not start."""
+"""Arguments and environment of vLLM, and the explanation of its errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's choices of max_lora_rank
 _GIB = 2**30
-_CPU_ROWS = 256  # samples that run together on a CPU: vLLM's own default there
+_CPU_ROWS = 256  # samples that run together on a CPU: vLLM's own default
 
 
 def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[str, Any]:
-    """Arguments of vLLM's LLM: ours, then `rollout.vllm` over them. Raises InputError for an adapter it cannot take."""
+    """Arguments of vLLM's LLM: ours, then `rollout.vllm` over them. Raises InputError if the adapter's rank is too large."""
     import torch
     from transformers import AutoConfig
 
@@ -53,14 +53,14 @@ def _lora_rank(path: str) -> int:
     rank = json.loads((Path(path) / "adapter_config.json").read_text(encoding="utf-8"))["r"]
     if rank > _RANKS[-1]:
         raise InputError(
-            f"{path}: vLLM takes LoRA ranks up to {_RANKS[-1]}, this adapter has {rank}; take "
+            f"{path}: vLLM takes LoRA ranks up to {_RANKS[-1]}, this adapter has {rank}; use "
             "--set rollout.engine=transformers"
         )
     return next(choice for choice in _RANKS if choice >= rank)
 
 
 def _cpu_cache_bytes(text: PretrainedConfig, longest: int) -> int:
-    """Memory for the keys and values of all samples that run together; at most a quarter of what is free."""
+    """Memory for the keys and values of all samples that run together; at most a quarter of the free memory."""
     import torch
 
     from learnalign.policy.memory import free_memory
@@ -72,7 +72,7 @@ def _cpu_cache_bytes(text: PretrainedConfig, longest: int) -> int:
 
 
 def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[str, str]:
-    """The environment of one replica: its GPUs, or what vLLM needs on a CPU. What the user has set stays."""
+    """The environment of one replica: its GPUs, or vLLM's settings for a CPU. The user's own variables win."""
     import torch
 
     ours = {"VLLM_LOGGING_LEVEL": "WARNING"}
@@ -89,28 +89,28 @@ def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[
         if len(mine) < each:
             raise InputError(
                 f"rollout.vllm: {replicas} replicas of {each} GPUs each need {replicas * each}, {len(visible)} are "
-                "there; lower data_parallel_size or tensor_parallel_size"
+                "visible; lower data_parallel_size or tensor_parallel_size"
             )
         merged["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
     return merged
 
 
 _HINTS = {
-    "head size": "vLLM has no attention for this model's head size here; take --set rollout.engine=transformers",
-    "out of memory": "lower --set rollout.vllm.gpu_memory_utilization=0.8, free the GPU, or take a smaller model",
+    "head size": "vLLM has no attention for this model's head size here; use --set rollout.engine=transformers",
+    "out of memory": "lower --set rollout.vllm.gpu_memory_utilization=0.8, free the GPU, or use a smaller model",
     "less than desired GPU memory": "free the GPU, or lower --set rollout.vllm.gpu_memory_utilization=0.8",
     "on kv cache": "free memory, or lower --set rollout.vllm.kv_cache_memory_bytes=1073741824",
     "max_model_len": "set a shorter --set rollout.vllm.max_model_len=TOKENS, or lower rollout.max_completion_length",
-    "unexpected keyword argument": "rollout.vllm takes the arguments of vLLM's engine; take the wrong one out",
-    "architectures": "this vLLM does not know the model; take --set rollout.engine=transformers",
+    "unexpected keyword argument": "rollout.vllm takes the arguments of vLLM's engine; remove the wrong one",
+    "architectures": "this vLLM does not know the model; use --set rollout.engine=transformers",
 }
 
 
 def explain(log: str) -> str:
-    """The last error in what vLLM printed, and what to change."""
+    """The last error in vLLM's output, and what to change."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [i for i, line in enumerate(lines) if line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
     last = " ".join(lines[errors[-1] : errors[-1] + 4] if errors else lines[-1:])[:500] or "none"
     hints = [hint for mark, hint in _HINTS.items() if mark.lower() in last.lower()]
-    ways = hints[0] if hints else "change rollout.vllm (any engine argument), or take --set rollout.engine=transformers"
-    return f"Its last words: {last}\nWays out: {ways}"
+    ways = hints[0] if hints else "change rollout.vllm (any engine argument), or use --set rollout.engine=transformers"
+    return f"Its last error: {last}\nWays out: {ways}"

@@ -1,4 +1,4 @@
-"""Requests to a tiny random model, and what plain `generate` answers to them."""
+"""Requests to a tiny random model, and the answers of plain `generate`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOM = 40
 
 
 def prompts(config: Config, count: int = 12) -> dict[str, list[int]]:
-    """Prompts of different lengths with a common beginning, by id."""
+    """Prompts of different lengths with a common prefix, by id."""
     tokenizer = load_tokenizer(config)
     texts = [f"What is {i} + {i**3}{'?' * (i % 4)}" for i in range(count)]
     return {f"p{i}": prompt_ids(tokenizer, [{"role": "user", "content": text}]) for i, text in enumerate(texts)}
@@ -32,23 +32,20 @@ def requests(config: Config, count: int = 12, samples: int = 4) -> list[Request]
 
 
 def greedy(config: Config, asked: list[Request], room: int = ROOM) -> dict[str, list[int]]:
-    """What transformers' own generate takes as the most probable tokens, one prompt at a time."""
+    """The most probable tokens of every request."""
     model = load_model(config)
-    answers = {}
-    for request in asked:
-        answers[request.id] = most_probable(model, request, room)
-    return answers
+    return {request.id: most_probable(model, request, room) for request in asked}
 
 
 def most_probable(model: Any, request: Request, room: int) -> list[int]:
-    """What `generate` of transformers takes as the most probable tokens."""
+    """The most probable tokens by transformers' own `generate`."""
     inputs = torch.tensor([list(request.prompt_ids)])
     out = model.generate(input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=room, do_sample=False)
     return out[0, inputs.shape[1] :].tolist()
 
 
 def save_adapter(config: Config, path: Path) -> Any:
-    """A random LoRA adapter of the tiny model in `path`; returns the model with it merged in."""
+    """Write a random LoRA adapter of the tiny model to `path`; returns the merged model."""
     model = get_peft_model(load_model(config), LoraConfig(r=4, target_modules="all-linear"))  # type: ignore[arg-type]
     with torch.no_grad():
         for name, parameter in model.named_parameters():

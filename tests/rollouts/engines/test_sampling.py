@@ -11,7 +11,7 @@ from learnalign.rollouts.engines.sampling import choose, uniforms
 
 
 def spread(count: int) -> np.ndarray:
-    """Evenly spread numbers in [0, 1): they hit every token as often as its probability says, up to one."""
+    """Evenly spread numbers in [0, 1): each token is hit by its probability × count of them, up to one."""
     return (np.arange(count) + 0.5) / count
 
 

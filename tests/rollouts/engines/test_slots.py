@@ -1,4 +1,4 @@
-"""The cache of rows: moving, filling and growing keep every row's attention what it is alone."""
+"""The cache of rows: moving, filling and growing leave every row's attention unchanged."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     asked = requests(config, 6)
     expected = engine.generate(asked, Sampling(ROOM))
     rows: list[int] = []
-    told: list[float] = []
+    counts: list[float] = []
     run = TransformersEngine._run
 
     def short_of_memory(
@@ -129,12 +129,12 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
             raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(TransformersEngine, "_run", short_of_memory)
-    assert engine.generate(asked, Sampling(ROOM), ended=told.append) == expected
+    assert engine.generate(asked, Sampling(ROOM), ended=counts.append) == expected
     assert rows[:4] == [24, 12, 6, 3] or rows[:3] == [24, 12, 6]
-    assert sum(told) == sum(map(len, expected.values()))  # nothing that was begun again counts twice
+    assert sum(counts) == sum(map(len, expected.values()))  # a completion that is drawn again counts once
 
 
-def test_not_even_one_row_is_an_error_with_ways_out(
+def test_one_row_too_large_is_an_error_with_ways_out(
     config: Config, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object) -> None:

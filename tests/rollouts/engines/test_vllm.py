@@ -50,14 +50,14 @@ def test_greedy_tokens_are_those_of_generate(config: Config, engine: Engine) -> 
 @needs_vllm
 def test_seeds_decide_and_answers_come_back_by_id(config: Config, engine: Engine) -> None:
     asked = requests(config)
-    told: list[float] = []
-    first = engine.generate(asked, Sampling(ROOM), ended=told.append)
+    counts: list[float] = []
+    first = engine.generate(asked, Sampling(ROOM), ended=counts.append)
     again = engine.generate(asked[::-1], Sampling(ROOM))
     assert list(first) == [request.id for request in asked]
     assert list(again) == [request.id for request in asked[::-1]]
     assert first == again
     assert len({tuple(completion.completion_ids) for group in first.values() for completion in group}) == 48
-    assert sum(told) == 48
+    assert sum(counts) == 48
 
 
 @needs_vllm
@@ -96,12 +96,12 @@ def test_two_replicas_with_an_adapter_share_the_work(tmp_path: Path) -> None:
 
 
 def children() -> set[int]:
-    """Ids of the vLLM processes that this process has started and that live."""
+    """Ids of the running vLLM processes that this process has started."""
     return {process.pid for process in psutil.Process().children() if "vllm_child" in " ".join(process.cmdline())}
 
 
 def open_and_report(config: Config, sender: Any) -> None:
-    """Open an engine and tell its process ids, then hang."""
+    """Open an engine and send its process ids, then hang."""
     with open_engine(config, config.model.name, 120):
         sender.send(sorted(children()))
         time.sleep(600)
@@ -125,11 +125,11 @@ def test_the_engine_ends_when_its_parent_is_killed(config: Config) -> None:
 
 
 @needs_vllm
-def test_a_wrong_argument_is_told_with_ways_out(config: Config) -> None:
+def test_a_wrong_argument_is_reported_with_ways_out(config: Config) -> None:
     before = children()
     wrong = config.model_copy(update={"rollout": config.rollout.model_copy(update={"vllm": {"max_num_sequences": 4}})})
     with (
-        pytest.raises(RunError, match=r"unexpected keyword argument 'max_num_sequences'[\s\S]*take the wrong one out"),
+        pytest.raises(RunError, match=r"unexpected keyword argument 'max_num_sequences'[\s\S]*remove the wrong one"),
         open_engine(wrong, wrong.model.name, 120),
     ):
         pass
@@ -160,9 +160,9 @@ def test_an_engine_that_dies_at_work_is_an_error(config: Config) -> None:
     ],
 )
 def test_the_last_error_of_the_log_is_explained(log: str, words: str, way: str) -> None:
-    told = explain(log)
-    assert words in told
-    assert way in told.split("Ways out:")[1]
+    explanation = explain(log)
+    assert words in explanation
+    assert way in explanation.split("Ways out:")[1]
 
 
 def test_float32_checkpoints_stay_float32_and_options_pass_through(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_replicas_get_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None
     arguments = {"model": "some/model", "tensor_parallel_size": 2}
     assert [environment(arguments, i, 2)["CUDA_VISIBLE_DEVICES"] for i in (0, 1)] == ["4,5", "6,7"]
     assert environment(arguments, 0, 1)["CUDA_VISIBLE_DEVICES"] == "4,5,6,7"
-    with pytest.raises(InputError, match="3 replicas of 2 GPUs each need 6, 4 are there"):
+    with pytest.raises(InputError, match="3 replicas of 2 GPUs each need 6, 4 are visible"):
         environment(arguments, 2, 3)
 
 
