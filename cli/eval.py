@@ -1,4 +1,4 @@
-"""`learnalign eval`: a policy on a test set."""
+"""`learnalign eval`: scores a policy on a test set."""
 
 from __future__ import annotations
 
@@ -25,16 +25,21 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help="Ready test set (gsm8k, gsm8k-sampled, math500, amc23, aime24, cruxeval, olympiadbench, minerva), YAML "
+        help="A ready test set (gsm8k, gsm8k-sampled, math500, amc23, aime24, cruxeval, olympiadbench, minerva), a YAML "
         "file like theirs, or data with the pool's columns.",
         show_default=False,
     ),
 ]
 Completions = Annotated[int | None, typer.Option("--k", min=1, metavar="K", help="Completions per question.")]
 Policy = Annotated[
-    str | None, typer.Option("--policy", metavar="MODEL", help="policy, base, train/NAME, or a model directory.")
+    str | None,
+    typer.Option(
+        "--policy", metavar="MODEL", help="Model to evaluate: policy, base, train/NAME, or a model directory."
+    ),
 ]
-Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of DIR/eval/NAME.json.")]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Result name: DIR/eval/NAME.json; default: TESTSET-POLICY.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/eval/NAME and evaluate again.")]
 
 
@@ -52,7 +57,7 @@ def evaluate(
 ) -> None:
     """Evaluate a policy on a test set: pass@1, pass@k and avg@k with 95 % confidence intervals.
 
-    --set applies to the evaluation alone, e.g. --set eval.temperature=0.8 --set data.limit=300.
+    --set changes the evaluation only, e.g. --set eval.temperature=0.8 --set data.limit=300.
     """
     chosen = [*(overrides or []), *([f"eval.num_generations={k}"] if k else [])]
     if dry_run:
@@ -72,7 +77,7 @@ def evaluate(
     rows = [[metric, e.value, e.low, e.high, e.questions] for metric, e in result.metrics.items()]
     print_table(f"eval {result.name}", ["metric", "value", "95 % from", "to", "questions"], rows)
     facts = [
-        ["left out of the test set", result.left_out],
+        ["test questions left out", result.left_out],
         ["completions", result.samples],
         ["not scored", result.unscored],
         ["cut at the longest length", result.truncated],

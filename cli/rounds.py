@@ -1,4 +1,4 @@
-"""`learnalign run --stages`: select, train, and select from the rest again (LearnAlign, App. K)."""
+"""`learnalign run --stages`: training in rounds (LearnAlign, App. K)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
 
 
-def run_staged(run: RunDir, stages: str, as_json: bool) -> None:
-    """Work through `stages`, fractions with commas between; print what every stage chose and where its policy is."""
+def run_rounds(run: RunDir, stages: str, as_json: bool) -> None:
+    """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
     from learnalign.errors import InputError
-    from learnalign.rounds import staged
+    from learnalign.rounds import train_in_rounds
 
     try:
         fractions = [float(part) for part in stages.split(",")]
     except ValueError:
-        raise InputError(f"--stages {stages}: give fractions with commas between, such as 0.5,0.3,0.2") from None
-    outcomes = staged(run, fractions, _perform)
+        raise InputError(f"--stages {stages}: give comma-separated fractions, such as 0.5,0.3,0.2") from None
+    results = train_in_rounds(run, fractions, _perform)
     if as_json:
-        print_json([vars(outcome) for outcome in outcomes])
+        print_json([vars(result) for result in results])
         return
-    rows = [[outcome.directory.name, outcome.prompts, outcome.chosen, str(outcome.policy)] for outcome in outcomes]
+    rows = [[result.directory.name, result.prompts, result.chosen, str(result.policy)] for result in results]
     print_table(str(run.path), ["stage", "prompts", "chosen", "policy"], rows)
 
 

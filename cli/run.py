@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
-from .rounds import run_staged
+from .rounds import run_rounds
 from .stepping import perform
 
 COMMANDS = ("warmup", "rollout", "grad", "select")
@@ -37,7 +37,7 @@ def run(
         return show_plan(directory, config, overrides, as_json)
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
-        return run_staged(opened, stages, as_json)
+        return run_rounds(opened, stages, as_json)
     from learnalign.prompts import load_prompts
 
     load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts

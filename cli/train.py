@@ -25,15 +25,19 @@ Subset = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="Of DIR/train/NAME; the file's (and curriculum's) by default."),
+    typer.Option(
+        "--name", metavar="NAME", help="Result directory: DIR/train/NAME; default: the file's (and curriculum's) name."
+    ),
 ]
 Curriculum = Annotated[
-    str | None, typer.Option("--curriculum", metavar="NAME", help="Which prompts a step takes: shuffled, gain, adarft.")
+    str | None,
+    typer.Option("--curriculum", metavar="NAME", help="How each step chooses its prompts: shuffled, gain or adarft."),
 ]
 Start = Annotated[
-    str | None, typer.Option("--start", metavar="MODEL", help="Train from: base, or policy (the warmed-up model).")
+    str | None,
+    typer.Option("--start", metavar="MODEL", help="Model to train from: base, or policy (the warmed-up model)."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/train/NAME's results and train again.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/train/NAME and train again.")]
 
 
 def train(
@@ -48,7 +52,7 @@ def train(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train with GRPO on a subset, with the warmup's trainer; leaves the policy in DIR/train/NAME."""
+    """Train with GRPO on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME."""
     if dry_run:
         from learnalign.training import sub_config
 
@@ -62,8 +66,6 @@ def train(
     if as_json:
         print_json(vars(result))
     else:
-        rows = [
-            [key.replace("_", " "), value if isinstance(value, int) else str(value)]
-            for key, value in vars(result).items()
-        ]
-        print_table(f"train {result.name}", ["", ""], rows[1:])
+        facts = {key.replace("_", " "): value for key, value in vars(result).items() if key != "name"}
+        rows = [[key, value if isinstance(value, int) else str(value)] for key, value in facts.items()]
+        print_table(f"train {result.name}", ["", ""], rows)

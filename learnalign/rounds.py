@@ -1,37 +1,35 @@
-"""Staged reinforcement learning (LearnAlign, App. K): select with the current policy, train, select from the rest
-again.
+"""Staged reinforcement learning (LearnAlign, App. K) in rounds: select with the current policy, train, select again
+from the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import learnalign
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.gradients import grad
 from learnalign.policy import model_settings
-from learnalign.prompts import Prompt, load_prompts, read_pool
-from learnalign.rollouts import rollout
+from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import write_json, write_text
-from learnalign.selection import select
-from learnalign.training import train, warmup
+from learnalign.rundir.files import write_json
+from learnalign.selection.subset import write_source
 
-NAME = "chosen"  # of each stage's training
+NAME = "chosen"  # of each round's subset and training
 
 
 class Perform(Protocol):
-    """Does one command's work on a run directory: `warmup`, `rollout`, `grad`, `select` or `train`."""
+    """Runs one command on a run directory: `warmup`, `rollout`, `grad`, `select` or `train`."""
 
     def __call__(self, command: str, run: RunDir, **options: Any) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageOutcome:
-    """One stage: its run directory, the prompts it had to choose from and chose, and the policy it was trained to."""
+class RoundResult:
+    """One round: its run directory, the size of its pool and of its subset, and the policy that it trained."""
 
     directory: Path
     prompts: int
@@ -40,43 +38,39 @@ class StageOutcome:
 
 
 def in_process(command: str, run: RunDir, **options: Any) -> None:
-    """Call the stage's function here; on a GPU, commands in processes of their own give memory back."""
-    commands: dict[str, Callable[..., Any]]
-    commands = {"warmup": warmup, "rollout": rollout, "grad": grad, "select": select, "train": train}
-    commands[command](run, **options)
+    """Call the command's function here; on a GPU, separate processes give memory back."""
+    getattr(learnalign, command)(run, **options)
 
 
-def staged(run: RunDir, fractions: Sequence[float], perform: Perform = in_process) -> list[StageOutcome]:
-    """Train in stages, each on the prompts that the policy so far would learn most from.
+def train_in_rounds(run: RunDir, fractions: Sequence[float], perform: Perform = in_process) -> list[RoundResult]:
+    """Train in rounds, each on the prompts that the policy so far would learn most from.
 
-    Every stage is an ordinary run directory, DIR/stage-1, DIR/stage-2 and so on. The first has the run's settings,
-    warmup included; each later one has the policy of the one before as its model, and the prompts not chosen yet as its
-    pool. A stage chooses its fraction of the *original* pool by the run's method, going on down the ranking where too
-    few scores are positive; a stage that takes all the rest needs no scores. It then trains from the policy that chose,
-    as the `train` section says. DIR/staged.json tells what became of it. Run again, it goes on where it was.
+    Every round is an ordinary run directory: DIR/stage-1, DIR/stage-2 and so on. The first has the run's settings,
+    warmup included; each later one has the previous round's policy as its model, and the prompts not chosen yet as its
+    pool. A round chooses its fraction of the *original* pool by the run's method, and continues down the ranking if too
+    few scores are positive; a round that takes all the rest needs no scores. It then trains from the policy that chose,
+    with the `train` section's settings. DIR/staged.json lists the rounds. An interrupted call resumes.
 
     Args:
         run: its settings; nothing else is read from it.
-        fractions: of the original pool, each in (0, 1], 1 in all at most; the paper's are 0.5, 0.3, 0.2.
-        perform: does each command's work.
+        fractions: of the original pool, each in (0, 1], at most 1 in total; the paper's are 0.5, 0.3, 0.2.
+        perform: runs each command.
 
-    Raises InputError for fractions that do not fit; and whatever the stages raise.
+    Raises InputError for invalid fractions, and whatever the commands raise.
     """
     check_fractions(fractions)
-    first = RunDir.create(run.path / "stage-1", stage_config(run.config, None, None))
-    sizes = stage_sizes(len(load_prompts(first)), fractions)
-    outcomes: list[StageOutcome] = []
-    stage = first
-    for number, size in enumerate(sizes, 1):
+    current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None))
+    results: list[RoundResult] = []
+    for number, size in enumerate(round_sizes(len(load_prompts(current)), fractions), 1):
         if number > 1:
-            stage = _next(run, stage, outcomes[-1].policy, number)
-        outcomes.append(_work(stage, size, perform))
-        write_json(run.path / "staged.json", {"fractions": list(fractions), "stages": [_as_json(o) for o in outcomes]})
-    return outcomes
+            current = _next_round(run, current, results[-1].policy, number)
+        results.append(_train_round(current, size, perform))
+        write_json(run.path / "staged.json", {"fractions": list(fractions), "stages": [_as_json(r) for r in results]})
+    return results
 
 
-def _work(run: RunDir, size: int, perform: Perform) -> StageOutcome:
-    """One stage, from its policy to the next."""
+def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
+    """One round, from its policy to the next."""
     prompts, subset = load_prompts(run), run.path / f"{NAME}.jsonl"
     perform("warmup", run)
     if size < len(prompts):
@@ -84,31 +78,26 @@ def _work(run: RunDir, size: int, perform: Perform) -> StageOutcome:
             perform(command, run)
         perform("select", run, size=size, fill=True, output=subset)
     else:
-        write_rows(subset, prompts)
+        write_source(subset, prompts)
     perform("train", run, subset=str(subset), name=NAME, start="policy")
     policy = run.path / "train" / NAME / "policy"
-    return StageOutcome(directory=run.path, prompts=len(prompts), chosen=min(size, len(prompts)), policy=policy)
+    return RoundResult(directory=run.path, prompts=len(prompts), chosen=min(size, len(prompts)), policy=policy)
 
 
-def _next(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDir:
-    """The run directory of the next stage: the rest of the pool, the new policy."""
+def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDir:
+    """The run directory of the next round: the rest of the pool, the new policy."""
     folder = run.path / f"stage-{number}"
     pool = folder / "pool.jsonl"
     if not pool.is_file():
         subset = before.config.data.model_copy(update={"path": str(before.path / f"{NAME}.jsonl"), "limit": None})
         chosen = {prompt.id for prompt in read_pool(subset)[0]}
-        write_rows(pool, [prompt for prompt in load_prompts(before) if prompt.id not in chosen])
+        write_source(pool, [prompt for prompt in load_prompts(before) if prompt.id not in chosen])
     model = {**before.config.model.model_dump(), **model_settings(before, str(policy))}
-    return RunDir.create(folder, stage_config(run.config, model, pool))
+    return RunDir.create(folder, round_config(run.config, model, pool))
 
 
-def write_rows(path: Path, prompts: Sequence[Prompt]) -> None:
-    """The prompts' input rows, verbatim, one a line."""
-    write_text(path, "".join(f"{prompt.source}\n" for prompt in prompts))
-
-
-def stage_config(config: Config, model: dict[str, Any] | None, pool: Path | None) -> Config:
-    """Settings of one stage's run directory; the first has neither another model nor another pool."""
+def round_config(config: Config, model: dict[str, Any] | None, pool: Path | None) -> Config:
+    """Settings of one round's run directory; the first keeps the run's model and pool (None)."""
     settings = config.model_dump()
     settings["select"] |= {"format": "source"}
     if model is not None:
@@ -119,23 +108,22 @@ def stage_config(config: Config, model: dict[str, Any] | None, pool: Path | None
     return Config.model_validate(settings)
 
 
-def stage_sizes(prompts: int, fractions: Sequence[float]) -> list[int]:
-    """Prompts of each stage: together they are the rounded sum of the fractions. Raises InputError where a stage
-    gets none.
-    """
+def round_sizes(prompts: int, fractions: Sequence[float]) -> list[int]:
+    """Prompts of each round, which add up to the rounded sum of the fractions. Raises InputError for an empty round."""
     ends = [round(prompts * sum(fractions[: i + 1])) for i in range(len(fractions))]
     sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     if not all(sizes):
-        raise InputError(f"--stages: {fractions[sizes.index(0)]} of {prompts} prompts is none; take fewer stages")
+        empty = fractions[sizes.index(0)]
+        raise InputError(f"--stages: a stage of {empty} of {prompts} prompts is empty; use larger fractions")
     return sizes
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
-    """Raise InputError where these are no fractions of one pool."""
+    """Raise InputError unless these are fractions of one pool."""
     if not fractions or not all(0 < fraction <= 1 for fraction in fractions) or sum(fractions) > 1 + 1e-9:
         listed = ",".join(f"{fraction:g}" for fraction in fractions)
-        raise InputError(f"--stages {listed}: give fractions above 0 that are 1 in all at most, such as 0.5,0.3,0.2")
+        raise InputError(f"--stages {listed}: give fractions above 0 that add up to 1 at most, such as 0.5,0.3,0.2")
 
 
-def _as_json(outcome: StageOutcome) -> dict[str, Any]:
-    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(outcome).items()}
+def _as_json(result: RoundResult) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}

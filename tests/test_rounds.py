@@ -1,4 +1,4 @@
-"""Staged training: every prompt once, in the order of what each policy would learn most from."""
+"""Training in rounds: every prompt once, each round the prompts that its policy would learn most from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from learnalign.errors import InputError
 from learnalign.policy import adapter_base, model_path
 from learnalign.prompts import load_prompts
-from learnalign.rounds import in_process, stage_sizes, staged
+from learnalign.rounds import in_process, round_sizes, train_in_rounds
 from learnalign.rundir import RunDir
 from tests.tiny import make_run
 
@@ -30,78 +30,78 @@ def _questions(path: Path) -> list[str]:
     return [json.loads(line)["question"] for line in path.read_text().splitlines()]
 
 
-def test_each_stage_takes_its_fraction_of_the_original_pool_from_what_is_left(tmp_path: Path) -> None:
+def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tmp_path: Path) -> None:
     run = _run(tmp_path)
-    outcomes = staged(run, [0.5, 0.3, 0.2])
-    assert [(outcome.prompts, outcome.chosen) for outcome in outcomes] == [(10, 5), (5, 3), (2, 2)]
-    chosen = [_questions(outcome.directory / "chosen.jsonl") for outcome in outcomes]
+    results = train_in_rounds(run, [0.5, 0.3, 0.2])
+    assert [(result.prompts, result.chosen) for result in results] == [(10, 5), (5, 3), (2, 2)]
+    chosen = [_questions(result.directory / "chosen.jsonl") for result in results]
     everything = _questions(Path(run.config.data.path))
     assert sorted(question for questions in chosen for question in questions) == sorted(everything)
-    told = json.loads((run.path / "staged.json").read_text())
-    assert told["fractions"] == [0.5, 0.3, 0.2]
-    assert [stage["chosen"] for stage in told["stages"]] == [5, 3, 2]
-    assert told["stages"][-1]["policy"] == str(outcomes[-1].policy)
+    stored = json.loads((run.path / "staged.json").read_text())
+    assert stored["fractions"] == [0.5, 0.3, 0.2]
+    assert [stage["chosen"] for stage in stored["stages"]] == [5, 3, 2]
+    assert stored["stages"][-1]["policy"] == str(results[-1].policy)
 
 
-def test_each_stage_chooses_with_the_policy_that_the_one_before_trained(tmp_path: Path) -> None:
+def test_each_round_chooses_with_the_policy_that_the_one_before_trained(tmp_path: Path) -> None:
     run = _run(tmp_path)
-    outcomes = staged(run, [0.5, 0.3])
-    first, second = (RunDir.open(outcome.directory) for outcome in outcomes)
+    results = train_in_rounds(run, [0.5, 0.3])
+    first, second = (RunDir.open(result.directory) for result in results)
     assert first.is_finished("warmup")
-    assert second.config.model.name == str(outcomes[0].policy.resolve())
+    assert second.config.model.name == str(results[0].policy.resolve())
     assert second.config.warmup.size == 0
-    for stage in (first, second):
-        assert stage.is_finished("rollout")
-        assert stage.is_finished("grad")
-        training = RunDir.open(stage.path / "train" / "chosen")
+    for one in (first, second):
+        assert one.is_finished("rollout")
+        assert one.is_finished("grad")
+        training = RunDir.open(one.path / "train" / "chosen")
         assert training.read_record()["stages"]["train"]["start"].startswith(
-            str(first.warmup_dir if stage is first else outcomes[0].policy.resolve())
+            str(first.warmup_dir if one is first else results[0].policy.resolve())
         )
     assert {prompt.id for prompt in load_prompts(second)} < {prompt.id for prompt in load_prompts(first)}
 
 
-def test_adapters_are_trained_one_on_the_other(tmp_path: Path) -> None:
+def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:
     run = _run(tmp_path, lora={"r": 2})
-    outcomes = staged(run, [0.4, 0.3, 0.3])
-    models = [RunDir.open(outcome.directory).config.model for outcome in outcomes]
+    results = train_in_rounds(run, [0.4, 0.3, 0.3])
+    models = [RunDir.open(result.directory).config.model for result in results]
     assert models[0].name == model_path(run.config)
-    for before, model in zip(outcomes, models[1:], strict=False):
+    for before, model in zip(results, models[1:], strict=False):
         assert model.adapter == str(before.policy.resolve())
         assert model.name == adapter_base(before.policy)
         assert Path(model.name).name == "start"
 
 
-def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+def test_an_interrupted_call_resumes(tmp_path: Path) -> None:
     run, whole = _run(tmp_path / "broken"), _run(tmp_path / "whole")
     done: list[tuple[str, str]] = []
 
-    def breaks(command: str, run: RunDir, **options: Any) -> None:
+    def interrupted(command: str, run: RunDir, **options: Any) -> None:
         if len(done) == 7:
             raise KeyboardInterrupt
         done.append((run.path.name, command))
         in_process(command, run, **options)
 
     with pytest.raises(KeyboardInterrupt):
-        staged(run, [0.5, 0.3, 0.2], breaks)
+        train_in_rounds(run, [0.5, 0.3, 0.2], interrupted)
     assert done[-1] == ("stage-2", "rollout")
     before = (run.path / "stage-1" / "train" / "chosen" / "policy" / "model.safetensors").stat().st_mtime_ns
-    outcomes = staged(run, [0.5, 0.3, 0.2])
-    assert (outcomes[0].policy / "model.safetensors").stat().st_mtime_ns == before
-    expected = staged(whole, [0.5, 0.3, 0.2])
-    for one, other in zip(outcomes, expected, strict=True):
+    results = train_in_rounds(run, [0.5, 0.3, 0.2])
+    assert (results[0].policy / "model.safetensors").stat().st_mtime_ns == before
+    expected = train_in_rounds(whole, [0.5, 0.3, 0.2])
+    for one, other in zip(results, expected, strict=True):
         assert _questions(one.directory / "chosen.jsonl") == _questions(other.directory / "chosen.jsonl")
 
 
-def test_stage_sizes_add_up(tmp_path: Path) -> None:
-    assert stage_sizes(7473, [0.5, 0.3, 0.2]) == [3736, 2242, 1495]
-    assert sum(stage_sizes(101, [1 / 3, 1 / 3, 1 / 3])) == 101
-    with pytest.raises(InputError, match=r"0\.01 of 10 prompts is none"):
-        stage_sizes(10, [0.5, 0.01])
+def test_round_sizes_add_up() -> None:
+    assert round_sizes(7473, [0.5, 0.3, 0.2]) == [3736, 2242, 1495]
+    assert sum(round_sizes(101, [1 / 3, 1 / 3, 1 / 3])) == 101
+    with pytest.raises(InputError, match=r"0\.01 of 10 prompts is empty"):
+        round_sizes(10, [0.5, 0.01])
 
 
 @pytest.mark.parametrize("fractions", [[], [0.0, 0.5], [0.7, 0.4], [-0.1], [1.5]])
-def test_fractions_that_are_none_of_one_pool_are_refused(tmp_path: Path, fractions: list[float]) -> None:
+def test_fractions_that_do_not_fit_one_pool_are_refused(tmp_path: Path, fractions: list[float]) -> None:
     run = _run(tmp_path)
     with pytest.raises(InputError, match=r"--stages.*such as 0\.5,0\.3,0\.2"):
-        staged(run, fractions)
+        train_in_rounds(run, fractions)
     assert not (run.path / "stage-1").exists()

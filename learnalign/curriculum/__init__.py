@@ -1,5 +1,6 @@
 """Which prompts the next training step takes: in shuffled epochs, by GAIN-RL or by ADARFT, for TRL and for verl."""
 
-from learnalign.curriculum.base import Curriculum, Shuffled
+from learnalign.curriculum.base import Curriculum
+from learnalign.curriculum.shuffled import Shuffled
 
 __all__ = ["Curriculum", "Shuffled"]

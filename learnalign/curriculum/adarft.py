@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from learnalign.config import Config
 from learnalign.errors import InputError
+from learnalign.prompts import Prompt
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 
@@ -52,6 +54,11 @@ class Adarft:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.target, self.step = float(state["target"]), int(state["step"])
+
+
+def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> Adarft:
+    """The curriculum of a training with settings `config`; `run` has the success rates of its prompts."""
+    return Adarft(difficulties(run, [prompt.id for prompt in prompts]), config.seed)
 
 
 def difficulties(run: RunDir, ids: Sequence[str]) -> list[float]:

@@ -1,11 +1,9 @@
-"""What a curriculum is, and the plain one: every prompt once an epoch, in seeded random order."""
+"""What a curriculum is. `train.curriculum` names a module here, whose `make` returns one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
-
-import numpy as np
 
 
 class Curriculum(Protocol):
@@ -28,30 +26,3 @@ class Curriculum(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
         ...
-
-
-class Shuffled:
-    """`size` prompts, a new permutation each epoch; a step may reach from one epoch into the next, so that none is
-    left out.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.drawn = size, seed, 0
-
-    def draw(self, count: int) -> list[int]:
-        rows = [self._row(position) for position in range(self.drawn, self.drawn + count)]
-        self.drawn += count
-        return rows
-
-    def _row(self, position: int) -> int:
-        epoch, place = divmod(position, self.size)
-        return int(np.random.default_rng([self.seed, epoch]).permutation(self.size)[place])
-
-    def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
-        """Nothing depends on how a step went."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"drawn": self.drawn}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.drawn = state["drawn"]

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from learnalign.config import Config
 from learnalign.errors import InputError
+from learnalign.policy import load_tokenizer
+from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 
@@ -113,6 +116,15 @@ class Gain:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sampler.load_state_dict(state)
+
+
+def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> Gain:
+    """The curriculum of a training with settings `config`, `count` prompts a step; `run` has their angle signal."""
+    from learnalign.curriculum.angles import Angles  # imports torch, which verl's samplers do not need
+
+    order = rank_by_angle(run, [prompt.id for prompt in prompts])
+    sampler = GaussianSampler(len(prompts), count, config.seed, **config.train.gain.model_dump())
+    return Gain(order, sampler, Angles(prompts, load_tokenizer(config), config.signal))
 
 
 def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:

@@ -22,9 +22,7 @@ class Estimate:
 
 
 def pass_at_k(scored: int, correct: int, k: int) -> float:
-    """1 − C(n−c, k) / C(n, k): the unbiased estimate of solving a question in k tries, from c correct of n scored ≥
-    k.
-    """
+    """1 − C(n−c, k) / C(n, k): the unbiased estimate of solving a question in k tries, from c correct of n ≥ k scored."""
     assert 0 <= correct <= scored
     assert 1 <= k <= scored
     if scored - correct < k:
@@ -33,10 +31,9 @@ def pass_at_k(scored: int, correct: int, k: int) -> float:
 
 
 def metric(name: str, counts: Sequence[tuple[int, int]]) -> Estimate:
-    """`pass@K` or `avg@K` over questions with (scored, correct) completions; questions with fewer than K scored are
-    left out.
+    """`pass@K` or `avg@K` of questions with (scored, correct) completions, without those with fewer than K scored.
 
-    avg@K is the mean fraction of correct completions, over K of them or more. Raises RunError where no question has K.
+    avg@K is the mean fraction of correct completions, of K or more. Raises RunError if no question has K.
     """
     kind, _, number = name.partition("@")
     k = int(number)
@@ -53,8 +50,8 @@ def estimate(values: Sequence[float]) -> Estimate:
     """Mean of per-question values in [0, 1], and Wilson's 95 % score interval for it.
 
     Questions are the sample: completions of one question are not independent. Wilson's interval is taken at the
-    effective number of questions p(1−p) / Var(mean), which for values of 0 and 1 is their number, so that it is
-    Wilson's own interval there; it is larger where values lie between.
+    effective number of questions p(1−p) / Var(mean): their number if all values are 0 or 1, which gives Wilson's own
+    interval, and more if values lie between.
     """
     n = len(values)
     mean = math.fsum(values) / n
@@ -65,16 +62,14 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def wilson(proportion: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion seen in `n` trials."""
+    """Wilson's 95 % score interval of a proportion observed in `n` trials."""
     centre = (proportion + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(proportion * (1 - proportion) / n + Z**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def ladder(name: str, completions: int) -> list[str]:
-    """The metrics worth reporting with so many completions a question: `name` first, then pass@1, 2, 4 … and
-    avg@all.
-    """
+    """The metrics to report for so many completions a question: `name`, then pass@1, 2, 4 … and avg@all."""
     ks = [2**i for i in range(completions.bit_length()) if 2**i <= completions]
     names = [name, *(f"pass@{k}" for k in dict.fromkeys([*ks, completions]))]
     return list(dict.fromkeys([*names, f"avg@{completions}"]))

@@ -1,4 +1,4 @@
-"""`learnalign eval`: completions of a policy on a test set, judged, and what they say of it."""
+"""`learnalign eval`: scores a policy's completions on a test set."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from learnalign.rundir.files import write_json
 
 @dataclass(frozen=True, kw_only=True)
 class EvalResult:
-    """`metric` is the headline; all metrics have 95 % confidence intervals.
+    """The headline `metric` and all others, with 95 % confidence intervals.
 
-    `left_out` counts rows of the test set that could not be asked, `unscored` completions that could not be judged:
-    neither counts for or against the policy.
+    `left_out` counts unusable rows of the test set, `unscored` completions that the verifier could not score: neither
+    counts for or against the policy.
     """
 
     name: str
@@ -53,16 +53,15 @@ def evaluate(
     Args:
         run: names the model, the verifier and the system prompt.
         data: a ready test set (gsm8k, math500 …), a YAML file like theirs, or data with the pool's columns.
-        name: of the result; TESTSET-POLICY where None.
-        policy: policy, base, train/NAME or a model directory, in place of `eval.policy`.
+        name: of the result; None: TESTSET-POLICY.
+        policy: policy, base, train/NAME or a model directory; replaces `eval.policy`.
         overrides: `key=value` on the evaluation's settings, such as eval.num_generations=8 or data.limit=300.
-        overwrite: do it again, whatever is there.
+        overwrite: delete DIR/eval/NAME first.
 
     DIR/eval/NAME is a run directory whose pool is the test set and whose rollouts are the completions, drawn by the
-    rollout stage: shard by shard, so that an interrupted evaluation goes on, and nothing is sampled twice for another
-    metric.
+    rollout stage shard by shard: an interrupted evaluation resumes, and another metric samples nothing new.
 
-    Raises InputError for settings or data that do not fit, RunError where engine or verifier fail.
+    Raises InputError for invalid settings or data, RunError if the engine or the verifier fails.
     """
     config = evaluation_config(run, data, policy, overrides)
     name = file_name(name or default_name(data, config.eval.policy))

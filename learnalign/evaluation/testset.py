@@ -1,8 +1,7 @@
-"""Test sets and policies: what `--data` and `eval.policy` may name, and the run directory that an evaluation gets."""
+"""Test sets: what `--data` may name, and the settings of the run directory that an evaluation gets."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import yaml
 from learnalign.config import Config, apply_overrides, build_config
 from learnalign.errors import InputError, one_line
 from learnalign.policy import model_settings
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, default_file_name
 
 SECTIONS = ("data", "verifier", "eval")
-INHERITED = ("system_prompt", "max_prompt_tokens")  # of the pool's `data` section, where the test set does not say
+INHERITED = ("system_prompt", "max_prompt_tokens")  # from the pool's `data` section, if the test set does not set them
 
 
 def test_sets() -> dict[str, Path]:
@@ -25,16 +24,15 @@ def test_sets() -> dict[str, Path]:
     return {file.stem: file for file in sorted((Path(learnalign_configs.__file__).parent / "eval").glob("*.yaml"))}
 
 
-test_sets.__test__ = False  # type: ignore[attr-defined]  # no test, whatever pytest thinks of its name
+test_sets.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name
 
 
 def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The settings of an evaluation on `data`, a YAML file, the name of a ready test set, or anything `data.path` may
     be.
 
-    A test set in YAML has a `data` section and, where they differ from the run's, `verifier` and `eval`; the pool's
-    system prompt holds for it too. Other data is read as the pool is, with its columns. Raises InputError where `data`
-    is nothing of the kind.
+    A test set in YAML has a `data` section and, if they differ from the run's, `verifier` and `eval`; it inherits the
+    pool's system prompt. Other data is read with the pool's columns. Raises InputError for any other `data`.
     """
     file = test_sets().get(data) or Path(data).expanduser()
     settings = config.model_dump(mode="json")
@@ -64,7 +62,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Sequence[str]) -> Config:
-    """Settings of the run directory DIR/eval/NAME: its pool is the test set, its base model the policy, unwarmed."""
+    """Settings of the run directory DIR/eval/NAME: its pool is the test set, its base model the policy, without warmup."""
     settings = settings_of(run.config, data, overrides)
     if policy:
         settings["eval"]["policy"] = policy
@@ -92,6 +90,6 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
 
 
 def default_name(data: str, policy: str) -> str:
-    """TESTSET-POLICY, in characters a file name can have."""
+    """TESTSET-POLICY."""
     label = Path(policy).name if "/" in policy and not policy.startswith("train/") else policy
-    return re.sub(r"[^\w.-]+", "-", f"{Path(data.rstrip('/')).stem}-{label}")
+    return default_file_name(data, label)

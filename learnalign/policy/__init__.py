@@ -1,4 +1,4 @@
-"""The policy θ_s, the reference π_ref and their tokenizer. Light to import: torch and transformers come with the first model."""
+"""The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
 from learnalign.policy.loading import (
     adapter_base,

@@ -26,13 +26,13 @@ def model_path(config: Config) -> str:
 def policy_path(run: RunDir) -> str:
     """Directory or hub name of the policy: the warmed-up model or adapter.
 
-    With `warmup.size: 0` it is `model.adapter`, or the base model where there is none.
+    With `warmup.size: 0` it is `model.adapter`, or else the base model.
     """
     if run.config.warmup.size == 0:
         return os.path.expanduser(run.config.model.adapter or model_path(run.config))
     if not run.is_finished("warmup"):
         raise RunError(
-            f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or take the base model with "
+            f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or use the base model with "
             "--set warmup.size=0"
         )
     return str(run.warmup_dir)
@@ -57,7 +57,7 @@ def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
         trained = run.path / policy
         if not (trained / "policy").is_dir():
             names = ", ".join(f"train/{done.parent.name}" for done in sorted((run.path / "train").glob("*/policy")))
-            raise RunError(f"eval.policy {policy}: nothing was trained there; there is {names or 'no training yet'}")
+            raise RunError(f"eval.policy {policy}: no such training; this run has {names or 'none'}")
         path = str(trained / "policy")
     if path == model_path(run.config):
         return {}
@@ -72,7 +72,7 @@ def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
 
 
 def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
-    """The base model's tokenizer; raises InputError where it is missing or has no chat template."""
+    """The base model's tokenizer; raises InputError if it is missing or has no chat template."""
     path, model = model_path(config), config.model
     _check_directory(path)
     from transformers import AutoTokenizer
@@ -82,14 +82,14 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
             path, revision=model.revision, trust_remote_code=model.trust_remote_code
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"model.name {path}: no tokenizer to be read there ({one_line(error, 200)})") from None
+        raise InputError(f"model.name {path}: cannot load a tokenizer from it ({one_line(error, 200)})") from None
     if not len(tokenizer):
         raise InputError(
-            f"model.name {path}: no tokenizer there; copy tokenizer.json and tokenizer_config.json into it"
+            f"model.name {path}: its tokenizer is empty; copy tokenizer.json and tokenizer_config.json into it"
         )
     if not tokenizer.chat_template:
         raise InputError(
-            f"model.name {path}: its tokenizer has no chat template; take an instruct model, or put a "
+            f"model.name {path}: its tokenizer has no chat template; use an instruct model, or put a "
             "chat_template.jinja beside its tokenizer_config.json"
         )
     if tokenizer.pad_token_id is None:
@@ -98,13 +98,13 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
-    """Token ids of a prompt as the policy is asked it: the chat template with the generation prompt at the end."""
+    """Token ids of the rendered prompt: the chat template, with the generation prompt at the end."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def load_policy(run: RunDir) -> PreTrainedModel:
-    """The policy θ_s in evaluation mode on `device()`; a PEFT model where warmup trained an adapter."""
+    """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter."""
     path = policy_path(run)
     if not is_adapter(path):
         return load_model(run.config, path)
@@ -114,11 +114,11 @@ def load_policy(run: RunDir) -> PreTrainedModel:
 
 
 def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
-    """The base model, which is the reference π_ref too (or the whole model at `path`), frozen, on `device()`."""
+    """The base model, which is also the reference π_ref (or the whole model at `path`), frozen, on `device()`."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # its bar would stand between ours and says nothing of this run
+    logging.disable_progress_bar()  # it would break up this program's own progress bars
     base = path or model_path(config)
     _check_directory(base)
     options: dict[str, Any] = {
@@ -131,7 +131,7 @@ def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(base, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise InputError(
-            f"model.name {base}: no causal language model to be read there ({one_line(error, 200)})"
+            f"model.name {base}: cannot load a causal language model from it ({one_line(error, 200)})"
         ) from None
     return model.eval().requires_grad_(False)
 

@@ -258,6 +258,11 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
     )
 
 
+def default_file_name(source: str | Path, *labels: str) -> str:
+    """The stem of `source` and the labels, joined by dashes, in characters that a file name can have."""
+    return re.sub(r"[^\w.-]+", "-", "-".join([Path(str(source).rstrip("/")).stem, *labels]))
+
+
 def file_name(name: str) -> str:
     """`name`, if it can be a file's; raises InputError for one that would lead elsewhere."""
     if not re.fullmatch(r"[\w-][\w.-]*", name):

@@ -1,8 +1,8 @@
-"""The trainer's checkpoints: which one is complete, how much disk they take, when they go.
+"""The trainer's checkpoints: which are complete, how much disk they take, when they are deleted.
 
 A checkpoint is what transformers writes (weights, optimiser, random state: TRL's own pickles, read back by TRL only)
 plus `learnalign.json`, written last, after the rest was flushed to disk: a checkpoint without it was interrupted and
-does not count.
+is ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def latest(folder: Path) -> Path | None:
 
 
 def complete(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Flush the checkpoint of `step`, mark it complete with `state`, and delete the ones before it."""
+    """Flush the checkpoint of `step`, mark it complete with `state`, and delete all earlier ones."""
     newest = folder / f"checkpoint-{step}"
     for file in (path for path in newest.rglob("*") if path.is_file()):
         with file.open("rb") as content:
@@ -44,24 +44,23 @@ def complete(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """What `complete` stored with a checkpoint."""
+    """The `state` that `complete` stored with a checkpoint."""
     return read_json(checkpoint / STATE)
 
 
 def check_disk(folder: Path, trained: int, checkpoints: bool) -> int:
-    """Bytes that training `trained` parameters will still need at its peak; raises RunError where the disk has less.
+    """Bytes that training `trained` parameters still needs at its peak; raises RunError if the disk has less.
 
-    A new checkpoint is whole before the old one goes, so there are two for a moment; the finished policy comes beside
-    the last one.
+    A new checkpoint is complete before the old one is deleted, so two exist for a moment; the finished policy is
+    written beside the last one.
     """
-    there = 1 if latest(folder) else 0
-    needed = trained * ((2 - there) * CHECKPOINT_BYTES * checkpoints + POLICY_BYTES)
+    stored = 1 if latest(folder) else 0
+    needed = trained * ((2 - stored) * CHECKPOINT_BYTES * checkpoints + POLICY_BYTES)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise RunError(
-            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and the policy), {free / 1e9:.1f} "
-            "GB are free; free "
-            "some, choose a run directory on another disk, train an adapter (warmup.lora), or go without checkpoints "
-            '(warmup.trainer: {save_strategy: "no"})'
+            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and the policy), {free / 1e9:.1f} GB "
+            "are free; free some, choose a run directory on another disk, train an adapter (warmup.lora), or turn "
+            'checkpoints off (warmup.trainer: {save_strategy: "no"})'
         )
     return needed

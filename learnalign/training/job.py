@@ -1,4 +1,4 @@
-"""One GRPO job, from a starting model to a policy directory: what warmup and train have in common."""
+"""One GRPO job, from a starting model to a policy directory; warmup and train share it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from learnalign.config import WarmupConfig
+from learnalign.config import GrpoConfig
 from learnalign.curriculum import Curriculum
 from learnalign.errors import InputError, one_line
 from learnalign.policy import load_tokenizer, model_path, prompt_ids
@@ -32,14 +32,14 @@ from learnalign.verify import open_verifier
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to train on and where the results go.
+    """What to train on and where to write the results.
 
-    `start` is the model trained from, which is the reference π_ref too; with `settings.lora` it stays as it is below
-    the adapter. `work` holds the checkpoints while training; it is deleted at the end.
+    `start` is the model to train from and also the reference π_ref; `settings.lora` puts an adapter on it and leaves
+    it unchanged. `work` holds the checkpoints while training; it is deleted at the end.
     """
 
     section: str
-    settings: WarmupConfig
+    settings: GrpoConfig
     prompts: Sequence[Prompt]
     curriculum: Curriculum
     start: str
@@ -48,8 +48,10 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a job went: `steps` in all, `resumed` of them done before, unscored completions, every group's account."""
+class JobResult:
+    """`steps` in all, `resumed` of them by an earlier process; unscored completions; every group's rewards; metrics
+    and disk.
+    """
 
     steps: int
     resumed: int
@@ -59,12 +61,11 @@ class Outcome:
     disk_bytes: int
 
 
-def optimise(run: RunDir, job: Job) -> Outcome:
-    """Train with GRPO (settings.grpo_arguments says with which objective) and save the policy, its tokenizer and
-    metrics.jsonl.
+def optimise(run: RunDir, job: Job) -> JobResult:
+    """Train with GRPO (the objective of settings.grpo_arguments) and save the policy, its tokenizer and metrics.jsonl.
 
-    An interrupted job goes on from its last complete checkpoint and ends bitwise the same. Raises InputError for
-    settings that do not fit, RunError where disk or GPU memory run out or the training diverges.
+    An interrupted job resumes from its last complete checkpoint and ends bitwise the same. Raises InputError for
+    invalid settings, RunError if disk or GPU memory runs out or the training diverges.
     """
     tokenizer = load_tokenizer(run.config)
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
@@ -76,7 +77,7 @@ def optimise(run: RunDir, job: Job) -> Outcome:
         trainer = _trainer(job, arguments, rewards, tokenizer)
         disk = checkpoints.check_disk(job.work, trainer.get_num_trainable_parameters(), arguments.save_strategy != "no")
         resumed = _train(trainer, job)
-        outcome = Outcome(
+        result = JobResult(
             steps=trainer.state.global_step,
             resumed=resumed,
             unscored=rewards.unscored,
@@ -86,20 +87,18 @@ def optimise(run: RunDir, job: Job) -> Outcome:
         )
         with atomic_path(job.output) as folder:
             save_policy(folder, trainer.accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start)
-            write_jsonl(folder / "metrics.jsonl", outcome.metrics)
+            write_jsonl(folder / "metrics.jsonl", result.metrics)
     shutil.rmtree(job.work)
-    with contextlib.suppress(OSError):  # another job's checkpoints may lie beside
+    with contextlib.suppress(OSError):  # not empty if another job has checkpoints there
         job.work.parent.rmdir()
     del trainer
     gc.collect()
     torch.cuda.empty_cache()
-    return outcome
+    return result
 
 
 def _loading(run: RunDir, job: Job) -> dict[str, Any]:
-    """How TRL loads model and reference. Weights to be trained are float32: a step of 1e-6 is lost in bfloat16's 8
-    bits.
-    """
+    """How TRL loads model and reference. Trained weights are float32: bfloat16's 8 bits lose a step of 1e-6."""
     model = run.config.model
     frozen = job.settings.lora is not None and torch.cuda.is_available()
     options: dict[str, Any] = {
@@ -130,11 +129,11 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
             peft_config=adapter,
         )
     except ValueError as error:
-        raise InputError(f"{job.section}: TRL refuses this: {one_line(error)}") from error
+        raise InputError(f"{job.section}: TRL refuses these settings: {one_line(error)}") from error
 
 
 def _train(trainer: Trainer, job: Job) -> int:
-    """Run to the end; returns the steps that were done before."""
+    """Train to the end; returns the number of steps that an earlier process had done."""
     checkpoint = checkpoints.latest(job.work)
     done = 0
     if checkpoint is not None:
@@ -149,8 +148,8 @@ def _train(trainer: Trainer, job: Job) -> int:
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, job.section, trainer.args) from error
         except RuntimeError as error:
-            if "probability tensor contains" in str(error):  # torch.multinomial's word for a policy of NaN
-                raise diverged(trainer.state.global_step, "the policy's probabilities are not numbers") from error
+            if "probability tensor contains" in str(error):  # torch.multinomial's message if the policy is NaN
+                raise diverged(trainer.state.global_step, "the policy's probabilities are NaN or infinite") from error
             raise
     return done
 

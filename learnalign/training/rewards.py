@@ -1,8 +1,7 @@
-"""The verifier as TRL's reward function, with an account of what every prompt's completions were worth."""
+"""The verifier as TRL's reward function, and a record of every prompt's rewards."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from learnalign.prompts import Prompt
-from learnalign.verify import Item, Verifier
+from learnalign.rollouts.stage import judge
+from learnalign.verify import Verifier
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One prompt's group in one step: its `epoch`-th visit (from 1), how many completions were correct and how many
-    scored.
-    """
+    """One prompt's group in one step: its `epoch`-th visit (from 1), and how many completions were correct and scored."""
 
     id: str
     epoch: int
@@ -31,7 +29,7 @@ class Rewards:
     """Scores completions of `prompts` with `verifier`; `visits` holds every group so far, in the order of training.
 
     None (an unscorable completion) stays None: TRL leaves it out of the group's mean and std and gives it advantage 0,
-    so that it pulls the policy nowhere.
+    so it does not move the policy.
     """
 
     prompts: Sequence[Prompt]
@@ -41,18 +39,12 @@ class Rewards:
     visits: list[Visit] = field(default_factory=list)
     unscored: int = 0
     _seen: Counter[str] = field(default_factory=Counter)
-    __name__ = "verifier"  # TRL names the metric after it
+    __name__ = "verifier"  # TRL names its metric after this
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], index: Sequence[int], **_: Any) -> list[float | None]:
-        """One reward per completion; `index[i]` is the row of `prompts` that completion i answers, groups one after
-        the other.
-        """
+        """One reward per completion; completion i answers row `index[i]` of `prompts`, and groups are contiguous."""
         texts = self.tokenizer.batch_decode([list(ids) for ids in completion_ids], skip_special_tokens=True)
-        items = []
-        for text, row in zip(texts, index, strict=True):
-            prompt = self.prompts[row]
-            items.append(Item(text, prompt.answer, prompt.messages, json.loads(prompt.source)))
-        rewards = [verdict.reward for verdict in self.verifier.score(items)]
+        rewards = judge(self.verifier, [(self.prompts[row], text) for row, text in zip(index, texts, strict=True)])
         size = self.num_generations
         for start in range(0, len(rewards), size):
             self._record(index[start], rewards[start : start + size])
@@ -66,18 +58,18 @@ class Rewards:
         self.unscored += len(group) - len(scored)
 
     def success_rates(self, count: int) -> list[float | None]:
-        """Correct / scored of the last `count` groups; None where nothing was scored."""
+        """Correct / scored of the last `count` groups; None if nothing was scored."""
         return [visit.correct / visit.scored if visit.scored else None for visit in self.visits[-count:]]
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The state as JSON values."""
         return {
             "unscored": self.unscored,
             "visits": [[visit.id, visit.epoch, visit.correct, visit.scored] for visit in self.visits],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Restore `state_dict`."""
         self.unscored = state["unscored"]
         self.visits = [Visit(*visit) for visit in state["visits"]]
         self._seen = Counter(visit.id for visit in self.visits)

@@ -17,11 +17,11 @@ from learnalign.training.settings import base_dtype
 def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, config: Config, start: str) -> None:
     """Write a model, or an adapter on `start`, and its tokenizer into `folder`.
 
-    Weights stay float32, so that nothing of small steps is lost; config.json names the base model's precision, in which
-    `dtype: auto` reads them.
+    Weights stay float32, to keep small steps; config.json names the base model's precision, in which `dtype: auto`
+    reads them.
     """
     adapters = getattr(model, "peft_config", {})
-    for adapter in adapters.values():  # a path that also holds from elsewhere
+    for adapter in adapters.values():  # absolute, to be valid in any working directory
         adapter.base_model_name_or_path = str(Path(start).resolve()) if Path(start).is_dir() else start
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -32,7 +32,7 @@ def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, co
 
 
 def merge_adapter(config: Config, adapter: Path, output: Path) -> None:
-    """Write the model that an adapter makes of its base to `output`, in float32."""
+    """Merge an adapter into its base model and write the result to `output`, in float32."""
     from peft import PeftModel
 
     base = adapter_base(adapter)

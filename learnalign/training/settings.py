@@ -1,4 +1,4 @@
-"""GRPO's settings for TRL: the paper's Eq. 1, field by field, and whatever else the user passes through."""
+"""GRPO's settings for TRL: the paper's Eq. 1, field by field, and any other field that the user passes through."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from trl import GRPOConfig
 
-from learnalign.config import Config, WarmupConfig
+from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_path
 
@@ -38,7 +38,7 @@ OWNED = {
     "model_init_kwargs": "model.dtype, model.attn or model.revision",
     "trust_remote_code": "model.trust_remote_code",
 }
-# Fields that would break what this trainer does with the run directory; each with the reason.
+# Fields that would break this trainer's use of the run directory; each with the reason.
 REFUSED = {
     "output_dir": "everything goes into the run directory",
     "resume_from_checkpoint": "running the same command again resumes",
@@ -58,11 +58,11 @@ MICRO_BATCH_TOKENS = {"cuda": 32768, "cpu": 2048}
 
 
 def grpo_arguments(
-    config: Config, settings: WarmupConfig, section: str, folder: Path, longest_prompt: int, count: int
+    config: Config, settings: GrpoConfig, section: str, folder: Path, longest_prompt: int, count: int
 ) -> GRPOConfig:
     """TRL's arguments for Eq. 1 on `count` prompts of at most `longest_prompt` tokens, checkpoints in `folder`.
 
-    Where TRL 1.16's defaults are not the paper's objective, these are set (and may be set otherwise by `trainer`):
+    These replace TRL 1.16's defaults, which are not the paper's objective (`trainer` may change them):
 
     - loss_type "grpo": 1/|o| Σ_t within a completion, then the mean over completions. TRL's "dapo" divides by the
       batch's tokens.
@@ -79,15 +79,14 @@ def grpo_arguments(
     - top_p 1.0, top_k 0, min_p None, repetition_penalty 1.0: samples from π_θ itself, whatever the model's
       generation_config says.
     - AdamW 0.9, 0.999, 1e-8 and no weight decay (Table 6), gradients clipped at norm 1.
-    - bf16: TRL's None means True. Here it is on where there is a GPU and the model is not float32; weights stay
-      float32.
+    - bf16: TRL's None means True. Here it is on if there is a GPU and the model is bfloat16; weights stay float32.
 
-    Raises InputError where the batch cannot be divided into groups or a field of `trainer` is unknown, owned or has a
-    bad value.
+    Raises InputError if the batch cannot be divided into groups, or a field of `trainer` is unknown, has a key of its
+    own or a bad value.
     """
     check_trainer_fields(settings.trainer, section)
     per_device = _per_device(settings, section, longest_prompt)
-    rounds = -(-round(count * settings.num_train_epochs) // groups_per_step(settings, section)) or 1
+    batches = -(-round(count * settings.num_train_epochs) // groups_per_step(settings, section)) or 1
     updates = settings.trainer.get("num_iterations", 1)
     fields: dict[str, Any] = {
         **_objective(settings),
@@ -95,8 +94,8 @@ def grpo_arguments(
         **_optimiser(settings),
         **_precision(config),
         **_running(config),
-        "max_steps": rounds * updates,
-        "save_steps": updates * -(-rounds // 10),
+        "max_steps": batches * updates,
+        "save_steps": updates * -(-batches // 10),
         **settings.trainer,
         "output_dir": str(folder),
         "per_device_train_batch_size": per_device,
@@ -110,15 +109,15 @@ def grpo_arguments(
         raise InputError(f"{section}.trainer.save_steps: must be a multiple of num_iterations ({updates})")
     if arguments.use_vllm and device().type == "cpu":
         raise InputError(
-            f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; leave it out (rollouts may use "
+            f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; remove it (rollouts may use "
             "vLLM)"
         )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start where more are
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start if it sees more
     return arguments
 
 
-def _per_device(settings: WarmupConfig, section: str, longest_prompt: int) -> int:
-    """Completions of one forward and backward pass: the user's number, or as many as the budget of tokens takes."""
+def _per_device(settings: GrpoConfig, section: str, longest_prompt: int) -> int:
+    """Completions of one forward and backward pass: the user's number, or as many as fit into the token budget."""
     size = settings.trainer.get("per_device_train_batch_size")
     if size is None:
         tokens = longest_prompt + settings.max_completion_length
@@ -131,16 +130,16 @@ def _per_device(settings: WarmupConfig, section: str, longest_prompt: int) -> in
     return size
 
 
-def groups_per_step(settings: WarmupConfig, section: str) -> int:
-    """Prompts of one step: batch_size / num_generations; raises InputError where that is no whole number."""
+def groups_per_step(settings: GrpoConfig, section: str) -> int:
+    """Prompts of one step: batch_size / num_generations; raises InputError if it is not a whole number."""
     size, generations = settings.batch_size, settings.num_generations
     if generations < 2:
         raise InputError(f"{section}.num_generations: got {generations}, but GRPO compares at least 2 completions")
     if size % generations:
         near = sorted({max(1, size // generations) * generations, (size // generations + 1) * generations})
         raise InputError(
-            f"{section}.batch_size: got {size} completions, which is no multiple of {section}.num_generations "
-            f"({generations}); take {' or '.join(map(str, near))}"
+            f"{section}.batch_size: got {size} completions, which is not a multiple of {section}.num_generations "
+            f"({generations}); choose {' or '.join(map(str, near))}"
         )
     return size // generations
 
@@ -153,7 +152,7 @@ def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
 
 
 def check_trainer_fields(trainer: dict[str, Any], section: str) -> None:
-    """Raise InputError for a field that GRPOConfig lacks, that has a key of its own, or that cannot be passed."""
+    """Raise InputError for a field that GRPOConfig lacks, that has a key of its own, or that cannot be set."""
     known = {field.name for field in dataclasses.fields(GRPOConfig)}
     for name in trainer:
         if name in OWNED:
@@ -166,7 +165,7 @@ def check_trainer_fields(trainer: dict[str, Any], section: str) -> None:
             raise InputError(f"{section}.trainer.{name}: TRL's GRPOConfig has no such field{hint}")
 
 
-def _objective(settings: WarmupConfig) -> dict[str, Any]:
+def _objective(settings: GrpoConfig) -> dict[str, Any]:
     return {
         "loss_type": "grpo",
         "scale_rewards": "group",
@@ -184,7 +183,7 @@ def _objective(settings: WarmupConfig) -> dict[str, Any]:
     }
 
 
-def _sampling(settings: WarmupConfig, longest_prompt: int) -> dict[str, Any]:
+def _sampling(settings: GrpoConfig, longest_prompt: int) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "num_generations": settings.num_generations,
         "max_completion_length": settings.max_completion_length,
@@ -204,7 +203,7 @@ def _sampling(settings: WarmupConfig, longest_prompt: int) -> dict[str, Any]:
     return fields
 
 
-def _optimiser(settings: WarmupConfig) -> dict[str, Any]:
+def _optimiser(settings: GrpoConfig) -> dict[str, Any]:
     return {
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": settings.lr_scheduler_type,
@@ -219,7 +218,7 @@ def _optimiser(settings: WarmupConfig) -> dict[str, Any]:
 
 
 def _running(config: Config) -> dict[str, Any]:
-    """Seeds, checkpoints, logs of every step; no bar and no reports but this program's own."""
+    """Seeds, checkpoints, a log of every step; no bars and no reports of TRL's."""
     gpu = device().type == "cuda"
     return {
         "seed": config.seed,
@@ -240,7 +239,7 @@ def _precision(config: Config) -> dict[str, Any]:
 
 
 def base_dtype(config: Config) -> torch.dtype:
-    """The precision the policy is used in: `model.dtype`, or the base checkpoint's own."""
+    """The precision that the policy is used in: `model.dtype`, or the base checkpoint's own."""
     from transformers import AutoConfig
 
     if config.model.dtype != "auto":

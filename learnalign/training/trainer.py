@@ -22,13 +22,13 @@ from learnalign.training import checkpoints
 from learnalign.training.rewards import Rewards
 
 
-class RoundSampler(Sampler[int]):
-    """Rows of one generation round, as TRL's RepeatSampler lays them out: each prompt `generations` times, all of it
-    `repeats` times.
+class GenerationSampler(Sampler[int]):
+    """Rows of one generation batch in the layout of TRL's RepeatSampler: each prompt `generations` times, and the
+    whole `repeats` times.
 
-    One pass is one round, so the data loader of an epoch cannot fetch further ahead than the step it is in: the next
-    round's prompts are drawn after this one's update. It also makes every resume begin at the start of an epoch, which
-    transformers restores exactly.
+    One pass is one generation batch, so the data loader of an epoch cannot fetch beyond the current step: the next
+    prompts are drawn after this update. Every resume therefore begins at the start of an epoch, which transformers
+    restores exactly.
     """
 
     def __init__(self, draw: Callable[[], list[int]], groups: int, generations: int, repeats: int) -> None:
@@ -45,7 +45,7 @@ class RoundSampler(Sampler[int]):
 
 
 class Trainer(GRPOTrainer):
-    """GRPOTrainer that takes each round's prompts from `curriculum` and tells it how they went."""
+    """GRPOTrainer that takes each step's prompts from `curriculum` and reports their success rates to it."""
 
     def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig, **more: Any) -> None:
         assert args.generation_batch_size
@@ -61,7 +61,7 @@ class Trainer(GRPOTrainer):
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         groups = self.groups
         repeats = self.num_iterations * self.steps_per_generation
-        return RoundSampler(lambda: self.curriculum.draw(groups), groups, self.generations, repeats)
+        return GenerationSampler(lambda: self.curriculum.draw(groups), groups, self.generations, repeats)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # Within the step and before its update: the curriculum sees the model that drew these rollouts (M_t of
@@ -72,14 +72,14 @@ class Trainer(GRPOTrainer):
         return output
 
     def _send_telemetry(self) -> None:
-        """TRL would tell its makers about the run."""
+        """Disabled: TRL reports usage to its authors."""
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """TRL would put a README into every checkpoint."""
+        """Disabled: TRL puts a README into every checkpoint."""
 
 
 class Bookkeeping(TrainerCallback):
-    """Progress, complete checkpoints, and an end to a run that has diverged."""
+    """Reports progress, completes checkpoints, and stops a run that has diverged."""
 
     def __init__(self, trainer: Trainer, folder: Path, progress: Progress) -> None:
         self.trainer, self.folder, self.progress = trainer, folder, progress
@@ -106,8 +106,8 @@ class Bookkeeping(TrainerCallback):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' and TRL's bars, and their warnings about settings that are this program's, not the
-    user's, to change.
+    """Silences the progress bars of transformers and TRL, and their warnings about settings that the user cannot
+    change.
     """
     hf, trl = transformers.utils.logging, logging.getLogger("trl")
     verbosity, level, bars = hf.get_verbosity(), trl.level, hf.is_progress_bar_enabled()
@@ -124,7 +124,7 @@ def quiet() -> Iterator[None]:
 
 
 def diverged(step: int, sign: str) -> RunError:
-    """The error of a run that has lost its policy, with the ways out."""
+    """The error for a policy that training destroyed, with every way out."""
     return RunError(
         f"training diverged at step {step}: {sign}; lower learning_rate, raise warmup_steps, or train in float32 "
         "(--set model.dtype=float32)"
@@ -132,10 +132,10 @@ def diverged(step: int, sign: str) -> RunError:
 
 
 def out_of_memory(error: torch.OutOfMemoryError, section: str, args: TrainingArguments) -> RunError:
-    """The error in words, with the ways out."""
+    """The error for a full GPU, with every way out."""
     return RunError(
         f"the GPU's memory is full with {args.per_device_train_batch_size} completions at once "
-        f"({one_line(error, 120)}); "
-        f"lower {section}.trainer.per_device_train_batch_size or {section}.max_completion_length, train an adapter "
-        f"({section}.lora), or give vLLM less ({section}.trainer.vllm_gpu_memory_utilization)"
+        f"({one_line(error, 120)}); lower {section}.trainer.per_device_train_batch_size or "
+        f"{section}.max_completion_length, train an adapter ({section}.lora), or give vLLM less "
+        f"({section}.trainer.vllm_gpu_memory_utilization)"
     )

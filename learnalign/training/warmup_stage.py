@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnalign.curriculum import Shuffled
 from learnalign.policy import model_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir
-from learnalign.training.job import Job, optimise
+
+if TYPE_CHECKING:
+    from learnalign.training.job import JobResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupResult:
-    """The policy and how it came about; `trained` is False where `warmup.size` is 0 and the policy is the base
-    model.
-    """
+    """The policy and its training; `trained` is False if `warmup.size` is 0 and the policy is the base model."""
 
     policy: str
     trained: bool
@@ -32,10 +34,10 @@ def warmup(run: RunDir) -> WarmupResult:
     """Train the policy with GRPO (Eq. 1) on `warmup.size` prompts of the pool, drawn by `warmup.seed` (or the run's
     seed).
 
-    Where the pool is smaller than that, all of it is taken and the command says so; `warmup.size: 0` trains nothing.
-    The policy is saved in DIR/warmup with its tokenizer and metrics.jsonl; checkpoints lie in DIR/work/warmup until
-    then, and an interrupted warmup goes on from there and ends bitwise the same. Raises InputError for settings that do
-    not fit, RunError for a run that cannot go on (disk, memory, divergence).
+    A smaller pool is taken whole, with a message; `warmup.size: 0` trains nothing. The policy is saved in DIR/warmup
+    with its tokenizer and metrics.jsonl. Checkpoints are in DIR/work/warmup until then; an interrupted warmup resumes
+    from them and ends bitwise the same. Raises InputError for invalid settings, RunError for a run that cannot continue
+    (disk, memory, divergence).
     """
     prompts, size = load_prompts(run), run.config.warmup.size
     if run.is_finished("warmup"):
@@ -50,27 +52,31 @@ def warmup(run: RunDir) -> WarmupResult:
                     f"warmup.size is {size}, but the pool has {len(chosen)} prompts: all were taken"
                 )
                 print(f"warmup: {record.notes['smaller_pool']}", file=sys.stderr)
-            job = Job(
-                section="warmup",
-                settings=run.config.warmup,
-                prompts=chosen,
-                curriculum=Shuffled(len(chosen), run.config.seed),
-                start=model_path(run.config),
-                work=run.path / "work" / "warmup",
-                output=run.warmup_dir,
-            )
-            outcome = optimise(run, job)
-            record.counts |= {"prompts": len(chosen), "steps": outcome.steps, "unscored": outcome.unscored}
-            record.notes |= {"resumed_steps": outcome.resumed, "disk_bytes": outcome.disk_bytes}
+            result = _optimise(run, chosen)
+            record.counts |= {"prompts": len(chosen), "steps": result.steps, "unscored": result.unscored}
+            record.notes |= {"resumed_steps": result.resumed, "disk_bytes": result.disk_bytes}
     return _result(run, **record.counts)
 
 
 def draw(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
-    """`size` prompts at random (all of them where there are fewer), in the pool's order; the same for the same pool
-    and seed.
-    """
+    """`size` prompts at random (all if there are fewer), in the pool's order; pool and seed decide which."""
     rows = random.Random(f"warmup {seed}").sample(range(len(prompts)), min(size, len(prompts)))
     return [prompts[row] for row in sorted(rows)]
+
+
+def _optimise(run: RunDir, prompts: Sequence[Prompt]) -> JobResult:
+    from learnalign.training.job import Job, optimise  # seconds of imports, needed only to train
+
+    job = Job(
+        section="warmup",
+        settings=run.config.warmup,
+        prompts=prompts,
+        curriculum=Shuffled(len(prompts), run.config.seed),
+        start=model_path(run.config),
+        work=run.path / "work" / "warmup",
+        output=run.warmup_dir,
+    )
+    return optimise(run, job)
 
 
 def _result(run: RunDir, prompts: int, steps: int, unscored: int) -> WarmupResult:

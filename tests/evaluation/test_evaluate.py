@@ -170,7 +170,7 @@ def test_a_changed_policy_is_refused_until_overwritten(tmp_path: Path) -> None:
         ({"overrides": ["eval.temprature=1"]}, r"did you mean eval\.temperature"),
         ({"policy": "nowhere"}, r"eval\.policy nowhere: no such directory"),
         ({"name": "../else"}, r"--name \.\./else: give letters"),
-        ({"policy": "train/none"}, "nothing was trained there"),
+        ({"policy": "train/none"}, "no such training; this run has none"),
         ({"data": "mathh500.yaml"}, "no such file; ready test sets are .*math500"),
         ({"data": "nothing.jsonl"}, "nothing.jsonl: no such file"),
     ],

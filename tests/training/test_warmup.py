@@ -185,7 +185,7 @@ def test_a_bfloat16_model_trains_in_float32_and_is_still_read_as_bfloat16(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"batch_size": 10}, r"warmup\.batch_size: got 10.*num_generations \(4\).*take 8 or 12"),
+        ({"batch_size": 10}, r"warmup\.batch_size: got 10.*num_generations \(4\).*choose 8 or 12"),
         ({"num_generations": 1, "batch_size": 8}, r"warmup\.num_generations.*at least 2"),
         ({"trainer": {"optimm": "sgd"}}, r"warmup\.trainer\.optimm.*did you mean optim\?"),
         ({"trainer": {"learning_rate": 1.0}}, r"set warmup\.learning_rate instead"),
