@@ -10,8 +10,9 @@ from transformers import PreTrainedTokenizerBase
 from learnalign.config import SignalConfig
 from learnalign.policy import prompt_ids
 from learnalign.prompts import Prompt
-from learnalign.signals.angle import angle_concentration, combine
+from learnalign.signals.angle import angle_concentration
 from learnalign.signals.batches import in_batches
+from learnalign.signals.concentration import combine
 from learnalign.signals.segments import prefix_length
 
 
@@ -30,7 +31,7 @@ class Angles:
 
         def batch(part: list[tuple[list[int], int]]) -> list[float]:
             intra, inter = angle_concentration(model, [ids for ids, _ in part], [length for _, length in part])
-            return [combine(a, b, self.settings.angle_weight) for a, b in zip(intra, inter, strict=True)]
+            return combine(intra, inter, self.settings.angle_weight).tolist()
 
         training = model.training
         model.eval()

@@ -10,7 +10,7 @@ import numpy as np
 
 from learnalign.errors import InputError
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
+from learnalign.signals.concentration import concentrations
 
 Measure = Callable[[Sequence[int], Any], Sequence[float]]
 
@@ -120,7 +120,7 @@ def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
 
     Raises InputError naming the command where the signal, or one of the prompts in it, is missing.
     """
-    angles = stored_angles(run)
+    angles = concentrations(run)
     missing = [id for id in ids if id not in angles]
     if missing:
         raise InputError(
@@ -128,12 +128,3 @@ def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
             f"first is {missing[0]}); train on prompts of this run's pool"
         )
     return sorted(range(len(ids)), key=lambda row: (-angles[ids[row]], ids[row]))
-
-
-def stored_angles(run: RunDir) -> dict[str, float]:
-    """C of every prompt in signals/angle.parquet; raises InputError naming the command where there is none."""
-    file = run.signal_file("angle")
-    if not file.is_file():
-        raise InputError(f"curriculum gain: {file} is not there; make it with `learnalign signal {run.path} angle`")
-    table = read_parquet(file, ["id", "value"]).to_pydict()
-    return {id: value for id, value in zip(table["id"], table["value"], strict=True) if value is not None}

@@ -22,9 +22,10 @@ import numpy as np
 
 from learnalign.curriculum.adarft import Adarft, difficulties
 from learnalign.curriculum.base import Curriculum
-from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle, stored_angles
+from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
 from learnalign.errors import InputError
 from learnalign.rundir import RunDir
+from learnalign.signals.concentration import concentrations
 
 if TYPE_CHECKING:
     GainSampler: type
@@ -86,7 +87,7 @@ class _Sampler:
 class _Gain(_Sampler):
     def make(self, run: RunDir, settings: Any, seed: int) -> Gain:
         given = {key: float(settings[key]) for key in GAIN_KEYS if settings.get(key) is not None}
-        stored = stored_angles(run)
+        stored = concentrations(run)
 
         def measure(rows: Sequence[int], fresh: dict[str, float]) -> list[float]:
             return [fresh.get(self.ids[row], stored[self.ids[row]]) for row in rows]

@@ -18,6 +18,7 @@ import torch
 from learnalign.rundir import RunDir
 from learnalign.signals.backbone import context_length, last_block_output
 from learnalign.signals.batches import in_batches, pad
+from learnalign.signals.concentration import combine
 from learnalign.signals.rendered import Sample
 from learnalign.signals.segments import prefix_length
 from learnalign.signals.signal import Compute, Row, Signal, Worker, each
@@ -52,11 +53,6 @@ def angle_concentration(
     return intra.tolist(), [value if n else None for value, n in zip(inter.tolist(), prefix_lengths, strict=True)]
 
 
-def combine(c_intra: float, c_inter: float | None, weight: float) -> float:
-    """C = C_intra + c·C_inter; C_intra alone where there is no first segment."""
-    return c_intra + weight * (c_inter or 0.0)
-
-
 def make(worker: Worker) -> Compute:
     """Concentrations under the policy; no answer is needed."""
     model, tokenizer, settings = worker.policy, worker.tokenizer, worker.config.signal
@@ -67,10 +63,11 @@ def make(worker: Worker) -> Compute:
 
     def rows(samples: Sequence[Sample]) -> list[Row]:
         prompts = [(sample.prompt_ids, prefix_length(tokenizer, sample.prompt.messages)) for sample in samples]
-        found = in_batches(prompts, [len(ids) for ids, _ in prompts], settings.batch_tokens, batch)
+        parts = in_batches(prompts, [len(ids) for ids, _ in prompts], settings.batch_tokens, batch)
+        values = combine([intra for intra, _ in parts], [inter for _, inter in parts], settings.angle_weight).tolist()
         return [
-            {"value": combine(intra, inter, settings.angle_weight), "c_intra": intra, "c_inter": inter}
-            for intra, inter in found
+            {"value": value, "c_intra": intra, "c_inter": inter}
+            for value, (intra, inter) in zip(values, parts, strict=True)
         ]
 
     def why_not(sample: Sample) -> str | None:
@@ -81,15 +78,13 @@ def make(worker: Worker) -> Compute:
 
 def finish(run: RunDir, table: pa.Table) -> pa.Table:
     """The table with its values made with the present `signal.angle_weight`, which needs no model."""
-    weight = run.config.signal.angle_weight
-    parts = zip(table["c_intra"].to_pylist(), table["c_inter"].to_pylist(), strict=True)
-    values = [None if intra is None else combine(intra, inter, weight) for intra, inter in parts]
-    return table.set_column(table.column_names.index("value"), "value", pa.array(values, pa.float64()))
+    intra, inter = (table[name].to_numpy() for name in ("c_intra", "c_inter"))
+    values = combine(intra, inter, run.config.signal.angle_weight)
+    return table.set_column(table.column_names.index("value"), "value", pa.array(values, from_pandas=True))
 
 
 SIGNAL = Signal(
     name="angle",
-    about="angle concentration C_intra + c·C_inter of the prompt's hidden states (GAIN-RL)",
     make=make,
     columns={"c_intra": pa.float64(), "c_inter": pa.float64()},
     answers=False,

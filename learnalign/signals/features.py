@@ -55,7 +55,6 @@ def _vectors(model: PreTrainedModel, sequences: list[list[int]]) -> list[Tensor]
 
 SIGNAL = Signal(
     name="features",
-    about="position-weighted mean of last-layer hidden states (RDS+)",
     make=make,
     columns={"vector": pa.list_(pa.float32())},
 )

@@ -48,7 +48,6 @@ def beginning(worker: Worker) -> list[int]:
 
 SIGNAL = Signal(
     name="ifd",
-    about="the answer's mean NLL with the prompt over that without it (Eq. 10)",
     make=make,
     columns={"conditioned": pa.float64(), "direct": pa.float64()},
 )

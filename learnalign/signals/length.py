@@ -28,7 +28,6 @@ def make(worker: Worker) -> Compute:
 
 SIGNAL = Signal(
     name="length",
-    about="tokens of question and answer",
     make=make,
     columns={"question": pa.int64(), "answer": pa.int64()},
 )

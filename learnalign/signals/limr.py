@@ -83,7 +83,6 @@ def _row(value: float, rewards: Float[np.ndarray, "epochs"]) -> Row:
 
 SIGNAL = Signal(
     name="limr",
-    about="rewards over the epochs of a training that follow the average curve (LIMR)",
     make=make,
     columns={"rewards": pa.list_(pa.float64())},
     answers=False,

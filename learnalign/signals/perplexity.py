@@ -27,6 +27,4 @@ def make(worker: Worker) -> Compute:
     return lambda samples: each(samples, no_answer(context_length(model)), rows)
 
 
-SIGNAL = Signal(
-    name="perplexity", about="exp of the answer's mean NLL (Eq. 9)", make=make, columns={"tokens": pa.int64()}
-)
+SIGNAL = Signal(name="perplexity", make=make, columns={"tokens": pa.int64()})

@@ -110,7 +110,6 @@ def make(worker: Worker) -> Compute:
 
 SIGNAL = Signal(
     name="selectit",
-    about="how surely models rate the answer as good (SelectIT)",
     make=make,
     columns={"token": pa.list_(pa.float64()), "sentence": pa.list_(pa.float64())},
     inputs=lambda run: run.config.signal.selectit_models,

@@ -47,7 +47,6 @@ class Signal:
     """
 
     name: str
-    about: str
     make: Callable[[Worker], Compute]
     columns: dict[str, pa.DataType] = field(default_factory=dict)
     answers: bool = True

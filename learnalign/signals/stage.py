@@ -6,26 +6,23 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
 
-from learnalign.errors import InputError
 from learnalign.executor import Worker as ShardWorker
 from learnalign.executor import execute
+from learnalign.names import SIGNALS, check_name
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, write_parquet
-from learnalign.signals import angle, features, ifd, length, limr, perplexity, selectit
 from learnalign.signals.rendered import check_answers, read_samples
 from learnalign.signals.signal import Signal, Worker
 from learnalign.signals.table import part_file, signal_fingerprint, signal_table
 
 STAGE = "signal"
-SIGNALS: dict[str, Signal] = {
-    module.SIGNAL.name: module.SIGNAL for module in (perplexity, ifd, length, selectit, features, angle, limr)
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +37,8 @@ class SignalResult:
 
 
 def find_signal(name: str) -> Signal:
-    """The signal of that name; raises InputError naming the known ones."""
-    if name not in SIGNALS:
-        raise InputError(f"signal {name}: unknown; known are {', '.join(SIGNALS)}")
-    return SIGNALS[name]
+    """`SIGNAL` of the module of that name; raises InputError naming the known ones."""
+    return import_module(f"learnalign.signals.{check_name('signal', name, SIGNALS)}").SIGNAL
 
 
 def signal(run: RunDir, names: Sequence[str]) -> list[SignalResult]:

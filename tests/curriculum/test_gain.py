@@ -16,9 +16,14 @@ import torch
 from learnalign.curriculum.angles import Angles
 from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
 from learnalign.errors import InputError
-from learnalign.policy import load_model, load_tokenizer, prompt_ids
+from learnalign.policy import load_model, load_policy, load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
+from learnalign.selection.methods import find_method
+from learnalign.selection.pool import Pool
+from learnalign.selection.scores import Scoring
+from learnalign.signals import signal
 from tests.tiny import make_run
 
 
@@ -113,11 +118,26 @@ def test_prompts_are_ranked_by_descending_angle_and_ids(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with pytest.raises(InputError, match=r"learnalign signal .* angle"):
         rank_by_angle(run, ["a"])
-    table = pa.table({"id": ["a", "b", "c", "d"], "value": [0.1, 0.5, 0.5, None]})
+    parts = {"c_intra": [0.0, 0.5, 0.4, None], "c_inter": [0.1, None, 0.1, None]}
+    table = pa.table({"id": ["a", "b", "c", "d"], **parts})
     write_parquet(run.signal_file("angle"), table, "f")
     assert rank_by_angle(run, ["c", "a", "b"]) == [2, 0, 1]
     with pytest.raises(InputError, match=r"no angle for 1 of 2 prompts \(the first is d\)"):
         rank_by_angle(run, ["a", "d"])
+
+
+def test_order_method_and_measure_take_the_same_c_after_its_weight_changes(tmp_path: Path) -> None:
+    """Eq. 7's order, the method `gain` and the measure of Eq. 9, from one signal stored with c = 1."""
+    run = make_run(tmp_path, data={"system_prompt": "Be brief."})
+    signal(run, ["angle"])
+    settings = run.config.signal.model_copy(update={"angle_weight": 2.0})
+    changed = RunDir(run.path, run.config.model_copy(update={"signal": settings}))
+    prompts, ids = load_prompts(run), [prompt.id for prompt in load_prompts(run)]
+    measured = Angles(prompts, load_tokenizer(run.config), settings)(range(len(ids)), load_policy(run))
+    order = rank_by_angle(changed, ids)
+    assert order == sorted(range(len(ids)), key=lambda row: (-measured[row], ids[row]))
+    assert order != rank_by_angle(run, ids)
+    assert find_method("gain").score(Pool(changed), Scoring()).score.tolist() == pytest.approx(measured, abs=1e-6)
 
 
 def test_angles_of_a_step_equal_the_full_matrix_under_the_given_model(tmp_path: Path) -> None:

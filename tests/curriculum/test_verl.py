@@ -44,7 +44,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> type:
 def run(tmp_path: Path) -> RunDir:
     """A run whose prompts have descending angles in the order of IDS, and rising difficulty."""
     run = make_run(tmp_path)
-    angles = pa.table({"id": IDS, "value": [0.8 - 0.1 * i for i in range(8)]})
+    angles = pa.table({"id": IDS, "c_intra": [0.8 - 0.1 * i for i in range(8)], "c_inter": [0.0] * 8})
     write_parquet(run.signal_file("angle"), angles, "f")
     rates = pa.table({"id": IDS, "success_rate": [1 - i / 8 for i in range(8)]})
     write_parquet(run.success_file, rates, "f")

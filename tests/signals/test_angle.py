@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from learnalign.policy import prompt_ids
-from learnalign.signals import angle_concentration
+from learnalign.signals.angle import angle_concentration
 from learnalign.signals.segments import prefix_length
 from tests.signals.models import sequences, tiny
 from tests.tiny import CHATML, save_tokenizer

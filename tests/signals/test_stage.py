@@ -13,10 +13,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learnalign.errors import InputError, RunError
+from learnalign.names import SIGNALS
 from learnalign.policy import load_policy, load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.signals import signal
+from learnalign.signals import find_signal, signal
 from learnalign.signals import stage as signal_stage
 from learnalign.signals.selectit import RATING_PROMPTS
 from tests.gradients.pool import run_with_rollouts
@@ -181,9 +182,15 @@ def test_limr_reads_the_rewards_of_a_training(tmp_path: Path) -> None:
         signal(run, ["limr"])
 
 
+def test_every_module_with_a_signal_has_its_name_and_the_reverse() -> None:
+    modules = Path(signal_stage.__file__).parent.glob("*.py")
+    assert sorted(path.stem for path in modules if "\nSIGNAL = " in path.read_text(encoding="utf-8")) == sorted(SIGNALS)
+    assert [find_signal(name).name for name in SIGNALS] == list(SIGNALS)
+
+
 def test_unknown_names_and_missing_rollouts_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, 4)
-    with pytest.raises(InputError, match="signal angel: unknown; known are perplexity"):
+    with pytest.raises(InputError, match=r"signal angel: unknown \(did you mean angle\?\); known are perplexity"):
         signal(run, ["angel"])
     with pytest.raises(RunError, match=r"learnalign rollout .* or .*data\.solution"):
         signal(run, ["perplexity"])

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
+from learnalign.signals.concentration import combine
 
 
 def uniforms(pool: Pool, label: str) -> Float[np.ndarray, "n"]:
@@ -28,7 +29,7 @@ def random(pool: Pool, scoring: Scoring) -> Scores:
 def angle_concentration(pool: Pool) -> Float[np.ndarray, "n"]:
     """C = C_intra + c·C_inter (GAIN-RL, Eq. 7 and App. F.1) with the present `signal.angle_weight` c."""
     intra, inter = pool.signal("angle", "c_intra", "c_inter")
-    return intra + pool.run.config.signal.angle_weight * np.nan_to_num(inter)
+    return combine(intra, inter, pool.run.config.signal.angle_weight)
 
 
 def gain(pool: Pool, scoring: Scoring) -> Scores:
