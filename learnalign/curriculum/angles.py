@@ -17,7 +17,7 @@ from learnalign.signals.segments import prefix_length
 
 
 class Angles:
-    """C = C_intra + c·C_inter of rows of `prompts`, by a prefill in evaluation mode; `measure` of `Gain`."""
+    """Measures C = C_intra + c·C_inter of rows of `prompts` by a prefill in evaluation mode; `measure` of `Gain`."""
 
     def __init__(self, prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, settings: SignalConfig) -> None:
         self.settings = settings
@@ -26,7 +26,7 @@ class Angles:
         ]
 
     def __call__(self, rows: Sequence[int], model: Any) -> list[float]:
-        """C of each of `rows`; `model` may be a PEFT model, and is left in the mode it was in."""
+        """C of each of `rows`; `model` may be a PEFT model and keeps its mode."""
         inputs = [self.inputs[row] for row in rows]
 
         def batch(part: list[tuple[list[int], int]]) -> list[float]:

@@ -30,14 +30,14 @@ from tests.tiny import make_run
 def _ordered_probabilities(size: int, count: int, mu: float, sigma: float) -> dict[tuple[int, ...], float]:
     """P of every ordered draw of `count` ranks without replacement from Eq. 8, by enumeration."""
     weight = {i: math.exp(-((i - mu) ** 2) / (2 * sigma**2)) for i in range(1, size + 1)}
-    found = {}
+    probabilities = {}
     for draw in itertools.permutations(weight, count):
         chance, left = 1.0, sum(weight.values())
         for rank in draw:
             chance *= weight[rank] / left
             left -= weight[rank]
-        found[draw] = chance
-    return found
+        probabilities[draw] = chance
+    return probabilities
 
 
 @pytest.mark.parametrize(("mu", "sigma"), [(0.0, 2.0), (2.6, 1.1), (9.0, 3.0)])
@@ -54,7 +54,7 @@ def test_draws_follow_equation_8_without_replacement(mu: float, sigma: float) ->
 
 
 def test_first_draws_follow_equation_8_from_mu_0() -> None:
-    """The first draw of many runs: μ_0 = 0 and σ = n, so that rank i has a weight of exp(−i²/2n²)."""
+    """The first draw of many runs: with μ_0 = 0 and σ = n, rank i has weight exp(−i²/2n²)."""
     first = Counter(GaussianSampler(6, 1, seed=seed, sigma=3).draw()[0] for seed in range(6000))
     weights = np.exp(-(np.arange(1, 7) ** 2) / 18)
     chance = weights / weights.sum()
@@ -84,7 +84,7 @@ def test_a_mean_far_beyond_the_ranks_draws_the_last_ones() -> None:
     assert np.isfinite(sampler.log_weights()).all()
 
 
-def test_a_restored_sampler_goes_on_the_same() -> None:
+def test_a_restored_sampler_continues_identically() -> None:
     one, other = (GaussianSampler(50, 4, seed=5) for _ in range(2))
     for _ in range(3):
         one.draw()
@@ -98,11 +98,11 @@ def test_a_step_larger_than_the_prompts_is_refused() -> None:
         GaussianSampler(5, 6, seed=0)
 
 
-def test_a_step_hears_the_mean_of_scored_prompts_and_of_all_angles() -> None:
-    asked: list[Any] = []
+def test_an_update_takes_the_mean_of_scored_prompts_and_of_all_angles() -> None:
+    calls: list[Any] = []
 
     def measure(rows: Any, model: Any) -> list[float]:
-        asked.append((list(rows), model))
+        calls.append((list(rows), model))
         return [0.1, 0.2, 0.6]
 
     gain = Gain([4, 2, 0, 3, 1], GaussianSampler(5, 3, seed=0), measure)
@@ -110,7 +110,7 @@ def test_a_step_hears_the_mean_of_scored_prompts_and_of_all_angles() -> None:
     assert len(set(rows)) == 3
     assert set(rows) <= set(range(5))
     gain.update(rows, [1.0, None, 0.5], "model")
-    assert asked == [(rows, "model")]
+    assert calls == [(rows, "model")]
     assert gain.sampler.mu == pytest.approx(1.5 * math.tanh(2 * 0.25) + 1.5 * math.tanh(0.5 * 0.3))
 
 
@@ -149,7 +149,7 @@ def test_angles_of_a_step_equal_the_full_matrix_under_the_given_model(tmp_path: 
     assert model.training
     prefix = len(tokenizer("<|im_start|>system\nBe brief.<|im_end|>\n", add_special_tokens=False)["input_ids"])
     model.eval()
-    for row, found in zip([3, 1], angles, strict=True):
+    for row, angle in zip([3, 1], angles, strict=True):
         ids = prompt_ids(tokenizer, prompts[row].messages)
         kept: list[torch.Tensor] = []
         hook = model.model.layers[-1].register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output))
@@ -159,4 +159,4 @@ def test_angles_of_a_step_equal_the_full_matrix_under_the_given_model(tmp_path: 
         unit = torch.nn.functional.normalize(kept[0][0].double(), dim=-1)
         cosines = unit @ unit.T
         expected = cosines[prefix:, prefix:].mean() + cosines[prefix:, :prefix].mean()
-        assert found == pytest.approx(float(expected), abs=1e-5)
+        assert angle == pytest.approx(float(expected), abs=1e-5)
