@@ -140,18 +140,21 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """A small table on stdout; numbers to the right."""
+def print_table(title: str, columns: list[str], rows: list[list[Any]], stderr: bool = False) -> None:
+    """Print a small table on stdout, or on stderr; numbers to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i and rows and isinstance(rows[0][i], int | float) else "left")
+        table.add_column(
+            column, overflow="fold", justify="right" if i and rows and isinstance(rows[0][i], int | float) else "left"
+        )
     for row in rows:
         table.add_row(*[_cell(value) for value in row])
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    console = Console(stderr=stderr, width=None if terminal else 120, markup=False)
     console.print(table)
 
 

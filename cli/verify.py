@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Json, print_json
+from .common import Json, print_json, print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from learnalign.verify.rows import Report
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL file of completions.", show_default=False)]
@@ -22,15 +19,13 @@ Names = Annotated[
     typer.Option(
         "--verifier",
         metavar="NAME",
-        help="math, boxed, answer_tag, gsm8k, exact or module:function; give it twice to see where two disagree.",
+        help="math, boxed, answer_tag, gsm8k, exact, literal or module:function; repeat it to compare several.",
     ),
 ]
 Completion = Annotated[str, typer.Option("--completion", metavar="COL", help="Column of the completion.")]
-Answer = Annotated[
-    str, typer.Option("--answer", metavar="COL", help="Column of the gold answer; a.b for b inside of a.")
-]
+Answer = Annotated[str, typer.Option("--answer", metavar="COL", help="Column of the gold answer; a.b for b inside a.")]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here instead of to stdout.")
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout.")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; all CPUs by default.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds that one completion may take.")]
@@ -38,7 +33,7 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds tha
 
 def verify(
     file: File,
-    verifiers: Names = ["math"],  # noqa: B006  # typer's way to a default of a repeated option; never changed
+    verifiers: Names = ["math"],  # noqa: B006  # the default of a repeated typer option; never changed
     completion: Completion = "completion",
     answer: Answer = "answer",
     output: Output = None,
@@ -48,9 +43,9 @@ def verify(
 ) -> None:
     """Score the completions of a JSONL file against their gold answers.
 
-    Each row is written with `reward` (1.0 correct, 0.0 wrong, null unscorable) and `reason`; further verifiers add
-    `reward_2`, `reason_2` and so on, and stderr shows where they disagree. With --json the rows go only to -o, and
-    stdout has the summary.
+    Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable) and `reason`; further verifiers add
+    `reward_2`, `reason_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and stdout
+    has the summary.
     """
     from learnalign.rundir.files import atomic_path
     from learnalign.verify.rows import verify_file
@@ -92,38 +87,21 @@ def _summary(report: Report) -> dict[str, Any]:
 
 
 def _show(report: Report) -> None:
-    """Counts, reasons of unscorable rows and disagreements on stderr: stdout is the rows'."""
-    from rich.console import Console
-
-    console = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=120)
-    tallies = [(t.verifier, str(t.correct), str(t.wrong), str(t.unscorable.total())) for t in report.tallies]
-    _print(console, f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies)
-    reasons = [(t.verifier, str(n), reason) for t in report.tallies for reason, n in t.unscorable.most_common(10)]
+    """Print counts, reasons of unscorable rows and disagreements on stderr: stdout is for the rows."""
+    tallies = [[t.verifier, t.correct, t.wrong, t.unscorable.total()] for t in report.tallies]
+    print_table(f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies, stderr=True)
+    reasons = [[t.verifier, n, reason] for t in report.tallies for reason, n in t.unscorable.most_common(10)]
     if reasons:
-        _print(console, "unscorable", ["verifier", "rows", "reason"], reasons)
+        print_table("unscorable", ["verifier", "rows", "reason"], reasons, stderr=True)
     if len(report.tallies) > 1:
+        print(f"the verifiers disagree on {report.disagreements} rows", file=sys.stderr)
         names = [tally.verifier for tally in report.tallies]
-        patterns = [(*map(_reward, rewards), str(count)) for rewards, count in report.patterns.most_common()]
-        _print(console, f"rewards; the verifiers disagree on {report.disagreements} rows", [*names, "rows"], patterns)
+        patterns = [[*map(_reward, rewards), count] for rewards, count in report.patterns.most_common()]
+        print_table("rewards", [*names, "rows"], patterns, stderr=True)
     if report.examples:
-        lines = [
-            (str(each.line), *(f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts)) for each in report.examples
-        ]
-        _print(console, "the first rows where they disagree", ["line", *names], lines)
+        lines = [[each.line, *(f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts)] for each in report.examples]
+        print_table("first disagreements", ["line", *names], lines, stderr=True)
 
 
 def _reward(reward: float | None) -> str:
     return "null" if reward is None else f"{reward:.1f}"
-
-
-def _print(console: Console, title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(pad_edge=False)
-    for column in columns:
-        table.add_column(escape(column), overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(title, style="bold", highlight=False)
-    console.print(table)

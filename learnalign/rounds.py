@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.evaluation.testset import model_settings
 from learnalign.gradients import grad
+from learnalign.policy import model_settings
 from learnalign.prompts import Prompt, load_prompts, read_pool
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir

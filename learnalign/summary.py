@@ -9,9 +9,11 @@ import numpy as np
 
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import is_done, read_parquet
+from learnalign.rundir.files import is_done
 from learnalign.rundir.stages import STAGES
+from learnalign.selection.stability import Stability
 
 
 def summarise(run: RunDir) -> dict[str, Any]:
@@ -36,16 +38,14 @@ def success_summary(run: RunDir) -> dict[str, Any] | None:
     """Mean and histogram of p by its values k/G, unscored rollouts, prompts with V > 0; None before rollouts."""
     if not run.success_file.is_file():
         return None
-    table = read_parquet(run.success_file, ["samples", "scored", "success_rate", "learnability"])
-    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-    rates = columns["success_rate"].astype(float)
-    scored = rates[~np.isnan(rates)]
+    rows = load_success(run, check=False).values()
+    rates = np.array([row.success_rate for row in rows if row.success_rate is not None])
     return {
-        "mean": float(scored.mean()) if len(scored) else None,
-        "learnable": int((columns["learnability"] > 0).sum()),
-        "unscored_prompts": int(np.isnan(rates).sum()),
-        "unscored_rollouts": int((columns["samples"] - columns["scored"]).sum()),
-        "histogram": _histogram(scored, int(columns["samples"].max(initial=1))),
+        "mean": float(rates.mean()) if len(rates) else None,
+        "learnable": sum(row.learnability > 0 for row in rows),
+        "unscored_prompts": len(rows) - len(rates),
+        "unscored_rollouts": sum(row.samples - row.scored for row in rows),
+        "histogram": _histogram(rates, max([1, *(row.samples for row in rows)])),
     }
 
 
@@ -68,10 +68,9 @@ def _left_out(lines: list[dict[str, Any]]) -> dict[str, int]:
 def _stability(methods: dict[str, Any]) -> dict[str, str]:
     """By method, how much of its choice stays when each p is drawn from its posterior, in words."""
     return {
-        name: f"of {entry['chosen']} chosen, {found['count_at_90']} stay in 90 % of {found['draws']} resamples of p; "
-        f"{found['overlap']:.0%} stay on average"
+        name: Stability(**stored).describe(min(entry["chosen"], entry["eligible"]))
         for name, entry in methods.items()
-        if (found := entry.get("stability"))
+        if (stored := entry.get("stability"))
     }
 
 

@@ -17,7 +17,7 @@ import learnalign
 from learnalign.config import load_config
 from learnalign.demo import MODEL
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.rundir import RunDir
 
 SETTINGS = [
@@ -119,7 +119,7 @@ def test_projected_cosines_follow_full_gradients(run: RunDir, width: int | None)
         row = min((row for row in group if row["reward"] == 1.0), key=lambda row: row["sample"])
         advantage = float((1.0 - rewards.mean()) / (rewards.std(ddof=1) + 1e-4))
         prompt, completion = row["prompt_ids"], row["completion_ids"]
-        samples.append(Sample(id, prompt, [Completion(completion, advantage)]))
+        samples.append(Sample(id, prompt, [UsedRollout(completion, advantage)]))
         gradients.append(brute_force_gradient(policy, reference, prompt, completion, advantage, 0.04))
     assert len(samples) >= 16
     if width is None:

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from learnalign.errors import InputError
-from learnalign.policy import model_path
+from learnalign.policy import adapter_base, model_path
 from learnalign.prompts import load_prompts
 from learnalign.rounds import in_process, stage_sizes, staged
 from learnalign.rundir import RunDir
-from learnalign.training import adapter_base
 from tests.tiny import make_run
 
 GRPO: dict[str, Any] = {"size": 4, "num_train_epochs": 1, "batch_size": 8, "num_generations": 4}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from learnalign.errors import InputError
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
 
 STEP, SENSITIVITY, AIM = 50.0, 2.0, 0.5
 LOWEST, HIGHEST = 0.0, 100.0
@@ -21,7 +21,7 @@ class Adarft:
 
     Args:
         difficulties: of every training prompt, 100 (1 − p), in [0, 100].
-        seed: with the step's number, decides the order of equally near prompts.
+        seed: with the number of the step it orders prompts that are equally near.
     """
 
     def __init__(self, difficulties: Sequence[float], seed: int) -> None:
@@ -29,7 +29,7 @@ class Adarft:
         self.seed, self.target, self.step = seed, LOWEST, 0
 
     def draw(self, count: int) -> list[int]:
-        """The `count` rows nearest to T; equally near ones in a seeded random order that changes each step."""
+        """The `count` rows nearest to T; equally near ones in seeded random order, new each step."""
         if count > len(self.difficulties):
             raise InputError(
                 f"curriculum adarft: a step takes {count} different prompts, but there are {len(self.difficulties)}; "
@@ -41,11 +41,11 @@ class Adarft:
         return [int(row) for row in rows[near[:count]]]
 
     def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
-        """Moves T by the mean success rate R̄ of the scored prompts; T stays if there are none."""
+        """Move T by the mean success rate R̄ of the scored prompts; without any, T stays."""
         scored = [rate for rate in success_rates if rate is not None]
         if scored:
-            target = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
-            self.target = min(max(target, LOWEST), HIGHEST)
+            moved = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
+            self.target = min(max(moved, LOWEST), HIGHEST)
 
     def state_dict(self) -> dict[str, Any]:
         return {"target": self.target, "step": self.step}
@@ -57,14 +57,9 @@ class Adarft:
 def difficulties(run: RunDir, ids: Sequence[str]) -> list[float]:
     """100 (1 − p) of every prompt of `ids`, from success.parquet.
 
-    Raises InputError naming the command if the file or the rate of a prompt is missing.
+    Raises RunError if success.parquet is missing, InputError if it is stale or lacks the rate of a prompt.
     """
-    if not run.success_file.is_file():
-        raise InputError(
-            f"curriculum adarft: {run.success_file} does not exist; make it with `learnalign rollout {run.path}`"
-        )
-    table = read_parquet(run.success_file, ["id", "success_rate"]).to_pydict()
-    rates = {id: rate for id, rate in zip(table["id"], table["success_rate"], strict=True) if rate is not None}
+    rates = {id: row.success_rate for id, row in load_success(run).items() if row.success_rate is not None}
     missing = [id for id in ids if id not in rates]
     if missing:
         raise InputError(

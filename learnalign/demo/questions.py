@@ -1,15 +1,15 @@
-"""Small arithmetic: eight kinds of question, the worked solution of each, and how a careless pupil answers it.
+"""Small arithmetic: eight kinds of question, their worked solutions, and the answers of a careless pupil.
 
-The pupil is what the embedded model learns to imitate, so that its success rates spread over 0..1 the way a real
-policy's do: it knows the method and slips (forgets a carry, misreads a sign), or skips the working and guesses. Both
-can be unlearned by reinforcement; the products of two long numbers, which it never learned, cannot.
+The embedded model learns to imitate the pupil, so that its success rates spread over 0..1 as a real policy's do: the
+pupil knows the method and slips (forgets a carry, misreads a sign), or skips the working. Reinforcement can unlearn
+both, but not the products of two long numbers, which the pupil only guesses.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Slip = Callable[[], bool]  # asked at every place where a careless pupil goes wrong
+Slip = Callable[[], bool]  # called at every place where a careless pupil can go wrong
 
 SLIP_RATE = 0.3
 SKIP_RATE = 0.25
@@ -34,7 +34,7 @@ class Question:
 
     @property
     def answer(self) -> int:
-        """The gold answer, by Python's own arithmetic."""
+        """Compute the gold answer by Python's own arithmetic."""
         total = self.terms[0]
         for sign, term in zip(self.signs, self.terms[1:], strict=True):
             total = {"+": total + term, "-": total - term, "*": total * term}[sign]
@@ -42,12 +42,12 @@ class Question:
 
     @property
     def solution(self) -> str:
-        """The gold worked solution, as a completion."""
+        """Return the worked gold solution as a completion."""
         return completion(*work(self, lambda: False))
 
 
 def draw(kind: str, rng: random.Random) -> Question:
-    """A random question of one of `KINDS`."""
+    """Draw a random question of one of `KINDS`."""
     if kind == "story":
         sign, story = rng.choice(STORIES)
         a, b = sorted((rng.randint(11, 99), rng.randint(11, 99)), reverse=True)
@@ -90,7 +90,7 @@ def _chain(rng: random.Random) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 
 def attempt(question: Question, rng: random.Random) -> str:
-    """What the careless pupil writes: worked with slips, a bare answer, or for long products a wild guess."""
+    """Answer as the careless pupil: worked with slips, a bare answer, or for long products a wild guess."""
     if question.kind == "long_product":
         return completion([], rng.randint(1000, 99999))
     if question.kind in DIGIT_KINDS or rng.random() < SKIP_RATE:
@@ -99,13 +99,13 @@ def attempt(question: Question, rng: random.Random) -> str:
 
 
 def completion(steps: list[str], answer: int) -> str:
-    """A completion as the verifier reads it: the steps, if any, then the answer in a box."""
+    """Format a completion for the verifier: the steps, if any, then the answer in a box."""
     working = ", ".join(steps) + ". " if steps else ""
     return f"{working}\\boxed{{{answer}}}"
 
 
 def work(question: Question, slip: Slip) -> tuple[list[str], int]:
-    """The steps of the working and the answer they lead to."""
+    """Return the steps of the working and its answer."""
     a, b, *more = question.terms
     if question.kind in (*DIGIT_KINDS, "long_product"):
         return [], question.answer
@@ -117,7 +117,7 @@ def work(question: Question, slip: Slip) -> tuple[list[str], int]:
 
 
 def _work_sum(a: int, b: int, slip: Slip) -> tuple[list[str], int]:
-    """Column by column from the right: 47 + 58 is 7+8=15, 4+5+1=10. The slip is a forgotten carry."""
+    """Add column by column from the right: 47 + 58 is 7+8=15, 4+5+1=10. The slip is a forgotten carry."""
     steps: list[str] = []
     answer, unit, carry = 0, 1, False
     while a or b:
@@ -132,7 +132,7 @@ def _work_sum(a: int, b: int, slip: Slip) -> tuple[list[str], int]:
 
 
 def _work_difference(a: int, b: int, slip: Slip) -> tuple[list[str], int]:
-    """Column by column for two digits, a >= b: 83 - 47 is 13-7=6, 7-4=3. The slip is a forgotten borrow."""
+    """Subtract column by column, two digits, a >= b: 83 - 47 is 13-7=6, 7-4=3. The slip is a forgotten borrow."""
     tens, units = divmod(a, 10)
     borrow = units < b % 10
     right = units + 10 * borrow - b % 10
@@ -143,7 +143,7 @@ def _work_difference(a: int, b: int, slip: Slip) -> tuple[list[str], int]:
 
 
 def _work_product(a: int, b: int, slip: Slip) -> tuple[list[str], int]:
-    """Two digits by one: 47 * 6 is 7*6=42, 4*6=24, 24+4=28. The slip is a forgotten carry."""
+    """Multiply two digits by one: 47 * 6 is 7*6=42, 4*6=24, 24+4=28. The slip is a forgotten carry."""
     right, left = a % 10 * b, a // 10 * b
     steps = [f"{a % 10}*{b}={right}", f"{a // 10}*{b}={left}"]
     carry = right // 10
@@ -154,7 +154,7 @@ def _work_product(a: int, b: int, slip: Slip) -> tuple[list[str], int]:
 
 
 def _work_chain(question: Question, slip: Slip) -> tuple[list[str], int]:
-    """Running totals: 3 + 8 - 5 is 3+8=11, 11-5=6. The slip is a minus read as a plus."""
+    """Keep running totals: 3 + 8 - 5 is 3+8=11, 11-5=6. The slip is a minus read as a plus."""
     total, steps = question.terms[0], []
     for sign, term in zip(question.signs, question.terms[1:], strict=True):
         read = "+" if sign == "-" and slip() else sign
@@ -165,7 +165,7 @@ def _work_chain(question: Question, slip: Slip) -> tuple[list[str], int]:
 
 
 def questions(counts: dict[str, int], rng: random.Random, taken: set[str]) -> list[Question]:
-    """`counts[kind]` different questions of each kind, none with a text in `taken`, to which they are added."""
+    """Draw `counts[kind]` different questions of each kind whose texts are not in `taken`, and add them to it."""
     drawn: list[Question] = []
     for kind, count in counts.items():
         while count:

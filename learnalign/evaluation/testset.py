@@ -10,10 +10,9 @@ from typing import Any
 import yaml
 
 from learnalign.config import Config, apply_overrides, build_config
-from learnalign.errors import InputError, RunError, one_line
-from learnalign.policy import is_adapter, model_path, policy_path
+from learnalign.errors import InputError, one_line
+from learnalign.policy import model_settings
 from learnalign.rundir import RunDir
-from learnalign.training import adapter_base
 
 SECTIONS = ("data", "verifier", "eval")
 INHERITED = ("system_prompt", "max_prompt_tokens")  # of the pool's `data` section, where the test set does not say
@@ -90,29 +89,6 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
         "adaptive": False,
     }
     return build_config(settings, source=f"eval on {data}")
-
-
-def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
-    """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, or the directory of a model or adapter."""
-    if policy == "base":
-        return {}
-    path = policy_path(run) if policy == "policy" else policy
-    if policy.startswith("train/"):
-        trained = run.path / policy
-        if not (trained / "policy").is_dir():
-            names = ", ".join(f"train/{done.parent.name}" for done in sorted((run.path / "train").glob("*/policy")))
-            raise RunError(f"eval.policy {policy}: nothing was trained there; there is {names or 'no training yet'}")
-        path = str(trained / "policy")
-    if path == model_path(run.config):
-        return {}
-    directory = Path(path).expanduser()
-    if not directory.is_dir():
-        raise InputError(f"eval.policy {policy}: no such directory; give policy, base, train/NAME or a model directory")
-    path = str(directory.resolve())
-    if is_adapter(path):
-        base = adapter_base(directory)
-        return {"adapter": path} | ({} if base == model_path(run.config) else {"name": base, "revision": None})
-    return {"name": path, "revision": None, "adapter": None}
 
 
 def default_name(data: str, policy: str) -> str:

@@ -1,8 +1,18 @@
-"""Stage 2: per-sample GRPO gradients, randomly projected."""
+"""Stage 2: per-sample GRPO gradients, randomly projected. Read in this order:
+
+stage        shard by shard from rollouts to gradients/part-*.safetensors; result: counts, bad gradients
+inputs       from a run directory to samples and an engine
+grpo         advantages (Eq. 1) and the coefficients of the gradient (Eq. 7)
+engine       samples in, features out: forward, head, backward, out of memory
+logprobs     log-probabilities and the gradient of the hidden states, chunk by chunk
+capture/     layer inputs and output gradients, prompt by prompt
+projections/ Γ of φ = Γᵀ∇J: kronecker (the default, with fold), dense
+exact/       alignment without projection, and the comparison that `grad --verify` makes
+"""
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.result import GradResult, Verification
 from learnalign.gradients.stage import grad
 
-__all__ = ["Completion", "GradResult", "GradientEngine", "GradientSettings", "Sample", "Verification", "grad"]
+__all__ = ["GradResult", "GradientEngine", "GradientSettings", "Sample", "UsedRollout", "Verification", "grad"]

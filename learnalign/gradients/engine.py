@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,38 +14,44 @@ from torch import Tensor, nn
 
 from learnalign.errors import InputError, RunError
 from learnalign.gradients.capture.attention import CpuAttention
-from learnalign.gradients.capture.batching import Batch, Row, collate, padded_tokens, plan, rows_of
-from learnalign.gradients.capture.budget import Budget, does_not_fit, is_out_of_memory
+from learnalign.gradients.capture.batching import Batch, Row, collate, pack, padded_tokens, rows_of
+from learnalign.gradients.capture.budget import Budget, does_not_fit
 from learnalign.gradients.capture.sharing import Sharing, tree_inputs
 from learnalign.gradients.capture.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
 from learnalign.gradients.projections.dense import Dense
 from learnalign.gradients.projections.kronecker import Kronecker
-from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.policy.memory import work_through
+from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, last_hidden
 from learnalign.progress import Advance, unseen
 
-Work = Callable[[Sequence[Sequence[Row]]], None]
+Groups = Sequence[Sequence[Row]]  # of a batch: the rows of one sample, or one row, each
+Work = Callable[[Groups], None]
 
+PROJECTIONS: dict[str, type[Kronecker] | type[Dense]] = {"kronecker": Kronecker, "dense": Dense}
 FLOAT16_SCALE = 4096.0  # keeps gradients of long completions above float16's smallest number
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientSettings:
-    """What decides a feature, and the token budget of a batch, which does not."""
+    """The settings that decide a feature, and the token budget of a batch, which does not."""
 
     seed: int = 0
     beta: float = 0.04
     temperature: float = 1.0
     modules: str = "linear"
-    projection: Literal["kronecker", "dense", "exact"] = "kronecker"
+    projection: str = "kronecker"
     dim: int = 8192
     width: int = 160
     batch_tokens: int | Literal["auto"] = "auto"
 
 
 class GradientEngine:
-    """Gradients of samples under `policy`; `reference` is π_ref where β > 0 (a PEFT policy with its adapter off needs none)."""
+    """Gradients of samples under `policy`.
+
+    `reference` is π_ref, needed if β > 0, except with a PEFT policy: its adapter is switched off instead.
+    """
 
     def __init__(self, policy: nn.Module, settings: GradientSettings, reference: nn.Module | None = None) -> None:
         if settings.beta > 0 and reference is None and not is_adapted(policy):
@@ -61,21 +68,20 @@ class GradientEngine:
         self.sites = find_sites(policy, settings.modules)
         self.head_site = find_head(policy, settings.modules)
         if self.head_site and settings.projection != "kronecker":
-            raise InputError("grad.modules: the output head's gradient is taken with grad.projection: kronecker only")
+            raise InputError("grad.modules: only grad.projection: kronecker takes the gradient of `head`; leave it out")
         self.budget = Budget(settings.batch_tokens, self.device, self._bytes_per_token())
         self.sharing = Sharing(policy, reference)
-        self._projector: Kronecker | Dense | None = None
 
     def features(self, samples: Sequence[Sample], advance: Advance = unseen) -> Float[Tensor, "samples dim"]:
         """φ of every sample, not normalised, on the policy's device, in float32 (float64 for a float64 model).
 
-        All zeros where a sample has no tokens. Nothing waits for the device: with a GPU, reading the result does. `advance` is
-        called as samples get done.
+        All zeros if a sample has no tokens. Returns without waiting for a GPU; reading the result waits. Calls `advance` as samples
+        get done.
         """
-        projector = self._make_projector()
+        projector = self._projector
         features = torch.zeros(len(samples), self.settings.dim, device=self.device, dtype=self.dtype)
 
-        def add(groups: Sequence[Sequence[Row]]) -> None:
+        def add(groups: Groups) -> None:
             batch = collate(groups, self.device, self.dtype)
             projector.begin(len(batch.token_ids), self.device, self.dtype)
             self.backward(batch, projector)
@@ -85,85 +91,63 @@ class GradientEngine:
         return features
 
     def rows(self, samples: Sequence[Sample]) -> list[list[Row]]:
-        """The samples as rows, completions of one prompt together where that costs less."""
+        """The samples as rows; completions of one prompt share a row if that costs less."""
         return rows_of(samples, lambda sample: self.sharing.together(sample, self.budget.row_tokens))
 
-    def _make_projector(self) -> Kronecker | Dense:
-        if self._projector is None:
-            settings = self.settings
-            if settings.projection == "dense":
-                self._projector = Dense(dim=settings.dim, seed=settings.seed)
-            else:
-                sites = [*self.sites, self.head_site] if self.head_site else self.sites
-                self._projector = Kronecker(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
-        return self._projector
+    @functools.cached_property
+    def _projector(self) -> Kronecker | Dense:
+        sites = [*self.sites, self.head_site] if self.head_site else self.sites
+        settings = self.settings
+        return PROJECTIONS[settings.projection](sites, dim=settings.dim, width=settings.width, seed=settings.seed)
 
     def over_rows(self, samples: Sequence[Sample], work: Work, advance: Advance = unseen) -> None:
-        """`over_batches` for work that may see the rows of a sample in several batches."""
+        """`over_batches` for work that accepts the rows of a sample in several batches."""
         rows = self.rows(samples)
         share = {group[0].sample: 1 / sum(len(row.branches) for row in group) for group in rows}
 
-        def counted(groups: Sequence[Sequence[Row]]) -> None:
+        def counted(groups: Groups) -> None:
             work(groups)
             advance(sum(share[row.sample] * len(row.branches) for group in groups for row in group))
 
         self.over_batches([[row] for group in rows for row in group], counted, divide=True)
 
-    def over_batches(self, groups: Sequence[Sequence[Row]], work: Work, divide: bool = False) -> None:
-        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget, and it is called again.
+    def over_batches(self, groups: Groups, work: Work, divide: bool = False) -> None:
+        """Call `work` on batches of whole groups within the token budget; out of memory halves the budget and the batch.
 
-        What `work` did before it ran out of memory must not count. With `divide`, a group of one row may be divided between its
-        completions where it does not fit alone.
+        What `work` did before it ran out of memory must not count. With `divide`, a group of one row that does not fit alone is
+        divided between its completions.
         """
-        waiting = [list(group) for group in groups]
-        while waiting:
-            tokens = self.budget.tokens
-            batches = plan(waiting, tokens or 1)[::-1]
-            while batches and self.budget.tokens == tokens:
-                if not self._fits(batches[-1], work):
-                    batches.append(self._smaller(batches.pop(), divide))
-                    break
-                batches.pop()
-            waiting = [group for batch in batches for group in batch]
 
-    @staticmethod
-    def _smaller(batch: list[list[Row]], divide: bool) -> list[list[Row]]:
-        """The groups of a batch that did not fit, to be planned again; one alone is divided, or cannot be helped."""
-        if len(batch) > 1:
-            return batch
-        row = batch[0][0]
-        if not divide or len(row.branches) == 1:
-            raise RunError(does_not_fit(padded_tokens(batch)))
-        return [[half] for half in row.halves()]
+        def smaller(batch: Groups) -> list[Groups]:
+            tokens = padded_tokens(batch)
+            self.budget.halve(tokens)
+            if len(batch) > 1:
+                return list(pack(batch, self._batch_tokens))
+            row = batch[0][0]
+            if not divide or len(row.branches) == 1:
+                raise RunError(does_not_fit(tokens))
+            return [[[half]] for half in row.halves()]
 
-    def _fits(self, batch: Sequence[Sequence[Row]], work: Work) -> bool:
-        """Whether there was memory enough to do `work` on a batch."""
-        tokens = padded_tokens(batch)
-        try:
-            self.budget.measured(tokens, lambda: work(batch))
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            return True
-        self.budget.halve(tokens)  # not in the handler: the exception holds the failed batch's memory
-        return False
+        def measured(batch: Groups) -> None:
+            self.budget.measured(padded_tokens(batch), lambda: work(batch))
+
+        work_through(pack(groups, self._batch_tokens), measured, smaller)
+
+    def _batch_tokens(self) -> int:
+        return self.budget.tokens or 1  # before a GPU is measured: the longest group alone
 
     def _bytes_per_token(self) -> int:
-        """A rough upper estimate of what a token's forward and backward pass hold: twice the layers' inputs and outputs."""
+        """A rough upper estimate of the memory of a token's forward and backward pass: twice the layers' inputs and outputs."""
         return 2 * sum(map(sum, (site.sizes for site in self.sites))) * self.head.weight.element_size()
 
     def backward(self, batch: Batch, sink: Sink, sites: Sequence[Site] | None = None) -> None:
-        """Run a batch forward, and backward as far as the lowest of `sites` (default: all), feeding `sink`.
-
-        What the sink sees are gradients times `scale`.
-        """
+        """Run a batch forward, and backward down to the lowest of `sites` (default: all), feeding gradients times `scale` to `sink`."""
         reference = self._reference_log_probs(batch)
         taps = tapped(self.sites if sites is None else sites, sink)
         with torch.enable_grad(), CpuAttention(), taps, self._tied(batch, sink):
             hidden = self._run(self.policy, batch)
         flat = hidden.detach().flatten(0, 1)
-        found = hidden_gradient(
+        of_positions = hidden_gradient(
             flat[batch.positions],
             batch.targets,
             batch.advantage,
@@ -175,12 +159,12 @@ class GradientEngine:
             head_sink=self._head_sink(batch, sink),
         )
         gradient = torch.zeros_like(flat)
-        gradient.index_add_(0, batch.positions, found)  # in a tree, a position may predict several tokens
+        gradient.index_add_(0, batch.positions, of_positions)  # in a tree, a position may predict several tokens
         torch.autograd.backward(hidden, gradient.view_as(hidden))
 
     def _run(self, model: nn.Module, batch: Batch) -> Float[Tensor, "B T D"]:
         tree = () if batch.branches is None else tree_inputs(batch.branches, head_of(model).weight.dtype)
-        return run_backbone(model, batch.token_ids, *tree)
+        return last_hidden(model, batch.token_ids, *tree)
 
     def _head_sink(self, batch: Batch, sink: Sink) -> HeadSink | None:
         site = self.head_site
@@ -189,7 +173,7 @@ class GradientEngine:
         return lambda chunk, hidden, delta: sink.on_tokens(site, hidden, delta.to(hidden.dtype), batch.parts(chunk))
 
     def _tied(self, batch: Batch, sink: Sink) -> contextlib.AbstractContextManager[None]:
-        """A tap on the embedding where its weight is that of an output head whose gradient is taken."""
+        """A tap on the embedding if its weight is that of an output head whose gradient is taken."""
         site, embedding = self.head_site, embedding_of(self.policy)
         if site is None or not isinstance(sink, Kronecker) or site.weight is not embedding.weight:
             return contextlib.nullcontext()
@@ -209,4 +193,4 @@ class GradientEngine:
             return
         with self.policy.disable_adapter():  # type: ignore[operator]
             yield self.policy
-        self.policy.requires_grad_(False)  # PEFT makes the adapter trainable when it switches it on again
+        self.policy.requires_grad_(False)  # PEFT makes an adapter trainable when it switches it on again

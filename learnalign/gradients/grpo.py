@@ -1,4 +1,4 @@
-"""GRPO on policy: advantages and the gradient's coefficients (LearnAlign, Eq. 1 and 7; design §3)."""
+"""GRPO on policy: advantages and the gradient's coefficients (LearnAlign, Eq. 1 and 7)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EPSILON = 1e-4  # added to the standard deviation, as TRL does
 
 
 @dataclass(frozen=True)
-class Completion:
-    """A sampled completion (closing EOS included) and its advantage Â within its group."""
+class UsedRollout:
+    """A rollout whose gradient is taken: its completion (closing EOS included) and its advantage Â within its group."""
 
     token_ids: Sequence[int]
     advantage: float
@@ -27,7 +27,7 @@ class Sample:
 
     id: str
     prompt_ids: Sequence[int]
-    completions: Sequence[Completion]
+    rollouts: Sequence[UsedRollout]
 
 
 def advantages(rewards: Sequence[float | None]) -> list[float | None]:
@@ -41,9 +41,9 @@ def advantages(rewards: Sequence[float | None]) -> list[float | None]:
 
 
 def used_rollouts(rewards: Sequence[float | None], which: str) -> list[int]:
-    """Positions (in order of sample index) of the rollouts whose gradients are taken.
+    """Positions (in order of sample index) of the rollouts whose gradients are taken; may be empty.
 
-    "one-correct": the first correct one; "all": all scored ones. Empty where there is none.
+    "one-correct": the first correct one; "all": all scored ones.
     """
     if which == "all":
         return [i for i, reward in enumerate(rewards) if reward is not None]

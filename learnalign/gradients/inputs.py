@@ -1,4 +1,4 @@
-"""From rollouts on disk to the samples whose gradients are taken, and an account of the prompts that have none."""
+"""What the stage reads from a run directory: the samples whose gradients are taken, and the engine that takes them."""
 
 from __future__ import annotations
 
@@ -10,50 +10,55 @@ from typing import Any
 
 from learnalign.config import GradConfig
 from learnalign.errors import RunError
-from learnalign.gradients.grpo import Completion, Sample, advantages, used_rollouts
+from learnalign.gradients.engine import GradientEngine, GradientSettings
+from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
+from learnalign.policy import load_model, load_policy
+from learnalign.policy.parts import is_adapted
+from learnalign.rollouts.success import Success
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 
 COLUMNS = ["id", "sample", "prompt_ids", "completion_ids", "reward"]
 
 
 @dataclass
-class Selection:
-    """The samples of a shard, and how many of its prompts were skipped for which reason."""
+class ShardSamples:
+    """The samples of a shard, and how many of its prompts were skipped, by reason."""
 
     samples: list[Sample] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def why_skipped(success: Mapping[str, Any] | None, prompts: str) -> str | None:
-    """Why a prompt with this row of success.parquet has no gradient to take; None if it has one.
+def why_skipped(success: Success | None, prompts: str) -> str | None:
+    """Why the gradient of a prompt with this success is not taken; None if it is.
 
-    V = 0 makes a zero row and column of S whatever the gradient (design §3); `prompts` "correct" asks for p > 0 instead.
+    If V = 0, the prompt's row and column of S are zero whatever its gradient; `prompts` "correct" asks for p > 0 instead.
     """
-    if success is None or not success["scored"]:
+    if success is None or not success.scored:
         return "unscored"
-    if not success["correct"]:
+    if not success.correct:
         return "unsolved"
-    if success["learnability"] == 0.0 and prompts == "learnable":
+    if success.learnability == 0.0 and prompts == "learnable":
         return "solved"
     return None
 
 
-def read_samples(rollouts_file: Path, success: Mapping[str, Mapping[str, Any]], config: GradConfig) -> Selection:
-    """The samples of one shard's rollouts, in their order there. Raises RunError for a rollout without tokens."""
+def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: GradConfig) -> ShardSamples:
+    """The samples of a shard, in the order of its rollouts. Raises RunError for a rollout without tokens."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in read_parquet(rollouts_file, COLUMNS).to_pylist():
         groups.setdefault(row["id"], []).append(row)
-    selection = Selection()
+    shard = ShardSamples()
     for id, group in groups.items():
         reason = why_skipped(success.get(id), config.prompts)
         if reason is None:
             sample = to_sample(id, group, config.rollouts)
-            reason = None if any(completion.advantage for completion in sample.completions) else "zero_advantage"
+            reason = None if any(rollout.advantage for rollout in sample.rollouts) else "zero_advantage"
         if reason is None:
-            selection.samples.append(sample)
+            shard.samples.append(sample)
         else:
-            selection.skipped[reason] += 1
-    return selection
+            shard.skipped[reason] += 1
+    return shard
 
 
 def to_sample(id: str, group: list[dict[str, Any]], which: str) -> Sample:
@@ -61,11 +66,32 @@ def to_sample(id: str, group: list[dict[str, Any]], which: str) -> Sample:
     group = sorted(group, key=lambda row: row["sample"])
     rewards = [row["reward"] for row in group]
     advantage = advantages(rewards)
-    completions = []
+    used = []
     for i in used_rollouts(rewards, which):
         if not group[i]["completion_ids"] or not group[i]["prompt_ids"]:
             raise RunError(
                 f"rollout {group[i]['sample']} of prompt {id} has no tokens; delete its part file and run rollout again"
             )
-        completions.append(Completion(group[i]["completion_ids"], float(advantage[i] or 0.0)))
-    return Sample(id, group[0]["prompt_ids"], completions)
+        used.append(UsedRollout(group[i]["completion_ids"], float(advantage[i] or 0.0)))
+    return Sample(id, group[0]["prompt_ids"], used)
+
+
+def make_engine(run: RunDir) -> GradientEngine:
+    """The engine of a run: its policy, and the base model as reference if β > 0 and the policy is not an adapter on it.
+
+    Without warmup the policy is the reference, so π_ref/π_θ − 1 = 0 and β changes nothing.
+    """
+    config = run.config
+    settings = GradientSettings(
+        seed=config.seed,
+        beta=config.grad.beta if config.warmup.size else 0.0,
+        temperature=config.rollout.temperature,
+        modules=config.grad.modules,
+        projection=config.grad.projection,
+        dim=config.grad.dim,
+        width=config.grad.width,
+        batch_tokens=config.grad.batch_tokens,
+    )
+    policy = load_policy(run)
+    needs_reference = settings.beta > 0 and not is_adapted(policy)
+    return GradientEngine(policy, settings, load_model(config) if needs_reference else None)

@@ -1,7 +1,7 @@
-"""From hidden states at completion positions to their gradients, in chunks: no tensor of tokens × vocabulary exists.
+"""Gradients of the hidden states at completion positions (Eq. 7), in chunks: no tensor of tokens × vocabulary exists.
 
-With logits z = W h / τ, ∂ log π(o_t)/∂z = onehot(o_t) − softmax(z), so a chunk's head is run forward and backward at once and only
-∂J/∂h [N, D] leaves it. Letters: N completion tokens, D model width, V vocabulary.
+With logits z = W h / τ, ∂ log π(o_t)/∂z = onehot(o_t) − softmax(z), so the head runs forward and backward on one chunk at a time and
+only ∂J/∂h [N, D] remains. Letters: N completion tokens, D model width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def token_log_probs(
     hidden: Float[Tensor, "N D"], token_ids: Int[Tensor, "N"], head: nn.Linear, temperature: float
 ) -> Float[Tensor, "N"]:
     """log π(o_t) at `temperature`, in float32 (float64 for float64 models)."""
-    found = [
+    parts = [
         _at(_log_softmax(hidden[part], head, temperature), token_ids[part])
         for part in chunks(len(hidden), head.weight.shape[0], hidden.device)
     ]
-    return torch.cat(found)
+    return torch.cat(parts)
 
 
 def hidden_gradient(
@@ -50,7 +50,7 @@ def hidden_gradient(
 ) -> Float[Tensor, "N D"]:
     """∂/∂h of Σ_t weight_t c_t log π(o_t), in the dtype of `hidden`.
 
-    `weight` is 1/(|R||o|) of each token's rollout; `reference` log π_ref(o_t), needed where beta > 0. `head_sink` gets each chunk's
+    `weight` is 1/(|R||o|) of each token's rollout; `reference` log π_ref(o_t), needed if beta > 0. `head_sink` gets each chunk's
     slice, hidden states and logit gradients [N, V], for the output head's own gradient.
     """
     gradient = torch.empty_like(hidden)
@@ -59,7 +59,7 @@ def hidden_gradient(
         log_probs = _at(logits, token_ids[part])
         c = coefficients(advantage[part], log_probs, None if reference is None else reference[part], beta)
         scale = (c * weight[part] / -temperature).unsqueeze(1)
-        delta = logits.exp_()  # softmax − onehot, whose minus is in the scale
+        delta = logits.exp_()  # becomes softmax − onehot; `scale` holds the minus sign
         delta[torch.arange(len(delta), device=delta.device), token_ids[part]] -= 1.0
         gradient[part] = (delta.to(hidden.dtype) @ head.weight).to(scale.dtype) * scale
         if head_sink is not None:
@@ -68,7 +68,7 @@ def hidden_gradient(
 
 
 def _log_softmax(hidden: Tensor, head: nn.Linear, temperature: float) -> Tensor:
-    """All log-probabilities of a chunk in float32 at least, in memory of their own."""
+    """All log-probabilities of a chunk in float32 at least, in a new tensor."""
     logits = nn.functional.linear(hidden, head.weight, head.bias)
     wide = torch.promote_types(logits.dtype, torch.float32)
     if temperature != 1.0:

@@ -1,4 +1,4 @@
-"""The account of the gradient stage: prompts with a gradient, prompts without one by reason, and gradients that cannot be right."""
+"""What the gradient stage produced: features, skipped prompts by reason, bad gradients."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from learnalign.gradients.grpo import Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What the projection costs on `prompts` prompts: stored features against exact gradients.
+    """Errors of the projection on `prompts` prompts: stored features against exact gradients.
 
     Root mean square and largest error of the cosines of pairs, Spearman's correlation of alignment and of score, and the share of the
-    exact top quarter by score that the features' top quarter holds.
+    exact top quarter by score that the features' top quarter contains.
     """
 
     prompts: int
@@ -29,7 +29,7 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True)
 class GradResult:
-    """`features`: prompts with a gradient; `skipped`: without one, by reason; `bad`: reason by id; `tokens` gone through."""
+    """`features`: prompts with a gradient; `skipped`: prompts without one, by reason; `bad`: reason by id; `tokens` processed."""
 
     features: int
     skipped: dict[str, int]
@@ -40,7 +40,7 @@ class GradResult:
 
 @dataclass
 class Account:
-    """Adds up what the shards tell."""
+    """Running totals over the shards, of which `result` makes a GradResult."""
 
     features: int = 0
     tokens: int = 0
@@ -53,26 +53,26 @@ class Account:
 
 def count_tokens(samples: Sequence[Sample]) -> int:
     """Prompt and completion tokens of all rollouts used."""
-    return sum(len(sample.prompt_ids) + len(each.token_ids) for sample in samples for each in sample.completions)
+    return sum(len(sample.prompt_ids) + len(each.token_ids) for sample in samples for each in sample.rollouts)
 
 
 def bad_gradients(samples: Sequence[Sample], norms: Sequence[float]) -> dict[str, str]:
-    """Reasons by id for norms that are not finite, or zero; every sample here has an advantage that is not zero."""
+    """Reasons by id for norms that are zero or not finite; the samples' advantages are not zero."""
     bad = {}
     for sample, norm in zip(samples, norms, strict=True):
         if not math.isfinite(norm):
             bad[sample.id] = "its gradient is not finite (NaN or infinite)"
         elif norm == 0.0:
-            bad[sample.id] = "its gradient is zero though its advantage is not"
+            bad[sample.id] = "its gradient is zero although its advantage is not"
     return bad
 
 
 def check_bad(bad: Mapping[str, str], expected: int, max_bad: float) -> None:
-    """Raise RunError where more than `max_bad` of the `expected` gradients are bad."""
+    """Raise RunError if more than `max_bad` of the `expected` gradients are bad."""
     if len(bad) > max_bad * expected:
         id, reason = next(iter(bad.items()))
         raise RunError(
             f"{len(bad)} of {expected} gradients are bad, more than grad.max_bad ({max_bad:g}) allows; the first: prompt {id}: "
-            f"{reason}. Ways out: model.dtype bfloat16 or float32 where float16 overflows; look at the policy (did warmup "
-            "diverge?); raise grad.max_bad to leave these prompts out (they stand in quarantine.jsonl)"
+            f"{reason}. Ways out: set model.dtype to bfloat16 or float32 if float16 overflows; look at the policy (did warmup "
+            "diverge?); raise grad.max_bad to leave these prompts out (quarantine.jsonl lists them)"
         )

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,37 +15,35 @@ from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.gradients.exact.comparison import verify_features
 from learnalign.gradients.exact.stage import exact_alignments
-from learnalign.gradients.inputs import Selection, read_samples, why_skipped
+from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples, why_skipped
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
-from learnalign.gradients.setup import make_engine, read_success
 from learnalign.progress import Advance
+from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
-from learnalign.rundir.files import is_done, read_safetensors, write_safetensors
+from learnalign.rundir.files import is_done, read_metadata, write_safetensors
 
 STAGE = "grad"
-
-Success = Mapping[str, Mapping[str, Any]]
 
 
 def grad(run: RunDir, verify: int = 0) -> GradResult:
     """Write gradients/part-*.safetensors (unit features and norms), or exact.parquet with `grad.projection: exact`.
 
-    Rollouts are drawn first where there are none; finished shards stay as they are. With `verify`, the features of that many
-    prompts are compared with exact gradients, and what comes of it is kept in run.json. Raises RunError where more than
-    `grad.max_bad` of the gradients are NaN, infinite, or zero at an advantage that is not.
+    Draws rollouts first if there are none; finished shards stay as they are. With `verify`, compares the features of that many
+    prompts with exact gradients and keeps the result in run.json. Raises RunError if more than `grad.max_bad` of the gradients are
+    NaN, infinite, or zero although the advantage is not.
     """
     settings = run.config.grad
     if verify and settings.projection == "exact":
         raise InputError(
-            "--verify compares a projection with exact gradients; with grad.projection: exact there is none"
+            "--verify compares a projection with exact gradients; grad.projection: exact has no projection"
         )
     if not run.is_finished("rollout"):
         rollouts.rollout(run)
     with run.stage(STAGE) as record:
-        success = read_success(run)
+        success = load_success(run)
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values())
         work = exact_alignments if settings.projection == "exact" else _features
-        result = _account_for_all(run, success, work(run, success, expected))
+        result = _count_missing(run, success, work(run, success, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
@@ -56,16 +53,16 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
     return result
 
 
-def _account_for_all(run: RunDir, success: Success, result: GradResult) -> GradResult:
-    """Count the prompts that were left out at rollout, and those whose success rate came without completions."""
-    left_out = sum(row["samples"] == 0 for row in success.values())
+def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResult) -> GradResult:
+    """Add the prompts left out by rollout, and those whose success rate came without completions, to the skipped ones."""
+    left_out = sum(row.samples == 0 for row in success.values())
     counted = result.features + len(result.bad) + sum(result.skipped.values())
     missing = len(success) - left_out - counted
     if missing and not counted:
         raise RunError(
             f"{run.path}: the rollouts came as counts, without completions to take gradients of; give completions with "
             f"`learnalign rollout {run.path} --from FILE --overwrite`, or sample them with `learnalign rollout {run.path} "
-            "--overwrite`; or select by what needs no gradient: --method learnability"
+            "--overwrite`; or select with a method that needs no gradient: --method learnability"
         )
     more = {"left_out": left_out, "no_completions": missing}
     return dataclasses.replace(
@@ -73,13 +70,13 @@ def _account_for_all(run: RunDir, success: Success, result: GradResult) -> GradR
     )
 
 
-def _features(run: RunDir, success: Success, expected: int) -> GradResult:
+def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint)]
-    workers: list[_Worker] = []
+    workers: list[_GradientWorker] = []
 
-    def make_worker() -> _Worker:
-        workers.append(_Worker(run, success, expected))
+    def make_worker() -> _GradientWorker:
+        workers.append(_GradientWorker(run, success, expected))
         return workers[-1]
 
     execute(run, "gradients", todo, make_worker)
@@ -87,7 +84,7 @@ def _features(run: RunDir, success: Success, expected: int) -> GradResult:
         worker.finish()
     account = Account()
     for shard in run.shards():
-        _, metadata = read_safetensors(run.gradients_file(shard))
+        metadata = read_metadata(run.gradients_file(shard))
         account.features += len(json.loads(metadata["ids"]))
         account.tokens += int(metadata["tokens"])
         account.skipped.update(json.loads(metadata["skipped"]))
@@ -95,10 +92,10 @@ def _features(run: RunDir, success: Success, expected: int) -> GradResult:
     return account.result()
 
 
-class _Worker:
-    """Holds the engine of one process and works on shards; each is written while the next one is computed."""
+class _GradientWorker:
+    """The engine of one process, working on shards; each shard is written while the next one is computed."""
 
-    def __init__(self, run: RunDir, success: Success, expected: int) -> None:
+    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
         self._run, self._success, self._expected = run, success, expected
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
@@ -106,19 +103,19 @@ class _Worker:
         self._writing: Future[None] | None = None
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
-        """Compute a shard; raises what went wrong with writing the one before."""
-        selection = read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
-        features = _to_host(self._engine.features(selection.samples, advance))
+        """Compute a shard; raises the error of writing the shard before it, if there was one."""
+        read = read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
+        features = _to_host(self._engine.features(read.samples, advance))
         self.finish()
-        self._writing = self._writer.submit(self._write, shard, selection, features)
+        self._writing = self._writer.submit(self._write, shard, read, features)
 
     def finish(self) -> None:
-        """Wait for the shard that is being written."""
+        """Wait until the last shard is written."""
         if self._writing is not None:
             self._writing.result()
 
-    def _write(self, shard: Shard, selection: Selection, fetch: Callable[[], Tensor]) -> None:
-        run, samples = self._run, selection.samples
+    def _write(self, shard: Shard, read: ShardSamples, fetch: Callable[[], Tensor]) -> None:
+        run, samples = self._run, read.samples
         features = fetch().double()
         norms = features.norm(dim=1)
         bad = bad_gradients(samples, norms.tolist())
@@ -127,7 +124,7 @@ class _Worker:
         metadata = {
             "ids": json.dumps([samples[i].id for i in kept]),
             "bad": json.dumps(bad),
-            "skipped": json.dumps(selection.skipped),
+            "skipped": json.dumps(read.skipped),
             "tokens": str(count_tokens(samples)),
         }
         write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint(STAGE))
@@ -136,7 +133,7 @@ class _Worker:
 
 
 def _to_host(features: Tensor) -> Callable[[], Tensor]:
-    """Start copying to the CPU; the result waits for the copy, not for what the device is given after it."""
+    """Start copying to the CPU; the result waits for the copy, not for later work of the device."""
     if features.device.type != "cuda":
         return features.cpu
     copy = torch.empty(features.shape, dtype=features.dtype, pin_memory=True).copy_(features, non_blocking=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from learnalign import demo
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError, one_line
+from learnalign.rundir.files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,34 @@ def policy_path(run: RunDir) -> str:
 def is_adapter(path: str) -> bool:
     """Whether `path` holds a PEFT adapter rather than a whole model."""
     return (Path(path) / "adapter_config.json").is_file()
+
+
+def adapter_base(adapter: Path) -> str:
+    """Directory or hub name of the model that an adapter was trained on."""
+    return str(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
+
+
+def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
+    """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, or the directory of a model or adapter."""
+    if policy == "base":
+        return {}
+    path = policy_path(run) if policy == "policy" else policy
+    if policy.startswith("train/"):
+        trained = run.path / policy
+        if not (trained / "policy").is_dir():
+            names = ", ".join(f"train/{done.parent.name}" for done in sorted((run.path / "train").glob("*/policy")))
+            raise RunError(f"eval.policy {policy}: nothing was trained there; there is {names or 'no training yet'}")
+        path = str(trained / "policy")
+    if path == model_path(run.config):
+        return {}
+    directory = Path(path).expanduser()
+    if not directory.is_dir():
+        raise InputError(f"eval.policy {policy}: no such directory; give policy, base, train/NAME or a model directory")
+    path = str(directory.resolve())
+    if is_adapter(path):
+        base = adapter_base(directory)
+        return {"adapter": path} | ({} if base == model_path(run.config) else {"name": base, "revision": None})
+    return {"name": path, "revision": None, "adapter": None}
 
 
 def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:

@@ -1,13 +1,13 @@
-"""What the engine has to know about a causal language model: its body, its blocks, its output head, its adapters."""
+"""The parts of a causal language model: body, blocks, output head, embedding, adapter layers."""
 
 from __future__ import annotations
 
-from unittest.mock import patch
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from peft import PeftModel
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import masking_utils
 
@@ -16,12 +16,12 @@ from learnalign.errors import InputError
 
 def is_adapted(model: nn.Module) -> bool:
     """Whether `model` is a PEFT model."""
-    return isinstance(model, PeftModel)
+    return hasattr(model, "get_base_model")
 
 
 def base_of(model: nn.Module) -> nn.Module:
     """The causal language model itself, without PEFT's wrapping (adapter layers stay in it)."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
+    return model.get_base_model() if is_adapted(model) else model  # type: ignore[operator]
 
 
 def body_of(model: nn.Module) -> nn.Module:
@@ -29,29 +29,12 @@ def body_of(model: nn.Module) -> nn.Module:
     base = base_of(model)
     body = base.base_model
     if body is base:
-        raise InputError(f"{type(base).__name__} has no body apart from its head, so its gradients cannot be taken")
+        raise InputError(f"{type(base).__name__} has no body apart from its head")
     return body  # type: ignore[return-value]
 
 
-def run_backbone(
-    model: nn.Module,
-    token_ids: Int[Tensor, "B T"],
-    position_ids: Int[Tensor, "B T"] | None = None,
-    mask: Float[Tensor, "B 1 T T"] | None = None,
-) -> Float[Tensor, "B T D"]:
-    """Last hidden states, after the final norm.
-
-    Rows are padded on the right, so causal attention keeps padding out without a mask. `mask` (additive) and `position_ids` come
-    together, for rows that are trees (sharing.py).
-    """
-    tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
-    # transformers looks whether rows hold several sequences, which makes every pass wait for the device; ours never do.
-    with patch.object(masking_utils, "find_packed_sequence_indices", lambda position_ids: None, create=True):
-        return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
-
-
 def head_of(model: nn.Module) -> nn.Linear:
-    """The output head; raises InputError where it is not a plain linear layer."""
+    """The output head; raises InputError if it is not a plain linear layer."""
     head = base_of(model).get_output_embeddings()  # type: ignore[operator]
     if not isinstance(head, nn.Linear):
         raise InputError(
@@ -67,18 +50,56 @@ def embedding_of(model: nn.Module) -> nn.Module:
 
 def blocks_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """The list of transformer blocks and its name in `model`: the longest module list of the body."""
-    body = body_of(model)
-    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    inside = {id(module) for module in body.modules()}
-    lists = [(name, module) for name, module in lists if id(module) in inside]
+    inside = set(body_of(model).modules())
+    named = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList))
+    lists = [(name, module) for name, module in named if module in inside and len(module)]
     if not lists:
-        raise InputError(f"{type(base_of(model)).__name__} has no list of blocks, so its linear layers cannot be found")
+        raise InputError(f"{type(base_of(model)).__name__} has no list of transformer blocks")
     return max(lists, key=lambda item: len(item[1]))
+
+
+def context_length(model: nn.Module) -> int:
+    """The most tokens that the model takes at once."""
+    config: Any = model.config
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 31)
+
+
+def last_hidden(
+    model: nn.Module,
+    token_ids: Int[Tensor, "B T"],
+    position_ids: Int[Tensor, "B T"] | None = None,
+    mask: Float[Tensor, "B 1 T T"] | None = None,
+) -> Float[Tensor, "B T D"]:
+    """Hidden states after the final norm. The output head is not run.
+
+    Pad rows on the right: causal attention then needs no mask. Give `mask` (additive) and `position_ids` together, for rows that
+    are trees (gradients/capture/sharing.py).
+    """
+    tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
+    # transformers looks for several sequences in a row, which makes every pass wait for the device; our rows never hold several.
+    with _replaced(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
+        return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
+
+
+def last_block_output(model: nn.Module, token_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+    """The last block's output, before the final norm. The output head is not run."""
+    outputs: list[Tensor] = []
+
+    def keep(_module: nn.Module, _arguments: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    handle = blocks_of(model)[1][-1].register_forward_hook(keep)
+    try:
+        last_hidden(model, token_ids)
+    finally:
+        handle.remove()
+    return outputs[-1]
 
 
 def check_adapter(policy: nn.Module) -> None:
     """Raise InputError for a PEFT model that trains more than LoRA's own parameters."""
-    for config in policy.peft_config.values() if isinstance(policy, PeftModel) else []:
+    configs: Any = policy.peft_config if is_adapted(policy) else {}
+    for config in configs.values():
         more = [
             key
             for key in ("modules_to_save", "trainable_token_indices", "bias")
@@ -86,12 +107,15 @@ def check_adapter(policy: nn.Module) -> None:
         ]
         if more:
             raise InputError(
-                f"the adapter trains more than LoRA layers ({', '.join(more)}), and gradients are taken of those only; train it without"
+                f"the adapter trains more than LoRA layers ({', '.join(more)}), but only LoRA layers have per-prompt gradients here; "
+                "retrain the adapter without"
             )
 
 
 def adapter_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The linear layers of the active LoRA adapter; raises InputError for adapters whose parameters are not all in such layers."""
+    """The linear layers of the active LoRA adapter; raises InputError if the adapter has parameters outside such layers."""
+    from peft.tuners.lora import LoraLayer  # slow to import, and only adapters need it
+
     layers: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
@@ -106,20 +130,35 @@ def adapter_layers(model: nn.Module) -> dict[str, nn.Module]:
     ]
     if others or not all(isinstance(layer, nn.Linear) for layer in layers.values()) or not layers:
         raise InputError(
-            f"the adapter has parameters outside plain LoRA layers ({', '.join(others[:3]) or 'no LoRA layer at all'}); "
-            "gradients are taken of LoRA on linear layers only: train without use_dora, modules_to_save and embedding adapters"
+            f"the adapter has parameters outside plain LoRA layers ({', '.join(others[:3]) or 'no LoRA layer at all'}); only LoRA on "
+            "linear layers has per-prompt gradients here: train without use_dora, modules_to_save and embedding adapters"
         )
     return layers
 
 
 def check_head(model: nn.Module) -> None:
-    """Raise InputError where the logits are not simply head(body(tokens)): soft caps and scales would change the gradient."""
-    token_ids = torch.arange(1, 9, device=head_of(model).weight.device)[None] % head_of(model).weight.shape[0]
+    """Raise InputError unless the logits are simply head(body(tokens)): soft caps and scales would change the gradient."""
+    head = head_of(model)
+    token_ids = torch.arange(1, 9, device=head.weight.device)[None] % head.weight.shape[0]
     with torch.no_grad():
         expected = model(input_ids=token_ids, use_cache=False).logits.double()
-        found = head_of(model)(run_backbone(model, token_ids)).double()
-    if (found - expected).norm() > 1e-2 * expected.norm():
+        logits = head(last_hidden(model, token_ids)).double()
+    if (logits - expected).norm() > 1e-2 * expected.norm():
         raise InputError(
-            f"{type(base_of(model)).__name__} changes its logits after the output head (soft cap or scale), which the gradient engine does "
-            "not know; choose another model"
+            f"{type(base_of(model)).__name__} changes its logits after the output head (soft cap or scale), which the gradient engine "
+            "does not support; choose another model"
         )
+
+
+@contextmanager
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    """Within the block, `owner.name` is `value`; does nothing if there is no such name."""
+    if not hasattr(owner, name):
+        yield
+        return
+    original = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)

@@ -1,34 +1,22 @@
-"""Stage 3: sampled completions of every prompt, judged, and what their success rates are worth. Light to import."""
+"""Stage 3: G sampled completions of every prompt, judged: success rates p and learnability V = p(1 − p) (§4.4, step 3).
 
-from __future__ import annotations
+Reading order:
 
-import importlib
-from typing import TYPE_CHECKING, Any
+    stage        sample and judge the prompts that have no rollouts yet; imports: take completions from a file instead
+    groups       rollouts/part-*.parquet, one row per rollout
+    success      success.parquet: p = correct / scored, V = p(1 − p) (Eq. 5) and an interval of p
+    uncertainty  the posterior Beta(correct + 1/2, scored − correct + 1/2) of p, and its prior over the pool
+    adaptive     groups that stop at half because their V cannot reach the top N
+    result       counts of the stage and groups with fewer scored rollouts
+    engines/     the contract of an engine, the two engines, and the choice between them
+"""
 
-if TYPE_CHECKING:
-    from learnalign.rollouts.engines.contract import Completion, Engine, Request, open_engine, seed_of
-    from learnalign.rollouts.groups import Rollout, load_rollouts
-    from learnalign.rollouts.imports import ImportResult, import_rollouts
-    from learnalign.rollouts.result import RolloutResult
-    from learnalign.rollouts.stage import rollout
-    from learnalign.rollouts.uncertainty import StabilityResult, stability
-
-# Where each public name lives; imported on first use.
-_HOMES = {
-    "Completion": "engines.contract",
-    "Engine": "engines.contract",
-    "Request": "engines.contract",
-    "open_engine": "engines.contract",
-    "seed_of": "engines.contract",
-    "Rollout": "groups",
-    "load_rollouts": "groups",
-    "RolloutResult": "result",
-    "rollout": "stage",
-    "ImportResult": "imports",
-    "import_rollouts": "imports",
-    "StabilityResult": "uncertainty",
-    "stability": "uncertainty",
-}
+from learnalign.rollouts.engines.choice import open_engine
+from learnalign.rollouts.engines.contract import Completion, Engine, Request, Sampling
+from learnalign.rollouts.groups import Rollout, load_rollouts
+from learnalign.rollouts.imports import ImportResult, import_rollouts
+from learnalign.rollouts.result import RolloutResult
+from learnalign.rollouts.stage import rollout
 
 __all__ = [
     "Completion",
@@ -37,17 +25,9 @@ __all__ = [
     "Request",
     "Rollout",
     "RolloutResult",
-    "StabilityResult",
+    "Sampling",
     "import_rollouts",
     "load_rollouts",
     "open_engine",
     "rollout",
-    "seed_of",
-    "stability",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'learnalign.rollouts' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"learnalign.rollouts.{_HOMES[name]}"), name)

@@ -1,19 +1,19 @@
-"""`rollout.adaptive`: after the first half of a group, sample the other half only where it can matter.
+"""`rollout.adaptive`: after the first half of a group, sample the second half only if it can matter.
 
-A group stops when its first half is all right or all wrong, and when its posterior leaves less than a 5 % chance that
-the full group's V = p(1 − p) comes near those of the top N. Near is half the V that the Nth prompt is expected to have:
-the score is V × alignment, and the alignment is not known yet. The samples taken are those the full group would begin
-with.
+A group stops if its first half is all correct or all wrong, or if its posterior leaves less than a 5 % chance that the
+full group's V = p(1 − p) comes near those of the top N. Near means half the V expected of the Nth prompt: the score is
+V × alignment, and the alignment is not known yet. A stopped group is the beginning of the full one, token for token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from learnalign.config import Config
+from learnalign.rollouts.groups import Outcome
 from learnalign.rollouts.success import Success
 from learnalign.rollouts.uncertainty import Prior, fit_prior
 
@@ -36,7 +36,7 @@ def half_of(rewards: Sequence[float | None]) -> FirstHalf:
 
 
 def first_half(generations: int) -> int:
-    """How many samples of a group of `generations` come first."""
+    """Samples in the first half of a group of `generations`; the larger half."""
     return -(-generations // 2)
 
 
@@ -46,8 +46,8 @@ def share_wanted(config: Config, prompts: int) -> float:
     return size / prompts if isinstance(size, int) else size
 
 
-def goes_on(halves: Sequence[FirstHalf], generations: int, share: float) -> list[bool]:
-    """Which groups of a shard get their second half; `share` is the part of the pool that will be chosen."""
+def needs_second_half(halves: Sequence[FirstHalf], generations: int, share: float) -> list[bool]:
+    """Which groups of a shard get their second half; `share` is the part of the pool that will be chosen, in [0, 1]."""
     more = generations - first_half(generations)
     values, chances = _full_groups(halves, more, Prior())
     near = SLACK * _threshold(values, chances, share)
@@ -59,7 +59,7 @@ def goes_on(halves: Sequence[FirstHalf], generations: int, share: float) -> list
 
 
 def _full_groups(halves: Sequence[FirstHalf], more: int, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
-    """For each group, the V its full group may have with 0…`more` further successes, and their probabilities."""
+    """For each group, V of the full group after 0…`more` further successes, and the probabilities of these."""
     correct = np.array([half.correct for half in halves], int)
     scored = np.array([half.scored for half in halves], int)
     chances = prior.predict(correct, scored, more)
@@ -76,28 +76,28 @@ def _threshold(values: np.ndarray, chances: np.ndarray, share: float) -> float:
 
 
 def report(
-    rows: Sequence[Success], halves: dict[str, FirstHalf], tokens: dict[str, float], generations: int, size: int
+    rows: Sequence[Success], outcomes: Mapping[str, Sequence[Outcome]], generations: int, size: int
 ) -> dict[str, float]:
-    """What stopping saved, and what the full groups would have changed, as expected under the posterior.
+    """Tokens that stopping groups early saved, and the changes that full groups would bring, expected under the posterior.
 
-    The prior here is the pool's own (`fit_prior`): it knows of prompts that are never or always solved.
+    The prior is fitted to the pool (`fit_prior`): it includes prompts that are never or always solved.
 
     Args:
         rows: success of every prompt.
-        halves: first halves by id, of every sampled group.
-        tokens: mean tokens of a completion by id.
+        outcomes: of the rollouts of every sampled group, by id.
         generations: G.
         size: N, prompts that will be chosen.
 
     Returns:
-        stopped_early, of which stopped_uniform were all right or all wrong; samples_saved; tokens_saved (the samples
-        not drawn × the mean length of those drawn); would_be_learnable: how many of the uniform groups would have V > 0
-        if they were full; would_reach_top: how many of the stopped would have at least the V of the Nth prompt.
+        stopped_early, of which stopped_uniform were all correct or all wrong; samples_saved; tokens_saved (samples not
+        drawn × mean length of the group's samples); would_be_learnable: expected number of uniform groups with V > 0 if
+        they were full; would_reach_top: expected number of stopped groups with at least the V of the Nth prompt.
     """
     more = generations - first_half(generations)
-    stopped = [row for row in rows if row.id in halves and row.samples == generations - more < generations]
+    stopped = [row for row in rows if row.id in outcomes and row.samples == generations - more < generations]
     prior = fit_prior([row.correct for row in rows], [row.scored for row in rows])
-    values, chances = _full_groups([halves[row.id] for row in stopped], more, prior)
+    values, chances = _full_groups([FirstHalf(row.correct, row.scored) for row in stopped], more, prior)
+    lengths = [sum(outcome.tokens for outcome in outcomes[row.id]) / len(outcomes[row.id]) for row in stopped]
     uniform = np.array([row.learnability == 0 for row in stopped], bool)
     ranked = sorted((row.learnability for row in rows), reverse=True)
     nth = ranked[min(size, len(ranked)) - 1] if ranked else 0.0
@@ -106,7 +106,7 @@ def report(
         "stopped_early": len(stopped),
         "stopped_uniform": int(uniform.sum()),
         "samples_saved": more * len(stopped),
-        "tokens_saved": round(sum(more * tokens[row.id] for row in stopped)),
+        "tokens_saved": round(sum(more * length for length in lengths)),
         "would_be_learnable": round(float((chances * (values > 0))[uniform].sum()), 1),
         "would_reach_top": round(float((chances * top).sum()), 1),
     }

@@ -1,9 +1,9 @@
-"""The stored groups: rollouts/part-NNNNN.parquet, one row per rollout (design §5)."""
+"""The stored groups: rollouts/part-NNNNN.parquet, one row per rollout."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ COUNTS = b"learnalign.counts"
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One sampled completion; `reward` is 1.0, 0.0 or None (not scored), `finish_reason` stop or length."""
+    """One sampled completion; `reward` is 1.0, 0.0 or None (not scored), `finish_reason` is stop or length."""
 
     id: str
     sample: int
@@ -42,7 +42,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Scored and correct rollouts of one prompt whose completions are not known."""
+    """Scored and correct rollouts of a prompt whose completions are unknown."""
 
     id: str
     scored: int
@@ -73,7 +73,7 @@ def write_rollouts(
     left_out: Sequence[Quarantined] = (),
     counts: Sequence[Counts] = (),
 ) -> None:
-    """Store a shard; its metadata holds the prompts that could not be sampled and the groups known by counts only."""
+    """Store a shard; the file's metadata holds the prompts that were left out, and the groups known by their counts only."""
     import pyarrow as pa
 
     names = _schema().names
@@ -90,39 +90,33 @@ def write_rollouts(
 
 
 def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
-    """A shard's rollouts in the pool's order, by ascending sample; raises RunError where there are none yet."""
+    """A shard's rollouts in the pool's order, by ascending sample; raises RunError if they are missing."""
     return [Rollout(**row) for row in _read(run, shard).to_pylist()]
 
 
-def load_outcomes(run: RunDir, shard: Shard) -> dict[str, list[Outcome]]:
-    """What came of a shard's rollouts by prompt id, by ascending sample, without their tokens and text."""
+def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Counts], list[Quarantined]]:
+    """What all shards hold but tokens and text: outcomes by prompt id and ascending sample, counts by id, left-out prompts."""
     import pyarrow.compute as pc
 
-    table = _read(run, shard, ["id", "reward", "completion_ids", "finish_reason"])
-    lengths = pc.list_value_length(table["completion_ids"]).to_pylist()
-    columns = [table[name].to_pylist() for name in ("id", "reward", "finish_reason")]
     outcomes: dict[str, list[Outcome]] = {}
-    for id, reward, reason, tokens in zip(*columns, lengths, strict=True):
-        outcomes.setdefault(id, []).append(Outcome(reward, tokens, reason == "length"))
-    return outcomes
-
-
-def load_left_out(run: RunDir, shard: Shard) -> list[Quarantined]:
-    """The prompts of a shard that could not be sampled."""
-    return [Quarantined(id=id, row=row, reason=reason) for id, row, reason in _metadata(run, shard, LEFT_OUT)]
-
-
-def load_counts(run: RunDir, shard: Shard) -> list[Counts]:
-    """The groups of a shard that are known by their counts only."""
-    return [Counts(id, scored, correct) for id, scored, correct in _metadata(run, shard, COUNTS)]
-
-
-def _metadata(run: RunDir, shard: Shard, key: bytes) -> Iterable[list]:
-    return json.loads(_read(run, shard, []).schema.metadata.get(key, b"[]"))
+    counts: dict[str, Counts] = {}
+    left_out: list[Quarantined] = []
+    for shard in run.shards():
+        table = _read(run, shard, ["id", "reward", "completion_ids", "finish_reason"])
+        lengths = pc.list_value_length(table["completion_ids"]).to_pylist()
+        columns = [table[name].to_pylist() for name in ("id", "reward", "finish_reason")]
+        for id, reward, reason, tokens in zip(*columns, lengths, strict=True):
+            outcomes.setdefault(id, []).append(Outcome(reward, tokens, reason == "length"))
+        metadata = table.schema.metadata
+        counts |= {id: Counts(id, *numbers) for id, *numbers in json.loads(metadata.get(COUNTS, b"[]"))}
+        left_out += [
+            Quarantined(id=id, row=row, reason=why) for id, row, why in json.loads(metadata.get(LEFT_OUT, b"[]"))
+        ]
+    return outcomes, counts, left_out
 
 
 def _read(run: RunDir, shard: Shard, columns: list[str] | None = None) -> pa.Table:
     file = run.rollouts_file(shard)
     if not file.is_file():
-        raise RunError(f"{file} is not there yet; run `learnalign rollout {run.path}` first")
+        raise RunError(f"{file} does not exist; run `learnalign rollout {run.path}` first")
     return read_parquet(file, columns)

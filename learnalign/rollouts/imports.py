@@ -1,8 +1,8 @@
-"""Completions (or counts) that another engine has made, in place of sampling: `learnalign rollout DIR --from FILE`.
+"""Completions (or counts) from another engine, in place of sampling: `learnalign rollout DIR --from FILE`.
 
 Each line of the JSONL file names a prompt by `id` or `prompt` (text or messages; the system message does not count) and
 has one of: `completion` (text), `completion_ids` (the sampled tokens, EOS included), or both, with a `finish_reason`
-where it is length; `completions`, a list of texts; or only the counts `correct` and `scored`. The run's verifier judges
+if it is length; `completions`, a list of texts; or only the counts `correct` and `scored`. The run's verifier judges
 completions.
 """
 
@@ -28,7 +28,7 @@ Key = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """What was taken over: as if it had been sampled; rows of the file that fit no prompt, by number, and why."""
+    """The imported rollouts, and the lines that matched no prompt (line → reason)."""
 
     rollouts: RolloutResult
     rows: int
@@ -38,8 +38,8 @@ class ImportResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Completion:
-    """At least one of text and completion_ids is there."""
+class _GivenCompletion:
+    """A completion in the file; at least one of text and completion_ids is given."""
 
     text: str | None
     completion_ids: list[int] | None
@@ -48,10 +48,10 @@ class _Completion:
 
 @dataclass
 class _Given:
-    """What a file holds for the pool."""
+    """Content of a file: completions and counts by prompt id, and the lines that matched no prompt."""
 
     rows: int = 0
-    completions: dict[str, list[_Completion]] = field(default_factory=dict)
+    completions: dict[str, list[_GivenCompletion]] = field(default_factory=dict)
     counts: dict[str, Counts] = field(default_factory=dict)
     unmatched: dict[int, str] = field(default_factory=dict)
 
@@ -60,16 +60,16 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     """Store the completions or counts of `file` as the run's rollouts and write success.parquet.
 
     Text is tokenised with the policy's tokenizer (an EOS closes it unless its `finish_reason` is length); give
-    `completion_ids` to keep the sampled tokens. Prompts that the file does not have get no rollouts, with that reason.
+    `completion_ids` to keep the sampled tokens. Prompts missing from the file are left out, with that reason.
 
-    Raises InputError where the file cannot be read, fits nothing, or the run has rollouts already.
+    Raises InputError if the file cannot be read, matches no prompt, or the run has rollouts already.
     """
     file = Path(file)
     prompts = load_prompts(run)
     if any(run.rollouts_file(shard).is_file() for shard in run.shards()):
         raise InputError(
-            f"{run.path} has rollouts already; --overwrite deletes them and what was made from them, or choose a new "
-            "run directory"
+            f"{run.path} has rollouts already; pass --overwrite to delete them and all results made from them, or choose "
+            "a new run directory"
         )
     given = _read(file, prompts)
     with run.stage("rollout") as record:
@@ -102,7 +102,7 @@ def _store(
 
 
 def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[dict[str, list[Rollout]], int]:
-    """The completions of the file as judged rollouts by prompt id, and how many of them had to be tokenised."""
+    """The file's completions as judged rollouts by prompt id, and how many of them had to be tokenised."""
     if not given.completions:
         return {}, 0
     tokenizer = load_tokenizer(run.config)
@@ -127,7 +127,7 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
 
 
 def _read(file: Path, prompts: Sequence[Prompt]) -> _Given:
-    given, pool = _Given(), _Pool(prompts)
+    given, pool = _Given(), _PromptIndex(prompts)
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -139,12 +139,12 @@ def _read(file: Path, prompts: Sequence[Prompt]) -> _Given:
         raise InputError(f"--from {file}: not a JSONL file in UTF-8") from None
     if not given.completions and not given.counts:
         first = "".join(f" (line {number}: {reason})" for number, reason in list(given.unmatched.items())[:1])
-        raise InputError(f"--from {file}: none of its {given.rows} rows fits a prompt of the pool{first}")
+        raise InputError(f"--from {file}: none of its {given.rows} rows matches a prompt of the pool{first}")
     return given
 
 
-def _take(given: _Given, pool: _Pool, line: str, where: str, number: int) -> None:
-    """Add what a line holds; raises InputError for a line that is not what it should be."""
+def _take(given: _Given, pool: _PromptIndex, line: str, where: str, number: int) -> None:
+    """Add the completions or counts of a line; raises InputError if the line is malformed."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -159,25 +159,25 @@ def _take(given: _Given, pool: _Pool, line: str, where: str, number: int) -> Non
     elif completions is not None:
         given.completions.setdefault(id, []).extend(completions)
     elif id in given.counts:
-        raise InputError(f"{where}: counts of prompt {id} for the second time; add them up into one line")
+        raise InputError(f"{where}: prompt {id} has counts twice; merge them into one line")
     else:
         given.counts[id] = Counts(id, row["scored"], row["correct"])
     if id in given.counts and id in given.completions:
-        raise InputError(f"{where}: prompt {id} has completions and counts; give one of them")
+        raise InputError(f"{where}: prompt {id} has completions and counts; give only one of them")
 
 
-def _completions(row: dict[str, Any], where: str) -> list[_Completion] | None:
+def _completions(row: dict[str, Any], where: str) -> list[_GivenCompletion] | None:
     """The completions of a row, None for a row of counts."""
     text, several, ids = row.get("completion"), row.get("completions"), row.get("completion_ids")
     reason = row.get("finish_reason", "stop")
     if reason not in ("stop", "length"):
         raise InputError(f"{where}: finish_reason is {reason!r}, not stop or length")
     if isinstance(several, list) and several and all(isinstance(one, str) for one in several):
-        return [_Completion(one, None, reason) for one in several]
+        return [_GivenCompletion(one, None, reason) for one in several]
     if ids is not None and not (isinstance(ids, list) and ids and all(type(id) is int and id >= 0 for id in ids)):
         raise InputError(f"{where}: completion_ids is not a list of token ids")
     if isinstance(text, str) or (text is None and ids is not None):
-        return [_Completion(text, ids, reason)]
+        return [_GivenCompletion(text, ids, reason)]
     correct, scored = row.get("correct"), row.get("scored")
     if type(correct) is int and type(scored) is int and 0 <= correct <= scored:
         return None
@@ -187,7 +187,7 @@ def _completions(row: dict[str, Any], where: str) -> list[_Completion] | None:
     )
 
 
-class _Pool:
+class _PromptIndex:
     """Finds prompts by id, or by their text with or without the system message."""
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
@@ -214,7 +214,9 @@ class _Pool:
             return ids[0], ""
         return (
             None,
-            f"it is the text of {len(ids)} prompts, give their id" if ids else "no prompt of the pool has its text",
+            f"{len(ids)} prompts of the pool have its text; give their id"
+            if ids
+            else "no prompt of the pool has its text",
         )
 
 

@@ -11,8 +11,10 @@ from learnalign.executor import execute
 from learnalign.policy import load_tokenizer, policy_path, prompt_ids
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
-from learnalign.rollouts.adaptive import first_half, goes_on, half_of, share_wanted
-from learnalign.rollouts.engines.contract import Request, engine_name, open_engine, seed_of
+from learnalign.randomness import seed_of
+from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
+from learnalign.rollouts.engines.choice import engine_name, open_engine
+from learnalign.rollouts.engines.contract import Request, Sampling
 from learnalign.rollouts.groups import Rollout, write_rollouts
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -21,9 +23,9 @@ from learnalign.verify import Item, Verifier, open_verifier
 
 
 def rollout(run: RunDir) -> RolloutResult:
-    """Sample and judge what is not there yet, then write success.parquet.
+    """Sample and judge the shards that are not stored yet, then write success.parquet.
 
-    Raises RunError where an engine or a verifier cannot do its work; finished shards stay.
+    Raises RunError if an engine or a verifier fails; finished shards stay.
     """
     prompts = load_prompts(run)
     with run.stage("rollout") as record:
@@ -68,9 +70,9 @@ class RolloutWorker:
         groups = self._draw(prompts, ids, range(first), ended)
         if first < size:
             halves = [half_of([rollout.reward for rollout in groups[prompt.id]]) for prompt in prompts]
-            going = goes_on(halves, size, share_wanted(config, self._run.count_prompts()))
-            chosen = [prompt for prompt, on in zip(prompts, going, strict=True) if on]
-            for id, rest in self._draw(chosen, ids, range(first, size), ended).items():
+            needed = needs_second_half(halves, size, share_wanted(config, self._run.count_prompts()))
+            unfinished = [prompt for prompt, more in zip(prompts, needed, strict=True) if more]
+            for id, rest in self._draw(unfinished, ids, range(first, size), ended).items():
                 groups[id] += rest
         write_rollouts(self._run, shard, [rollout for prompt in prompts for rollout in groups[prompt.id]], left_out)
 
@@ -81,22 +83,20 @@ class RolloutWorker:
         config = self._run.config
         completions = self._engine.generate(
             [Request(p.id, ids[p.id], [seed_of(config.seed, p.id, sample) for sample in samples]) for p in prompts],
-            max_completion_length=config.rollout.max_completion_length,
-            temperature=config.rollout.temperature,
-            top_p=config.rollout.top_p,
-            ended=ended,
+            Sampling(config.rollout.max_completion_length, config.rollout.temperature, config.rollout.top_p),
+            ended,
         )
-        asked = [(p, sample, one) for p in prompts for sample, one in zip(samples, completions[p.id], strict=True)]
-        texts = [str(self._tokenizer.decode(one.completion_ids, skip_special_tokens=True)) for _, _, one in asked]
-        rewards = judge(self._verifier, [(prompt, text) for (prompt, _, _), text in zip(asked, texts, strict=True)])
+        drawn = [(p, sample, one) for p in prompts for sample, one in zip(samples, completions[p.id], strict=True)]
+        texts = [str(self._tokenizer.decode(one.completion_ids, skip_special_tokens=True)) for _, _, one in drawn]
+        rewards = judge(self._verifier, [(prompt, text) for (prompt, _, _), text in zip(drawn, texts, strict=True)])
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
-        for (p, sample, one), text, reward in zip(asked, texts, rewards, strict=True):
+        for (p, sample, one), text, reward in zip(drawn, texts, rewards, strict=True):
             groups[p.id].append(Rollout(p.id, sample, ids[p.id], one.completion_ids, text, reward, one.finish_reason))
         return groups
 
 
 def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]]) -> list[float | None]:
-    """The rewards of completions of prompts, in order."""
+    """Rewards of (prompt, text) pairs, in order."""
     sources = {prompt.id: json.loads(prompt.source) for prompt, _ in completions}
     items = [Item(text, prompt.answer, prompt.messages, sources[prompt.id]) for prompt, text in completions]
     return [verdict.reward for verdict in verifier.score(items)]

@@ -1,4 +1,4 @@
-"""success.parquet: the success rate p and the learnability V = p(1 − p) of every prompt (§4.4, step 3)."""
+"""success.parquet: the success rate p and the learnability V = p(1 − p) of every prompt (§4.4, step 3): write, read."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from learnalign.errors import InputError, RunError
 from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import Counts, Outcome
 from learnalign.rollouts.uncertainty import credible_interval
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import write_parquet
+from learnalign.rundir.files import FINGERPRINT, read_parquet, write_parquet
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
     """A row of success.parquet; 90 % of p's posterior (Jeffreys' prior) lie between `success_low` and `success_high`.
 
-    Where nothing was scored the success rate is None and the learnability 0, and the interval is the prior's.
+    If nothing was scored, the success rate is None, the learnability 0, and the interval that of the prior.
     """
 
     id: str
@@ -44,7 +45,7 @@ _interval = functools.lru_cache(maxsize=None)(credible_interval)
 def summarize(
     prompts: Sequence[Prompt], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
 ) -> list[Success]:
-    """Success of every prompt in the pool's order, from its rollouts or its counts; what has neither has no samples."""
+    """Success of every prompt in the pool's order, from its counts or its rollouts; without either it has 0 samples."""
     rows = []
     for prompt in prompts:
         if group := counts.get(prompt.id):
@@ -69,8 +70,26 @@ def write_success(run: RunDir, rows: Sequence[Success]) -> None:
     )
 
 
+def load_success(run: RunDir, *, check: bool = True) -> dict[str, Success]:
+    """Rows of success.parquet by id, in the pool's order.
+
+    Raises RunError if there is none, and with `check` InputError if it was made with other settings than the run has.
+    """
+    path, command = run.success_file, f"learnalign rollout {run.path}"
+    if not path.is_file():
+        raise RunError(f"{path} does not exist; run `{command}` first")
+    table = read_parquet(path)
+    if check and (table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode() != run.fingerprint("rollout"):
+        raise InputError(
+            f"{path} was made with other settings, data or model than this run directory has; run `{command} "
+            "--overwrite` to make it again, undo the change, or choose a new run directory"
+        )
+    columns = [table[name].to_pylist() for name in Success.__dataclass_fields__]
+    return {values[0]: Success(*values) for values in zip(*columns, strict=True)}
+
+
 def distribution(rows: Sequence[Success]) -> dict[str, int]:
-    """How many prompts have p = 0, in the quarters between, p = 1, and no p, by the name of the bin."""
+    """How many prompts have p = 0, p in each quarter, p = 1, and no p, by the name of the bin."""
     names = ["0", "(0, 1/4]", "(1/4, 1/2]", "(1/2, 3/4]", "(3/4, 1)", "1", "unscored"]
     counts = Counter(_bin(row.success_rate) for row in rows)
     return {name: counts[i] for i, name in enumerate(names)}

@@ -1,7 +1,7 @@
-"""What a handful of rollouts leaves open about the success rate p, and how much of the top N hangs on it.
+"""The posterior of a success rate p after few rollouts, and the prior of p over a pool.
 
-Jeffreys' prior Beta(1/2, 1/2): p = 0 and p = 1 of a finite group stay uncertain, and the posterior after `correct` of
-`scored` rollouts is Beta(correct + 1/2, scored − correct + 1/2).
+With Jeffreys' prior Beta(1/2, 1/2), p = 0 and p = 1 of a finite group stay uncertain: after `correct` of `scored` rollouts
+the posterior is Beta(correct + 1/2, scored − correct + 1/2).
 """
 
 from __future__ import annotations
@@ -15,49 +15,28 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 PRIOR = 0.5
-_GRID = 4096
-_DRAWS_AT_ONCE = 256
 _POINTS = 25
 _MAXIMISATIONS = 50
 
 
 def credible_interval(correct: int, scored: int, mass: float = 0.9) -> tuple[float, float]:
-    """The central interval of p that holds `mass` of the posterior after `correct` of `scored` rollouts.
+    """The central interval of p that holds `mass` of the posterior after `correct` of `scored` rollouts."""
+    from scipy.stats import beta
 
-    With p = sin²θ, Jeffreys' posterior has the density sin^{2c}θ · cos^{2(s−c)}θ in θ, smooth on [0, π/2]: its
-    quantiles are read off a cumulative sum over a grid (error below 1e-6).
-    """
-    angles = np.linspace(0.0, np.pi / 2, _GRID + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        hits = 2 * correct * np.log(np.sin(angles)) if correct else np.zeros_like(angles)
-        misses = 2 * (scored - correct) * np.log(np.cos(angles)) if scored > correct else np.zeros_like(angles)
-    density = np.exp(hits + misses - np.max(hits + misses))
-    cumulative = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    tails = np.array([(1 - mass) / 2, (1 + mass) / 2])
-    low, high = np.sin(np.interp(tails, cumulative / cumulative[-1], angles)) ** 2
+    low, high = beta.ppf([(1 - mass) / 2, (1 + mass) / 2], correct + PRIOR, scored - correct + PRIOR)
     return float(low), float(high)
 
 
 def beta_binomial(trials: int, a: Float[np.ndarray, "*n"], b: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n k"]:
-    """Probabilities of 0…trials successes in `trials` rollouts where p has the distribution Beta(a, b); a, b > 0."""
-    hits = np.arange(trials + 1)
-    steps = np.arange(trials)
-    a, b = np.asarray(a, float)[..., None], np.asarray(b, float)[..., None]
-    rising_a = _cumulative(np.log(a + steps))
-    rising_b = _cumulative(np.log(b + steps))
-    rising_sum = np.log(a + b + steps).sum(axis=-1, keepdims=True)
-    choices = np.array([math.log(math.comb(trials, k)) for k in hits])
-    return np.exp(choices + rising_a + rising_b[..., ::-1] - rising_sum)
+    """Probabilities of 0…trials successes in `trials` rollouts if p has the distribution Beta(a, b); a, b > 0."""
+    from scipy.stats import betabinom
 
-
-def _cumulative(terms: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, … all terms along the last axis."""
-    return np.concatenate([np.zeros((*terms.shape[:-1], 1)), np.cumsum(terms, axis=-1)], axis=-1)
+    return betabinom.pmf(np.arange(trials + 1), trials, np.asarray(a)[..., None], np.asarray(b)[..., None])
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """How p is spread over a pool: Beta(a, b), and beside it shares of prompts that are `never` and `always` solved."""
+    """The distribution of p over a pool: Beta(a, b), besides the shares of prompts that are `never` and `always` solved."""
 
     a: float = PRIOR
     b: float = PRIOR
@@ -69,12 +48,9 @@ class Prior:
     ) -> Float[np.ndarray, "n k"]:
         """Probabilities of 0…more successes in `more` further rollouts of groups with `correct` of `scored`."""
         spread = beta_binomial(more, correct + self.a, scored - correct + self.b)
-        shares = [
-            _sequence(int(c), int(s), np.array(self.a), np.array(self.b)) for c, s in zip(correct, scored, strict=True)
-        ]
         weights = np.stack(
             [
-                (1 - self.never - self.always) * np.array(shares, float),
+                (1 - self.never - self.always) * _sequence(correct, scored, self.a, self.b),
                 self.never * (correct == 0),
                 self.always * (correct == scored),
             ]
@@ -89,8 +65,8 @@ class Prior:
 def fit_prior(correct: Sequence[int], scored: Sequence[int]) -> Prior:
     """The Prior under which the groups' counts are most probable; a group's size may depend on its own results.
 
-    Searched over the Beta's mean (0.01 to 0.99) and a + b (0.05 to 50) on a grid that is refined twice, the shares by
-    expectation maximisation at every point. Jeffreys' prior where nothing was scored.
+    Searches the Beta's mean (0.01 to 0.99) and a + b (0.05 to 50) on a grid that is refined twice, and the shares by
+    expectation maximisation at every point. Jeffreys' prior if nothing was scored.
     """
     counts = Counter((c, s) for c, s in zip(correct, scored, strict=True) if s)
     if not counts:
@@ -101,18 +77,18 @@ def fit_prior(correct: Sequence[int], scored: Sequence[int]) -> Prior:
         a, b = np.outer(means, np.exp(sizes)), np.outer(1 - means, np.exp(sizes))
         likelihood, never, always = _profile(counts, a, b)
         i, j = divmod(int(np.argmax(likelihood)), _POINTS)
-        found = Prior(float(a[i, j]), float(b[i, j]), float(never[i, j]), float(always[i, j]))
+        prior = Prior(float(a[i, j]), float(b[i, j]), float(never[i, j]), float(always[i, j]))
         logits = np.linspace(logits[max(i - 1, 0)], logits[min(i + 1, _POINTS - 1)], _POINTS)
         sizes = np.linspace(sizes[max(j - 1, 0)], sizes[min(j + 1, _POINTS - 1)], _POINTS)
-    return found
+    return prior
 
 
 def _profile(counts: Counter[tuple[int, int]], a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
     """The log-likelihood at every (a, b) with the best shares of never and always solved prompts, and these shares."""
     numbers = np.array(list(counts.values()), float)
-    beta = np.stack([_sequence(c, s, a, b) for c, s in counts], axis=-1)
-    none = np.array([c == 0 for c, _ in counts], float)
-    every = np.array([c == s for c, s in counts], float)
+    correct, scored = np.array(list(counts)).T
+    beta = _sequence(correct, scored, a[..., None], b[..., None])
+    none, every = (correct == 0).astype(float), (correct == scored).astype(float)
     never, always = np.full(a.shape, 0.1), np.full(a.shape, 0.1)
     for _ in range(_MAXIMISATIONS):
         total = (1 - never - always)[..., None] * beta + never[..., None] * none + always[..., None] * every
@@ -121,84 +97,8 @@ def _profile(counts: Counter[tuple[int, int]], a: np.ndarray, b: np.ndarray) -> 
     return (numbers * np.log(total)).sum(axis=-1), never, always
 
 
-def _sequence(correct: int, scored: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The probability of one order of `correct` of `scored` rollouts where p has the distribution Beta(a, b)."""
-    logs = sum((np.log(a + i) for i in range(correct)), np.zeros(np.shape(a)))
-    logs = sum((np.log(b + i) for i in range(scored - correct)), logs)
-    return np.exp(sum((-np.log(a + b + i) for i in range(scored)), logs))
+def _sequence(correct: np.ndarray, scored: np.ndarray, a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray:
+    """The probability of one order of `correct` of `scored` rollouts if p has the distribution Beta(a, b)."""
+    from scipy.special import betaln
 
-
-@dataclass(frozen=True, kw_only=True)
-class StabilityResult:
-    """How much of the top N depends on the luck of the rollouts.
-
-    Args:
-        chosen: row indices of the top N by the point estimates, best first.
-        kept: for each of them, the share of draws in which it is in the top N again.
-        draws: how many draws there were.
-        count_at_90: how many of the chosen stay in at least 90 % of the draws.
-        overlap: share of the chosen that stays, on average over the draws.
-    """
-
-    chosen: Integer[np.ndarray, " chosen"]
-    kept: Float[np.ndarray, " chosen"]
-    draws: int
-    count_at_90: int
-    overlap: float
-
-
-def stability(
-    correct: Sequence[int] | np.ndarray,
-    scored: Sequence[int] | np.ndarray,
-    features: Float[np.ndarray, "rows dim"],
-    n: int,
-    size: int,
-    draws: int = 200,
-    seed: int = 0,
-) -> StabilityResult:
-    """Choose the top `size` again and again with every p drawn from its posterior and the features held fixed.
-
-    score_i = V_i φ̂_i · (1/n Σ_j V_j φ̂_j) with V = p(1 − p) (Eq. 8). Draws come from the posterior: a bootstrap of the
-    rollouts would leave p = 0 and p = 1 certain. A prompt without a feature cannot be chosen in any draw, so that those
-    left out for p = 0 or 1 stay out: the true uncertainty is a little larger.
-
-    Args:
-        correct, scored: rollouts of each row; at least one scored.
-        features: unit rows φ̂, of the prompts that have one.
-        n: prompts in the pool, the divisor of Eq. 8.
-        size: N, prompts to choose; only positive scores are chosen. Ties go to the lower row.
-        draws: how often to draw.
-        seed: seeds the draws.
-    """
-    correct, scored = np.asarray(correct, float), np.asarray(scored, float)
-    rates = np.divide(correct, scored, out=np.zeros_like(correct), where=scored > 0)
-    chosen = _top(_scores(features, (rates * (1 - rates))[:, None], n)[:, 0], size)
-    rng = np.random.default_rng(seed)
-    times = np.zeros(len(correct))
-    for start in range(0, draws, _DRAWS_AT_ONCE):
-        count = min(_DRAWS_AT_ONCE, draws - start)
-        p = rng.beta(correct[:, None] + PRIOR, (scored - correct)[:, None] + PRIOR, (len(correct), count))
-        for scores in _scores(features, p * (1 - p), n).T:
-            times[_top(scores, size)] += 1
-    kept = times[chosen] / draws
-    return StabilityResult(
-        chosen=chosen,
-        kept=kept,
-        draws=draws,
-        count_at_90=int((kept >= 0.9).sum()),
-        overlap=float(kept.mean()) if len(kept) else 0.0,
-    )
-
-
-def _scores(
-    features: Float[np.ndarray, "rows dim"], learnability: Float[np.ndarray, "rows draws"], n: int
-) -> Float[np.ndarray, "rows draws"]:
-    """Eq. 8 for all draws at once: two matrix products."""
-    weights = learnability.astype(features.dtype)
-    centroids = features.T @ weights / n
-    return learnability * (features @ centroids)
-
-
-def _top(scores: Float[np.ndarray, " rows"], size: int) -> Integer[np.ndarray, " chosen"]:
-    best = np.argsort(-scores, kind="stable")[:size]
-    return best[scores[best] > 0]
+    return np.exp(betaln(correct + a, scored - correct + b) - betaln(a, b))

@@ -1,7 +1,22 @@
 """Stage 4: scores, rankings and the subset (LearnAlign §4.4, step 4), and every other method on the same files."""
 
-from learnalign.selection.comparison import Comparison, compare
-from learnalign.selection.result import SelectResult
-from learnalign.selection.stage import select
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learnalign.selection.comparison import Comparison, compare
+    from learnalign.selection.result import SelectResult
+    from learnalign.selection.stage import select
+
+# Where each public name lives; imported on first use, so that `status` reads a stored stability without torch.
+_HOMES = {"Comparison": "comparison", "SelectResult": "result", "compare": "comparison", "select": "stage"}
 
 __all__ = ["Comparison", "SelectResult", "compare", "select"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learnalign.selection' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"learnalign.selection.{_HOMES[name]}"), name)

@@ -18,14 +18,14 @@ def parse_diversity(text: str | None) -> int | None:
     """K of `kmeans:K`; None for None."""
     if text is None:
         return None
-    found = re.fullmatch(r"kmeans:([1-9]\d*)", text)
-    if not found:
-        raise InputError(f"diversity {text}: expected kmeans:K with K clusters, for example kmeans:10")
-    return int(found[1])
+    match = re.fullmatch(r"kmeans:([1-9]\d*)", text)
+    if not match:
+        raise InputError(f"diversity {text}: expected kmeans:K with K clusters, such as kmeans:10")
+    return int(match[1])
 
 
 def clusters_of(pool: Pool, count: int) -> Int[np.ndarray, "n"]:
-    """The cluster of every prompt; those without a feature share one more, number `count`."""
+    """The cluster of every prompt, 0 to `count` − 1; prompts without a feature get cluster `count`."""
     if count > len(pool):
         raise InputError(f"diversity kmeans:{count}: more clusters than the {len(pool)} prompts of the pool")
     blocks = list(pool.hidden_features())
@@ -33,13 +33,13 @@ def clusters_of(pool: Pool, count: int) -> Int[np.ndarray, "n"]:
         raise RunError(f"{pool.run.signal_file('features')} has no features")
     places = np.concatenate([block.places for block in blocks])
     units = torch.cat([block.units for block in blocks])
-    found = np.full(len(pool), count)
-    found[places] = kmeans(units, min(count, len(places)), pool.run.config.seed).numpy()
-    return found
+    clusters = np.full(len(pool), count)
+    clusters[places] = kmeans(units, min(count, len(places)), pool.run.config.seed).numpy()
+    return clusters
 
 
 def kmeans(points: Float[torch.Tensor, "m D"], count: int, seed: int) -> Int[torch.Tensor, "m"]:
-    """Lloyd's algorithm in float64 from k-means++ seeds; a cluster that runs empty takes the farthest point."""
+    """Lloyd's algorithm in float64 from k-means++ seeds; an empty cluster takes the farthest point."""
     points = points.double()
     centers = _seeds(points, count, torch.Generator().manual_seed(seed))
     nearest = torch.full((len(points),), -1)
@@ -58,7 +58,7 @@ def kmeans(points: Float[torch.Tensor, "m D"], count: int, seed: int) -> Int[tor
 
 
 def _seeds(points: Float[torch.Tensor, "m D"], count: int, generator: torch.Generator) -> Float[torch.Tensor, "K D"]:
-    """k-means++: each next seed is drawn in proportion to its squared distance from the seeds so far."""
+    """k-means++: draws each seed in proportion to its squared distance from the earlier seeds."""
     first = int(torch.randint(len(points), (1,), generator=generator))
     chosen = [first]
     nearest = _distances(points, points[[first]]).squeeze(1)

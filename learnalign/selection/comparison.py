@@ -37,9 +37,9 @@ class Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Every method's subset of at most `size` prompts, `pool` being the whole; matrices are by method names.
+    """Every method's subset of at most `size` prompts, and the whole `pool`; matrices are by method names.
 
-    `share[a][b]` is the part of a's subset that b chose too. `missing` says of other methods what they lack.
+    `share[a][b]` is the part of a's subset that b chose too. `missing` names the input that each other method lacks.
     """
 
     size: int
@@ -55,26 +55,25 @@ class Comparison:
 
 
 def compare(run: RunDir, size: int | float | None = None) -> Comparison:
-    """Compare all methods whose inputs are there, those of earlier `select --diversity` included.
+    """Compare all methods whose inputs exist, those of earlier `select --diversity` included.
 
-    Methods without up-to-date scores are scored first, as `select` does it. `size` is a number or fraction of
-    prompts; by default that of the last selection by `select.method`, else `select.size`. Raises RunError where no
-    method can score.
+    Methods without up-to-date scores are scored first, as by `select`. `size` is a number or fraction of prompts; by
+    default that of the last selection by `select.method`, else `select.size`. Raises RunError if no method can score.
     """
     pool = Pool(run)
-    wanted = size_of(size if size is not None else _last_size(run), len(pool))
+    count = size_of(size if size is not None else _last_size(run), len(pool))
     scores, chosen = {}, {}
     missing: dict[str, str] = {}
-    for label in [*METHODS, *_diverse(run)]:
+    for label in [*METHODS, *_labels_with_clusters(run)]:
         try:
-            scores[label], chosen[label] = _standing(pool, label, wanted)
+            scores[label], chosen[label] = _score_and_choose(pool, label, count)
         except LearnAlignError as error:
             missing[label] = str(error)
     if not scores:
         raise RunError(f"no method can score {run.path}: {next(iter(missing.values()))}")
     describe = _describer(pool)
     return Comparison(
-        size=wanted,
+        size=count,
         pool=describe(np.ones(len(pool), bool)),
         subsets={label: describe(subset) for label, subset in chosen.items()},
         jaccard={a: {b: jaccard(chosen[a], chosen[b]) for b in chosen} for a in chosen},
@@ -90,17 +89,17 @@ def _last_size(run: RunDir) -> int | float:
     return int(metadata[SIZE]) if SIZE in metadata else run.config.select.size
 
 
-def _diverse(run: RunDir) -> list[str]:
+def _labels_with_clusters(run: RunDir) -> list[str]:
     """Labels of earlier selections with --diversity."""
     return sorted(path.stem for path in (run.path / "scores").glob("*-kmeans*.parquet"))
 
 
-def _standing(pool: Pool, label: str, size: int) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
-    """A method's scores and choice of `size`; scored first where its file is not there or not up to date."""
+def _score_and_choose(pool: Pool, label: str, size: int) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+    """A method's scores and choice of `size`; scores it first if its file is missing or out of date."""
     name, _, clusters = re.fullmatch(r"(.+?)(-kmeans(\d+))?", label).groups()  # type: ignore[union-attr]
     method, path = find_method(name), pool.run.scores_file(label)
-    if not path.is_file() or fingerprint_of(path) != method.fingerprint(pool.run):
-        select(pool.run, size, name, diversity=f"kmeans:{clusters}" if clusters else None)
+    if not path.is_file() or fingerprint_of(path) != method.fingerprint(pool):
+        select(pool.run, size, name, diversity=f"kmeans:{clusters}" if clusters else None, pool=pool)
     table = read_parquet(path, ["score", "rank", "cluster"])
     chosen = np.zeros(len(pool), bool)
     chosen[_choose(table, method, size)] = True
@@ -146,7 +145,7 @@ def _mean(values: Float[np.ndarray, "chosen"]) -> float | None:
 
 
 def _token_lengths(pool: Pool) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-    """Tokens of every prompt, and the mean over its rollouts; NaN where there are none."""
+    """Tokens of every prompt, and the mean over its rollouts; NaN for prompts without rollouts."""
     run = pool.run
     lengths = np.full((2, len(pool)), np.nan)
     if not run.is_finished("rollout"):

@@ -1,13 +1,13 @@
-"""What methods read: the pool, its success rates, its signals, and vectors that are streamed from disk."""
+"""What methods read: the pool, its success rates and signals, and vectors streamed from disk."""
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError
 from learnalign.prompts import Prompt, load_prompts
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
+from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, signal_fingerprint
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Success:
-    """Columns of success.parquet in the order of the pool; `rate` is NaN where no rollout was scored."""
+class SuccessColumns:
+    """Columns of success.parquet in the order of the pool; `rate` is NaN if no rollout was scored."""
 
     scored: Int[np.ndarray, "n"]
     correct: Int[np.ndarray, "n"]
@@ -35,7 +37,7 @@ class Success:
 
 @dataclass(frozen=True)
 class Vectors:
-    """A block of prompts' vectors: their places in the pool, unit rows, and their lengths before."""
+    """A block of prompts' vectors: their places in the pool, unit rows, and the norms before scaling."""
 
     places: Int[np.ndarray, "rows"]
     units: Float[torch.Tensor, "rows dim"]
@@ -43,9 +45,10 @@ class Vectors:
 
 
 class Pool:
-    """A run's prompts, n of them, and what was measured of them; files are read when first asked for.
+    """A run's n prompts and their measurements; files are read on first use, fingerprints computed once.
 
-    Every reader raises RunError naming the command that makes a missing file, and InputError for one of other settings.
+    Every reader raises RunError naming the command that makes a missing file, and InputError for a file made with other
+    settings.
     """
 
     def __init__(self, run: RunDir) -> None:
@@ -53,37 +56,46 @@ class Pool:
         self.prompts: list[Prompt] = load_prompts(run)
         self.ids = [prompt.id for prompt in self.prompts]
         self._place = {id: i for i, id in enumerate(self.ids)}
+        self.fingerprint = functools.cache(run.fingerprint)  # of a stage
+        self.signal_fingerprint = functools.cache(lambda name: signal_fingerprint(run, find_signal(name)))
 
     def __len__(self) -> int:
         return len(self.prompts)
 
-    @cached_property
-    def success(self) -> Success:
+    @functools.cached_property
+    def success(self) -> SuccessColumns:
         """Success rates of all n prompts."""
-        path, command = self.run.success_file, f"learnalign rollout {self.run.path}"
-        table = self._read(path, self.run.fingerprint("rollout"), command)
-        if missing := set(self.ids) - set(table["id"].to_pylist()):
+        rows, path = load_success(self.run), self.run.success_file
+        if missing := set(self.ids) - set(rows):
+            command = f"learnalign rollout {self.run.path}"
             raise RunError(f"{path} lacks {len(missing)} of {len(self)} prompts; run `{command}` to its end first")
-        rate, learnability = self._column(table, "success_rate", path), self._column(table, "learnability", path)
-        scored, correct = (self._column(table, name, path).astype(np.int64) for name in ("scored", "correct"))
-        return Success(scored, correct, rate, learnability)
+        values = [(row.scored, row.correct, row.success_rate, row.learnability) for row in rows.values()]
+        columns = np.empty((4, len(self)))
+        columns[:, self.places(list(rows), path)] = np.array(values, float).T  # None becomes NaN
+        scored, correct, rate, learnability = columns
+        return SuccessColumns(scored.astype(np.int64), correct.astype(np.int64), rate, learnability)
 
     @property
-    def known_success(self) -> Success | None:
-        """`success` where there is any yet, for methods that can do without."""
+    def known_success(self) -> SuccessColumns | None:
+        """`success`, or None before rollouts, for methods that do not need it."""
         return self.success if self.run.success_file.is_file() else None
 
+    @functools.cached_property
+    def success_digest(self) -> str | None:
+        """A digest of success.parquet; None before rollouts."""
+        return digest_of(self.run.success_file) if self.run.success_file.is_file() else None
+
     def signal(self, name: str, *columns: str) -> list[Float[np.ndarray, "n"]]:
-        """Columns of a signal, NaN where it has no value."""
+        """Columns of a signal, NaN for prompts without a value."""
         path = self.run.signal_file(name)
-        fingerprint = signal_fingerprint(self.run, find_signal(name)) if path.is_file() else ""
+        fingerprint = self.signal_fingerprint(name) if path.is_file() else ""
         table = self._read(path, fingerprint, f"learnalign signal {self.run.path} {name}")
         return [self._column(table, column, path) for column in columns]
 
     def exact(self) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-        """Exact alignments (1/n Σ_j V_j cos(g_i, g_j)) and gradient norms, NaN where there is no gradient."""
+        """Exact alignments (1/n Σ_j V_j cos(g_i, g_j)) and gradient norms, NaN for prompts without a gradient."""
         path = self.run.exact_file
-        table = self._read(path, self.run.fingerprint("grad"), f"learnalign grad {self.run.path}")
+        table = self._read(path, self.fingerprint("grad"), f"learnalign grad {self.run.path}")
         return self._column(table, "alignment", path), self._column(table, "norm", path)
 
     def gradients(self) -> Iterator[Vectors]:
@@ -91,22 +103,22 @@ class Pool:
         run, command = self.run, f"learnalign grad {self.run.path}"
         if run.config.grad.projection == "exact":
             raise InputError(
-                "grad.projection: exact stores alignments and no features, which this method needs; take method "
-                "learnalign, or make features in a new run directory with --set grad.projection=kronecker"
+                "grad.projection: exact stores alignments but no features, which this method needs; use method "
+                "learnalign, or compute features in a new run directory with --set grad.projection=kronecker"
             )
         for shard in run.shards():
             path = run.gradients_file(shard)
             if not path.is_file():
-                raise RunError(f"{path} is not there; run `{command}` first")
+                raise RunError(f"{path} is missing; run `{command}` first")
             tensors, metadata = read_safetensors(path)
-            _check_settings(path, metadata.get(FINGERPRINT), run.fingerprint("grad"), command)
+            _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
             places = self.places(json.loads(metadata["ids"]), path)
             yield Vectors(places, tensors["features"], tensors["norms"].double().numpy())
 
     def hidden_features(self) -> Iterator[Vectors]:
         """Vectors of the `features` signal (position-weighted mean hidden states) as unit rows."""
         path, command = self.run.signal_file("features"), f"learnalign signal {self.run.path} features"
-        table = self._read(path, self.run.fingerprint("signal"), command)
+        table = self._read(path, self.fingerprint("signal"), command)
         table = table.filter(table["vector"].is_valid())
         for batch in table.to_batches(max_chunksize=4096):
             vectors = torch.from_numpy(np.stack(batch["vector"].to_numpy(zero_copy_only=False)))
@@ -116,29 +128,28 @@ class Pool:
 
     def _read(self, path: Path, fingerprint: str, command: str) -> pa.Table:
         if not path.is_file():
-            raise RunError(f"{path} is not there; run `{command}` first")
+            raise RunError(f"{path} is missing; run `{command}` first")
         table = read_parquet(path)
-        found = (table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
-        _check_settings(path, found, fingerprint, command)
+        stored = (table.schema.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
+        _check_settings(path, stored, fingerprint, command)
         return table
 
     def _column(self, table: pa.Table, name: str, path: Path) -> Float[np.ndarray, "n"]:
         values = np.full(len(self), np.nan)
-        found = table[name].to_numpy().astype(np.float64)
-        values[self.places(table["id"].to_pylist(), path)] = found
+        values[self.places(table["id"].to_pylist(), path)] = table[name].to_numpy().astype(np.float64)
         return values
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
-        """Places in the pool of ids that `path` holds."""
+        """Places in the pool of the `ids` in file `path`."""
         try:
             return np.fromiter((self._place[id] for id in ids), np.int64, len(ids))
         except KeyError as error:
-            raise RunError(f"{path} has prompt {error.args[0]}, which is not in the pool; delete that file") from None
+            raise RunError(f"{path} has prompt {error.args[0]}, which is not in the pool; delete the file") from None
 
 
-def _check_settings(path: Path, found: Any, expected: str, command: str) -> None:
-    if found != expected:
+def _check_settings(path: Path, stored: str | None, expected: str, command: str) -> None:
+    if stored != expected:
         raise InputError(
-            f"{path} was made with other settings, data or model than this run directory now has; run `{command} "
-            "--overwrite` to make it again, take the change back, or choose a new run directory"
+            f"{path} was made with other settings, data or model than this run directory has; undo the change, run "
+            f"`{command} --overwrite` to recompute it, or choose a new run directory"
         )

@@ -14,7 +14,7 @@ from learnalign.selection.methods.method import Method, Scores
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The pool ranked by a method: `order` holds places of the pool, best first, `chosen` those that were taken."""
+    """The pool ranked by a method: `order` holds places in the pool, best first, `chosen` those of the subset."""
 
     method: Method
     label: str
@@ -28,7 +28,7 @@ class Ranking:
 
 
 def rank(score: Float[np.ndarray, "n"], ids: Sequence[str]) -> Int[np.ndarray, "n"]:
-    """Places of the pool, best score first; ties by ascending id, prompts without a score (NaN) last."""
+    """Places in the pool, best score first; ties by ascending id, prompts without a score (NaN) last."""
     key = np.where(np.isnan(score), np.inf, -score)
     by_id = np.array(sorted(range(len(ids)), key=lambda i: ids[i]), dtype=np.int64)
     return by_id[np.argsort(key[by_id], kind="stable")]
@@ -43,8 +43,8 @@ def choose(
 ) -> Int[np.ndarray, "chosen"]:
     """The first `size` eligible places of `order`, in its order.
 
-    With `clusters` (App. H) each cluster gives its best, in proportion to its eligible prompts (largest remainders
-    first, then lower cluster numbers). With `fill`, what is missing is taken from the rest of the ranking.
+    With `clusters` (App. H), takes the best of each in proportion to its eligible prompts (largest remainders first,
+    then lower cluster numbers). With `fill`, takes what is missing from the rest of the ranking.
     """
     ranked = order[eligible[order]]
     if clusters is None or len(ranked) <= size:
@@ -59,7 +59,7 @@ def choose(
 
 
 def _quotas(members: Int[np.ndarray, "k"], size: int) -> list[int]:
-    """`size` places shared out in proportion to `members`; no cluster gets more than it has."""
+    """Divides `size` places in proportion to `members`; no cluster gets more than it has."""
     exact = members * (size / members.sum())
     quotas = np.floor(exact).astype(np.int64)
     order = np.argsort(-(exact - quotas), kind="stable")
@@ -70,7 +70,9 @@ def _quotas(members: Int[np.ndarray, "k"], size: int) -> list[int]:
 def size_of(size: int | float, count: int) -> int:
     """N from a number of prompts, or a fraction of the pool in (0, 1) rounded to at least 1; raises InputError."""
     if isinstance(size, bool) or (isinstance(size, float) and not size.is_integer() and not 0 < size < 1) or size <= 0:
-        raise InputError(f"size {size}: give a number of prompts from 1 on, or a fraction of the pool between 0 and 1")
+        raise InputError(
+            f"size {size}: give a number of prompts, at least 1, or a fraction of the pool between 0 and 1"
+        )
     if size < 1:
         return max(1, round(size * count))
     if size > count:

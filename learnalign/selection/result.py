@@ -1,4 +1,4 @@
-"""What select reports: how many were chosen, and what became of every other prompt."""
+"""What select reports: the number of chosen prompts, and why each other prompt was skipped."""
 
 from __future__ import annotations
 
@@ -11,25 +11,17 @@ import numpy as np
 
 from learnalign.errors import RunError
 from learnalign.selection.methods.method import Method, Scores
-from learnalign.selection.pool import Pool, Success
+from learnalign.selection.pool import Pool, SuccessColumns
 from learnalign.selection.ranking import Ranking
-
-
-@dataclass(frozen=True)
-class Stability:
-    """Of the chosen, `count_at_90` stay in 90 % of `draws` of p from its posterior, the share `overlap` on average."""
-
-    draws: int
-    count_at_90: int
-    overlap: float
+from learnalign.selection.stability import Stability
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectResult:
-    """Of `prompts` in the pool, `eligible` might be chosen and `chosen` were; `skipped` counts the others by reason.
+    """Of `prompts` in the pool, `eligible` could be chosen and `chosen` were; `skipped` counts the others by reason.
 
-    `size` is the N asked for; `way` how row means were computed (matrix, centroid or exact), for methods that have any;
-    `stability` how much of the choice hangs on the luck of the rollouts; `notes` are sentences for the user.
+    `size` is the N requested; `way` is how row means were computed (matrix, centroid or exact), None for methods without
+    them; `stability` is how much of the choice survives other draws of p; `notes` are sentences for the user.
     """
 
     method: str
@@ -46,19 +38,19 @@ class SelectResult:
 
 
 def check_learnable(pool: Pool) -> None:
-    """Raise RunError where V = 0 for every prompt, with the distribution of p and the ways out."""
+    """Raise RunError if V = 0 for every prompt, with the distribution of p and the ways out."""
     if (pool.success.learnability > 0).any():
         return
     raise RunError(
         f"nothing to learn from: V = p(1 − p) is 0 for all {len(pool)} prompts ({describe_rates(pool.success)}). "
-        "Ways out: easier prompts where none is solved, harder ones where all are; more rollouts "
+        "Ways out: easier prompts if none is solved, harder ones if all are; more rollouts "
         "(rollout.num_generations) or a higher rollout.temperature; a longer warmup; worked examples or a system "
-        f"prompt that asks for the form of answer that verifier {pool.run.config.verifier} reads "
-        "(data.system_prompt); see rollouts/part-00000.parquet"
+        "prompt (data.system_prompt) that asks for the answer format of verifier "
+        f"{pool.run.config.verifier}; see rollouts/part-00000.parquet"
     )
 
 
-def describe_rates(success: Success) -> str:
+def describe_rates(success: SuccessColumns) -> str:
     """The distribution of p in words."""
     counts = Counter(_kind(rate) for rate in success.rate)
     return ", ".join(f"{counts[kind]} {kind}" for kind in ("never solved", "sometimes", "always solved", "not scored"))
@@ -71,14 +63,14 @@ def _kind(rate: float) -> str:
 
 
 def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]:
-    """Why each prompt cannot be chosen: its success rate, a failed gradient, no signal, its score; None for the others."""
-    lacks = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
+    """Why each prompt cannot be chosen (success rate, failed gradient, no signal, score); None if it can."""
+    incomplete = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
     kinds = [_kind(rate) for rate in pool.success.rate] if method.learnable else ["sometimes"] * len(pool)
     failed = {line["id"]: line["reason"] for line in pool.run.quarantined() if line["stage"] == "grad"}
     otherwise = "no gradient" if method.reads == "grad" else "no signal"
     reasons = [
-        kind if kind != "sometimes" else (failed.get(id, otherwise) if lack else None)
-        for id, kind, lack in zip(pool.ids, kinds, lacks, strict=True)
+        kind if kind != "sometimes" else (failed.get(id, otherwise) if lacks_input else None)
+        for id, kind, lacks_input in zip(pool.ids, kinds, incomplete, strict=True)
     ]
     eligible = method.eligible(scores.score)
     return [reason or (None if can else "no positive score") for reason, can in zip(reasons, eligible, strict=True)]
@@ -90,7 +82,7 @@ def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:
 
 
 def notes_of(ranking: Ranking) -> list[str]:
-    """What the user should know about the chosen: fewer than wanted, or filled up."""
+    """Sentences for the user if fewer prompts were eligible than requested."""
     eligible, chosen, kind = int(ranking.eligible.sum()), len(ranking.chosen), ranking.method.eligibility
     if eligible >= ranking.size:
         return []
@@ -98,4 +90,4 @@ def notes_of(ranking: Ranking) -> list[str]:
         return [
             f"only {eligible} prompts have {kind}; {chosen - eligible} more were taken from the rest of the ranking"
         ]
-    return [f"only {eligible} prompts have {kind}, fewer than {ranking.size}; --fill goes on down the ranking"]
+    return [f"only {eligible} prompts have {kind}, fewer than {ranking.size}; --fill continues down the ranking"]

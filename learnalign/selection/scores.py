@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 
 from learnalign.errors import InputError
 from learnalign.policy import device
+from learnalign.policy.memory import free_memory
 from learnalign.rundir.files import atomic_path
 from learnalign.selection.pool import Vectors
 
@@ -32,14 +33,14 @@ OnBlock = Callable[[Int[np.ndarray, "rows"], Int[np.ndarray, "m"], Float[torch.T
 
 @dataclass(frozen=True)
 class Scoring:
-    """How row means are computed; where to write S, if it is wanted."""
+    """How row means are computed; the path to save S to, if any."""
 
     way: Way = "auto"
     save_to: Path | None = None
 
 
 def find_way(name: str) -> Way:
-    """Checks a way of scoring; raises InputError naming the known ones."""
+    """Check a way of scoring; raises InputError naming the known ones."""
     for way in get_args(Way):
         if name == way:
             return way
@@ -48,7 +49,7 @@ def find_way(name: str) -> Way:
 
 @dataclass(frozen=True)
 class Alignments:
-    """Alignments and vector lengths, NaN where a prompt has no vector; and the way they were computed."""
+    """Alignments and vector norms, NaN for prompts without a vector, and the way they were computed."""
 
     alignment: Float[np.ndarray, "n"]
     norm: Float[np.ndarray, "n"]
@@ -56,7 +57,7 @@ class Alignments:
 
 
 def align(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring) -> Alignments:
-    """Alignment of every prompt in the way that `scoring` says; `auto` takes the matrix on a GPU while S fits."""
+    """Alignment of every prompt, computed as `scoring` says; `auto` takes the matrix on a GPU if S fits."""
     if scoring.save_to is not None:
         return _save(stream, weights, scoring.save_to)
     if scoring.way == "matrix" or (scoring.way == "auto" and _fits(stream, len(weights))):
@@ -66,29 +67,29 @@ def align(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring) -> 
 
 def by_centroid(stream: Stream, weights: Float[np.ndarray, "n"]) -> Alignments:
     """Alignments in O(n·D) and two passes over the vectors, in float64."""
-    found = Alignments(_missing(weights), _missing(weights), "centroid")
+    result = Alignments(_missing(weights), _missing(weights), "centroid")
     centroid: torch.Tensor | None = None
     for block in stream():
         part = torch.from_numpy(weights[block.places]) @ block.units.double()
         centroid = part if centroid is None else centroid + part
     if centroid is not None:
         for block in stream():
-            found.alignment[block.places] = (block.units.double() @ centroid).numpy() / len(weights)
-            found.norm[block.places] = block.norms
-    return found
+            result.alignment[block.places] = (block.units.double() @ centroid).numpy() / len(weights)
+            result.norm[block.places] = block.norms
+    return result
 
 
 def by_matrix(stream: Stream, weights: Float[np.ndarray, "n"], on_block: OnBlock | None = None) -> Alignments:
     """Alignments from blocks of rows of the cosine matrix (float32, on the GPU if there is one), summed in float64.
 
-    `on_block` gets every block: the places of its rows, the places of its columns, the cosines.
+    `on_block` is called with each block: the places of its rows, the places of its columns, the cosines.
     """
-    found = Alignments(_missing(weights), _missing(weights), "matrix")
+    result = Alignments(_missing(weights), _missing(weights), "matrix")
     blocks = list(stream())
     if not blocks:
-        return found
+        return result
     places = np.concatenate([block.places for block in blocks])
-    found.norm[places] = np.concatenate([block.norms for block in blocks])
+    result.norm[places] = np.concatenate([block.norms for block in blocks])
     units = torch.cat([block.units for block in blocks])
     del blocks
     units = units.to(device())
@@ -97,10 +98,10 @@ def by_matrix(stream: Stream, weights: Float[np.ndarray, "n"], on_block: OnBlock
     for start in range(0, len(places), size):
         cosines = units[start : start + size] @ units.T
         rows = places[start : start + size]
-        found.alignment[rows] = (cosines.double() @ weight).cpu().numpy() / len(weights)
+        result.alignment[rows] = (cosines.double() @ weight).cpu().numpy() / len(weights)
         if on_block is not None:
             on_block(rows, places, cosines)
-    return found
+    return result
 
 
 def _save(stream: Stream, weights: Float[np.ndarray, "n"], path: Path) -> Alignments:
@@ -112,9 +113,9 @@ def _save(stream: Stream, weights: Float[np.ndarray, "n"], path: Path) -> Alignm
             for place, row in zip(rows, scores, strict=True):
                 matrix[place, columns] = row
 
-        found = by_matrix(stream, weights, save)
+        result = by_matrix(stream, weights, save)
         matrix.flush()
-    return found
+    return result
 
 
 def _missing(weights: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
@@ -126,11 +127,11 @@ def _fits(stream: Stream, count: int) -> bool:
     if device().type != "cuda":
         return False
     width = next((block.units.shape[1] for block in stream()), 0)
-    return 4 * count * (count + width) < torch.cuda.mem_get_info()[0]
+    return 4 * count * (count + width) < free_memory(device())
 
 
 def _create(path: Path, count: int) -> np.memmap:
-    """A safetensors file of one tensor S [n, n], zeros, mapped for writing: the library writes from memory only."""
+    """Creates a safetensors file of zeros S [n, n], mapped for writing: the library writes from memory only."""
     header = json.dumps({"S": {"dtype": "F32", "shape": [count, count], "data_offsets": [0, 4 * count * count]}})
     header += " " * (-len(header) % 8)
     with path.open("wb") as file:

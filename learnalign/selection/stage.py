@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
-from learnalign.rollouts import StabilityResult
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
-from learnalign.selection.result import SelectResult, Stability, check_learnable, count_reasons, notes_of, skip_reasons
+from learnalign.selection.result import SelectResult, check_learnable, count_reasons, notes_of, skip_reasons
 from learnalign.selection.scores import Scoring, Way, find_way
-from learnalign.selection.stability import describe, steadiness
+from learnalign.selection.stability import Stability, measure_stability
 from learnalign.selection.subset import find_format
 from learnalign.selection.table import scores_table
 
@@ -34,56 +33,58 @@ def select(
     diversity: str | None = None,
     save_matrix: bool = False,
     output: Path | None = None,
+    pool: Pool | None = None,
 ) -> SelectResult:
     """Write scores/METHOD.parquet and the subset file: the top `size` prompts by the method's score, best first.
 
     Args:
         size: prompts to choose, or a fraction of the pool in (0, 1).
-        method, format, scoring: as in the config section `select`, which holds for them and for `size` where they are
-        None. fill: goes on down the ranking where too few prompts have a positive score. diversity: `kmeans:K` takes
-        the best of each of K clusters of the `features` signal (App. H). save_matrix: also writes S [n, n] to
-        scores/matrix.safetensors. output: a second place for the subset file.
+        method, format, scoring: as in the config section `select`, whose values replace None here and for `size`.
+        fill: continues down the ranking if too few prompts have a positive score.
+        diversity: `kmeans:K` takes the best of each of K clusters of the `features` signal (App. H).
+        save_matrix: also writes S [n, n] to scores/matrix.safetensors.
+        output: a second place for the subset file.
+        pool: the pool of `run`, if it is loaded already.
 
-    Raises InputError for wrong arguments and for inputs made with other settings; RunError for inputs that are not
-    there yet (naming the command that makes them), and where there is nothing to learn from.
+    Raises InputError for wrong arguments and for inputs made with other settings; RunError for missing inputs (naming
+    the command that makes them), and if there is nothing to learn from.
     """
     settings = run.config.select
-    chosen_by, write = find_method(method or settings.method), find_format(format or settings.format)
+    rule, write = find_method(method or settings.method), find_format(format or settings.format)
     cluster_count = parse_diversity(diversity)
     way = find_way(scoring or settings.scoring)
-    save_to = _matrix_file(run, chosen_by) if save_matrix else None
-    pool = Pool(run)
-    wanted = size_of(settings.size if size is None else size, len(pool))
+    save_to = _matrix_file(run, rule) if save_matrix else None
+    pool = Pool(run) if pool is None else pool
+    count = size_of(settings.size if size is None else size, len(pool))
     with run.stage(STAGE) as record:
-        ranking = _rank(pool, chosen_by, wanted, Scoring(way, save_to), cluster_count, fill)
-        steady = steadiness(pool, ranking)
-        result = _result(run, ranking, steady)
-        write_parquet(result.scores, scores_table(pool, ranking, steady), chosen_by.fingerprint(run))
+        ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
+        stability, kept = measure_stability(pool, ranking)
+        result = _result(run, ranking, stability)
+        write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
             if path is not None:
                 write(path, subset)
-        _tell(run, result, record)
+        _add_to_record(run, result, record)
     return result
 
 
-def _tell(run: RunDir, result: SelectResult, record: StageRecord) -> None:
-    """Keep what every method chose; the stage's counts are those of `select.method` once that was run."""
-    earlier = run.read_record()["stages"][STAGE]
+def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord) -> None:
+    """Keep every method's counts; the stage's own are those of `select.method` once it has run."""
+    methods = run.read_record()["stages"][STAGE].get("methods", {})
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
-    told: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
-    told["stability"] = asdict(result.stability) if result.stability else None
-    record.notes["methods"] = {**earlier.get("methods", {}), result.method: told}
+    entry: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
+    entry["stability"] = asdict(result.stability) if result.stability else None
+    record.notes["methods"] = {**methods, result.method: entry}
     if result.method != run.config.select.method:
-        counts = record.notes["methods"].get(run.config.select.method, counts)
+        counts = methods.get(run.config.select.method, counts)
     record.counts |= {name: counts[name] for name in ("prompts", "eligible", "chosen")}
 
 
 def _matrix_file(run: RunDir, method: Method) -> Path:
     if not method.has_matrix(run.config):
         raise InputError(
-            f"method {method.name} has no score matrix to save here; learnalign has one where grad.projection is "
-            "not exact"
+            f"method {method.name} has no score matrix to save; use learnalign with a grad.projection other than exact"
         )
     return run.path / "scores" / "matrix.safetensors"
 
@@ -100,8 +101,8 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
         listed = ", ".join(f"{count} {reason}" for reason, count in count_reasons(reasons).items())
         raise RunError(
             f"nothing to choose: no prompt has {method.eligibility} by method {method.name} "
-            f"({listed or 'none is positive'}); choose another method, or see `learnalign status {pool.run.path}` "
-            "for what was left out and why"
+            f"({listed or 'none is positive'}); choose another method; `learnalign status {pool.run.path}` shows which "
+            "prompts were left out and why"
         )
     return Ranking(
         method=method,
@@ -116,17 +117,18 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     )
 
 
-def _result(run: RunDir, ranking: Ranking, steady: StabilityResult | None) -> SelectResult:
+def _result(run: RunDir, ranking: Ranking, stability: Stability | None) -> SelectResult:
+    eligible, chosen = int(ranking.eligible.sum()), len(ranking.chosen)
     return SelectResult(
         method=ranking.label,
         subset=run.subset_file(ranking.label),
         scores=run.scores_file(ranking.label),
         size=ranking.size,
         prompts=len(ranking.order),
-        eligible=int(ranking.eligible.sum()),
-        chosen=len(ranking.chosen),
+        eligible=eligible,
+        chosen=chosen,
         skipped=count_reasons(ranking.reasons),
         way=ranking.scores.way,
-        stability=None if steady is None else Stability(steady.draws, steady.count_at_90, steady.overlap),
-        notes=[*notes_of(ranking), *([describe(steady)] if steady else [])],
+        stability=stability,
+        notes=[*notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])],
     )

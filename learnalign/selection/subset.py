@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from learnalign.errors import InputError
+from learnalign.names import check_name
 from learnalign.prompts import Prompt
 from learnalign.rundir.files import atomic_path
 
@@ -13,7 +13,7 @@ Writer = Callable[[Path, Sequence[Prompt]], None]
 
 
 def write_source(path: Path, prompts: Sequence[Prompt]) -> None:
-    """The input rows as they were, one JSON text a line."""
+    """Write the prompts' input rows verbatim, one a line."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(prompt.source + "\n" for prompt in prompts)
 
@@ -23,6 +23,4 @@ FORMATS: dict[str, Writer] = {"source": write_source}
 
 def find_format(name: str) -> Writer:
     """The writer of that format; raises InputError naming the known ones."""
-    if name not in FORMATS:
-        raise InputError(f"format {name}: unknown; known are {', '.join(FORMATS)}")
-    return FORMATS[name]
+    return FORMATS[check_name("format", name, FORMATS)]

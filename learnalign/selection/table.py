@@ -1,4 +1,4 @@
-"""scores/METHOD.parquet: the same columns for every method, one row a prompt in the order of the pool."""
+"""scores/METHOD.parquet: the same columns for every method, one row per prompt in the order of the pool."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
-from learnalign.rollouts import StabilityResult
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking
 
-SIZE = b"learnalign.size"  # of a scores file's metadata: the N that was asked for
+SIZE = b"learnalign.size"  # metadata key of a scores file: the N requested
 
 
-def scores_table(pool: Pool, ranking: Ranking, steady: StabilityResult | None = None) -> pa.Table:
-    """Scores, ranks from 1, and what the scores were made of; null where a method has no such thing.
+def scores_table(pool: Pool, ranking: Ranking, kept: Float[np.ndarray, "n"] | None = None) -> pa.Table:
+    """Scores, ranks from 1, and what the scores were made of; columns that a method does not have are null.
 
     `alignment` and `norm` are of gradients (or features), `signal` is the signal's value, `kept` the share of resamples
-    of p in which a chosen prompt is chosen again, `skipped` says why there is no score.
+    of p in which a chosen prompt is chosen again, `skipped` the reason why a prompt cannot be chosen.
     """
     success, scores, count = pool.known_success, ranking.scores, len(pool)
     ranks = np.empty(count, np.int64)
     ranks[ranking.order] = np.arange(1, count + 1)
-    kept = np.full(count, np.nan)
-    if steady is not None:
-        kept[steady.chosen] = steady.kept
     columns = {
         "id": pa.array(pool.ids, pa.string()),
         "row": pa.array([prompt.row for prompt in pool.prompts], pa.int64()),
@@ -47,5 +44,5 @@ def scores_table(pool: Pool, ranking: Ranking, steady: StabilityResult | None = 
 
 
 def _numbers(values: Any, count: int) -> pa.Array:
-    """A column of doubles: null for NaN, and everywhere for a method that has no such number."""
+    """A column of doubles, null for NaN; all null if `values` is None."""
     return pa.array(np.full(count, np.nan) if values is None else values, pa.float64(), from_pandas=True)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import torch
 
+from learnalign.policy.parts import context_length, last_block_output
 from learnalign.rundir import RunDir
-from learnalign.signals.backbone import context_length, last_block_output
 from learnalign.signals.batches import in_batches, pad
 from learnalign.signals.concentration import combine
 from learnalign.signals.rendered import RenderedPrompt

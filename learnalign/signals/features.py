@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from learnalign.signals.backbone import context_length, last_hidden
+from learnalign.policy.parts import context_length, last_hidden
 from learnalign.signals.batches import in_batches, pad
 from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from learnalign.signals.backbone import context_length
+from learnalign.policy.parts import context_length
 from learnalign.signals.likelihood import mean_nll
 from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer

@@ -19,7 +19,7 @@ from torch import Tensor
 from learnalign.config import ModelConfig
 from learnalign.errors import InputError
 from learnalign.policy import load_model, load_tokenizer, prompt_ids
-from learnalign.signals.backbone import context_length
+from learnalign.policy.parts import context_length
 from learnalign.signals.batches import in_batches
 from learnalign.signals.likelihood import last_logits
 from learnalign.signals.rendered import RenderedPrompt

@@ -31,7 +31,7 @@ class Rewards:
     """Scores completions of `prompts` with `verifier`; `visits` holds every group so far, in the order of training.
 
     None (an unscorable completion) stays None: TRL leaves it out of the group's mean and std and gives it advantage 0,
-    so that it pulls the policy nowhere, as design §3 wants it.
+    so that it pulls the policy nowhere.
     """
 
     prompts: Sequence[Prompt]

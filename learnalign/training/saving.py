@@ -9,8 +9,8 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from learnalign.config import Config
-from learnalign.policy import load_model, load_tokenizer, model_path
-from learnalign.rundir.files import atomic_path, read_json, write_json
+from learnalign.policy import adapter_base, load_model, load_tokenizer, model_path
+from learnalign.rundir.files import atomic_path, write_json
 from learnalign.training.settings import base_dtype
 
 
@@ -29,11 +29,6 @@ def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, co
     if settings.is_file():
         dtype = str(base_dtype(config)).removeprefix("torch.")
         write_json(settings, {**json.loads(settings.read_text(encoding="utf-8")), "dtype": dtype})
-
-
-def adapter_base(adapter: Path) -> str:
-    """Directory or hub name of the model that an adapter was trained on."""
-    return str(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
 
 
 def merge_adapter(config: Config, adapter: Path, output: Path) -> None:

@@ -1,4 +1,16 @@
-"""Verifiers: which completions are correct, decided in worker processes that can be killed."""
+"""Verifiers: which completions are correct, judged in worker processes that can be killed.
+
+Reading order: verifier → builtin → extract → notation → [in a worker process: equality → reading → units].
+
+- extract: finds where a completion states its answer.
+- notation: rewrites what people type as LaTeX, and reads plain numbers exactly.
+- reading: parses one answer, gold or sampled, as mathematics, words and a unit.
+- units: splits a unit from its number and converts it.
+- equality: decides whether two readings are the same answer.
+
+A trainer with its own reward function may judge differently than p was judged here; to measure p with that function,
+set `verifier: package.module:function` (see `functions`).
+"""
 
 from learnalign.verify.verdict import Item, Verdict
 from learnalign.verify.verifier import Verifier, open_verifier

@@ -1,7 +1,8 @@
-"""The verifiers by name: each says where the answer stands, and judges at once what needs no computer algebra.
+"""The verifiers by name: each finds the answer in a completion and judges plain text and plain numbers at once.
 
-`exact` and `gsm8k` compare text and numbers; `math`, `boxed` and `answer_tag` send what is not a plain number to the
-worker processes. All of this runs in the parent and is linear in the text's length.
+`exact` and `gsm8k` compare text and numbers. `math`, `boxed` and `answer_tag` send all other mathematics to the worker
+processes, `literal` every text that differs from the gold. Everything here runs in the parent and is linear in the
+text's length.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from learnalign.verify.extract import after_hashes, find_boxes, last_tag, stated_answers
+from learnalign.verify.literal import find_answer
 from learnalign.verify.notation import PlainNumber, leading_number, plain_number, same_number, unwrap
-from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, shown
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, different
 
-Task = tuple[object, ...]  # for a worker: the kind of judgement and its arguments
+Task = tuple[object, ...]  # for a worker: its kind of judgement and the arguments
 _LONGEST_QUICK = 200
 
 
 class BuiltIn(NamedTuple):
-    """A verifier by name: what to do with a gold answer and with an item whose gold is usable."""
+    """A verifier by name: judges a gold answer, and an item whose gold is usable, or returns a task for a worker."""
 
     gold: Callable[[str], Verdict | Task]
     item: Callable[[Item], Verdict | Task]
@@ -56,7 +58,7 @@ def _answer_tag(item: Item) -> Verdict | Task:
 
 
 def _judged(answer: str, text: str) -> Verdict | None:
-    """The verdict where both sides are plain numbers or the same text; None where it takes computer algebra."""
+    """Judge two plain numbers or the same text; returns None if it takes computer algebra."""
     if not text:
         return NO_ANSWER
     if text == answer.strip():
@@ -64,15 +66,11 @@ def _judged(answer: str, text: str) -> Verdict | None:
     gold, number = _number(answer), _number(text)
     if gold is None or number is None:
         return None
-    return CORRECT if same_number(gold, number) else _different(text, answer)
+    return CORRECT if same_number(gold, number) else different(text, answer)
 
 
 def _number(text: str) -> PlainNumber | None:
     return plain_number(text.strip()) or plain_number(unwrap(text)) if len(text) <= _LONGEST_QUICK else None
-
-
-def _different(text: str, answer: str) -> Verdict:
-    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")
 
 
 def _gsm8k_gold(answer: str) -> Verdict:
@@ -94,7 +92,7 @@ def _gsm8k(item: Item) -> Verdict:
     gold_text = after_hashes(item.answer)
     gold = leading_number(item.answer if gold_text is None else gold_text)
     same = gold is not None and number.value == gold.value
-    return CORRECT if same else _different(stated or "", gold_text or item.answer)
+    return CORRECT if same else different(stated or "", gold_text or item.answer)
 
 
 def _exact_gold(answer: str) -> Verdict:
@@ -105,7 +103,14 @@ def _exact(item: Item) -> Verdict:
     text = item.completion.strip()
     if not text:
         return NO_ANSWER
-    return CORRECT if text == item.answer.strip() else _different(text, item.answer)
+    return CORRECT if text == item.answer.strip() else different(text, item.answer)
+
+
+def _literal(item: Item) -> Verdict | Task:
+    text = find_answer(item.completion)
+    if not text:
+        return NO_ANSWER
+    return CORRECT if text == item.answer else ("literal", item.answer, text)
 
 
 BUILT_IN = {
@@ -114,4 +119,5 @@ BUILT_IN = {
     "answer_tag": BuiltIn(_math_gold, _answer_tag),
     "gsm8k": BuiltIn(_gsm8k_gold, _gsm8k),
     "exact": BuiltIn(_exact_gold, _exact),
+    "literal": BuiltIn(_exact_gold, _literal),
 }

@@ -1,6 +1,7 @@
-"""Whether two answers are the same: by their words, as numbers, as quantities, and as mathematics by math-verify.
+"""Decides whether two answers are the same: by their words, as numbers, as quantities, as mathematics by math-verify.
 
-Runs in worker processes (see `reading`). math-verify's own timeouts use SIGALRM and are off: the pool kills what hangs.
+Runs in worker processes (see `reading`). math-verify's own timeouts use SIGALRM and are off: the parent kills a worker
+that hangs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from math_verify import verify
 from math_verify.grader import get_pct_val
 
 from learnalign.verify.reading import LONGEST_ANSWER, Reading, read_answer, read_completion, read_gold
-from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, shown
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, different, shown
 
 _BASED = re.compile(r"(-?[0-9A-Fa-f]+)_\{?(\d+)\}?")
 
@@ -22,18 +23,16 @@ read_gold_once = lru_cache(maxsize=16_384)(read_gold)
 
 
 def judge_gold(answer: str) -> Verdict:
-    """1.0 for a gold answer that can be read and compared, None and the reason for one that cannot."""
+    """Judge a gold answer: 1.0 if it can be read and compared, else None and the reason."""
     gold = read_gold_once(answer)
     if isinstance(gold, str):
         return Verdict(None, gold)
-    same(
-        gold, Reading([sympy.Integer(7919)])
-    )  # a gold that cannot be evaluated fails or hangs here, before any sampling
+    same(gold, Reading([sympy.Integer(7919)]))  # fails or hangs here, before any sampling, if it cannot be evaluated
     return CORRECT
 
 
 def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
-    """Judge `text`, what stands in the last box or tag; `joined` is several adjacent boxes as one answer."""
+    """Judge `text`, the last box or tag; `joined` is several adjacent boxes as one answer."""
     gold = read_gold_once(answer)
     if isinstance(gold, str):
         return Verdict(None, gold)
@@ -46,26 +45,22 @@ def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
         return CORRECT
     if not reading.values and reading.words is None:
         return Verdict(0.0, f"the answer {shown(text)} cannot be read as mathematics")
-    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")
+    return different(text, answer)
 
 
 def judge_completion(answer: str, text: str) -> Verdict:
-    """Judge a completion without a box by what it states as its answer, else by its last expression."""
+    """Judge a completion without a box by its stated answer, else by its last expression."""
     gold = read_gold_once(answer)
     if isinstance(gold, str):
         return Verdict(None, gold)
     readings = [reading for reading in read_completion(text) if reading.values or reading.words]
     if any(same(gold, reading) for reading in readings):
         return CORRECT
-    return (
-        Verdict(0.0, f"{shown(readings[0].text or str(readings[0].values[0]))} is not {shown(answer)}")
-        if readings
-        else NO_ANSWER
-    )
+    return different(readings[0].text or str(readings[0].values[0]), answer) if readings else NO_ANSWER
 
 
 def same(gold: Reading, answer: Reading) -> bool:
-    """Whether `answer` is `gold`, in any notation; a unit counts where both name one."""
+    """Whether `answer` equals `gold` in any notation; the unit counts if both name one."""
     if gold.words is not None and gold.words == answer.words:
         return True
     if gold.unit and answer.unit and gold.unit.kind and answer.unit.kind:
@@ -77,10 +72,10 @@ def same(gold: Reading, answer: Reading) -> bool:
         return True
     if _is_braced(gold) != _is_braced(answer) and (_is_ordered(gold) or _is_ordered(answer)):
         return False
-    gold_based, answer_based = _BASED.fullmatch(gold.text), _BASED.fullmatch(answer.text)
-    if gold_based and answer_based:
-        value = _in_base(gold_based)
-        return value is not None and value == _in_base(answer_based)
+    gold_match, answer_match = _BASED.fullmatch(gold.text), _BASED.fullmatch(answer.text)
+    if gold_match and answer_match:
+        value = _in_base(gold_match)
+        return value is not None and value == _in_base(answer_match)
     return _same_values(gold.values, answer.values) or _same_angle(gold, answer) or _same_angle(answer, gold)
 
 
@@ -89,12 +84,12 @@ def _is_braced(reading: Reading) -> bool:
 
 
 def _is_ordered(reading: Reading) -> bool:
-    """Whether it is a point or an interval, which a set in braces is not: (1, 2) against {1, 2}."""
+    """Whether it is a point or an interval, (1, 2), not a set in braces, {1, 2}."""
     return any(isinstance(value, sympy.Interval | sympy.Tuple) for value in reading.values)
 
 
 def _same_angle(degrees: Reading, radians: Reading) -> bool:
-    """Whether `degrees` names degrees and `radians` is the same angle as a multiple of π."""
+    """Whether `degrees` is in degrees and `radians` is the same angle as a multiple of π."""
     if degrees.unit is None or degrees.unit.kind != "angle" or radians.unit is not None:
         return False
     if not any(isinstance(value, sympy.Basic) and value.has(sympy.pi) for value in radians.values):
@@ -109,7 +104,7 @@ def _same_values(gold: list[Any], answer: list[Any]) -> bool:
 def _same_value(gold: Any, answer: Any) -> bool:
     plain_gold, plain_answer = get_pct_val(gold, gold), get_pct_val(answer, answer)
     if (plain_gold is gold) != (plain_answer is answer) and _equal(plain_gold, plain_answer):
-        return True  # a percentage that one side wrote without its sign
+        return True  # a percentage, written without its sign on one side
     return _equal(gold, answer)
 
 
@@ -125,27 +120,27 @@ def _equal(gold: Any, answer: Any) -> bool:
 
 
 def _with_imaginary_unit(value: sympy.Expr) -> sympy.Expr:
-    """`value` with the letter i as the imaginary unit, which latex2sympy takes for a variable."""
+    """Replace the letter i, a variable to latex2sympy, with the imaginary unit."""
     letters = [symbol for symbol in value.free_symbols if symbol.name == "i"]
     return value.subs({letter: sympy.I for letter in letters}) if letters and value not in letters else value
 
 
 def _with_symbols_of(gold: sympy.Expr, answer: sympy.Expr) -> sympy.Expr:
-    """`answer` with gold's own symbols: latex2sympy makes x real in one formula and complex beside an i."""
+    """Give `answer` the symbols of `gold`: latex2sympy makes x real in one formula, complex in one with an i."""
     named = {symbol.name: symbol for symbol in gold.free_symbols}
     return answer.xreplace({symbol: named.get(symbol.name, symbol) for symbol in answer.free_symbols})
 
 
 def _refuted(gold: sympy.Expr, answer: sympy.Expr) -> bool:
-    """Whether the two differ at a positive point, which saves sympy a long look for a proof that they are the same."""
+    """Whether the two differ at a positive point; spares sympy a long search for a proof that they are equal."""
     if isinstance(gold, sympy.Symbol) or isinstance(answer, sympy.Symbol):
-        return False  # math-verify takes letters that stand together for a word
+        return False  # math-verify reads adjacent letters as a word
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
     point = {symbol: sympy.Rational(97 + 14 * number, 71) for number, symbol in enumerate(symbols)}
     try:
         a, b = complex(gold.evalf(20, subs=point)), complex(answer.evalf(20, subs=point))
     except (TypeError, ValueError, OverflowError, ZeroDivisionError, AttributeError, NotImplementedError):
-        return False  # not a number there
+        return False  # not a number at this point
     return abs(a - b) > 1e-5 * (1 + abs(a))
 
 
@@ -154,7 +149,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _small_difference(gold: Any, answer: Any) -> bool | None:
-    """math-verify rounds floats to six decimals, which makes all numbers below 1e-6 equal: compare those by ratio."""
+    """Compare small numbers by ratio: math-verify rounds to six decimals, so all below 1e-6 would be equal."""
     largest = max(abs(gold), abs(answer))
     if largest == 0 or largest >= sympy.Rational(1, 100):
         return None
@@ -170,8 +165,8 @@ def _scaled(reading: Reading) -> list[Any]:
     return [sympy.Rational(str(factor)) * value for value in reading.values if isinstance(value, sympy.Expr)]
 
 
-def _in_base(found: re.Match[str]) -> int | None:
-    digits, base = found.group(1), int(found.group(2))
+def _in_base(match: re.Match[str]) -> int | None:
+    digits, base = match.group(1), int(match.group(2))
     try:
         return int(digits, base) if 2 <= base <= 36 else None
     except ValueError:

@@ -1,6 +1,6 @@
-"""Where a completion states its answer: the last complete box, the last complete tag, what follows the last ####.
+"""Finds where a completion states its answer: the last complete box, the last complete tag, after the last ####.
 
-Each is linear in the length of the completion: they run in the parent process, on text that a policy wrote.
+Each function is linear in the length of the completion: it runs in the parent, on text that a policy wrote.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 # The start of a box (its backslash may be doubled by some JSON), an escaped character (\{ prints a brace), or a brace.
 _TOKEN = re.compile(r"\\{1,3}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-# What may stand between the boxes of one answer: \boxed{1} and \boxed{2}
+# Text allowed between the boxes of one answer: \boxed{1} and \boxed{2}
 _CONNECTOR = re.compile(
     r"[\s$]*(?:,|;|and|or|,\s*and|,\s*or|和|或|、)[\s$]*(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*", re.IGNORECASE
 )
@@ -24,15 +24,15 @@ _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """The complete boxes of a text that lie in no other complete box, in order, and whether one was left open."""
+    """The complete boxes of a text, outermost only, in order, and whether one was left open."""
 
     contents: list[str]
-    joined: str | None  # the last boxes, where only commas or "and" stand between them, joined by commas
+    joined: str | None  # the last boxes, joined by commas, if only commas or "and" separate them
     unterminated: bool
 
 
 def find_boxes(text: str) -> Boxes:
-    r"""Find every complete ``\boxed{…}`` (or ``\fbox{…}``) of `text`; of nested ones, the outermost."""
+    r"""Find every complete ``\boxed{…}`` (or ``\fbox{…}``) of `text`; if nested, the outermost."""
     spans: list[tuple[int, int, int]] = []  # start of the command, start and end of the content
     open_braces: list[tuple[int, int] | None] = []
     first = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=len(text))
@@ -61,7 +61,7 @@ def _joined(text: str, spans: list[tuple[int, int, int]], contents: list[str]) -
 
 
 def last_tag(text: str, tag: str = "answer") -> str | None:
-    """The content of the last complete ``<tag>…</tag>``, or None."""
+    """Return the content of the last complete ``<tag>…</tag>``, or None."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     start = text.rfind(opening, 0, max(text.rfind(closing), 0))
     return text[start + len(opening) : text.find(closing, start)].strip() if start >= 0 else None
@@ -69,14 +69,14 @@ def last_tag(text: str, tag: str = "answer") -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a sentence calls the answer: up to the end of the sentence, and up to the end of the line."""
+    """The stated answer, up to the end of its sentence and up to the end of its line."""
 
     sentence: str
     line: str
 
 
 def stated_answers(text: str) -> list[Statement]:
-    """What follows "the answer is", "Answer:", #### and the like; the last first, four at most."""
+    """Return what follows "the answer is", "Answer:", #### and the like: the last four at most, last first."""
     statements = []
     for cue in reversed(list(_CUE.finditer(text))[-_MOST_STATEMENTS:]):
         rest = text[cue.end() : cue.end() + _LONGEST_STATEMENT].lstrip()
@@ -86,6 +86,6 @@ def stated_answers(text: str) -> list[Statement]:
 
 
 def after_hashes(text: str) -> str | None:
-    """What follows the last ``####`` on its line, as GSM8K's solutions end, or None."""
-    found = _HASHES.findall(text)
-    return found[-1].strip() if found else None
+    """Return what follows the last ``####`` on its line, the end of a GSM8K solution; None without one."""
+    answers = _HASHES.findall(text)
+    return answers[-1].strip() if answers else None

@@ -1,11 +1,10 @@
-"""Users' own functions, with TRL's reward signature or verl's `compute_score`, used as they are.
+"""Users' own functions, with TRL's reward signature or verl's `compute_score`, unchanged.
 
     f(prompts, completions, **columns) -> list[float | None]                          TRL
     compute_score(data_source, solution_str, ground_truth, extra_info) -> float | dict   verl
 
-A score of 1 or more is correct, anything less is wrong: partial credit is no success, and verl's -1 is a failure.
-Of a dict, `acc` decides, else `score`. None and NaN are unscorable, as TRL has them. Either kind may be a coroutine
-function.
+A score of 1 or more is correct, anything less is wrong: partial credit is not success, and verl's -1 is a failure.
+In a dict, `acc` decides, else `score`. None and NaN are unscorable, as in TRL. Either kind may be a coroutine function.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ _SIGNATURES = (
     "TRL's f(prompts, completions, **columns) or "
     "verl's compute_score(data_source, solution_str, ground_truth, extra_info)"
 )
-# What verl and TRL pass by these names; everything else in the signature is a column of the pool's row.
+# verl and TRL pass the gold by these names; any other parameter is a column of the pool's row.
 _GOLD_NAMES = ("answer", "solution", "ground_truth")
 
 
 def load_function(name: str) -> Callable[..., Verdict]:
-    """The judge (completion, answer, messages, source) → Verdict made of the function `name`, `module:function`.
+    """Make a judge (completion, answer, messages, source) → Verdict from `name`, a `module:function`.
 
     Raises:
-        InputError: no such module or function, or a signature that is neither TRL's nor verl's.
+        InputError: there is no such module or function, or its signature is neither TRL's nor verl's.
     """
     module_name, _, function_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"verifier {name!r}: no module {error.name!r}; run in the directory that holds it, "
+            f"verifier {name!r}: no module {error.name!r}; run in the directory that contains it, "
             "install it, or put it on PYTHONPATH"
         ) from None
-    except Exception as error:  # a user's module raises anything when it is imported
+    except Exception as error:  # importing a user's module can raise anything
         raise InputError(
             f"verifier {name!r}: importing {module_name} failed: {type(error).__name__}: {error}"
         ) from None
@@ -50,11 +49,11 @@ def load_function(name: str) -> Callable[..., Verdict]:
     for part in function_name.split("."):
         function = getattr(function, part, None)
     if not callable(function):
-        there = sorted(
+        functions = sorted(
             key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")
         )
         raise InputError(
-            f"verifier {name!r}: {module_name} has no function {function_name!r}; it has {', '.join(there) or 'none'}"
+            f"verifier {name!r}: {module_name} has no function {function_name!r}; it has {', '.join(functions) or 'none'}"
         )
     return _judge_with(name, function)
 
@@ -77,8 +76,8 @@ def _judge_with(name: str, function: Callable[..., Any]) -> Callable[..., Verdic
         )
 
     def judge(completion: str, answer: str, messages: list[Any] | None, source: dict[str, Any] | None) -> Verdict:
-        given = arguments(completion, answer, messages, source or {})
-        result = function(**{key: value for key, value in given.items() if takes_all or key in parameters})
+        passed = arguments(completion, answer, messages, source or {})
+        result = function(**{key: value for key, value in passed.items() if takes_all or key in parameters})
         if inspect.isawaitable(result):
             result = asyncio.run(_awaited(result))
         return to_verdict(_only(result) if first else result)
@@ -87,7 +86,7 @@ def _judge_with(name: str, function: Callable[..., Any]) -> Callable[..., Verdic
 
 
 def _trl_arguments(completion: str, answer: str, messages: list[Any] | None, source: dict[str, Any]) -> dict[str, Any]:
-    """What GRPOTrainer passes, for a batch of one; a prompt that is a message list makes the completion one too."""
+    """The arguments from GRPOTrainer for a batch of one; if the prompt is a message list, so is the completion."""
     columns = {
         key: [value] for key, value in source.items() if key not in ("prompt", "prompts", "completion", "completions")
     }
@@ -111,7 +110,7 @@ def _verl_arguments(completion: str, answer: str, messages: list[Any] | None, so
 
 
 def to_verdict(result: Any) -> Verdict:
-    """A user's score as a verdict; raises TypeError for what is no score."""
+    """Turn a user's score into a verdict; raises TypeError if it is not a score."""
     score, which = result, "score"
     if isinstance(result, Mapping):
         which = "acc" if "acc" in result else "score"
@@ -119,7 +118,7 @@ def to_verdict(result: Any) -> Verdict:
             raise TypeError(f"the function returned a dict with neither acc nor score: {shown(str(result))}")
         score = result[which]
     if hasattr(score, "item"):
-        score = score.item()  # a scalar of numpy or torch
+        score = score.item()  # a numpy or torch scalar
     if score is None or (isinstance(score, float) and math.isnan(score)):
         return Verdict(None, f"the function gave no {which}")
     if not isinstance(score, int | float) or math.isinf(score):

@@ -7,41 +7,48 @@ import re
 from typing import Any
 
 from learnalign.verify.extract import find_boxes, last_tag
+from learnalign.verify.verdict import CORRECT, Verdict, different
 
 LONGEST = 10_000  # characters of a literal; longer ones are wrong
-_ANSWER = re.compile(r"\[ANSWER\](.*?)\[/ANSWER\]", re.DOTALL)
+_OPEN, _CLOSE = "[ANSWER]", "[/ANSWER]"
 _ESCAPES = re.compile(r"\\([{}_#%&$])")
 _TEXT = re.compile(r"^\\text(?:tt|bf|rm)?\{(.*)\}$", re.DOTALL)
 
 
-def literal(data_source: Any, solution_str: str, ground_truth: str, extra_info: Any = None) -> float:
-    """1.0 where the completion ends in a literal equal to `ground_truth` as Python compares them, else 0.0 (verl's
-    signature).
-
-    The answer is what the last [ANSWER]…[/ANSWER], box or <answer> holds; of an assertion, what stands after its last
-    `==`.
-    """
-    answer = find_answer(solution_str)
-    return 0.0 if answer is None else float(same(answer, ground_truth))
-
-
 def find_answer(completion: str) -> str | None:
-    """The text of the completion's answer, None where it gives none."""
-    tagged = _ANSWER.findall(completion)
-    if tagged:
-        text = tagged[-1]
-    elif boxes := find_boxes(completion).contents:
+    """Return the text of the last [ANSWER]…[/ANSWER], else of the last box, else of the last <answer>; else None."""
+    text = _last_answer(completion)
+    if text is None and (boxes := find_boxes(completion).contents):
         text = _unescaped(boxes[-1])
-    else:
+    elif text is None:
         text = last_tag(completion)
-        if text is None:
-            return None
-    text = text.strip().strip("`").strip()
-    return _asserted(text) if text.startswith("assert") else text
+    return None if text is None else text.strip().strip("`").strip()
+
+
+def _last_answer(completion: str) -> str | None:
+    text, end = None, 0
+    while (start := completion.find(_OPEN, end)) >= 0 and (end := completion.find(_CLOSE, start)) >= 0:
+        text = completion[start + len(_OPEN) : end]
+    return text
+
+
+def _unescaped(text: str) -> str:
+    """Turn LaTeX text into plain text."""
+    inner = _TEXT.match(text.strip())
+    return _ESCAPES.sub(r"\1", inner[1] if inner else text)
+
+
+def judge_literal(answer: str, text: str) -> Verdict:
+    """Judge whether `text`, or the last side of its assertion, equals the gold `answer` as Python literals.
+
+    Runs in a worker process: nothing is evaluated, but Python's parser can overflow the C stack on a hostile text.
+    """
+    stated = _asserted(text) if text.startswith("assert") else text
+    return CORRECT if same(stated, answer) else different(stated, answer)
 
 
 def _asserted(text: str) -> str:
-    """What an assertion compares its call with."""
+    """Return the last side of the comparison that `text` asserts; `text` itself if it asserts none."""
     try:
         statement = ast.parse(text[:LONGEST]).body[0]
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -51,14 +58,8 @@ def _asserted(text: str) -> str:
     return text
 
 
-def _unescaped(text: str) -> str:
-    """LaTeX's text of a literal as plain text."""
-    inner = _TEXT.match(text.strip())
-    return _ESCAPES.sub(r"\1", inner[1] if inner else text)
-
-
 def same(one: str, other: str) -> bool:
-    """Whether two texts are equal literals; texts that are none are compared as they are."""
+    """Whether two texts are equal literals; if either is not a literal, whether they are the same text."""
     try:
         return bool(_value(one) == _value(other))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

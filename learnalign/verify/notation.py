@@ -1,4 +1,4 @@
-"""What people type and models print, rewritten as LaTeX that latex2sympy reads; and plain numbers read exactly.
+"""Rewrites what people type and models print as LaTeX for latex2sympy, and reads plain numbers exactly.
 
 Everything here is a linear pass over a short answer. Nothing is evaluated.
 """
@@ -34,23 +34,39 @@ _TEXT_WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit
 _NAMES = "pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|arcsin|arccos|arctan"
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _REWRITES = (
-    (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+"), lambda found: "^{" + found.group().translate(_SUPERSCRIPTS) + "}"),
-    (re.compile(r"[₀₁₂₃₄₅₆₇₈₉]+"), lambda found: "_{" + found.group().translate(_SUBSCRIPTS) + "}"),
-    (re.compile(r"√\s*(\d+|[A-Za-z]|\([^()]*\))"), lambda found: "\\sqrt{" + found.group(1).strip("()") + "}"),
-    # 1\,000 or 1{,}000 or 1 000: a separator before exactly three digits
+    # x² -> x^{2}
+    (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+"), lambda match: "^{" + match.group().translate(_SUPERSCRIPTS) + "}"),
+    # a₁ -> a_{1}
+    (re.compile(r"[₀₁₂₃₄₅₆₇₈₉]+"), lambda match: "_{" + match.group().translate(_SUBSCRIPTS) + "}"),
+    # √(3x) -> \sqrt{3x}
+    (re.compile(r"√\s*(\d+|[A-Za-z]|\([^()]*\))"), lambda match: "\\sqrt{" + match.group(1).strip("()") + "}"),
+    # 1{,}000 -> 1000
     (re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|,\\!|~)(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"(?<![\d.])\d{1,3}(?: \d{3})+(?![\d/])"), lambda found: found.group().replace(" ", "")),
+    # 1 000 -> 1000
+    (re.compile(r"(?<![\d.])\d{1,3}(?: \d{3})+(?![\d/])"), lambda match: match.group().replace(" ", "")),
+    # 5\,x -> 5 x
     (re.compile(r"\\(?:[,;:!]|quad|qquad|thinspace|left\.|right\.)|~"), " "),
+    # \bigl(1, 2\bigr) -> (1, 2)
     (re.compile(r"\\(?:boxed|fbox|displaystyle|textstyle|bigl?|bigr?|Bigl?|Bigr?)(?![A-Za-z])"), ""),
+    # 1.5e-3 -> 1.5\times10^{-3}
     (re.compile(r"(?<![A-Za-z\\])(\d+(?:\.\d+)?)[eE]([+-]?\d+)(?![\d.])"), r"\1\\times10^{\2}"),
+    # \operatorname{ln}(x) -> \ln (x)
     (re.compile(rf"\\operatorname\s*\{{({_NAMES})\}}"), r"\\\1 "),
+    # sqrt{2} -> \sqrt {2}
     (re.compile(rf"(?<![A-Za-z\\])({_NAMES})(?![A-Za-z])"), r"\\\1 "),
+    # 5 percent -> 5\%
     (re.compile(r"\s*\\text\s*\{\s*(?:percent|pct)\s*\}|\s*\b(?:percent|per cent|pct)\b"), r"\\%"),
-    (re.compile(r"[^()\[\]{}]*\d,\d{3}(?:,\d{3})*, [^()\[\]{}]*"), lambda found: _THOUSANDS.sub("", found.group())),
+    # 1,000, 2,500 -> 1000, 2500
+    (re.compile(r"[^()\[\]{}]*\d,\d{3}(?:,\d{3})*, [^()\[\]{}]*"), lambda match: _THOUSANDS.sub("", match.group())),
+    # 2 1/3 -> 2\frac{1}{3}
     (re.compile(r"(?<![\d/^])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d^])"), r"\1\\frac{\2}{\3}"),
+    # 3 x 10^5 -> 3\times 10^5
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)"), r"\\times "),
+    # x**2 -> x^2
     (re.compile(r"\*\*"), "^"),
+    # \varnothing -> \emptyset
     (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    # \sqrt(3) -> \sqrt{3}
     (re.compile(r"\\sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
 )
 
@@ -62,14 +78,14 @@ _LONGEST_PLAIN = 64
 
 
 class PlainNumber(NamedTuple):
-    """A number that needs no computer algebra: its exact value and how many decimals it was written with."""
+    """A number that needs no computer algebra: its exact value and its number of decimals."""
 
     value: Fraction
     decimals: int
 
 
 def unwrap(text: str) -> str:
-    r"""`text` without what wraps it all (dollars, ``\( \)``, ``\[ \]``, ``**``, ``\text{}``) and a final stop."""
+    r"""Strip a final stop and all that encloses `text`: dollars, ``\( \)``, ``\[ \]``, ``**``, ``\text{}``."""
     previous = None
     while text != previous:
         previous = text
@@ -92,27 +108,27 @@ def clean(text: str) -> str:
 
 
 def plain_number(text: str) -> PlainNumber | None:
-    r"""The exact value of an integer, decimal or fraction (1,234.50, -3/4, ``\frac{3}{4}``); None for other text."""
+    r"""Read an integer, decimal or fraction (1,234.50, -3/4, ``\frac{3}{4}``) exactly; returns None for other text."""
     if len(text) > _LONGEST_PLAIN:
         return None
-    found = _PLAIN.fullmatch(text) or _FRACTION.fullmatch(text)
-    if found is None:
+    match = _PLAIN.fullmatch(text) or _FRACTION.fullmatch(text)
+    if match is None:
         return None
-    top, bottom = found["top"].replace(",", ""), found["bottom"] or "1"
+    top, bottom = match["top"].replace(",", ""), match["bottom"] or "1"
     if int(bottom) == 0:
         return None
-    value = Fraction(top) / int(bottom) * (-1 if found["sign"] == "-" else 1)
+    value = Fraction(top) / int(bottom) * (-1 if match["sign"] == "-" else 1)
     return PlainNumber(value, len(top.partition(".")[2]))
 
 
 def leading_number(text: str) -> PlainNumber | None:
-    """The number that `text` begins with, after a dollar sign: GSM8K's "#### $1,234 a year" is 1234."""
-    found = _LEADING.match(text.strip()[:_LONGEST_PLAIN])
-    return plain_number(found.group()) if found else None
+    """Read the number at the start of `text`, after a dollar sign: GSM8K's "$1,234 a year" is 1234."""
+    match = _LEADING.match(text.strip()[:_LONGEST_PLAIN])
+    return plain_number(match.group()) if match else None
 
 
 def same_number(a: PlainNumber, b: PlainNumber) -> bool:
-    """Exact equality; from six decimals on, equality to half the sixth decimal and to one part in a million."""
+    """Compare exactly; with six decimals or more, to half the sixth decimal and to one part in a million."""
     if a.value == b.value:
         return True
     if max(a.decimals, b.decimals) < 6:
@@ -121,7 +137,7 @@ def same_number(a: PlainNumber, b: PlainNumber) -> bool:
 
 
 def as_words(text: str) -> str | None:
-    r"""`text` as lower-case words ("(B)" and "\text{B}" are "b"), or None where it is not words alone."""
+    r"""Read `text` as lower-case words ("(B)" and "\text{B}" are "b"); returns None if it is not only words."""
     bare = _TEXT_WRAPPER.sub(r"\1", unwrap(text)).replace("\\ ", " ").replace("~", " ")
     bare = unwrap(bare).strip("()[]{}\"'“”‘’ ").casefold()
     words = " ".join(bare.split())

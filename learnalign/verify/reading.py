@@ -1,6 +1,6 @@
-"""Reading an answer, gold or sampled, as mathematics: what latex2sympy makes of it, its unit, and its words.
+"""Parses an answer, gold or sampled, as mathematics: its values by latex2sympy, its unit, and its words.
 
-This module imports math-verify and runs in worker processes only: reading what a policy wrote can hang or eat memory.
+This module imports math-verify and runs only in worker processes: parsing a policy's text can hang or eat memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from learnalign.verify.extract import after_hashes, find_boxes, stated_answers
 from learnalign.verify.notation import as_words, clean, plain_number
 from learnalign.verify.units import Unit, split_unit
 
-# math-verify warns that its SIGALRM timeouts are off; the pool's kill is the limit
+# Silence the warning that math-verify's SIGALRM timeouts are off: the parent enforces the limit.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 
 LONGEST_ANSWER = 4_000  # characters of one answer; the longest of MATH-500 has 159
-_TAIL = 4_000  # characters at the end of a completion without a box that are searched for an answer
+_TAIL = 4_000  # characters searched for an answer at the end of a completion without a box
 
 _NORMALIZATION = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none")
 _EXTRACTION = (LatexExtractionConfig(), ExprExtractionConfig())
@@ -43,13 +43,13 @@ _PLACEHOLDERS = frozenset(("nan", "null", "none", "n/a", "<na>", "na"))
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer as read.
+    """One parsed answer.
 
     Args:
-        values: sympy objects it may stand for (strings where only the text is left), best first; empty if unreadable.
+        values: sympy objects it may mean (a string if only text is left), best first; empty if unreadable.
         unit: its unit, if it names one.
-        words: the answer in lower case where it is words alone.
-        text: what was read, without the unit.
+        words: the answer in lower case, if it is only words.
+        text: the parsed text, without the unit.
     """
 
     values: list[Any] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Reading:
 
 
 def read_answer(text: str) -> Reading:
-    """Read what stands in a box, a tag or a gold column: an expression, a quantity, words, or a sentence around one."""
+    """Read the text of a box, tag or gold column: an expression, a quantity, words, or a sentence with one of them."""
     words = as_words(text)
     if words in _EMPTY_SET:
         return Reading(_expression("\\emptyset"), text=text)
@@ -71,12 +71,12 @@ def read_answer(text: str) -> Reading:
 
 
 def read_completion(text: str) -> list[Reading]:
-    """The readings of a completion without a box: what it states as its answer, else its last expression."""
+    """Read a completion without a box: its stated answer, else its last expression."""
     for stated in stated_answers(text):
         reading = read_answer(stated.sentence)
         if reading.values or reading.words:
-            found = Reading(_statement("answer is " + clean(stated.line))) if is_prose(reading.text) else Reading()
-            return [reading, found] if found.values else [reading]
+            other = Reading(_statement("answer is " + clean(stated.line))) if is_prose(reading.text) else Reading()
+            return [reading, other] if other.values else [reading]
     whole = text.strip()
     if len(whole) <= 200 and "\n" not in whole:
         reading = read_answer(whole)
@@ -86,7 +86,7 @@ def read_completion(text: str) -> list[Reading]:
 
 
 def read_gold(answer: str) -> Reading | str:
-    """The reading of a gold answer (a number, LaTeX with or without delimiters, boxed, after ####), or why none."""
+    """Read a gold answer (a number, LaTeX with or without delimiters, boxed, after ####), or return why not."""
     text = answer.strip()
     if not text:
         return "the gold answer is empty"
@@ -110,7 +110,7 @@ def read_gold(answer: str) -> Reading | str:
 
 
 def is_prose(text: str) -> bool:
-    """Whether `text` has words in it that are neither LaTeX commands nor functions."""
+    """Whether `text` has words other than LaTeX commands and functions."""
     words = re.findall(r"[^\W\d_]{3,}", _COMMAND.sub(" ", text))
     return any(word.casefold() not in _FUNCTIONS for word in words)
 
@@ -126,14 +126,14 @@ def _rational(text: str) -> sympy.Rational | None:
 
 
 def _pair(text: str) -> sympy.Basic | None:
-    """An interval or point of plain numbers, as latex2sympy makes it of (1, 2]; its grammar takes 20 ms for that."""
-    found = _PAIR.fullmatch(text)
-    ends = [_rational(end.strip()) for end in found.group(2, 3)] if found else []
-    if found is None or ends[0] is None or ends[1] is None:
+    """Read an interval or point of plain numbers, like (1, 2], as latex2sympy would; it needs 20 ms for one."""
+    match = _PAIR.fullmatch(text)
+    ends = [_rational(end.strip()) for end in match.group(2, 3)] if match else []
+    if match is None or ends[0] is None or ends[1] is None:
         return None
     if ends[0] < ends[1]:
-        return sympy.Interval(*ends, left_open=found[1] == "(", right_open=found[4] == ")")
-    return sympy.Tuple(*ends) if found[1] + found[4] == "()" else None
+        return sympy.Interval(*ends, left_open=match[1] == "(", right_open=match[4] == ")")
+    return sympy.Tuple(*ends) if match[1] + match[4] == "()" else None
 
 
 def _latex(text: str) -> list[Any]:
@@ -148,21 +148,21 @@ def _latex(text: str) -> list[Any]:
         )
     except MemoryError:
         raise
-    except Exception:  # latex2sympy raises bare Exceptions, and sympy anything, on what is not mathematics
+    except Exception:  # latex2sympy raises bare Exceptions, and sympy anything, if it is not mathematics
         return []
     return [value] if value not in (None, sympy.zoo, sympy.nan) else []
 
 
 def _clock(text: str, unit: Unit | None) -> list[Any]:
-    """The minutes of a time of day: 3:10 PM, or 3:05, which is no ratio."""
-    found = _CLOCK.fullmatch(text)
-    if not found or not ((unit and unit.kind in ("before noon", "after noon")) or found[2].startswith("0")):
+    """The minutes of a time of day: 3:10 PM, or 3:05, which is not a ratio."""
+    match = _CLOCK.fullmatch(text)
+    if not match or not ((unit and unit.kind in ("before noon", "after noon")) or match[2].startswith("0")):
         return []
-    return [sympy.Integer(60 * int(found[1]) + int(found[2]))]
+    return [sympy.Integer(60 * int(match[1]) + int(match[2]))]
 
 
 def _statement(text: str) -> list[Any]:
-    """What math-verify finds in a sentence: the match of highest priority and furthest right, and no other."""
+    """Return what math-verify extracts from a sentence: its rightmost match of the highest priority."""
     return [
         value
         for value in parse(text, _EXTRACTION, extraction_mode="first_match", parsing_timeout=None)

@@ -1,4 +1,4 @@
-"""Scoring a JSONL file of completions that already exist, with one verifier or several that are compared."""
+"""Scores a JSONL file of completions with one verifier, or compares several on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_EXAMPLES = 10
 
 @dataclass
 class Tally:
-    """What one verifier made of the rows; `unscorable` counts the reasons of the rows without a reward."""
+    """Counts of one verifier's verdicts; `unscorable` counts the reasons of rows without a reward."""
 
     verifier: str
     correct: int = 0
@@ -40,7 +40,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A row that the verifiers judge differently: its line in the file and each verifier's verdict."""
+    """A row that the verifiers judge differently: its line in the file, and the verdict of each."""
 
     line: int
     verdicts: list[Verdict]
@@ -48,7 +48,7 @@ class Disagreement:
 
 @dataclass
 class Report:
-    """What `verify_file` found: a tally per verifier, how often they disagreed, and the first rows where they did."""
+    """The result of `verify_file`: a tally per verifier, how often they disagree, and the first such rows."""
 
     rows: int
     tallies: list[Tally]
@@ -76,18 +76,18 @@ def verify_file(
     workers: int | None = None,
     timeout: float = 5.0,
 ) -> Report:
-    """Score every row of `path` and pass it on, as a line of JSON with the rewards added.
+    """Score every row of `path` and write it as a line of JSON with the rewards added.
 
-    The file is read twice, a few thousand rows at a time: the first time only to see that every row can be scored, so
-    that nothing is written for a file that cannot.
+    Reads the file twice, a few thousand rows at a time: the first pass only checks every row, so that nothing is
+    written for a bad file.
 
     Args:
         names: verifiers; the first adds `reward` and `reason`, the second `reward_2` and `reason_2`, and so on.
-        write: takes each line; None for the report alone.
-        completion, answer: columns; a dot goes into a nested object (reward_model.ground_truth).
+        write: called with each line; None for the report alone.
+        completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
 
     Raises:
-        InputError: no such file or verifier, a line that is no JSON object, a column that is missing or no string.
+        InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
     """
     total = sum(1 for _ in _rows(path, completion, answer))
     report = Report(total, [Tally(name) for name in names])
@@ -125,7 +125,7 @@ def _line(row: dict[str, Any]) -> str:
     text = json.dumps(row, ensure_ascii=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but an escape
+    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8; escape it
         text = json.dumps(row)
     return text + "\n"
 
@@ -150,9 +150,9 @@ def _object(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON ({error}); each line has to be one JSON object") from None
+        raise InputError(f"{where} is not JSON ({error}); each line must be one JSON object") from None
     if not isinstance(row, dict):
-        raise InputError(f"{where} is a {_kind(row)}; each line has to be one JSON object")
+        raise InputError(f"{where} is a {_kind(row)}; each line must be one JSON object")
     return row
 
 

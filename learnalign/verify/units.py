@@ -1,4 +1,4 @@
-"""A quantity's unit: told apart from the number, and converted where both sides name one ("60 minutes" is "1 hour")."""
+"""Units: split from the number, and converted if both sides name one ("60 minutes" is "1 hour")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Unit(NamedTuple):
-    """What is measured and how many base units one is; `kind` is None for a word that only labels the number."""
+    """What it measures and its size in base units; `kind` is None for a word that only labels the number."""
 
     kind: str | None
     factor: Fraction
@@ -48,7 +48,7 @@ _UNITS = {
     for names, value in scale.items()
     for name in names.split()
 }
-_SINGLE_LETTERS = frozenset("mgshlL")  # after a space only: "5 m" is a length, "5m" a product
+_SINGLE_LETTERS = frozenset("mgshlL")  # only after a space: "5 m" is a length, "5m" a product
 _NOT_LABELS = {
     "and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "mod", "choose", "times",
     "over", "divided", "plus", "minus", "percent",
@@ -70,28 +70,28 @@ _LONGEST = 400
 
 
 def split_unit(text: str) -> tuple[str, Unit | None]:
-    """The number of `text` and its unit; `text` itself and None where it is not a number with a unit.
+    """Split `text` into number and unit; returns `text` and None if it is not a number with a unit.
 
-    Words that are no unit ("72 apples") are a label, dropped only after a plain number: "2 sin x" stays as it is.
+    Other words ("72 apples") are a label, dropped only after a plain number: "2 sin x" is unchanged.
     """
     if len(text) > _LONGEST:
         return text, None
     if compound := _compound(text):
         return compound
-    if found := _CURRENCY.fullmatch(text):
-        value, unit = split_unit(found["value"])
-        symbol = found["unit"].strip("\\ ").replace("text{", "").strip("} ").lower().removeprefix("us")
-        return found["sign"] + value, unit or _UNITS.get(symbol or "usd", Unit(None, Fraction(1)))
-    if (found := _DEGREES.fullmatch(text)) and not _TRIGONOMETRY.search(text):
-        return found["value"], Unit("angle", Fraction(1))
+    if match := _CURRENCY.fullmatch(text):
+        value, unit = split_unit(match["value"])
+        symbol = match["unit"].strip("\\ ").replace("text{", "").strip("} ").lower().removeprefix("us")
+        return match["sign"] + value, unit or _UNITS.get(symbol or "usd", Unit(None, Fraction(1)))
+    if (match := _DEGREES.fullmatch(text)) and not _TRIGONOMETRY.search(text):
+        return match["value"], Unit("angle", Fraction(1))
     for pattern in (_TEXT_UNIT, _BARE_UNIT, _CJK_UNIT):
-        if (found := pattern.fullmatch(text)) and (unit := _unit(found, bare=pattern is _BARE_UNIT)):
-            return found["value"].strip(), unit
+        if (match := pattern.fullmatch(text)) and (unit := _unit(match, bare=pattern is _BARE_UNIT)):
+            return match["value"].strip(), unit
     return text, None
 
 
 def _compound(text: str) -> tuple[str, Unit] | None:
-    """Several parts of one kind, added up in base units: 7 hours 30 minutes."""
+    """Add up several parts of one kind in base units: 7 hours 30 minutes."""
     bare = re.sub(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}", r" \1 ", text).strip()
     parts = _PART.findall(bare)
     units = [_UNITS.get(name) or _UNITS.get(name.lower()) for _, name in parts]
@@ -101,17 +101,17 @@ def _compound(text: str) -> tuple[str, Unit] | None:
     return (str(total), Unit(units[0].kind, Fraction(1))) if units[0] else None
 
 
-def _unit(found: re.Match[str], bare: bool) -> Unit | None:
-    value, name = found["value"].strip(), found["unit"].strip().rstrip(".")
+def _unit(match: re.Match[str], bare: bool) -> Unit | None:
+    value, name = match["value"].strip(), match["unit"].strip().rstrip(".")
     if not value or not name:
         return None
     words = name.replace(" per hour", "/h").replace(" per second", "/s").split()
-    power = int(found["power"] or 1)
+    power = int(match["power"] or 1)
     if len(words) > 1 and words[0].lower() in _POWERS:
         power, words = _POWERS[words.pop(0).lower()], words
     key = " ".join(words)
     known = _UNITS.get(key) or _UNITS.get(key.lower())
-    if bare and len(name) == 1 and not (name in _SINGLE_LETTERS and found["value"][-1:].isspace()):
+    if bare and len(name) == 1 and not (name in _SINGLE_LETTERS and match["value"][-1:].isspace()):
         return None
     if known is not None:
         return Unit(f"{known.kind}^{power}" if power != 1 else known.kind, known.factor**power)

@@ -1,4 +1,4 @@
-"""What a verifier is asked and what it answers."""
+"""The input and output of a verifier: an item to judge, and its verdict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """1.0 correct, 0.0 wrong, None unscorable (unusable gold, or the verifier failed or ran out of time); and why."""
+    """1.0 correct, 0.0 wrong, None unscorable (unusable gold, or verifier failed or out of time); and the reason."""
 
     reward: float | None
     reason: str
@@ -36,6 +36,11 @@ NO_ANSWER = Verdict(0.0, "no answer")
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """`text` on one line, quoted and cut to `limit` characters, for reasons."""
+    """Quote `text` on one line, cut to `limit` characters."""
     line = " ".join(text.split())
     return repr(line if len(line) <= limit else line[: limit - 1] + "…")
+
+
+def different(text: str, answer: str) -> Verdict:
+    """Return the verdict on a wrong answer `text`."""
+    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")

@@ -1,4 +1,4 @@
-"""A verifier, opened by name: it checks gold answers and scores completions."""
+"""A verifier, opened by name: checks gold answers and scores completions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 from learnalign.errors import InputError
 from learnalign.verify.builtin import BUILT_IN, BuiltIn, Task
 from learnalign.verify.verdict import CORRECT, Item, Verdict
-from learnalign.verify.workers import WorkerPool
+from learnalign.verify.workers import Workers
 
 MEMORY_LIMIT = 2 * 2**30  # bytes beyond a worker's imports
 
@@ -19,19 +19,19 @@ MEMORY_LIMIT = 2 * 2**30  # bytes beyond a worker's imports
 class Verifier:
     """Checks gold answers and scores completions; works in any thread. Use `open_verifier`, as a context manager."""
 
-    def __init__(self, judge: BuiltIn, pool: WorkerPool) -> None:
-        self._judge, self._pool = judge, pool
+    def __init__(self, judge: BuiltIn, workers: Workers) -> None:
+        self._judge, self._workers = judge, workers
         self._golds: dict[str, str | None] = {}
 
     def check_golds(self, answers: Sequence[str]) -> list[str | None]:
-        """For each gold answer None, or the reason for which nothing can be scored against it. Each is read once."""
+        """Return None for each usable gold answer, for any other the reason. Each answer is judged once."""
         new = list(dict.fromkeys(answer for answer in answers if answer not in self._golds))
         verdicts = self._decide(self._judge.gold(answer) for answer in new)
         self._golds.update((a, None if v.reward else v.reason) for a, v in zip(new, verdicts, strict=True))
         return [self._golds[answer] for answer in answers]
 
     def score(self, items: Sequence[Item]) -> list[Verdict]:
-        """The verdict of each item, in order; None, never 0.0, where the gold is unusable or the verifier failed."""
+        """Return the verdict of each item, in order; None, not 0.0, if the gold is unusable or the verifier failed."""
         golds = self.check_golds([item.answer for item in items])
         return self._decide(
             self._judge.item(item) if gold is None else Verdict(None, gold)
@@ -39,15 +39,15 @@ class Verifier:
         )
 
     def _decide(self, answers: Iterable[Verdict | Task]) -> list[Verdict]:
-        """Have the workers judge what is not decided yet; equal tasks once."""
+        """Send undecided items to the workers, each distinct task once."""
         keyed = [each if isinstance(each, Verdict) else json.dumps(each).encode() for each in answers]
         tasks = list(dict.fromkeys(key for key in keyed if isinstance(key, bytes)))
-        judged = dict(zip(tasks, self._pool.run(tasks), strict=True))
+        judged = dict(zip(tasks, self._workers.run(tasks), strict=True))
         return [key if isinstance(key, Verdict) else judged[key] for key in keyed]
 
     def close(self) -> None:
         """End the worker processes."""
-        self._pool.close()
+        self._workers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -64,16 +64,16 @@ def open_verifier(
     """Open a verifier.
 
     Args:
-        name: math, boxed, answer_tag, gsm8k, exact, or `package.module:function` (see `functions`).
-        workers: processes at most; None takes the CPUs this process may use.
-        timeout: seconds of wall-clock time for one completion; what takes longer is killed and unscorable.
-        memory_limit: bytes of memory that a worker may take beyond its imports before it is killed.
+        name: math, boxed, answer_tag, gsm8k, exact, literal, or `package.module:function` (see `functions`).
+        workers: most processes at once; None: one per usable CPU.
+        timeout: wall-clock seconds for one completion; one that takes longer is unscorable and its worker is killed.
+        memory_limit: bytes a worker may take beyond its imports before it is killed.
 
     Raises:
-        InputError: no such verifier, or a user's function that cannot be loaded.
+        InputError: there is no such verifier, or a user's function cannot be loaded.
     """
     if name in BUILT_IN:
-        return Verifier(BUILT_IN[name], WorkerPool(None, workers, timeout, memory_limit))
+        return Verifier(BUILT_IN[name], Workers(None, workers, timeout, memory_limit))
     module, colon, function = name.partition(":")
     if not (module and colon and function):
         near = difflib.get_close_matches(name, BUILT_IN, n=1)
@@ -81,13 +81,13 @@ def open_verifier(
         raise InputError(
             f"no verifier {name!r}{meant}; use one of {', '.join(BUILT_IN)}, or package.module:function for your own"
         )
-    pool = WorkerPool(name, workers, timeout, memory_limit)
+    processes = Workers(name, workers, timeout, memory_limit)
     try:
-        pool.start()
+        processes.start()
     except BaseException:
-        pool.close()
+        processes.close()
         raise
-    return Verifier(BuiltIn(lambda answer: CORRECT, _call), pool)
+    return Verifier(BuiltIn(lambda answer: CORRECT, _call), processes)
 
 
 def _call(item: Item) -> Task:

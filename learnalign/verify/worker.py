@@ -1,7 +1,7 @@
 """The worker process: judges one task after another, and can be killed at any moment.
 
-It is started as a fresh interpreter (never forked: the parent may hold torch, threads and a GPU, and a user's script
-may lack a ``__main__`` guard) and speaks JSON over a socket: a list of tasks comes in, one verdict goes out per task.
+It starts as a fresh interpreter (never forked: the parent may hold torch, threads and a GPU, and a user's script may
+lack a ``__main__`` guard) and speaks JSON over a socket: it receives a list of tasks and sends one verdict per task.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from learnalign.errors import InputError
+from learnalign.verify.literal import judge_literal
 from learnalign.verify.verdict import Verdict, shown
 
 
@@ -37,7 +38,7 @@ def main(settings: dict[str, Any]) -> None:
         except (EOFError, ConnectionError):
             return
         for task in tasks:
-            # Should the parent die or stall, the kernel ends a hung worker: no Python runs while C code computes 9^9^9.
+            # If the parent dies or stalls, the kernel kills a hung worker: no Python runs while C code computes 9^9^9.
             signal.setitimer(signal.ITIMER_REAL, 2 * settings["timeout"] + 1)
             verdict = _judge(judge, task)
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -47,7 +48,7 @@ def main(settings: dict[str, Any]) -> None:
 def _judge(judge: Callable[..., Verdict], task: list[Any]) -> Verdict:
     try:
         return judge(*task)
-    except Exception as error:  # sympy and users' functions raise anything; it is this rollout's error, never a 0
+    except Exception as error:  # sympy and users' functions raise anything; an error is unscorable, never 0
         return Verdict(None, f"the verifier failed: {type(error).__name__}: {shown(str(error), 120)}")
 
 
@@ -63,12 +64,13 @@ def _mathematics() -> Callable[..., Verdict]:
         from learnalign.verify import equality
     except ImportError as error:
         raise InputError(f"math-verify cannot be imported ({error}); pip install 'math-verify[antlr4_13_2]'") from None
-    # The first formula of a kind takes the parser 0.1 s to learn; that is no completion's time.
+    # Warm-up: the parser takes 0.1 s for the first formula of a kind, which no completion should be charged.
     equality.judge_answer(r"\frac{\sqrt{3}}{2}+x^{2}", r"(x, 1]\cup\{2\}", None)
     judges: dict[str, Callable[..., Verdict]] = {
         "gold": equality.judge_gold,
         "answer": equality.judge_answer,
         "completion": equality.judge_completion,
+        "literal": judge_literal,
     }
     return lambda kind, *arguments: judges[kind](*arguments)
 

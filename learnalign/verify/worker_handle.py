@@ -28,23 +28,23 @@ main(settings)
 _START_LIMIT = 300.0  # seconds; a user's module may load a model
 
 
-class Worker:
-    """A worker process, the numbers of the tasks it has not answered yet, and since when it is at the first of them."""
+class WorkerHandle:
+    """A worker process, the numbers of its unanswered tasks, and `since`, the time it began the first of them."""
 
     def __init__(self, function: str | None, timeout: float) -> None:
         self.tasks: deque[int] = deque()
         self.ready = self._ended = False
         self._start_memory = 0
         self.timeout = timeout
-        self.connection, theirs = multiprocessing.Pipe()
-        settings = {"descriptor": theirs.fileno(), "function": function, "timeout": timeout, "path": sys.path}
-        with theirs:
+        self.connection, far_end = multiprocessing.Pipe()
+        settings = {"descriptor": far_end.fileno(), "function": function, "timeout": timeout, "path": sys.path}
+        with far_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, json.dumps(settings)],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[far_end.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what a user's function prints must not mix with results
-                start_new_session=True,  # its own children are killed with it, and Ctrl-C reaches only the parent
+                stdout=2,  # stderr, for what a user's function prints: stdout is for results
+                start_new_session=True,  # so that its children are killed with it, and Ctrl-C reaches only the parent
                 env={"OMP_NUM_THREADS": "1", **os.environ},
             )
         self._status = psutil.Process(self._process.pid)
@@ -55,7 +55,7 @@ class Worker:
         return self.ready and not self.tasks
 
     def give(self, numbers: Sequence[int], tasks: Sequence[bytes]) -> bool:
-        """Send the tasks; False where the worker has died meanwhile."""
+        """Send the tasks; returns False if the worker has died."""
         try:
             self.connection.send_bytes(b"[" + b",".join(tasks) + b"]")
         except (BrokenPipeError, ConnectionResetError):
@@ -65,7 +65,7 @@ class Worker:
         return True
 
     def answers(self) -> list[tuple[int, Verdict]]:
-        """The verdicts that have arrived, with their tasks' numbers; raises EOFError where the worker has died."""
+        """Return the verdicts that have arrived, with their tasks' numbers; raises EOFError if the worker has died."""
         arrived: list[tuple[int, Verdict]] = []
         while True:
             try:
@@ -74,7 +74,7 @@ class Worker:
                 message = json.loads(self.connection.recv_bytes())
             except (EOFError, ConnectionResetError):
                 if arrived:
-                    return arrived  # the next call meets the end again
+                    return arrived  # the next call raises
                 raise EOFError from None
             self.since = time.monotonic()
             if isinstance(message, list):
@@ -85,7 +85,7 @@ class Worker:
                 self.ready, self._start_memory = True, self._resident()
 
     def overdue(self, memory_limit: int) -> str | None:
-        """Why the worker has to be killed now: the time or memory of its current task; None if it need not be."""
+        """Return why the worker must be killed, the time or memory of its current task; None if it is within limits."""
         seconds = time.monotonic() - self.since
         if not self.ready:
             return f"not ready after {_START_LIMIT:.0f} s" if seconds > _START_LIMIT else None
@@ -96,7 +96,7 @@ class Worker:
         return None
 
     def memory(self) -> int:
-        """Bytes taken since the start, imports not counted."""
+        """Return the bytes taken beyond the imports."""
         return self._resident() - self._start_memory
 
     def _resident(self) -> int:
@@ -106,7 +106,7 @@ class Worker:
             return 0
 
     def kill(self) -> int:
-        """End the process and its children; returns the exit status, negative for a signal."""
+        """Kill the process and its children; returns the exit status, negative for a signal."""
         if not self._ended:
             self._ended = True
             self.connection.close()
@@ -115,7 +115,7 @@ class Worker:
         return self._process.wait()
 
     def cause_of_death(self) -> str:
-        """How a process that closed its connection ended; raises RunError where it never became ready."""
+        """Return how a process that closed its connection ended; raises RunError if it never became ready."""
         try:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Worker processes with a hard limit of time and memory per task; one that hangs or dies is replaced."""
+"""Worker processes with hard limits of time and memory per task; one that hangs or dies is replaced."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from multiprocessing.connection import wait
 
 from learnalign.errors import RunError
 from learnalign.verify.verdict import Verdict
-from learnalign.verify.worker_handle import Worker
+from learnalign.verify.worker_handle import WorkerHandle
 
-_CHUNK = 32  # tasks that a worker is given at once
-_MOST_LOST = 20  # idle workers that may die, e.g. killed by the machine's memory guard
-_TICK = 0.05  # seconds between looks at deadlines and memory
+_CHUNK = 32  # most tasks sent to a worker at once
+_MOST_LOST = 20  # most idle workers that may die, e.g. killed by the machine's memory guard
+_TICK = 0.05  # seconds between checks of deadlines and memory
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use."""
+    """Count the CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class WorkerPool:
-    """Judges tasks in up to `workers` processes, which start when first needed; use `close` at the end.
+class Workers:
+    """Judges tasks in up to `workers` processes, started when first needed; call `close` at the end.
 
     Args:
-        function: a user's `module:function`, or None for mathematics.
-        workers: processes at most; None takes the CPUs this process may use.
-        timeout: seconds of wall-clock time that one task may take.
+        function: a user's `module:function`, or None for the built-in verifiers.
+        workers: most processes at once; None: one per usable CPU.
+        timeout: wall-clock seconds that one task may take.
         memory_limit: bytes of resident memory that a worker may take beyond its imports.
     """
 
     def __init__(self, function: str | None, workers: int | None, timeout: float, memory_limit: int) -> None:
         self._function, self._timeout, self._memory_limit = function, timeout, memory_limit
         self._most = workers or usable_cpus()
-        self._workers: list[Worker] = []
+        self._handles: list[WorkerHandle] = []
         self._lost = 0
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start one worker and wait until it is ready; raises InputError where a user's function cannot be loaded."""
-        worker = Worker(self._function, self._timeout)
-        self._workers.append(worker)
+        """Start one worker and wait until it is ready; raises InputError if a user's function cannot be loaded."""
+        worker = WorkerHandle(self._function, self._timeout)
+        self._handles.append(worker)
         while not worker.ready:
             try:
                 wait([worker.connection], timeout=_TICK)
@@ -52,35 +52,35 @@ class WorkerPool:
             self._refuse_late_start(worker)
 
     def run(self, tasks: Sequence[bytes]) -> list[Verdict]:
-        """The verdict of each task (JSON lists), in order; None where it hangs, eats memory or kills its worker."""
+        """Judge the tasks (JSON lists), in order; one that hangs, eats memory or kills its worker is unscorable."""
         with self._lock:
             verdicts: list[Verdict | None] = [None] * len(tasks)
             waiting = deque(range(len(tasks)))
             try:
-                while waiting or any(worker.tasks for worker in self._workers):
+                while waiting or any(worker.tasks for worker in self._handles):
                     self._hand_out(tasks, waiting)
                     self._collect(verdicts, waiting)
             except BaseException:
-                self.close()  # workers in the middle of this call's tasks would answer the next call's
+                self.close()  # else unfinished tasks of this call would be answered in the next
                 raise
         return [verdict for verdict in verdicts if verdict is not None]
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self._workers:
+        for worker in self._handles:
             worker.kill()
-        self._workers.clear()
+        self._handles.clear()
 
     def _hand_out(self, tasks: Sequence[bytes], waiting: deque[int]) -> None:
         wanted = min(self._most, -(-len(waiting) // 8))
-        while sum(not worker.tasks for worker in self._workers) < wanted and len(self._workers) < self._most:
-            self._workers.append(Worker(self._function, self._timeout))
-        for worker in [worker for worker in self._workers if worker.idle]:
+        while sum(not worker.tasks for worker in self._handles) < wanted and len(self._handles) < self._most:
+            self._handles.append(WorkerHandle(self._function, self._timeout))
+        for worker in [worker for worker in self._handles if worker.idle]:
             size = min(_CHUNK, -(-len(waiting) // (2 * self._most)))
             numbers = [waiting.popleft() for _ in range(size)]
             if not numbers:
                 return
-            # A worker whose memory has grown over many tasks is replaced before one of them is blamed for it.
+            # Memory can grow over many tasks: replace the worker before a single task is blamed for it.
             grown = worker.memory() > self._memory_limit / 2
             if grown or not worker.give(numbers, [tasks[number] for number in numbers]):
                 waiting.extendleft(reversed(numbers))
@@ -88,11 +88,11 @@ class WorkerPool:
                 self._lost += not grown
                 if self._lost > _MOST_LOST:
                     raise RunError(
-                        f"{self._lost} idle verifier processes died; see what {self._function or 'the machine'} does"
+                        f"{self._lost} idle verifier processes died; check {self._function or 'the memory of this machine'}"
                     )
 
     def _collect(self, verdicts: list[Verdict | None], waiting: deque[int]) -> None:
-        active = [worker for worker in self._workers if not worker.idle]
+        active = [worker for worker in self._handles if not worker.idle]
         ready = wait([worker.connection for worker in active], timeout=_TICK)
         for worker in active:
             reason = None
@@ -109,13 +109,13 @@ class WorkerPool:
                 verdicts[worker.tasks.popleft()] = Verdict(None, reason)
                 waiting.extendleft(reversed(worker.tasks))
 
-    def _refuse_late_start(self, worker: Worker) -> None:
+    def _refuse_late_start(self, worker: WorkerHandle) -> None:
         if not worker.ready and (late := worker.overdue(self._memory_limit)):
             self.close()
             raise RunError(
-                f"a verifier's worker process was {late}; see that {self._function or 'math-verify'} imports quickly"
+                f"a verifier's worker process was {late}; check that {self._function or 'math-verify'} imports quickly"
             )
 
-    def _drop(self, worker: Worker) -> None:
+    def _drop(self, worker: WorkerHandle) -> None:
         worker.kill()
-        self._workers.remove(worker)
+        self._handles.remove(worker)

@@ -23,9 +23,10 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen2Config
 
 from learnalign import demo
+from learnalign.policy.memory import pack_batches
+from learnalign.policy.parts import body_of
 from learnalign.signals.angle import angle_concentration
-from learnalign.signals.backbone import body_of
-from learnalign.signals.batches import pad, plan
+from learnalign.signals.batches import pad
 
 PREFIX = 90  # tokens of the paper's GSM8K system prompt, template included
 SHAPES: dict[str, Callable[[], Any]] = {
@@ -106,7 +107,9 @@ def main() -> None:
         torch.set_num_threads(1)
     model = load(arguments.shape, device)
     prompts = random_prompts(arguments.prompts, model.config.vocab_size)
-    batches = [[prompts[i] for i in batch] for batch in plan([len(p) for p in prompts], arguments.batch_tokens)]
+    batches = [
+        [prompts[i] for i in batch] for batch in pack_batches([len(p) for p in prompts], lambda: arguments.batch_tokens)
+    ]
     seconds = measure(model, batches, arguments.repeats)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU, one thread"
     tokens = sum(map(len, prompts))

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from learnalign.gradients import Completion, Sample
+from learnalign.gradients import Sample, UsedRollout
 from tests.benchmarks.grad_data import PeakMemory, about, count_positions, gsm8k_samples, load_model
 from tests.benchmarks.grad_quality import quality_curve
 from tests.benchmarks.grad_ways import DIM, WAYS, less_projection_seconds, make_engine
@@ -124,12 +124,12 @@ def _divide(first: float, second: float) -> float:
 
 def shared_prompts(model: nn.Module, rollouts: int) -> list[dict[str, Any]]:
     """CPU seconds of one prompt's completions of 130 tokens, sharing the prompt's work and not."""
-    found = []
+    rows = []
     engine = make_engine(model, "auto")
-    engine.features([Sample("warm-up", [1, 2], [Completion([3], 1.0)])])
+    engine.features([Sample("warm-up", [1, 2], [UsedRollout([3], 1.0)])])
     for length in (100, 300, 800):
         prompt, answers = torch.arange(1000, 1000 + length), torch.arange(5000, 5000 + 130 * rollouts)
-        sample = Sample("x", prompt.tolist(), [Completion(part.tolist(), 1.0) for part in answers.split(130)])
+        sample = Sample("x", prompt.tolist(), [UsedRollout(part.tolist(), 1.0) for part in answers.split(130)])
         seconds: dict[str, float] = {}
         together = engine.sharing.together(sample, engine.budget.row_tokens)
         for name, possible in (("shared", True), ("alone", False)):
@@ -138,12 +138,12 @@ def shared_prompts(model: nn.Module, rollouts: int) -> list[dict[str, Any]]:
             engine.features([sample])
             seconds[name] = round(time.process_time() - started, 2)
         engine.sharing.possible = True
-        found.append({"prompt_tokens": length, "rollouts": rollouts, "to_a_row": together, "cpu_seconds": seconds})
-    return found
+        rows.append({"prompt_tokens": length, "rollouts": rollouts, "to_a_row": together, "cpu_seconds": seconds})
+    return rows
 
 
-def print_shared(found: list[dict[str, Any]]) -> None:
-    for row in found:
+def print_shared(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
         seconds = row["cpu_seconds"]
         print(
             f"{row['rollouts']} completions of 130 tokens after a prompt of {row['prompt_tokens']}: {row['to_a_row']} to a row, "

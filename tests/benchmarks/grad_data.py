@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from learnalign.gradients import Completion, Sample
+from learnalign.gradients import Sample, UsedRollout
 from learnalign.rundir.machine import describe_machine, versions
 
 
@@ -33,13 +33,13 @@ def gsm8k_samples(model_path: str, data_path: str, count: int) -> list[Sample]:
         messages = [{"role": "user", "content": row["question"]}]
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         prompt, answer = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in (text, row["answer"]))
-        samples.append(Sample(str(i), prompt, [Completion([*answer, tokenizer.eos_token_id], 1.0)]))
+        samples.append(Sample(str(i), prompt, [UsedRollout([*answer, tokenizer.eos_token_id], 1.0)]))
     return samples
 
 
 def count_positions(samples: list[Sample]) -> int:
     """Positions a model is fed for these samples, without padding."""
-    return sum(len(s.prompt_ids) + len(s.completions[0].token_ids) - 1 for s in samples)
+    return sum(len(s.prompt_ids) + len(s.rollouts[0].token_ids) - 1 for s in samples)
 
 
 def about(**sizes: Any) -> dict[str, Any]:

@@ -27,10 +27,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from learnalign.gradients import Completion, GradientEngine, GradientSettings, Sample
-from learnalign.gradients.capture.batching import collate, plan, rows_of
+from learnalign.gradients import GradientEngine, GradientSettings, Sample, UsedRollout
+from learnalign.gradients.capture.batching import collate, pack, rows_of
 from learnalign.gradients.exact.alignment import accumulate, zero_direction
-from learnalign.policy.parts import head_of, run_backbone
+from learnalign.policy.parts import head_of, last_hidden
 from learnalign.rundir.files import write_safetensors
 from tests.benchmarks.grad_data import about
 from tests.benchmarks.grad_ways import Bergson, Floor, LessGradients, make_engine
@@ -108,7 +108,7 @@ def random_samples(count: int, half: int, vocabulary: int) -> list[Sample]:
     def tokens(length: int) -> list[int]:
         return [rng.randrange(vocabulary) for _ in range(length)]
 
-    return [Sample(str(i), tokens(half), [Completion(tokens(half), 1.0)]) for i in range(count)]
+    return [Sample(str(i), tokens(half), [UsedRollout(tokens(half), 1.0)]) for i in range(count)]
 
 
 def check(device: torch.device) -> dict[str, float]:
@@ -117,13 +117,13 @@ def check(device: torch.device) -> dict[str, float]:
     settings = GradientSettings(beta=0.0, dim=4096)
     exact = make_model("smaller", torch.device("cpu"), torch.float64, 1000)
     expected = GradientEngine(exact, settings).features(samples)
-    found = {}
+    cosines = {}
     for dtype in (torch.float32, torch.bfloat16):
         model = make_model("smaller", torch.device("cpu"), dtype, 1000)
         model.load_state_dict(exact.state_dict())
         features = GradientEngine(model.to(device), settings).features(samples).double().cpu()
-        found[str(dtype)] = round(float(torch.cosine_similarity(features, expected).min()), 6)
-    return found
+        cosines[str(dtype)] = round(float(torch.cosine_similarity(features, expected).min()), 6)
+    return cosines
 
 
 class Clock:
@@ -188,13 +188,14 @@ def parts(
 ) -> dict[str, float]:
     """Shares of the engine's time: what is not measured alone is a difference (backward; sketch)."""
     batches = [
-        collate(batch, engine.device, engine.dtype) for batch in plan(rows_of(samples), engine.budget.tokens or 1)
+        collate(batch, engine.device, engine.dtype)
+        for batch in pack(rows_of(samples), lambda: engine.budget.tokens or 1)
     ]
 
     def forward() -> None:
         with torch.no_grad():
             for batch in batches:
-                run_backbone(model, batch.token_ids)
+                last_hidden(model, batch.token_ids)
 
     def head() -> None:
         from learnalign.gradients.logprobs import hidden_gradient
@@ -221,7 +222,7 @@ def parts(
 
 def other_ways(model: nn.Module, samples: list[Sample], clock: Clock) -> dict[str, float]:
     """A reference model of the same size (β > 0), and the first pass of the exact way."""
-    positions = sum(len(s.prompt_ids) + len(s.completions[0].token_ids) - 1 for s in samples)
+    positions = sum(len(s.prompt_ids) + len(s.rollouts[0].token_ids) - 1 for s in samples)
     settings = dataclasses.replace(make_engine(model, "auto").settings, beta=0.04)
     with_reference = GradientEngine(model, settings, model)
     exact = make_engine(model, "auto", projection="exact")
@@ -231,11 +232,11 @@ def other_ways(model: nn.Module, samples: list[Sample], clock: Clock) -> dict[st
         "with_reference": lambda: with_reference.features(samples),
         "exact_pass_1": lambda: accumulate(exact, samples, weights, direction),
     }
-    found = {}
+    speeds = {}
     for name, way in ways.items():
         way()
-        found[name] = round(positions / clock(way), 1)
-    return found
+        speeds[name] = round(positions / clock(way), 1)
+    return speeds
 
 
 def print_model(name: str, result: dict[str, Any]) -> None:

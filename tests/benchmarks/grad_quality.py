@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from learnalign.gradients import Sample
 from learnalign.gradients.capture.batching import Row, collate
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.exact.alignment import accumulate, inner_products, zero_direction
-from learnalign.gradients.exact.comparison import spearman
 from learnalign.gradients.projections.fold import Sketch
 from learnalign.gradients.projections.kronecker import Kronecker
 from tests.benchmarks.grad_ways import DIM, make_engine
@@ -75,10 +75,10 @@ def quality_curve(model: nn.Module, samples: Sequence[Sample], batch_tokens: int
 
     engine.over_batches(engine.rows(samples), work)
     exact = exact_alignment(model, samples, batch_tokens)
-    found: dict[str, list[float]] = {}
+    correlations: dict[str, list[float]] = {}
     for (name, _), rows in features.items():
         unit = torch.nn.functional.normalize(rows.double())
-        found.setdefault(name, []).append(spearman((unit @ unit.mean(0)).numpy(), exact))
+        correlations.setdefault(name, []).append(float(spearmanr((unit @ unit.mean(0)).numpy(), exact).statistic))
     return [
         {
             "projection": name,
@@ -86,7 +86,7 @@ def quality_curve(model: nn.Module, samples: Sequence[Sample], batch_tokens: int
             "spearman_min": round(min(values), 4),
             "seeds": len(values),
         }
-        for name, values in found.items()
+        for name, values in correlations.items()
     ]
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from learnalign.gradients import GradientEngine, GradientSettings, Sample
 from learnalign.gradients.capture.batching import Row, collate, rows_of
 from learnalign.gradients.logprobs import hidden_gradient
-from learnalign.policy.parts import run_backbone
-from learnalign.randomness import key_of, random_integers, random_signs
+from learnalign.gradients.projections.fold import random_integers, random_signs
+from learnalign.policy.parts import last_hidden
+from learnalign.randomness import key_of
 
 DIM = 8192
 LESS_INTERVAL = 16  # gradients that LESS projects at a time, which spreads the making of Γ over them
@@ -58,7 +59,7 @@ class Floor:
 
         handle = self.model.get_input_embeddings().register_forward_hook(keep)  # type: ignore[operator]
         with torch.enable_grad():
-            hidden = run_backbone(self.model, batch.token_ids)
+            hidden = last_hidden(self.model, batch.token_ids)
         handle.remove()
         flat = hidden.detach().flatten(0, 1)
         gradient = torch.zeros_like(flat)
@@ -79,7 +80,7 @@ class FullGradients:
         for parameter in self.parameters.values():
             parameter.requires_grad_()
         for sample in self.samples:
-            completion = sample.completions[0].token_ids
+            completion = sample.rollouts[0].token_ids
             ids = torch.tensor([[*sample.prompt_ids, *completion]], device=next(iter(self.parameters.values())).device)
             labels = ids.clone()
             labels[:, : len(sample.prompt_ids)] = -100
@@ -105,8 +106,8 @@ class SparseSketch(FullGradients):
 
     def _sketch(self, name: str, gradient: Tensor) -> None:
         if name not in self.hashes:
-            buckets = random_integers(key_of(0, name), gradient.numel(), DIM, gradient.device).int()
-            self.hashes[name] = buckets, random_signs(key_of(1, name), gradient.numel(), gradient.device)
+            buckets = random_integers(key_of(0, name), gradient.numel(), DIM).int().to(gradient.device)
+            self.hashes[name] = buckets, random_signs(key_of(1, name), gradient.numel()).to(gradient.device)
         buckets, signs = self.hashes[name]
         torch.zeros(DIM, device=gradient.device).index_add_(0, buckets, gradient.flatten() * signs)
 
@@ -156,8 +157,8 @@ class Bergson:
         from datasets import Dataset
 
         self.model = model
-        rows = [[*s.prompt_ids, *s.completions[0].token_ids] for s in samples]
-        labels = [[-100] * len(s.prompt_ids) + list(s.completions[0].token_ids) for s in samples]
+        rows = [[*s.prompt_ids, *s.rollouts[0].token_ids] for s in samples]
+        labels = [[-100] * len(s.prompt_ids) + list(s.rollouts[0].token_ids) for s in samples]
         self.data = Dataset.from_dict({"input_ids": rows, "labels": labels, "length": [len(row) for row in rows]})
         self.batch_tokens = batch_tokens
 

@@ -29,7 +29,8 @@ import psutil
 from learnalign.config import Config, build_config
 from learnalign.policy import load_model, load_tokenizer, model_path, prompt_ids
 from learnalign.prompts import read_pool
-from learnalign.rollouts import Engine, Request, open_engine, seed_of
+from learnalign.randomness import seed_of
+from learnalign.rollouts import Engine, Request, Sampling, open_engine
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment
 from learnalign.rundir.files import write_json
@@ -78,7 +79,7 @@ def ours(job: Job, name: str) -> Iterator[Side]:
 
 def _our_turn(engine: Engine, job: Job) -> tuple[int, float]:
     before = _cpu_seconds()
-    groups = engine.generate(job.requests, max_completion_length=job.room)
+    groups = engine.generate(job.requests, Sampling(job.room))
     spent = _cpu_seconds() - before
     return sum(len(completion.completion_ids) for group in groups.values() for completion in group), spent
 

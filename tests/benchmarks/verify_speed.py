@@ -1,7 +1,7 @@
-"""Completions per second of `math`, by kind of answer: `python -m tests.benchmarks.verify_speed [WORKERS]`.
+"""Measures completions per second of `math` by kind of answer: `python -m tests.benchmarks.verify_speed [WORKERS]`.
 
-Groups of 8 completions of about 1,200 characters: four correct (two each as the gold and in another notation), four
-wrong in four ways. Every group has numbers of its own. Workers are warm: what they take to start is shown apart.
+Groups of 8 completions of about 1,200 characters: four correct (two as the gold, two in another notation), four wrong
+in four ways. Each group has its own numbers. Workers are warm: their starting time is printed separately.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ KINDS: dict[str, Callable[[int, int], tuple[str, str, str]]] = {
 
 
 def items(kind: str, count: int, boxed: bool) -> list[Item]:
-    """`count` completions of one kind, in groups with numbers of their own."""
+    """Make `count` completions of one kind; each group has its own numbers."""
     draw = random.Random(kind)
-    made = []
+    completions = []
     for _ in range(count // GROUP):
         a, b = draw.randrange(2, 10_000), draw.randrange(2, 10_000)
         gold, right, _ = KINDS[kind](a, b)
         for answer in [gold, gold, right, right, *(KINDS[kind](a + i, b + 1)[2] for i in range(4))]:
             text = REASONING + (rf"So \boxed{{{answer}}}." if boxed else f"The answer is ${answer}$.")
-            made.append(Item(text, gold))
-    return made
+            completions.append(Item(text, gold))
+    return completions
 
 
 def main() -> None:
@@ -67,14 +67,14 @@ def main() -> None:
         print(f"{workers} workers started and warmed up in {time.perf_counter() - started:.1f} s")
         for kind in KINDS:
             for boxed in (True, False):
-                asked = items(kind, 20_000 if kind == "integer" else 1_600, boxed)[64:]
+                timed = items(kind, 20_000 if kind == "integer" else 1_600, boxed)[64:]
                 started = time.perf_counter()
-                verdicts = verifier.score(asked)
+                verdicts = verifier.score(timed)
                 seconds = time.perf_counter() - started
                 correct = sum(verdict.reward == 1.0 for verdict in verdicts)
                 form = "boxed" if boxed else "in a sentence"
-                rate = f"{len(asked) / seconds:8.0f} completions/s"
-                print(f"{kind:>10} {form:<13} {rate} ({correct} of {len(asked)} correct)")
+                rate = f"{len(timed) / seconds:8.0f} completions/s"
+                print(f"{kind:>10} {form:<13} {rate} ({correct} of {len(timed)} correct)")
 
 
 if __name__ == "__main__":

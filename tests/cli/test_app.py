@@ -65,7 +65,7 @@ def options_of(command: Any) -> list[str]:
 
 
 def test_the_commands_and_their_options_are_frozen() -> None:
-    commands = typer.main.get_command(app).commands
+    commands = typer.main.get_group(app).commands
     options = {name: options_of(command) for name, command in commands.items()}
     short_help = {name: ["--help" if option == "-h" else option for option in each] for name, each in options.items()}
     assert {name: sorted(each) for name, each in short_help.items()} == {
@@ -79,7 +79,7 @@ def test_every_command_explains_itself_with_an_example_that_parses(command: str)
     assert result.returncode == 0
     example = " ".join(result.stdout.replace("│", " ").split()).partition("Example: learnalign ")[2].split()
     assert example[0] == command
-    typer.main.get_command(app).commands[command].make_context(command, example[1:])
+    typer.main.get_group(app).commands[command].make_context(command, example[1:])
 
 
 def test_the_version_is_that_of_the_package() -> None:

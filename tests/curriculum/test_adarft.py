@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from learnalign.curriculum.adarft import Adarft, difficulties
-from learnalign.errors import InputError
-from learnalign.rundir.files import write_parquet
+from learnalign.errors import InputError, RunError
+from learnalign.rollouts.success import success_of, write_success
 from tests.tiny import make_run
 
 
@@ -59,10 +58,9 @@ def test_more_prompts_than_there_are_is_refused() -> None:
 
 def test_difficulty_is_the_failure_rate_of_the_stored_rollouts(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    with pytest.raises(InputError, match="learnalign rollout"):
+    with pytest.raises(RunError, match="learnalign rollout"):
         difficulties(run, ["a"])
-    table = pa.table({"id": ["a", "b", "c"], "success_rate": [0.25, 1.0, None]})
-    write_parquet(run.success_file, table, "f")
+    write_success(run, [success_of("a", 4, 4, 1), success_of("b", 4, 4, 4), success_of("c", 4, 0, 0)])
     assert difficulties(run, ["b", "a"]) == [0.0, 75.0]
     with pytest.raises(InputError, match=r"no success rate for 1 of 1 prompts \(the first is c\)"):
         difficulties(run, ["c"])

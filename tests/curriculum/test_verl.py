@@ -16,6 +16,7 @@ from datasets import Dataset
 
 from learnalign.curriculum import verl
 from learnalign.errors import InputError
+from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
 from tests.tiny import make_run
@@ -46,8 +47,7 @@ def run(tmp_path: Path) -> RunDir:
     run = make_run(tmp_path)
     angles = pa.table({"id": IDS, "c_intra": [0.8 - 0.1 * i for i in range(8)], "c_inter": [0.0] * 8})
     write_parquet(run.signal_file("angle"), angles, "f")
-    rates = pa.table({"id": IDS, "success_rate": [1 - i / 8 for i in range(8)]})
-    write_parquet(run.success_file, rates, "f")
+    write_success(run, [success_of(id, 8, 8, 8 - i) for i, id in enumerate(IDS)])
     return run
 
 

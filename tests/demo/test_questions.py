@@ -17,13 +17,13 @@ def drawn(kind: str, count: int = 300) -> list[Question]:
 
 
 def boxed(text: str) -> int:
-    found = re.findall(r"\\boxed\{(-?\d+)\}$", text)
-    assert len(found) == 1, text
-    return int(found[0])
+    answers = re.findall(r"\\boxed\{(-?\d+)\}$", text)
+    assert len(answers) == 1, text
+    return int(answers[0])
 
 
 def expression(question: Question) -> str:
-    """What the text asks for, read from the text alone."""
+    """The expression in the question's text, read from the text alone."""
     if question.kind == "story":
         a, b = re.findall(r"\d+", question.text)
         return f"{a} {'+' if 'buys' in question.text else '-'} {b}"
@@ -31,7 +31,7 @@ def expression(question: Question) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_answer_is_the_value_of_what_the_text_asks(kind: str) -> None:
+def test_the_answer_is_the_value_of_the_expression_in_the_text(kind: str) -> None:
     for question in drawn(kind):
         assert question.answer == eval(expression(question))
 
@@ -48,7 +48,7 @@ def test_the_gold_solution_ends_in_the_answer_and_every_step_holds(kind: str) ->
 
 
 @pytest.mark.parametrize("kind", ["sum", "difference", "chain", "product", "story"])
-def test_a_pupil_who_always_slips_is_wrong_exactly_where_there_was_a_slip_to_make(kind: str) -> None:
+def test_a_pupil_who_always_slips_is_wrong_exactly_if_a_slip_is_possible(kind: str) -> None:
     outcomes = set()
     for question in drawn(kind):
         slip = Mock(return_value=True)
@@ -76,7 +76,7 @@ def test_a_bare_answer_has_no_working() -> None:
     assert completion(["1+2=3", "3+4=7"], 7) == r"1+2=3, 3+4=7. \boxed{7}"
 
 
-def test_questions_are_different_ones_and_new() -> None:
+def test_questions_are_different_and_new() -> None:
     taken = {"What is 1 + 1?"}
     rows = questions({"digit_sum": 99}, random.Random(0), taken)
     assert len({row.text for row in rows}) == 99

@@ -1,4 +1,4 @@
-"""`python -m learnalign.demo.real`: makes what is missing, once."""
+"""`python -m learnalign.demo.real`: makes each missing file once."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ ROWS: list[dict[str, Any]] = [{"messages": [{"role": "user", "content": "1 + 1?"
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Notes what would be fetched, converted and written."""
+    """Record the files that would be fetched, converted and written."""
     calls: list[str] = []
 
     def convert(_wheel: Path, directory: Path) -> None:
@@ -36,7 +36,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_a_second_run_makes_nothing_again(tmp_path: Path, made: list[str]) -> None:
+def test_a_second_run_keeps_existing_files(tmp_path: Path, made: list[str]) -> None:
     real.make(tmp_path / "real")
     real.make(tmp_path / "real")
     assert made == ["model", "pool"]

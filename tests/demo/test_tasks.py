@@ -1,4 +1,4 @@
-"""The real pool: answers are right, nothing asked twice or shown before, GSM8K in its own form."""
+"""The real pool: answers are right, no question is repeated or an example, GSM8K keeps its own form."""
 
 import json
 import re
@@ -28,20 +28,20 @@ def test_the_pool_has_forty_tasks_of_three_kinds(pool: list[dict]) -> None:
     assert Counter(row["kind"] for row in pool) == {"chain": 40, "product": 40, "sum": 40}
 
 
-def test_every_answer_is_the_value_of_the_expression_asked_for(pool: list[dict]) -> None:
+def test_every_answer_is_the_value_of_the_expression_in_the_question(pool: list[dict]) -> None:
     for row in pool:
         expression = re.search(r": ([\d+* -]+)", row["messages"][-1]["content"])
         assert expression is not None
         assert eval(expression[1]) == int(row["answer"])
 
 
-def test_the_worked_examples_are_right_and_never_asked(pool: list[dict]) -> None:
-    asked = {row["messages"][-1]["content"] for row in pool}
-    assert len(asked) == len(pool)
+def test_the_worked_examples_are_right_and_never_questions(pool: list[dict]) -> None:
+    questions = {row["messages"][-1]["content"] for row in pool}
+    assert len(questions) == len(pool)
     for row in pool:
         assert [message["role"] for message in row["messages"]] == ["user", "assistant", "user", "assistant", "user"]
         for question, answer in zip(row["messages"][:4:2], row["messages"][1:4:2], strict=True):
-            assert question["content"] not in asked
+            assert question["content"] not in questions
             worked = re.fullmatch(r"(.+) = (\d+)\. The final answer is \2\.", answer["content"])
             assert worked is not None
             assert worked[1] in question["content"]

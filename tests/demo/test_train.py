@@ -1,4 +1,4 @@
-"""The embedded files are what the training script makes, and the training script repeats itself."""
+"""The training script makes the embedded files, and the same ones every time."""
 
 import itertools
 import json
@@ -52,11 +52,11 @@ def test_the_embedded_tokenizer_is_the_built_one(tokenizer: PreTrainedTokenizerF
 
 
 @pytest.mark.parametrize("text", ["What is 47 + 58?", r"7+8=15, 4+5+1=10. \boxed{105}", "  naïve\n\t数学 🙂 x² "])
-def test_any_text_comes_back_from_the_tokenizer(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+def test_the_tokenizer_decodes_any_text_unchanged(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_every_digit_is_a_token_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_every_digit_is_one_token(tokenizer: PreTrainedTokenizerFast) -> None:
     assert [token for token in tokenizer.tokenize("a1234 56=7,890") if any(map(str.isdigit, token))] == list(
         "1234567890"
     )
@@ -98,16 +98,16 @@ def test_the_model_solves_one_digit_sums_and_never_a_long_product(
     assert not any(solved["long_product"])
 
 
-def test_training_shows_no_pool_or_test_question_but_those_of_one_digit(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_training_shows_no_pool_or_test_question_except_those_of_one_digit(tokenizer: PreTrainedTokenizerFast) -> None:
     held_out: list[Question] = [row for part in train.pool_and_test() for row in part]
-    asked = [f"user\n{row.text}<" for row in held_out if row.kind not in DIGIT_KINDS]
+    unseen = [f"user\n{row.text}<" for row in held_out if row.kind not in DIGIT_KINDS]
     examples = train.batches(tokenizer, {row.text for row in held_out}, 64)
     shown = "".join(decoded(tokenizer, ids.flatten()) for ids, _ in itertools.islice(examples, 20))
     assert shown.count("user\n") == 64 * 20
-    assert not [text for text in asked if text in shown]
+    assert not [text for text in unseen if text in shown]
 
 
-def test_the_loss_is_on_the_completions_alone(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_the_loss_is_on_the_completions_only(tokenizer: PreTrainedTokenizerFast) -> None:
     ids, labels = next(train.batches(tokenizer, set(), 16))
     for row, label in zip(ids, labels, strict=True):
         text = decoded(tokenizer, row[label != train.IGNORED])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,11 @@ def _run(folder: Path, warm: dict[str, Any] | None = None, **sections: Any) -> R
 
 def _questions(folder: Path, count: int = 7) -> str:
     return str(save_pool(folder / "test.jsonl", count))
+
+
+def test_importing_evaluation_brings_no_trainer() -> None:
+    code = "import learnalign.evaluation, sys; print(sorted({'trl', 'peft'} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 def test_a_greedy_evaluation_is_the_share_of_right_answers(tmp_path: Path) -> None:
@@ -215,7 +222,7 @@ def test_a_ready_test_set_has_the_paper_s_metric_and_sampling(tmp_path: Path, na
     )
     assert config.data.system_prompt == "Think."
     assert config.data.limit is None
-    assert config.verifier == ("boxed" if name != "cruxeval" else "learnalign.verify.literal:literal")
+    assert config.verifier == ("boxed" if name != "cruxeval" else "literal")
     assert default_name(name, config.eval.policy) == f"{name}-base"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from learnalign.prompts import load_prompts
+from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
 from tests.tiny import make_run, random_ids
@@ -40,13 +41,14 @@ def write_rollouts(run: RunDir, rewards: Sequence[Sequence[float | None]] = REWA
             rows = []
             for number in range(shard.start, shard.stop):
                 group = rewards[number % len(rewards)]
-                asked = random_ids(rng, int(rng.integers(4, 20)))
+                prompt_ids = random_ids(rng, int(rng.integers(4, 20)))
                 for sample, reward in enumerate(group):
-                    answer = random_ids(rng, int(rng.integers(2, 12)))
-                    rows.append(_row(prompts[number].id, sample, asked, answer, reward))
-                success.append(_success(prompts[number].id, group))
+                    completion_ids = random_ids(rng, int(rng.integers(2, 12)))
+                    rows.append(_row(prompts[number].id, sample, prompt_ids, completion_ids, reward))
+                scored = [reward for reward in group if reward is not None]
+                success.append(success_of(prompts[number].id, len(group), len(scored), int(sum(scored))))
             write_parquet(run.rollouts_file(shard), pa.Table.from_pylist(rows, schema=ROLLOUTS), fingerprint)
-        write_parquet(run.success_file, pa.Table.from_pylist(success), fingerprint)
+        write_success(run, success)
 
 
 ROLLOUTS = pa.schema(
@@ -62,13 +64,8 @@ ROLLOUTS = pa.schema(
 )
 
 
-def _row(id: str, sample: int, asked: list[int], answer: list[int], reward: float | None) -> dict[str, Any]:
-    ids = {"prompt_ids": asked, "completion_ids": answer}
+def _row(
+    id: str, sample: int, prompt_ids: list[int], completion_ids: list[int], reward: float | None
+) -> dict[str, Any]:
+    ids = {"prompt_ids": prompt_ids, "completion_ids": completion_ids}
     return {"id": id, "sample": sample, **ids, "text": "", "reward": reward, "finish_reason": "stop"}
-
-
-def _success(id: str, group: Sequence[float | None]) -> dict[str, Any]:
-    scored = [reward for reward in group if reward is not None]
-    rate = sum(scored) / len(scored) if scored else None
-    counts = {"samples": len(group), "scored": len(scored), "correct": int(sum(scored))}
-    return {"id": id, **counts, "success_rate": rate, "learnability": rate * (1 - rate) if rate is not None else 0.0}

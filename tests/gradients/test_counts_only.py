@@ -1,4 +1,4 @@
-"""Success rates that came without completions: every prompt is counted, and where there is nothing at all it is said."""
+"""Success rates that came without completions: every prompt is counted, and a run with counts alone is refused."""
 
 import json
 from pathlib import Path

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from learnalign import demo
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample, advantages, used_rollouts
+from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
 from learnalign.policy import prompt_ids
 from tests.gradients.tiny import block_parameters, brute_force
 
@@ -25,7 +25,7 @@ def samples(policy) -> list[Sample]:
     """The first correct rollout of each of the first 16 prompts that the model solves sometimes."""
     tokenizer = AutoTokenizer.from_pretrained(demo.MODEL)
     torch.manual_seed(0)
-    found: list[Sample] = []
+    chosen: list[Sample] = []
     for line in demo.POOL.read_text().splitlines():
         row = json.loads(line)
         ids = prompt_ids(tokenizer, [{"role": "user", "content": row["question"]}])
@@ -38,9 +38,9 @@ def samples(policy) -> list[Sample]:
         advantage = advantages(rewards)
         for i in used_rollouts(rewards, "one-correct"):
             if advantage[i]:
-                found.append(Sample(line, ids, [Completion(answers[i], float(advantage[i] or 0))]))
-        if len(found) == 16:
-            return found
+                chosen.append(Sample(line, ids, [UsedRollout(answers[i], float(advantage[i] or 0))]))
+        if len(chosen) == 16:
+            return chosen
     raise AssertionError("the embedded pool has too few prompts that are solved sometimes")
 
 
@@ -53,7 +53,7 @@ def test_cosines_correlate_with_those_of_whole_gradients(policy, samples, width)
     full = brute_force(policy, block_parameters(policy), samples)
     features = GradientEngine(policy, GradientSettings(beta=0.0, dim=8192, width=width)).features(samples)
     pairs = torch.triu_indices(16, 16, 1)
-    found, exact = (
+    projected, exact = (
         (rows @ rows.T)[tuple(pairs)] for rows in map(torch.nn.functional.normalize, (features.double(), full.double()))
     )
-    assert torch.corrcoef(torch.stack([found, exact]))[0, 1] > 0.95
+    assert torch.corrcoef(torch.stack([projected, exact]))[0, 1] > 0.95

@@ -9,7 +9,7 @@ import torch
 
 from learnalign.errors import RunError
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from tests.gradients.tiny import block_parameters, brute_force, collected, objective, random_samples, tiny_model
 
 
@@ -17,8 +17,8 @@ def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tenso
     return torch.cat([gradients[name].flatten(1) for name in names], dim=1)
 
 
-def close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
-    return bool(((found - expected).norm(dim=1) <= tolerance * expected.norm(dim=1)).all())
+def close(rows: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    return bool(((rows - expected).norm(dim=1) <= tolerance * expected.norm(dim=1)).all())
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
@@ -78,17 +78,15 @@ def test_features_are_the_same_alone_in_a_batch_padded_and_in_any_order(kind, pr
 def test_unit_features_do_not_depend_on_the_advantage_of_one_rollout():
     engine = GradientEngine(tiny_model(dtype=torch.float32), GradientSettings(beta=0.0, dim=256))
     sample = random_samples(1)[0]
-    scaled = dataclasses.replace(sample, completions=[Completion(sample.completions[0].token_ids, 0.01)])
+    scaled = dataclasses.replace(sample, rollouts=[UsedRollout(sample.rollouts[0].token_ids, 0.01)])
     first, second = torch.nn.functional.normalize(engine.features([sample, scaled]))
-    assert torch.allclose(
-        first, second * sample.completions[0].advantage / abs(sample.completions[0].advantage), atol=1e-5
-    )
+    assert torch.allclose(first, second * sample.rollouts[0].advantage / abs(sample.rollouts[0].advantage), atol=1e-5)
 
 
 def test_the_feature_of_a_group_is_the_mean_over_its_rollouts():
     engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=256))
     sample = random_samples(1, rollouts=3)[0]
-    single = [dataclasses.replace(sample, completions=[completion]) for completion in sample.completions]
+    single = [dataclasses.replace(sample, rollouts=[completion]) for completion in sample.rollouts]
     assert close(engine.features([sample]), engine.features(single).mean(0, keepdim=True), 1e-6)  # norms are float32
 
 
@@ -104,12 +102,12 @@ def test_float16_keeps_the_gradients_of_long_completions():
     policy = tiny_model(dtype=torch.float16)
     wide = tiny_model(dtype=torch.float64)
     wide.load_state_dict({name: tensor.double() for name, tensor in policy.state_dict().items()})
-    samples = [Sample("x", [1, 2, 3], [Completion([4, 5, 6] * 30, 0.001)])]
+    samples = [Sample("x", [1, 2, 3], [UsedRollout([4, 5, 6] * 30, 0.001)])]
     settings = GradientSettings(beta=0.0, dim=512)
-    found = GradientEngine(policy, settings).features(samples).double()
+    half = GradientEngine(policy, settings).features(samples).double()
     expected = GradientEngine(wide, settings).features(samples)
-    assert torch.nn.functional.cosine_similarity(found, expected).item() > 0.99
-    assert found.norm() == pytest.approx(expected.norm().item(), rel=0.05)
+    assert torch.nn.functional.cosine_similarity(half, expected).item() > 0.99
+    assert half.norm() == pytest.approx(expected.norm().item(), rel=0.05)
 
 
 def test_beta_without_a_reference_is_refused():

@@ -8,6 +8,7 @@ import torch
 from learnalign.errors import RunError
 from learnalign.gradients.grpo import advantages, coefficients, used_rollouts
 from learnalign.gradients.inputs import to_sample, why_skipped
+from learnalign.rollouts.success import success_of
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 1.0], [0.0] * 7 + [1.0], [1.0, 0.0]])
@@ -18,9 +19,9 @@ def test_advantages_are_trls(rewards):
 
 
 def test_unscored_rollouts_have_no_advantage_and_no_part_in_the_others():
-    found = advantages([1.0, None, 0.0, 0.0])
-    assert found[1] is None
-    assert [found[0], *found[2:]] == advantages([1.0, 0.0, 0.0])
+    values = advantages([1.0, None, 0.0, 0.0])
+    assert values[1] is None
+    assert [values[0], *values[2:]] == advantages([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 1.0], [0.0], [1.0, None], [None, None]])
@@ -41,10 +42,10 @@ def test_one_correct_is_the_correct_rollout_with_the_lowest_sample_index():
         for sample, reward in [(3, 1.0), (0, 0.0), (2, None), (1, 1.0)]
     ]
     sample = to_sample("a", group, "one-correct")
-    assert [completion.token_ids for completion in sample.completions] == [[1]]
-    assert sample.completions[0].advantage == pytest.approx(advantages([0.0, 1.0, 1.0])[1])
+    assert [completion.token_ids for completion in sample.rollouts] == [[1]]
+    assert sample.rollouts[0].advantage == pytest.approx(advantages([0.0, 1.0, 1.0])[1])
     every = to_sample("a", group, "all")
-    assert [completion.token_ids for completion in every.completions] == [[0], [1], [3]]  # the unscored one is not used
+    assert [completion.token_ids for completion in every.rollouts] == [[0], [1], [3]]  # the unscored one is not used
 
 
 def test_used_rollouts_may_be_none():
@@ -56,10 +57,10 @@ def test_used_rollouts_may_be_none():
     ("success", "learnable", "correct"),
     [
         (None, "unscored", "unscored"),
-        ({"scored": 0, "correct": 0, "learnability": 0.0}, "unscored", "unscored"),
-        ({"scored": 4, "correct": 0, "learnability": 0.0}, "unsolved", "unsolved"),
-        ({"scored": 4, "correct": 4, "learnability": 0.0}, "solved", None),
-        ({"scored": 4, "correct": 1, "learnability": 0.1875}, None, None),
+        (success_of("a", 4, 0, 0), "unscored", "unscored"),
+        (success_of("a", 4, 4, 0), "unsolved", "unsolved"),
+        (success_of("a", 4, 4, 4), "solved", None),
+        (success_of("a", 4, 4, 1), None, None),
     ],
 )
 def test_prompts_that_cannot_matter_are_skipped_for_a_reason(success, learnable, correct):

@@ -29,9 +29,9 @@ def test_gradients_of_hidden_states_and_head_are_autograds(monkeypatch, bias, te
 
     with torch.no_grad():
         tokens = (token_ids, advantage.double(), weight.double(), reference.double(), head)
-        found = hidden_gradient(hidden, *tokens, temperature=temperature, beta=0.3, head_sink=take)
+        gradient = hidden_gradient(hidden, *tokens, temperature=temperature, beta=0.3, head_sink=take)
         torch.testing.assert_close(token_log_probs(hidden, token_ids, head, temperature), log_probs)
-    torch.testing.assert_close(found, expected[0])
+    torch.testing.assert_close(gradient, expected[0])
     torch.testing.assert_close(weight_gradient, expected[1])
 
 
@@ -41,6 +41,6 @@ def test_a_token_that_is_almost_certain_keeps_its_gradient_in_bfloat16():
         head.weight.copy_(torch.tensor([[8.0], [0.0]]))
         hidden = torch.ones(1, 1, dtype=torch.bfloat16)
         one = torch.ones(1)
-        found = hidden_gradient(hidden, torch.tensor([0]), one, one, None, head, temperature=1.0, beta=0.0)
+        gradient = hidden_gradient(hidden, torch.tensor([0]), one, one, None, head, temperature=1.0, beta=0.0)
     rest = 1 / (1 + torch.tensor(8.0).exp())  # 1 − p = 0.0003, far below bfloat16's spacing at 1
-    assert found.item() == pytest.approx(8.0 * rest.item(), rel=0.02)
+    assert gradient.item() == pytest.approx(8.0 * rest.item(), rel=0.02)

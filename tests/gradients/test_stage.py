@@ -1,4 +1,4 @@
-"""The stage on a run directory: what is written, what is skipped, what is quarantined, what resumes."""
+"""The stage on a run directory: files, skipped prompts, quarantine, resuming."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tests.gradients.pool import run_with_rollouts
 
 
 def stored(run: RunDir) -> dict[str, tuple[torch.Tensor, float]]:
-    found = {}
+    features = {}
     for shard in run.shards():
         tensors, metadata = read_safetensors(run.gradients_file(shard))
         for id, feature, norm in zip(json.loads(metadata["ids"]), tensors["features"], tensors["norms"], strict=True):
-            found[id] = (feature, float(norm))
-    return found
+            features[id] = (feature, float(norm))
+    return features
 
 
 def test_every_prompt_has_a_unit_feature_or_a_counted_reason(tmp_path):
     run = run_with_rollouts(tmp_path)
     result = grad(run)
-    found = stored(run)
-    assert len(found) == result.features == 5  # of 12 prompts: 3 with 2 of 4 correct, 2 with 1 of 3
+    features = stored(run)
+    assert len(features) == result.features == 5  # of 12 prompts: 3 with 2 of 4 correct, 2 with 1 of 3
     assert result.skipped == {"solved": 3, "unsolved": 2, "unscored": 2}
     assert run.read_record()["stages"]["grad"]["counts"]["features"] == 5
-    for feature, norm in found.values():
+    for feature, norm in features.values():
         assert feature.shape == (512,)
         assert feature.norm() == pytest.approx(1.0, abs=1e-6)
         assert norm > 0
@@ -85,11 +85,11 @@ def poison(run: RunDir, monkeypatch, value: float) -> str:
         compute = engine.features
 
         def features(samples, advance):
-            found = compute(samples)
+            rows = compute(samples)
             if not ids:
                 ids.append(samples[0].id)
-                found[0] = value
-            return found
+                rows[0] = value
+            return rows
 
         engine.features = features
         return engine

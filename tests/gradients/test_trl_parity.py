@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample, advantages
+from learnalign.gradients.grpo import Sample, UsedRollout, advantages
 from tests.gradients.tiny import collected
 from tests.tiny import save_model
 
@@ -78,7 +78,7 @@ def test_one_trainer_step_has_the_same_gradient(tmp_path, kind, beta, temperatur
     settings = GradientSettings(beta=beta, temperature=temperature, dim=64, width=8)
     engine = GradientEngine(policy, settings, reference)
     pairs = zip(completions, advantages(REWARDS), strict=True)
-    sample = Sample("x", PROMPT, [Completion(ids, advantage) for ids, advantage in pairs])
+    sample = Sample("x", PROMPT, [UsedRollout(ids, advantage) for ids, advantage in pairs])
     for name, gradient in collected(engine, [sample]).items():
         loss_gradient = -gradient[0]  # TRL minimises −J
         assert (loss_gradient - expected[name]).norm() <= 1e-4 * expected[name].norm(), name

@@ -1,4 +1,4 @@
-"""Tiny random models and samples, and gradients by plain autograd: what the engine is compared with."""
+"""Tiny random models and samples, and gradients by plain autograd to compare the engine with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qw
 from learnalign.gradients.capture.batching import Row, collate
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.engine import GradientEngine
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 
 VOCABULARY = 97
 SHAPE = {
@@ -49,7 +49,7 @@ def random_samples(count: int, rollouts: int = 1, seed: int = 0, longest: int = 
         return [rng.randrange(VOCABULARY) for _ in range(rng.randrange(shortest, longest))]
 
     return [
-        Sample(f"p{i}", tokens(3), [Completion(tokens(2), rng.choice([-0.8, 0.4, 1.3])) for _ in range(rollouts)])
+        Sample(f"p{i}", tokens(3), [UsedRollout(tokens(2), rng.choice([-0.8, 0.4, 1.3])) for _ in range(rollouts)])
         for i in range(count)
     ]
 
@@ -59,7 +59,7 @@ def long_prompts(count: int) -> list[Sample]:
     prompts = random_samples(count, longest=90, seed=3)
     samples = []
     for prompt, other in zip(prompts, random_samples(count, rollouts=5, longest=9, seed=4), strict=True):
-        completions = [*other.completions[:4], Completion(other.completions[4].token_ids[:1], 0.7)]
+        completions = [*other.rollouts[:4], UsedRollout(other.rollouts[4].token_ids[:1], 0.7)]
         samples.append(Sample(prompt.id, [*prompt.prompt_ids, *range(60)], completions))
     return samples
 
@@ -74,7 +74,7 @@ def objective(
 ) -> Tensor:
     """The GRPO surrogate of one sample, unpadded, one rollout at a time: its gradient is Eq. 7's."""
     total = torch.zeros((), dtype=torch.float64)
-    for completion in sample.completions:
+    for completion in sample.rollouts:
         ids = torch.tensor([[*sample.prompt_ids, *completion.token_ids]])
         log_probs = _log_probs(policy, ids, len(completion.token_ids), temperature)
         value = completion.advantage * torch.exp(log_probs - log_probs.detach())
@@ -82,7 +82,7 @@ def objective(
             gap = _log_probs(reference, ids, len(completion.token_ids), temperature).detach() - log_probs
             value = value - beta * (torch.exp(gap) - gap - 1)
         total = total + value.mean()
-    return total / len(sample.completions)
+    return total / len(sample.rollouts)
 
 
 def _log_probs(model: nn.Module, ids: Tensor, count: int, temperature: float) -> Tensor:

@@ -19,12 +19,12 @@ def work(path: Path, notes: Path) -> None:
     torch.set_num_threads(1)
     plain = TransformersEngine.generate
 
-    def noted(self: TransformersEngine, requests: Sequence[Request], **options: Any) -> Any:
+    def noted(self: TransformersEngine, requests: Sequence[Request], *others: Any) -> Any:
         with notes.open("a") as file:
             file.write("".join(request.id + "\n" for request in requests))
             file.flush()
             os.fsync(file.fileno())
-        return plain(self, requests, **options)
+        return plain(self, requests, *others)
 
     TransformersEngine.generate = noted  # type: ignore[assignment]
     rollout(RunDir.open(path))

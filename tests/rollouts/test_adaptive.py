@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from learnalign.rollouts.adaptive import FirstHalf, first_half, goes_on, report
+from learnalign.rollouts.adaptive import FirstHalf, first_half, needs_second_half, report
+from learnalign.rollouts.groups import Outcome
 from learnalign.rollouts.success import success_of
 
 
@@ -16,18 +17,18 @@ def test_the_first_half_is_the_larger_one(generations: int, half: int) -> None:
 
 def test_uniform_halves_stop_and_unscored_ones_go_on() -> None:
     halves = [FirstHalf(0, 4), FirstHalf(4, 4), FirstHalf(2, 4), FirstHalf(0, 0), FirstHalf(1, 1), FirstHalf(1, 2)]
-    assert goes_on(halves, 8, share=1.0) == [False, False, True, True, False, True]
+    assert needs_second_half(halves, 8, share=1.0) == [False, False, True, True, False, True]
 
 
 def test_without_a_need_to_choose_only_uniform_halves_stop() -> None:
     halves = [FirstHalf(correct, 16) for correct in range(17)]
-    assert goes_on(halves, 32, share=1.0) == [False, *[True] * 15, False]
+    assert needs_second_half(halves, 32, share=1.0) == [False, *[True] * 15, False]
 
 
 def test_groups_that_cannot_come_near_the_top_stop() -> None:
     halves = [FirstHalf(1, 32)] * 50 + [FirstHalf(16, 32)] * 50
-    assert goes_on(halves, 64, share=0.1) == [False] * 50 + [True] * 50
-    assert goes_on(halves, 64, share=0.9) == [True] * 100  # then the hard ones are wanted too
+    assert needs_second_half(halves, 64, share=0.1) == [False] * 50 + [True] * 50
+    assert needs_second_half(halves, 64, share=0.9) == [True] * 100  # then the hard ones are wanted too
 
 
 @pytest.mark.parametrize("generations", [8, 16])
@@ -37,15 +38,15 @@ def test_the_report_expects_what_full_groups_show(generations: int) -> None:
     p = rng.beta(0.8, 1.2, count)
     p[:1500], p[1500:2500] = 0.0, 1.0
     first, rest = rng.binomial(half, p), rng.binomial(generations - half, p)
-    halves = {f"{i:05d}": FirstHalf(int(first[i]), half) for i in range(count)}
-    on = goes_on(list(halves.values()), generations, size / count)
+    on = needs_second_half([FirstHalf(int(correct), half) for correct in first], generations, size / count)
     rows = [
-        success_of(id, generations, generations, int(first[i] + rest[i]))
+        success_of(f"{i:05d}", generations, generations, int(first[i] + rest[i]))
         if on[i]
-        else success_of(id, half, half, int(first[i]))
-        for i, id in enumerate(halves)
+        else success_of(f"{i:05d}", half, half, int(first[i]))
+        for i in range(count)
     ]
-    result = report(rows, halves, dict.fromkeys(halves, 10.0), generations, size)
+    outcomes = {row.id: [Outcome(None, 10, False)] * row.samples for row in rows}
+    result = report(rows, outcomes, generations, size)
     stopped = ~np.array(on)
     assert result["stopped_early"] == stopped.sum() > count / 4
     assert result["tokens_saved"] == stopped.sum() * (generations - half) * 10
@@ -62,5 +63,5 @@ def test_the_report_expects_what_full_groups_show(generations: int) -> None:
 
 def test_nothing_stopped_saves_nothing() -> None:
     rows = [success_of("a", 8, 8, 3), success_of("b", 0, 0, 0)]
-    result = report(rows, {"a": FirstHalf(2, 4)}, {"a": 5.0}, 8, 1)
+    result = report(rows, {"a": [Outcome(1.0, 5, False)] * 8}, 8, 1)
     assert set(result.values()) == {0}

@@ -133,7 +133,7 @@ def test_unusual_line_breaks_inside_a_text_do_not_split_a_line(run: RunDir, pool
         ({"id": "ID", "completion_ids": ["a"]}, "completion_ids is not a list of token ids"),
         ({"id": "ID", "completion": "a", "finish_reason": "abort"}, "not stop or length"),
         ({"prompt": 5, "completion": "a"}, "prompt is neither text nor a list of messages"),
-        ({"prompt": "Who?", "completion": "a"}, "none of its 1 rows fits a prompt of the pool (line 1"),
+        ({"prompt": "Who?", "completion": "a"}, "none of its 1 rows matches a prompt of the pool (line 1"),
     ],
 )
 def test_a_wrong_line_is_named(run: RunDir, pool: list[Prompt], row: dict[str, Any], message: str) -> None:
@@ -147,7 +147,7 @@ def test_a_wrong_line_is_named(run: RunDir, pool: list[Prompt], row: dict[str, A
 
 def test_counts_twice_or_beside_completions_are_refused(run: RunDir, pool: list[Prompt]) -> None:
     counts = {"id": pool[0].id, "correct": 1, "scored": 4}
-    with pytest.raises(InputError, match="line 2: counts of prompt .* for the second time"):
+    with pytest.raises(InputError, match="line 2: prompt .* has counts twice"):
         import_rollouts(run, write(run, [counts, counts]))
     with pytest.raises(InputError, match="line 2: prompt .* has completions and counts"):
         import_rollouts(run, write(run, [counts, {"id": pool[0].id, "completion": "5"}]))

@@ -9,14 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
-from learnalign.rollouts import load_rollouts, rollout, stage
-from learnalign.rollouts.engines import contract as engine
-from learnalign.rollouts.engines.contract import engine_name
+from learnalign.rollouts import groups, load_rollouts, rollout, stage
 from learnalign.rollouts.groups import Rollout
-from learnalign.rollouts.success import distribution, success_of
 from learnalign.rundir import RunDir
 from tests.tiny import make_config, make_run
 
@@ -186,26 +182,15 @@ def test_adaptive_groups_are_beginnings_of_full_ones(tmp_path: Path, run: RunDir
     assert all(count < 8 for count in result.fewer_scored.values())
 
 
-def test_auto_takes_transformers_where_vllm_is_missing_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    find = engine.importlib.util.find_spec
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None if name == "vllm" else find(name))
-    config = make_config(tmp_path, rollout={"engine": "auto"})
-    assert engine_name(config) == "transformers"
-    assert "vllm is not installed" in capsys.readouterr().err
-    with pytest.raises(InputError, match="rollout.engine=transformers"):
-        engine_name(make_config(tmp_path, rollout={"engine": "vllm"}))
-
-
-def test_the_distribution_of_p_counts_every_prompt_once() -> None:
-    rows = [success_of(str(i), 8, 8, i) for i in range(9)] + [success_of("none", 8, 0, 0)]
-    assert distribution(rows) == {
-        "0": 1,
-        "(0, 1/4]": 2,
-        "(1/4, 1/2]": 2,
-        "(1/2, 3/4]": 2,
-        "(3/4, 1)": 1,
-        "1": 1,
-        "unscored": 1,
-    }
+def test_concluding_reads_every_shard_once(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Path] = []
+    read = groups.read_parquet
+    monkeypatch.setattr(groups, "read_parquet", lambda file, columns: files.append(file) or read(file, columns))
+    outcomes, counts, left_out = groups.load_outcomes(run)
+    assert files == [run.rollouts_file(shard) for shard in run.shards()]
+    assert (counts, left_out) == ({}, [])
+    expected: dict[str, list[groups.Outcome]] = {}
+    for one in stored(run):
+        outcome = groups.Outcome(one.reward, len(one.completion_ids), one.finish_reason == "length")
+        expected.setdefault(one.id, []).append(outcome)
+    assert outcomes == expected

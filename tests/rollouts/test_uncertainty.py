@@ -1,4 +1,4 @@
-"""Posteriors against brute force, and the stability of the top N against a plain loop."""
+"""Posteriors against brute force."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from learnalign.rollouts.uncertainty import Prior, beta_binomial, credible_interval, fit_prior, stability
+from learnalign.rollouts.uncertainty import Prior, beta_binomial, credible_interval, fit_prior
 
 
 def posterior_below(bound: float, correct: int, scored: int) -> float:
@@ -75,57 +75,3 @@ def test_jeffreys_prior_predicts_by_beta_binomials() -> None:
 
 def test_nothing_scored_leaves_jeffreys_prior() -> None:
     assert fit_prior([0, 0], [0, 0]) == Prior(0.5, 0.5, 0.0, 0.0)
-
-
-@pytest.fixture
-def pool() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts and unit features of 60 prompts."""
-    rng = np.random.default_rng(1)
-    features = rng.normal(size=(60, 16)) + 0.5
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    scored = rng.integers(4, 9, 60)
-    return rng.binomial(scored, rng.uniform(0.1, 0.9, 60)), scored, features.astype(np.float32)
-
-
-def top_by_loop(learnability: np.ndarray, features: np.ndarray, n: int, size: int) -> set[int]:
-    """Eq. 8 through the whole matrix S in float64."""
-    matrix = np.outer(learnability, learnability) * (features.astype(float) @ features.T.astype(float))
-    scores = matrix.sum(1) / n
-    return {int(i) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:size] if scores[i] > 0}
-
-
-def test_stability_against_a_loop_over_score_matrices(pool: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    correct, scored, features = pool
-    p = correct / scored
-    result = stability(correct, scored, features, n=100, size=12, draws=2000, seed=3)
-    assert set(result.chosen.tolist()) == top_by_loop(p * (1 - p), features, 100, 12)
-    rng = np.random.default_rng(99)  # draws of its own
-    kept = dict.fromkeys(result.chosen.tolist(), 0)
-    for _ in range(2000):
-        drawn = rng.beta(correct + 0.5, scored - correct + 0.5)
-        for row in top_by_loop(drawn * (1 - drawn), features, 100, 12) & kept.keys():
-            kept[row] += 1
-    expected = np.array([kept[row] / 2000 for row in result.chosen.tolist()])
-    assert np.abs(result.kept - expected).max() < 0.06  # 4 standard deviations of a difference of two shares
-    assert result.overlap == pytest.approx(expected.mean(), abs=0.02)
-    assert result.count_at_90 == (result.kept >= 0.9).sum()
-
-
-def test_more_rollouts_make_the_choice_more_stable(pool: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    correct, scored, features = pool
-    few = stability(correct, scored, features, n=60, size=12)
-    many = stability(correct * 1000, scored * 1000, features, n=60, size=12)
-    assert few.overlap < 0.8 < many.overlap
-
-
-def test_the_same_seed_gives_the_same_answer_and_rows_without_score_are_never_chosen() -> None:
-    features = np.eye(4, dtype=np.float32)
-    first = stability([0, 2, 4, 1], [4, 4, 4, 2], features, n=4, size=4, draws=300, seed=5)
-    again = stability([0, 2, 4, 1], [4, 4, 4, 2], features, n=4, size=4, draws=300, seed=5)
-    assert first.chosen.tolist() == [1, 3]
-    assert first.kept.tolist() == again.kept.tolist() == [1.0, 1.0]  # all four fit, so nothing can push them out
-
-
-def test_no_learnable_prompt_has_an_empty_answer() -> None:
-    result = stability([0, 4], [4, 4], np.eye(2, dtype=np.float32), n=2, size=2)
-    assert (len(result.chosen), result.count_at_90, result.overlap) == (0, 0, 0.0)

@@ -1,4 +1,4 @@
-"""Run directories whose success rates, features and signals are random numbers, written as the stages before would."""
+"""Run directories with random success rates, features and signals, written as the earlier stages write them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import pyarrow as pa
 import torch
 
 from learnalign.prompts import load_prompts
+from learnalign.rollouts import success
+from learnalign.rollouts.success import success_of
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet, write_safetensors
 from learnalign.signals import find_signal, signal_fingerprint
@@ -41,7 +43,7 @@ def measured_run(
 
 @functools.cache
 def _template(count: int, sections: str) -> RunDir:
-    """A run with its pool prepared: made once, copied by every test."""
+    """A run with its pool prepared: made once and copied by each test."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     run = make_run(folder, count, **json.loads(sections))
@@ -51,19 +53,10 @@ def _template(count: int, sections: str) -> RunDir:
 
 def write_success(run: RunDir, correct: Sequence[int | None]) -> None:
     """success.parquet for the pool in its order."""
-    rates = [None if number is None else number / GROUP for number in correct]
-    ids = [prompt.id for prompt in load_prompts(run)]
-    table = pa.table(
-        {
-            "id": ids,
-            "samples": [GROUP] * len(ids),
-            "scored": [0 if rate is None else GROUP for rate in rates],
-            "correct": [number or 0 for number in correct],
-            "success_rate": pa.array(rates, pa.float64()),
-            "learnability": [0.0 if rate is None else rate * (1 - rate) for rate in rates],
-        }
+    prompts = load_prompts(run)
+    success.write_success(
+        run, [success_of(p.id, GROUP, 0 if c is None else GROUP, c or 0) for p, c in zip(prompts, correct, strict=True)]
     )
-    write_parquet(run.success_file, table, run.fingerprint("rollout"))
 
 
 def write_gradients(run: RunDir, correct: Sequence[int | None], gradients: np.ndarray) -> None:
@@ -85,5 +78,5 @@ def write_signal(run: RunDir, name: str, columns: Mapping[str, Any]) -> None:
 
 
 def sources(run: RunDir) -> list[str]:
-    """The pool's rows as they stand in its file."""
+    """The pool's input rows, verbatim."""
     return Path(run.config.data.path).read_text(encoding="utf-8").splitlines()

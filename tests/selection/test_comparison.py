@@ -1,4 +1,4 @@
-"""`compare` against overlaps, correlations and means worked out from the files."""
+"""`compare` against overlaps, correlations and means computed from the files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from learnalign.errors import InputError
 from learnalign.rundir import RunDir
 from learnalign.selection import compare, select
-from learnalign.selection.overlap import mean_ranks, spearman
+from learnalign.selection.overlap import spearman
 from tests.gradients.pool import run_with_rollouts
 from tests.selection.measured import measured_run, write_signal, write_success
 
@@ -37,7 +37,7 @@ def test_overlaps_are_of_the_subsets_that_select_writes(tmp_path: Path) -> None:
             assert comparison.share[a][b] == pytest.approx(len(one & other) / len(one))
 
 
-def test_means_and_difficulty_are_of_the_chosen(tmp_path: Path) -> None:
+def test_means_and_difficulty_describe_the_chosen(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     comparison = compare(run, 6)
     rates = {row["id"]: row["success_rate"] for row in pq.read_table(run.success_file).to_pylist()}
@@ -64,14 +64,14 @@ def test_lengths_are_counted_in_the_rollouts(tmp_path: Path) -> None:
     assert comparison.subsets["random"].answer_tokens == pytest.approx(statistics.mean(answers))
 
 
-def test_methods_without_inputs_are_named_with_what_they_lack(tmp_path: Path) -> None:
+def test_methods_without_inputs_are_listed_with_the_command_that_makes_them(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     missing = compare(run, 3).missing
     assert f"learnalign signal {run.path} angle" in missing["gain"]
     assert f"learnalign signal {run.path} perplexity" in missing["ppl-top"]
 
 
-def test_existing_selections_stay_as_they_are_and_set_the_size(tmp_path: Path) -> None:
+def test_existing_selections_set_the_size_and_are_not_rewritten(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [4] * 24)
     select(run, 5)
     before = run.subset_file("learnalign").read_bytes(), run.scores_file("learnalign").read_bytes()
@@ -80,7 +80,7 @@ def test_existing_selections_stay_as_they_are_and_set_the_size(tmp_path: Path) -
     assert (run.subset_file("learnalign").read_bytes(), run.scores_file("learnalign").read_bytes()) == before
 
 
-def test_scores_of_other_success_rates_are_made_again(tmp_path: Path) -> None:
+def test_scores_of_other_success_rates_are_recomputed(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [4] * 24)
     compare(run, 5)
     write_success(run, [4] * 12 + [1] * 12)
@@ -89,7 +89,7 @@ def test_scores_of_other_success_rates_are_made_again(tmp_path: Path) -> None:
     assert sum(row["success_rate"] == 0.5 for row in rows) == 12
 
 
-def test_selections_for_diversity_are_compared_too(tmp_path: Path) -> None:
+def test_selections_with_diversity_are_compared_too(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [4] * 24)
     vectors = np.random.default_rng(0).standard_normal((24, 4)).astype(np.float32)
     write_signal(run, "features", {"vector": list(vectors)})
@@ -104,6 +104,6 @@ def test_selections_for_diversity_are_compared_too(tmp_path: Path) -> None:
 def test_spearman_equals_pearson_of_ranks_by_hand() -> None:
     one, other = np.array([1.0, 5.0, 5.0, -2.0, np.nan]), np.array([0.5, 2.0, 1.0, 1.0, 7.0])
     ranks = [[2.0, 3.5, 3.5, 1.0], [1.0, 4.0, 2.5, 2.5]]
-    assert mean_ranks(one[:4]).tolist() == ranks[0]
     assert spearman(one, other) == pytest.approx(statistics.correlation(*ranks))
     assert spearman(one, np.zeros(5)) is None
+    assert spearman(one, np.full(5, np.nan)) is None

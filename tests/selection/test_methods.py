@@ -1,4 +1,4 @@
-"""Every method's ranking against its definition, on signals and gradients made up for the test."""
+"""Every method's ranking against its definition, on random signals and gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from learnalign.rundir.files import write_parquet
 from learnalign.selection import select
 from learnalign.selection.clusters import kmeans
 from learnalign.selection.methods import METHODS
-from learnalign.selection.methods.chance import linear_draw
+from learnalign.selection.methods.gain import linear_draw
 from tests.selection.measured import GROUP, measured_run, write_gradients, write_signal
 
 COUNT = 24
@@ -60,7 +60,7 @@ def test_ppl_middle_takes_those_nearest_the_median(tmp_path: Path) -> None:
     assert distance[places].tolist() == sorted(distance)[:5]
 
 
-def test_prompts_without_a_value_are_never_chosen_unless_filled_up(tmp_path: Path) -> None:
+def test_prompts_without_a_value_are_chosen_only_to_fill(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     write_signal(run, "ifd", {"value": pa.array([None] * 20 + [1.0, 4.0, 3.0, 2.0], pa.float64())})
     assert chosen_places(run, "ifd", 10) == [21, 22, 23, 20]
@@ -86,7 +86,7 @@ def test_cosine_and_dot_equal_their_definitions(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores_of(run, "dot"), (gradients @ gradients.T).mean(axis=1), rtol=1e-5, atol=1e-5)
 
 
-def test_features_weigh_hidden_states_by_learnability(tmp_path: Path) -> None:
+def test_features_weight_hidden_states_by_learnability(tmp_path: Path) -> None:
     correct = [int(n) for n in RNG.integers(0, GROUP + 1, COUNT)]
     run = measured_run(tmp_path, correct)
     vectors = RNG.standard_normal((COUNT, 10)) + 0.5
@@ -122,7 +122,7 @@ def test_random_is_seeded_and_needs_nothing(tmp_path: Path) -> None:
     assert places != chosen_places(other, "random", 8)
 
 
-def test_gain_takes_the_highest_concentration_with_the_present_weight(tmp_path: Path) -> None:
+def test_gain_takes_the_highest_concentration_with_the_weight_of_the_config(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     intra, inter = RNG.random(COUNT), [None if i % 3 == 0 else float(RNG.random()) for i in range(COUNT)]
     write_signal(run, "angle", {"value": intra, "c_intra": intra, "c_inter": pa.array(inter, pa.float64())})
@@ -133,7 +133,7 @@ def test_gain_takes_the_highest_concentration_with_the_present_weight(tmp_path: 
 
 
 @pytest.mark.parametrize("slope", [1, 0, -1])
-def test_gain_draws_follow_their_linear_weights(slope: int) -> None:
+def test_gain_draws_follow_linear_weights(slope: int) -> None:
     """First draws against the probabilities w_i / Σ w."""
     counts, draws = np.zeros(COUNT), 5000
     concentration = np.linspace(0.2, 0.9, COUNT)
@@ -148,7 +148,7 @@ def test_gain_draws_follow_their_linear_weights(slope: int) -> None:
     assert chi_squared < 60  # 22–23 degrees of freedom: one in 50,000
 
 
-def test_gain_has_a_draw_of_every_bias(tmp_path: Path) -> None:
+def test_gain_draws_with_every_bias(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     intra = pa.array([None, *np.linspace(0.2, 0.9, COUNT - 1)], pa.float64())
     write_signal(run, "angle", {"value": intra, "c_intra": intra, "c_inter": pa.nulls(COUNT, pa.float64())})
@@ -177,10 +177,10 @@ def test_kmeans_finds_separate_clusters_and_diversity_takes_the_best_of_each(tmp
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_kmeans_assigns_every_point_to_its_nearest_mean(count: int) -> None:
     points = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 4)))
-    found = kmeans(points, count, seed=0)
-    means = torch.stack([points[found == k].mean(dim=0) for k in range(count)])
-    assert torch.equal(found, torch.cdist(points, means).argmin(dim=1))
-    assert torch.equal(found, kmeans(points, count, seed=0))
+    clusters = kmeans(points, count, seed=0)
+    means = torch.stack([points[clusters == k].mean(dim=0) for k in range(count)])
+    assert torch.equal(clusters, torch.cdist(points, means).argmin(dim=1))
+    assert torch.equal(clusters, kmeans(points, count, seed=0))
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.reads == "signal"])
@@ -190,7 +190,7 @@ def test_a_missing_signal_names_the_command_that_makes_it(tmp_path: Path, name: 
         select(run, 3, name)
 
 
-def test_exact_alignments_serve_learnalign_alone(tmp_path: Path) -> None:
+def test_exact_alignments_work_for_learnalign_only(tmp_path: Path) -> None:
     correct = [4] * COUNT
     run = measured_run(tmp_path, correct, grad={"projection": "exact"})
     alignment = RNG.standard_normal(COUNT)

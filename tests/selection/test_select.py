@@ -1,4 +1,4 @@
-"""The subset against an independent float64 computation from the stored files, and every way it can be refused."""
+"""The subset against an independent float64 computation from the stored files, and every refusal."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_rows_are_written_verbatim_and_copied_elsewhere(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "subset.jsonl").read_bytes() == run.subset_file("learnalign").read_bytes()
 
 
-def test_the_choice_says_how_much_of_it_hangs_on_the_rollouts(tmp_path: Path) -> None:
+def test_a_selection_reports_its_stability(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [1, 2, 3, 4, 5, 6, 7, 0] * 3)
     result = select(run, 6)
     rows = score_rows(run)
@@ -118,14 +118,14 @@ def test_a_fraction_counts_the_whole_pool(tmp_path: Path) -> None:
     assert select(run, 0.001).chosen == 1
 
 
-def test_fewer_positive_scores_than_wanted_are_written_and_said(tmp_path: Path) -> None:
+def test_fewer_positive_scores_than_requested_are_written_and_reported(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [0] * 20 + [4, 5, 3, 4])
     result = select(run, 10)
     assert result.chosen == result.eligible == len(subset_ids(run)) <= 4
     assert "fewer than 10; --fill" in result.notes[0]
 
 
-def test_fill_goes_on_down_the_ranking(tmp_path: Path) -> None:
+def test_fill_continues_down_the_ranking(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [0] * 20 + [4, 5, 3, 4])
     result = select(run, 10, fill=True)
     rows = sorted(score_rows(run), key=lambda row: row["rank"])
@@ -151,7 +151,7 @@ def test_a_size_outside_of_the_pool_is_refused(tmp_path: Path, size: float) -> N
 
 
 @pytest.mark.parametrize("correct", [0, GROUP, None])
-def test_nothing_to_learn_from_says_the_distribution_of_p(tmp_path: Path, correct: int | None) -> None:
+def test_nothing_to_learn_from_is_refused_with_the_distribution_of_p(tmp_path: Path, correct: int | None) -> None:
     run = measured_run(tmp_path, [correct] * 24)
     word = {0: "24 never solved", GROUP: "24 always solved", None: "24 not scored"}[correct]
     with pytest.raises(RunError, match=f"nothing to learn from.*{word}.*Ways out"):
@@ -159,7 +159,7 @@ def test_nothing_to_learn_from_says_the_distribution_of_p(tmp_path: Path, correc
     assert not run.subset_file("learnalign").exists()
 
 
-def test_missing_inputs_name_the_command_that_makes_them(tmp_path: Path) -> None:
+def test_a_missing_input_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     run.gradients_file(run.shards()[1]).unlink()
     with pytest.raises(RunError, match=f"learnalign grad {run.path}"):
@@ -182,7 +182,7 @@ def test_inputs_of_other_settings_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"method": "lernalign"}, "method lernalign: unknown; known are learnalign, "),
+        ({"method": "lernalign"}, r"method lernalign: unknown \(did you mean learnalign\?\); known are learnalign, "),
         ({"format": "yaml"}, "format yaml: unknown; known are source"),
         ({"scoring": "fast"}, "scoring fast: unknown; known are auto, matrix, centroid"),
         ({"diversity": "kmeans"}, "expected kmeans:K"),

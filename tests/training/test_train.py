@@ -17,11 +17,12 @@ from learnalign.config import build_config
 from learnalign.curriculum import Shuffled
 from learnalign.curriculum.gain import Gain
 from learnalign.errors import InputError
-from learnalign.policy import model_path
+from learnalign.policy import adapter_base, model_path
 from learnalign.prompts import load_prompts
+from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
-from learnalign.training import adapter_base, train, warmup
+from learnalign.training import train, warmup
 from learnalign.training.train_stage import sub_config
 from learnalign.training.trainer import Bookkeeping
 from tests.tiny import make_run
@@ -146,10 +147,9 @@ def test_an_interrupted_training_ends_bitwise_the_same(
 
 def _give_signals(run: RunDir) -> None:
     ids = [prompt.id for prompt in load_prompts(run)]
-    angles = pa.table({"id": ids, "value": [i / len(ids) for i in range(len(ids))]})
+    angles = pa.table({"id": ids, "c_intra": [i / len(ids) for i in range(len(ids))], "c_inter": [0.0] * len(ids)})
     write_parquet(run.signal_file("angle"), angles, "f")
-    rates = pa.table({"id": ids, "success_rate": [i % 9 / 8 for i in range(len(ids))]})
-    write_parquet(run.success_file, rates, "f")
+    write_success(run, [success_of(id, 8, 8, i % 9) for i, id in enumerate(ids)])
 
 
 def _recorded(events: list[tuple[str, list[int]]], name: str, method: Callable[..., Any]) -> Callable[..., Any]:

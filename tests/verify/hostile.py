@@ -24,6 +24,8 @@ HOSTILE = {
     "unclosed boxes": r"\boxed{" * 100_000,
     "unclosed tags": "<answer>" * 100_000,
     "closing tags": "</answer>" * 100_000,
+    "unclosed marks": "[ANSWER]" * 100_000,
+    "closing marks": "[/ANSWER]" * 100_000,
     "many answers": "answer is " * 50_000,
     "many dollars": "$" * 100_000,
     "many backslashes": "\\" * 100_001,

@@ -31,9 +31,9 @@ def _filler(characters: int) -> str:
 LONG = _filler(10_000)
 
 LATEX_GOLD = "plain math-verify reads a gold in LaTeX only between delimiters; a gold column rarely has them"
-LAST_BOX = "the last complete box is the answer; plain math-verify joins boxes that stand close together"
-OPEN_BOX = "a box that is not closed is no answer; plain math-verify reads what follows it"
-UNICODE_MINUS = "the sign U+2212 is a minus; plain math-verify does not see it"
+LAST_BOX = "the last complete box is the answer; plain math-verify joins adjacent boxes"
+OPEN_BOX = "an unclosed box is not an answer; plain math-verify reads the text after it"
+UNICODE_MINUS = "the sign U+2212 is a minus; plain math-verify ignores it"
 WORDS = "plain math-verify has no text answers outside its multiple-choice mode"
 UNIT_WORD = "plain math-verify multiplies the letters of a unit word as variables"
 UNIT_DIFFERS = "both sides name a unit and the units differ; plain math-verify drops units"
@@ -41,9 +41,9 @@ UNIT_CONVERTS = "the same quantity in another unit"
 CJK = "fullwidth or Chinese text, which plain math-verify does not read"
 THIN_SPACE = "a thin space groups thousands; plain math-verify multiplies the groups"
 SCIENTIFIC = "plain math-verify reads the e of 1e6 as Euler's number"
-IMAGINARY = "i is the imaginary unit; plain math-verify takes it for a variable"
-TAG = "only what stands in <answer> counts; plain math-verify searches all of the text"
-HASHES = "only what follows #### counts; plain math-verify searches all of the text"
+IMAGINARY = "i is the imaginary unit; plain math-verify reads it as a variable"
+TAG = "only the text in <answer> counts; plain math-verify searches all of the text"
+HASHES = "only the text after #### counts; plain math-verify searches all of the text"
 UNSCORABLE = "a gold that cannot be read is unscorable, not wrong"
 LITERAL = "exact compares text; plain math-verify reads mathematics only"
 
@@ -120,7 +120,7 @@ DECIMALS = [
     Pair("math", "0.125", r"\boxed{0.126}", 0.0),
     Pair("math", "2.50", r"\boxed{2.5}", 1.0),
     Pair("math", "2.50", r"\boxed{\$2.50}", 1.0),
-    Pair("math", "0.0000003", r"\boxed{0.0000004}", 0.0, "plain math-verify rounds to six decimals: both are 0 to it"),
+    Pair("math", "0.0000003", r"\boxed{0.0000004}", 0.0, "plain math-verify rounds to six decimals: both become 0"),
     Pair("math", "0.0000003", r"\boxed{3 \times 10^{-7}}", 1.0),
     Pair("math", "0.0000003", r"\boxed{0}", 0.0),
     Pair("math", "0.00000052", r"\boxed{5.2 \cdot 10^{-7}}", 1.0),
@@ -286,7 +286,7 @@ UNITS = [
     Pair("math", "80 km/h", r"\boxed{80 \text{ km/h}}", 1.0),
     Pair("math", "80 km/h", r"\boxed{80 \text{ mph}}", 0.0, UNIT_DIFFERS),
     Pair("math", "5m", r"\boxed{5n}", 0.0),
-    Pair("math", "2c", r"\boxed{2d}", 0.0, "products of a variable; plain math-verify takes c and d for units"),
+    Pair("math", "2c", r"\boxed{2d}", 0.0, "products of a variable; plain math-verify reads c and d as units"),
     Pair("math", "3:00 PM", r"\boxed{3:00 \text{ AM}}", 0.0),
     Pair("math", "3:10 PM", r"\boxed{3:10}", 1.0, "a time of day"),
     Pair("math", "3:10 PM", r"\boxed{3:10 \text{ p.m.}}", 1.0, "a time of day"),
@@ -483,7 +483,7 @@ GSM8K = [
     Pair("gsm8k", "-3", "#### -3", 1.0),
     Pair("gsm8k", "72", "####72", 1.0, HASHES),
     Pair("gsm8k", "72", "#### 71\nno:\n#### 72", 1.0),
-    Pair("gsm8k", "72", "#### the total, 72", 0.0, "a number has to follow #### at once"),
+    Pair("gsm8k", "72", "#### the total, 72", 0.0, "a number must follow #### directly"),
     Pair("gsm8k", "She sold 24.\n#### 72", "#### 72", 1.0),
     Pair("gsm8k", "many", "#### 72", None, UNSCORABLE),
 ]

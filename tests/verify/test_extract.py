@@ -1,4 +1,4 @@
-"""Where a completion states its answer."""
+"""Finding the stated answer of a completion."""
 
 import pytest
 from hypothesis import given
@@ -26,8 +26,8 @@ from learnalign.verify.extract import after_hashes, find_boxes, last_tag, stated
     ],
 )
 def test_boxes_are_complete_and_outermost(text: str, contents: list[str], unterminated: bool) -> None:
-    found = find_boxes(text)
-    assert (found.contents, found.unterminated) == (contents, unterminated)
+    boxes = find_boxes(text)
+    assert (boxes.contents, boxes.unterminated) == (contents, unterminated)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def balanced(depth: int = 3) -> st.SearchStrategy[str]:
 
 
 @given(st.lists(st.tuples(st.text("xy,. ", max_size=5), balanced()), min_size=1, max_size=4))
-def test_the_content_between_balanced_braces_is_found_again(parts: list[tuple[str, str]]) -> None:
+def test_the_content_between_balanced_braces_is_found(parts: list[tuple[str, str]]) -> None:
     text = "".join(rf"{before}\boxed{{{content}}}" for before, content in parts)
     assert find_boxes(text).contents == [content.strip() for _, content in parts]
 
@@ -84,7 +84,7 @@ def test_the_last_complete_tag_counts(text: str, content: str | None) -> None:
     assert last_tag(text) == content
 
 
-def test_what_follows_the_last_hashes_counts() -> None:
+def test_the_text_after_the_last_hashes_counts() -> None:
     assert after_hashes("1\n#### 2\nno\n####  3 \nend") == "3"
     assert after_hashes("no hashes") is None
 

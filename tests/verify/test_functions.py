@@ -1,4 +1,4 @@
-"""Users' functions with TRL's and verl's signatures, used as they are."""
+"""Users' functions with TRL's and verl's signatures, unchanged."""
 
 import math
 from pathlib import Path
@@ -64,7 +64,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rewards" / "__init__.py").touch()
     (tmp_path / "rewards" / "mine.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "broken.py").write_text("import json; json.loads('{')", encoding="utf-8")
-    (tmp_path / "needs.py").write_text("import a_package_that_is_not_there", encoding="utf-8")
+    (tmp_path / "needs.py").write_text("import a_missing_package", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
 
@@ -78,14 +78,14 @@ def rewards(function: str, *items: Item) -> list[float | None]:
     return [verdict.reward for verdict in score(function, *items)]
 
 
-def test_trl_function_sees_what_grpo_trainer_passes() -> None:
+def test_trl_function_gets_the_arguments_of_grpo_trainer() -> None:
     messages = [{"role": "system", "content": "Think."}, {"role": "user", "content": "1+1?"}]
     source = {"prompt": messages, "level": 3}
     items = [Item("2", "2", messages, source), Item("3", "2", messages, source)]
     assert rewards("trl", *items, Item("2", "2", messages, {**source, "solution": "5"})) == [1.0, 0.0, 0.0]
 
 
-def test_trl_function_gets_plain_text_where_the_prompt_is_text() -> None:
+def test_trl_function_gets_plain_text_if_the_prompt_is_text() -> None:
     items = [Item("2", "2", None, {"prompt": "1+1="}), Item("3", "2", None, {"prompt": "1+1="})]
     assert rewards("trl_plain", *items) == [1.0, 0.0]
 
@@ -117,7 +117,7 @@ def test_nested_function_names_are_found() -> None:
 
 
 @pytest.mark.parametrize("function", ["too_many", "words"])
-def test_a_wrong_return_value_is_an_error_and_no_zero(function: str) -> None:
+def test_a_wrong_return_value_is_unscorable_not_wrong(function: str) -> None:
     [verdict] = score(function, Item("2", "2"))
     assert verdict.reward is None
     assert "TypeError" in verdict.reason
@@ -147,7 +147,7 @@ def test_only_full_marks_are_correct(result: object, reward: float | None) -> No
 
 
 @pytest.mark.parametrize("result", ["1", [1.0], math.inf, {"reward": 1.0}, object()])
-def test_what_is_no_score_is_refused(result: object) -> None:
+def test_a_result_that_is_not_a_score_is_refused(result: object) -> None:
     with pytest.raises(TypeError):
         to_verdict(result)
 
@@ -167,15 +167,15 @@ def test_scalars_of_numpy_are_scores() -> None:
         ("rewards.mine:constant", "has no function 'constant'"),
         ("rewards.mine:neither", "has the parameters text; it needs TRL's"),
         ("broken:f", "importing broken failed: JSONDecodeError"),
-        ("needs:f", "no module 'a_package_that_is_not_there'"),
+        ("needs:f", "no module 'a_missing_package'"),
     ],
 )
-def test_what_cannot_be_loaded_is_refused_with_a_way_out(name: str, message: str) -> None:
+def test_a_function_that_cannot_be_loaded_is_refused_with_a_way_out(name: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         open_verifier(name)
     assert message in str(error.value)
 
 
-def test_a_loaded_function_is_called_by_name_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_are_passed_by_name_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(".")
     assert load_function("rewards.mine:dapo")("2", "2", None, None).reward == 1.0

@@ -1,4 +1,4 @@
-"""Completions that make computer algebra hang or eat memory: the pool survives and everything else is scored right."""
+"""Completions that make computer algebra hang or eat memory: the workers survive, all others are scored right."""
 
 import pytest
 
@@ -13,6 +13,8 @@ HONEST = [
     (Item("The answer is 12.", "12"), 1.0),
     (Item("The answer is x.", "12"), 0.0),
 ]
+
+FORMS = ["{}", "<answer>{}</answer>", "#### {}", "[ANSWER]{}[/ANSWER]"]
 
 
 def test_hostile_completions_never_pass_and_never_stop_the_others() -> None:
@@ -30,16 +32,16 @@ def test_hostile_completions_never_pass_and_never_stop_the_others() -> None:
     assert any("out of time" in verdict.reason for verdict in verdicts)
 
 
-@pytest.mark.parametrize("name", ["answer_tag", "gsm8k", "exact"])
+@pytest.mark.parametrize("name", ["answer_tag", "gsm8k", "exact", "literal"])
 def test_hostile_text_is_judged_by_every_verifier(name: str) -> None:
     harmless = [text for kind, text in HOSTILE.items() if kind.startswith(("many", "million", "un", "very", "clos"))]
-    items = [Item(form, "12") for text in harmless for form in (text, f"<answer>{text}</answer>", f"#### {text}")]
+    items = [Item(form.format(text), "12") for text in harmless for form in FORMS]
     with open_verifier(name, workers=1, timeout=5.0) as verifier:
         verdicts = verifier.score(items)
     assert {verdict.reward for verdict in verdicts} == {0.0}
 
 
-def test_hostile_gold_is_unusable_and_named_before_any_sampling() -> None:
+def test_a_hostile_gold_is_unusable_before_any_sampling() -> None:
     golds = ["9^{9^{9^{9}}}", "12", r"\frac{1}{2}", r"((9!)!)!"]
     with open_verifier("math", workers=2, timeout=1.0) as verifier:
         reasons = verifier.check_golds(golds)

@@ -1,11 +1,25 @@
-"""CRUXEval's answers: where they stand and when they are the same."""
+"""CRUXEval's answers: finding and comparing Python literals."""
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from learnalign.verify import Item, open_verifier
-from learnalign.verify.literal import find_answer, literal
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learnalign.verify import Item, Verdict, open_verifier
+from learnalign.verify.builtin import BUILT_IN
+from learnalign.verify.literal import find_answer, judge_literal
+
+
+def judge(completion: str, gold: str) -> Verdict:
+    """The verdict without a worker process in between."""
+    judged = BUILT_IN["literal"].item(Item(completion, gold))
+    if isinstance(judged, Verdict):
+        return judged
+    assert judged == ("literal", gold, judged[2])
+    return judge_literal(gold, str(judged[2]))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +36,7 @@ from learnalign.verify.literal import find_answer, literal
     ],
 )
 def test_an_equal_literal_is_correct(completion: str, gold: str) -> None:
-    assert literal(None, completion, gold) == 1.0
+    assert judge(completion, gold) == Verdict(1.0, "correct")
 
 
 @pytest.mark.parametrize(
@@ -39,15 +53,30 @@ def test_an_equal_literal_is_correct(completion: str, gold: str) -> None:
     ],
 )
 def test_anything_else_is_wrong_and_nothing_is_run(completion: str) -> None:
-    assert literal(None, completion, "42") == 0.0
+    assert judge(completion, "42").reward == 0.0
 
 
-def test_a_completion_without_an_answer_has_none() -> None:
+def test_a_wrong_answer_is_quoted() -> None:
+    assert judge("[ANSWER]assert f(1) == [1, 2][/ANSWER]", "[2, 1]").reason == "'[1, 2]' is not '[2, 1]'"
+
+
+def test_a_completion_without_an_answer_is_wrong() -> None:
     assert find_answer("I think it is 3.") is None
+    assert judge("I think it is 3.", "3") == judge("[ANSWER][/ANSWER]", "3") == Verdict(0.0, "no answer")
 
 
-def test_it_is_a_verifier_of_this_program() -> None:
-    with open_verifier("learnalign.verify.literal:literal", workers=1) as verifier:
-        items = [Item("[ANSWER][1, 2][/ANSWER]", "[1,2]"), Item("[ANSWER][2, 1][/ANSWER]", "[1,2]")]
-        assert [verdict.reward for verdict in verifier.score(items)] == [1.0, 0.0]
-        assert verifier.check_golds(["{}", "'a'"]) == [None, None]
+@given(st.lists(st.sampled_from(["[ANSWER]", "[/ANSWER]", "1", " "]), max_size=12).map("".join))
+def test_the_last_complete_mark_counts(text: str) -> None:
+    complete = re.findall(r"\[ANSWER\](.*?)\[/ANSWER\]", text)
+    assert find_answer(text) == (complete[-1].strip() if complete else None)
+
+
+def test_it_is_a_built_in_verifier() -> None:
+    with open_verifier("literal", workers=1) as verifier:
+        items = [
+            Item("[ANSWER](1, 2)[/ANSWER]", "(1,2)"),
+            Item("[ANSWER](2, 1)[/ANSWER]", "(1,2)"),
+            Item("[ANSWER]'' [/ANSWER]", ""),
+        ]
+        assert [verdict.reward for verdict in verifier.score(items)] == [1.0, 0.0, None]
+        assert verifier.check_golds(["{}", "'a'", " "]) == [None, None, "the gold answer is empty"]

@@ -1,11 +1,15 @@
-"""Plain numbers, units and words: exact, and never a surprise."""
+"""Plain numbers, rewrites, units and words are read exactly."""
 
+import inspect
+import re
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learnalign.verify import notation
 from learnalign.verify.notation import as_words, clean, leading_number, plain_number, same_number, unwrap
 from learnalign.verify.units import split_unit
 
@@ -33,7 +37,7 @@ def test_plain_fractions_are_read_exactly(top: int, bottom: int) -> None:
     "text",
     ["", "x", "1,23", "1,2,3", "12,34", "1/0", "1..2", "5%", "1e5", "--5", "1 2", "7" * 100, "½", "5 cm", "1.2.3", "٣"],
 )
-def test_what_is_no_plain_number_is_left_to_mathematics(text: str) -> None:
+def test_other_text_is_not_a_plain_number(text: str) -> None:
     assert plain_number(text) is None or text == "٣"
 
 
@@ -66,8 +70,15 @@ def test_leading_number(text: str, value: Fraction | int | None) -> None:
 
 
 @given(st.text(max_size=80))
-def test_cleaning_any_text_ends_and_is_stable_under_unwrapping(text: str) -> None:
+def test_cleaning_any_text_ends_and_leaves_nothing_to_unwrap(text: str) -> None:
     assert unwrap(clean(text)) == clean(text)
+
+
+def test_every_rewrite_turns_its_example_into_the_result_beside_it() -> None:
+    examples = re.findall(r"^    # (.+) -> (.+)$", inspect.getsource(notation), re.MULTILINE)
+    rewrites: Any = notation._REWRITES
+    for (pattern, replacement), (before, after) in zip(rewrites, examples, strict=True):
+        assert pattern.sub(replacement, before) == after
 
 
 @pytest.mark.parametrize(
@@ -85,7 +96,7 @@ def test_cleaning_any_text_ends_and_is_stable_under_unwrapping(text: str) -> Non
         ("5 feet 6 inches", "8382/5000", "length"),
     ],
 )
-def test_units_are_told_from_variables(text: str, number: str, kind: str | None) -> None:
+def test_units_are_distinguished_from_variables(text: str, number: str, kind: str | None) -> None:
     value, unit = split_unit(text)
     assert (unit.kind if unit else "none") == kind
     assert value == number or Fraction(value) == Fraction(number)

@@ -1,4 +1,4 @@
-"""The table of answer pairs: our verdict is the right one, and every difference from plain math-verify is explained."""
+"""The table of answer pairs: our verdict is right, and every difference from plain math-verify is explained."""
 
 import logging
 from collections import Counter
@@ -23,7 +23,7 @@ def verdicts() -> dict[Pair, Verdict]:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.verifier}: {pair.gold[:30]} / {pair.completion[-40:]}")
-def test_verdict_is_the_right_one(pair: Pair, verdicts: dict[Pair, Verdict]) -> None:
+def test_verdict_is_right(pair: Pair, verdicts: dict[Pair, Verdict]) -> None:
     assert verdicts[pair].reward == pair.reward, verdicts[pair].reason
 
 
@@ -49,7 +49,7 @@ def test_every_difference_from_plain_math_verify_is_explained(monkeypatch: pytes
     assert [pair for pair in PAIRS if pair.why and pair not in differing] == []
 
 
-def test_table_is_large_and_of_every_kind() -> None:
+def test_table_is_large_and_has_every_kind() -> None:
     counts = Counter(pair.verifier for pair in PAIRS)
     assert len(set(PAIRS)) == len(PAIRS) >= 200
     assert set(counts) == set(VERIFIERS)

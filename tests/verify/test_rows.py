@@ -1,4 +1,4 @@
-"""`learnalign verify`: a JSONL of completions in, the same rows with rewards out."""
+"""`learnalign verify`: reads a JSONL of completions, writes the same rows with rewards."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_rows_come_out_whole_and_in_order_with_reward_and_reason(file: Path) -> None:
+def test_rows_are_written_whole_and_in_order_with_reward_and_reason(file: Path) -> None:
     result = run(file)
     assert result.exit_code == 0
     rows = lines(result.stdout)
@@ -48,7 +48,7 @@ def test_rows_come_out_whole_and_in_order_with_reward_and_reason(file: Path) -> 
     assert "correct" in result.stderr
 
 
-def test_two_verifiers_show_where_they_disagree(file: Path) -> None:
+def test_two_verifiers_show_their_disagreements(file: Path) -> None:
     result = run(file, "--verifier", "math", "--verifier", "boxed")
     assert [(row["reward"], row["reward_2"]) for row in lines(result.stdout)][:3] == [
         (1.0, 1.0),
@@ -60,6 +60,16 @@ def test_two_verifiers_show_where_they_disagree(file: Path) -> None:
     assert report.disagreements == 1
     assert report.examples[0].line == 3  # blank lines are counted, so that an editor finds the row
     assert report.patterns == {(1.0, 1.0): 1, (1.0, 0.0): 1, (0.0, 0.0): 2, (None, None): 1}
+
+
+def test_the_tables_are_on_stderr_and_show_brackets_and_long_words_whole(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    gold = "[red]" + 50 * "x"
+    path.write_text(json.dumps({"completion": gold, "answer": gold[::-1]}), encoding="utf-8")
+    result = run(path, "--verifier", "exact", "--verifier", "gsm8k", "--verifier", "math", "--verifier", "literal")
+    assert lines(result.stdout)[0]["reward"] == 0.0
+    assert "[red]xxx" in result.stderr
+    assert "…" not in result.stderr
 
 
 def test_output_file_and_machine_readable_summary(file: Path, tmp_path: Path) -> None:
@@ -77,7 +87,7 @@ def test_output_file_and_machine_readable_summary(file: Path, tmp_path: Path) ->
     assert [row["reward"] for row in lines(output.read_text(encoding="utf-8"))] == [1.0, 1.0, 0.0, None, 0.0]
 
 
-def test_columns_by_other_names_and_nested(tmp_path: Path) -> None:
+def test_columns_have_other_names_or_are_nested(tmp_path: Path) -> None:
     path = tmp_path / "verl.jsonl"
     row = {"text": "#### 5", "reward_model": {"ground_truth": "5"}, "a.b": "6"}
     path.write_text(json.dumps(row), encoding="utf-8")

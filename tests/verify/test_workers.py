@@ -1,4 +1,4 @@
-"""The worker processes: what hangs is killed, what dies is replaced, and nothing but the guilty item is lost."""
+"""The worker processes: one that hangs is killed, one that dies is replaced, and only the guilty item is lost."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ GUILTY = ["hang", "sleep", "power", "exit", "sys.exit", "crash", "memory"]
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory, now the current one, with the module above."""
+    """The current directory, with the module above in it."""
     (tmp_path / "mine.py").write_text(FUNCTION, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -78,7 +78,7 @@ def test_only_the_guilty_are_lost_and_the_order_is_kept(module: Path, workers: i
     assert "memory" in reasons["memory"]
 
 
-def test_an_exception_is_that_items_error_and_no_zero(module: Path) -> None:
+def test_an_exception_makes_that_item_unscorable_not_wrong(module: Path) -> None:
     with open_mine() as verifier:
         failed, scored = verifier.score([Item("raise", "1"), Item("2", "1")])
     assert failed.reward is None
@@ -108,7 +108,7 @@ def test_equal_items_are_judged_once_a_call(module: Path) -> None:
     assert sorted((module / "calls").read_text().split()) == ["7", "8"]
 
 
-def test_a_verifier_goes_on_after_its_idle_workers_were_killed(module: Path) -> None:
+def test_a_verifier_continues_after_its_idle_workers_are_killed(module: Path) -> None:
     before = children()
     with open_mine() as verifier:
         for _ in range(3):
@@ -118,7 +118,7 @@ def test_a_verifier_goes_on_after_its_idle_workers_were_killed(module: Path) -> 
             assert verifier.score([Item("7", "7")])[0].reward == 1.0
 
 
-def test_what_a_function_prints_stays_off_stdout(module: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_a_function_stays_off_stdout(module: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with open_mine() as verifier:
         verifier.score([Item("print", "print")])
     captured = capfd.readouterr()
@@ -141,14 +141,14 @@ def test_closing_ends_the_workers(module: Path) -> None:
     assert all(gone(worker.pid) for worker in workers)
 
 
-def test_workers_end_when_their_parent_is_killed_in_the_middle(module: Path) -> None:
+def test_workers_end_if_their_parent_is_killed_during_a_task(module: Path) -> None:
     script = """
 from learnalign.verify import Item, open_verifier
 with open_verifier("mine:judge", workers=1, timeout=1.0) as verifier:
     import psutil
     print(psutil.Process().children()[0].pid, flush=True)
-    verifier._pool._timeout = 1000.0
-    verifier._pool._workers[0].timeout = 1000.0
+    verifier._workers._timeout = 1000.0
+    verifier._workers._handles[0].timeout = 1000.0
     verifier.score([Item("power", "1")])
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -174,7 +174,7 @@ def test_a_script_needs_no_main_guard(module: Path) -> None:
     assert done.stdout == "1.0\n"
 
 
-def test_a_module_that_ends_the_process_is_a_clear_error(module: Path) -> None:
+def test_a_module_that_exits_on_import_is_a_clear_error(module: Path) -> None:
     (module / "bad.py").write_text("import os; os._exit(4)", encoding="utf-8")
     with pytest.raises(RunError, match="could not start .exit status 4."):
         open_verifier("bad:judge")

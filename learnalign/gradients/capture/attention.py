@@ -25,7 +25,7 @@ class CpuAttention(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Take the calls that fit; all others are torch's."""
+        """Replace `scaled_dot_product_attention` only."""
         if func is scaled_dot_product_attention:
             func = _attention
         return func(*args, **(kwargs or {}))
@@ -41,7 +41,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """`scaled_dot_product_attention`, by `CausalAttention` where that fits."""
+    """`CausalAttention` for plain causal calls on a CPU; `scaled_dot_product_attention` for all others."""
     alike = query.ndim == 4 and query.shape[2:] == key.shape[2:] == value.shape[2:]
     heads = alike and (enable_gqa or query.shape[1] == key.shape[1])
     if (
@@ -69,7 +69,7 @@ class CausalAttention(torch.autograd.Function):
         value: Float[Tensor, "B K T D"],
         scale: float | None,
     ) -> Float[Tensor, "B H T D"]:
-        """As torch does it."""
+        """torch's own forward pass."""
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         ctx.save_for_backward(query, key, value, output)
         ctx.scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale

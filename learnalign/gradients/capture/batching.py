@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,11 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from learnalign.gradients.grpo import Sample
+from learnalign.policy.memory import pack_batches
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One completion of a row's prompt. `weight` is 1/(|R||o|)."""
+    """One completion of a row's prompt; `weight` is 1/(|R||o|)."""
 
     token_ids: Sequence[int]
     advantage: float
@@ -23,7 +24,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Row:
-    """One prompt and the completions that go through the model with it: one, or several that share the prompt's work."""
+    """One prompt and the completions that follow it: one, or several that share the prompt's computation."""
 
     sample: int
     prompt_ids: Sequence[int]
@@ -31,7 +32,7 @@ class Row:
 
     @property
     def length(self) -> int:
-        """Positions fed to the model: a completion's last token predicts nothing that is needed."""
+        """Positions fed to the model: without each completion's last token, whose prediction is not needed."""
         return len(self.prompt_ids) + sum(len(branch.token_ids) - 1 for branch in self.branches)
 
     def halves(self) -> list[Row]:
@@ -42,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of a batch (start to stop) and their longest length that belong to one sample."""
+    """The rows of a batch (start to stop) that belong to one sample, and the length of the longest of them."""
 
     sample: int
     start: int
@@ -50,13 +51,13 @@ class Block:
     length: int
 
     def of(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "tokens D"]:
-        """This sample's part of a batch's values; padding inside the block stays."""
+        """This sample's part of a batch's values, padding inside the block included."""
         return values[self.start : self.stop, : self.length].flatten(0, 1)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows [B, T], and of all N completion tokens their place in it, id, advantage and weight."""
+    """Padded rows [B, T], and the position, id, advantage and weight of all N completion tokens."""
 
     token_ids: Int[Tensor, "B T"]
     samples: Int[Tensor, "B"]
@@ -67,31 +68,29 @@ class Batch:
     group_samples: Int[Tensor, "G"]  # the sample of every group
     counts: list[int]  # completion tokens of every row
     blocks: list[Block]
-    branches: Int[Tensor, "B T"] | None = (
-        None  # 0: the prompt, k: its k-th completion, −1: padding; None: no row shares
-    )
+    branches: Int[Tensor, "B T"] | None = None  # 0: prompt, k: k-th completion, −1: padding; None: one completion a row
 
     def parts(self, chunk: slice) -> list[tuple[int, slice]]:
-        """The rows that a chunk of the N completion tokens holds tokens of, and which of the chunk's tokens those are."""
-        found, start = [], 0
+        """For a chunk of the N completion tokens: the rows it has tokens of, each with the slice of the chunk that holds them."""
+        parts, start = [], 0
         for row, count in enumerate(self.counts):
             first, last = max(start, chunk.start), min(start + count, chunk.stop)
             if first < last:
-                found.append((row, slice(first - chunk.start, last - chunk.start)))
+                parts.append((row, slice(first - chunk.start, last - chunk.start)))
             start += count
-        return found
+        return parts
 
 
 def rows_of(samples: Sequence[Sample], together: Callable[[Sample], int] = lambda sample: 1) -> list[list[Row]]:
-    """The rows of every sample: its completions, `together(sample)` of them to a row, those of like length side by side.
+    """The rows of every sample: its completions, `together(sample)` to a row, sorted by length.
 
-    Empty completions have no gradient and are left out.
+    Leaves out empty completions, which have no gradient.
     """
     groups = []
     for i, sample in enumerate(samples):
         branches = [
-            Branch(one.token_ids, one.advantage, 1.0 / (len(sample.completions) * len(one.token_ids)))
-            for one in sample.completions
+            Branch(one.token_ids, one.advantage, 1.0 / (len(sample.rollouts) * len(one.token_ids)))
+            for one in sample.rollouts
             if len(one.token_ids)
         ]
         branches.sort(key=lambda branch: -len(branch.token_ids))
@@ -100,21 +99,10 @@ def rows_of(samples: Sequence[Sample], together: Callable[[Sample], int] = lambd
     return [group for group in groups if group]
 
 
-def plan(groups: Sequence[Sequence[Row]], budget: int) -> list[list[list[Row]]]:
-    """Pack groups (whose rows stay together) into batches of at most `budget` tokens, longest first.
-
-    A group that exceeds the budget alone gets a batch of its own.
-    """
-    ordered = sorted(groups, key=lambda rows: (-longest(rows), rows[0].sample))
-    batches: list[list[list[Row]]] = []
-    room = 0
-    for rows in ordered:
-        if not batches or len(rows) * longest(batches[-1][0]) > room:
-            batches.append([])
-            room = budget
-        batches[-1].append(list(rows))
-        room -= len(rows) * longest(batches[-1][0])
-    return batches
+def pack(groups: Sequence[Sequence[Row]], budget: Callable[[], int]) -> Iterator[Sequence[Sequence[Row]]]:
+    """Batches of groups, whose rows stay together, by `pack_batches`."""
+    for batch in pack_batches([longest(group) for group in groups], budget, [len(group) for group in groups]):
+        yield [groups[i] for i in batch]
 
 
 def longest(rows: Sequence[Row]) -> int:

@@ -1,25 +1,24 @@
-"""How many tokens a batch may hold: given, measured on a GPU, estimated on a CPU, and halved where memory runs out after all."""
+"""The tokens of a batch: as configured, or measured on a GPU and estimated on a CPU; halved if memory runs out after all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import torch
 
+from learnalign.policy.memory import free_memory
+
 CPU_TOKENS = 512  # larger batches leave the cache and are slower
 GPU_TOKENS = 1 << 16
-ROW_TOKENS = (
-    4096  # of completions that share a prompt: attention under a mask takes time and memory as the square of it
-)
+ROW_TOKENS = 4096  # of a row that shares its prompt: attention under a mask takes time and memory as the square of it
 SHARE = {"cpu": 0.25, "cuda": 0.75}  # of the free memory that a batch may take
 
 
 class Budget:
     """Tokens of one batch, padding included; `tokens` is None until the first batch on a GPU has been measured.
 
-    `row_tokens` bounds the rows that are made longer in order to share work; no other row is ever cut.
+    `row_tokens` bounds the rows whose completions share their prompt; other rows may be longer.
     """
 
     def __init__(self, setting: int | Literal["auto"], device: torch.device, bytes_per_token: int) -> None:
@@ -31,7 +30,7 @@ class Budget:
             self.tokens, self.row_tokens = min(CPU_TOKENS, fitting), min(ROW_TOKENS, fitting)
 
     def measured(self, tokens: int, work: Callable[[], None]) -> None:
-        """Do `work`, a batch of `tokens`; the first sets the budget by the memory it took, and is the one wait for the device."""
+        """Do `work`, a batch of `tokens`. The first sets the budget by the memory it took: the only synchronisation with the device."""
         if self.tokens is not None:
             work()
             return
@@ -42,33 +41,14 @@ class Budget:
         self.tokens = max(1, min(GPU_TOKENS, int(SHARE["cuda"] * free_memory(self._device) * tokens / taken)))
 
     def halve(self, tokens: int) -> None:
-        """A batch of `tokens` ran out of memory: allow half of it, and give cached memory back."""
+        """A batch of `tokens` ran out of memory: allow half of it."""
         self.tokens = max(1, min(self.tokens or tokens, tokens // 2))
         self.row_tokens = min(self.row_tokens, self.tokens)
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def does_not_fit(tokens: int) -> str:
-    """What to say, and the ways out, where a batch that cannot be made smaller does not fit."""
+    """The message, with the ways out, for a batch that does not fit and cannot be made smaller."""
     return (
         f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
         "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"
     )
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not get memory from the GPU or from the CPU's allocator."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that could still be had on `device`; 4 GB where the system does not say."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 4_000_000_000
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

@@ -1,7 +1,7 @@
-"""Completions of one prompt that go through the model together, so that the prompt is computed once for all of them.
+"""Completions that share a row with their prompt, so that the prompt is computed once for all of them.
 
-A row is then a tree: every completion sees the prompt and itself, and its positions go on from the prompt's end. The gradient is
-the same, that of the sum. It pays where prompts are long against completions, for a mask costs attention its shortcuts.
+The row is then a tree: every completion sees the prompt and itself, and its positions continue from the prompt's end. The gradient
+stays the same, that of the sum. Sharing pays if prompts are long against completions, since attention under a mask is slower.
 Letters: B rows, T positions.
 """
 
@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from learnalign.gradients.grpo import Sample
-from learnalign.policy.parts import base_of, blocks_of, body_of, head_of, run_backbone
+from learnalign.policy.parts import base_of, blocks_of, body_of, head_of, last_hidden
 
-MASKED = 1.5  # time of an attention score under a mask, against one in a causal kernel
-ROUNDING = {4: 1e-4, 8: 1e-4, 2: 0.05}  # relative, by bytes of an entry: what deep models round, at most
+MASKED = 1.5  # time of an attention score under a mask, relative to one in a causal kernel
+ROUNDING = {4: 1e-4, 8: 1e-4, 2: 0.05}  # largest relative rounding error of deep models, by bytes of an entry
 
 
 def tree_inputs(
@@ -38,14 +38,14 @@ def tree_inputs(
 
 
 def can_share(model: nn.Module) -> bool:
-    """Whether every layer of `model` attends to what a mask says and positions may repeat, as a small tree shows."""
+    """Whether every layer of `model` follows masks and repeated positions; a small tree is the test."""
     base: Any = base_of(model)
     text = base.config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     window = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
     if kinds != {"full_attention"} or window or text._attn_implementation not in ("sdpa", "eager"):
         return False
-    # A model that sdpa does not support may cut its mask by columns (GPT-Neo's windows), one without position ids count them.
+    # A model without sdpa may cut its mask by columns (GPT-Neo's windows); one without position ids counts positions itself.
     if not base._supports_sdpa or "position_ids" not in inspect.signature(body_of(model).forward).parameters:
         return False
     device, dtype = head_of(model).weight.device, head_of(model).weight.dtype
@@ -53,16 +53,16 @@ def can_share(model: nn.Module) -> bool:
     tree = torch.tensor([[1, 2, *first, *second]])
     branches = torch.tensor([[0, 0, *[1 for _ in first], 2, 2]])
     with torch.no_grad():
-        expected = run_backbone(model, torch.tensor([[1, 2, *second]]).to(device))[0, 2:]
+        expected = last_hidden(model, torch.tensor([[1, 2, *second]]).to(device))[0, 2:]
         try:
-            together = run_backbone(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, -2:]
-        except (TypeError, ValueError, IndexError, RuntimeError):  # it takes no such masks
+            together = last_hidden(model, tree.to(device), *tree_inputs(branches.to(device), dtype))[0, -2:]
+        except (TypeError, ValueError, IndexError, RuntimeError):  # the model does not accept such masks
             return False
     return bool((together - expected).float().norm() < ROUNDING[dtype.itemsize] * expected.float().norm())
 
 
 class Sharing:
-    """Decides how many completions of a sample go together, by the cost of the policy's layers and of its attention."""
+    """Decides how many completions share a row, by the cost of the policy's layers and of its attention."""
 
     def __init__(self, policy: nn.Module, reference: nn.Module | None = None) -> None:
         self.possible = can_share(policy) and (reference is None or can_share(reference))
@@ -74,19 +74,19 @@ class Sharing:
             self._score = 4 * head * text.num_attention_heads
 
     def together(self, sample: Sample, room: int) -> int:
-        """How many completions to a row cost least, in rows of at most `room` tokens; 1 where sharing is not possible."""
+        """The cheapest number of completions to a row, in rows of at most `room` tokens; 1 if sharing is not possible."""
         if not self.possible:
             return 1
         return min(self._fitting(sample, room), key=lambda size: self.cost(sample, size))
 
     def _fitting(self, sample: Sample, room: int) -> range:
-        lengths = sorted((len(one.token_ids) - 1 for one in sample.completions), reverse=True)
+        lengths = sorted((len(one.token_ids) - 1 for one in sample.rollouts), reverse=True)
         fitting = [size for size in range(1, len(lengths) + 1) if len(sample.prompt_ids) + sum(lengths[:size]) <= room]
         return range(1, max(fitting, default=1) + 1)
 
     def cost(self, sample: Sample, size: int) -> float:
         """FLOPs of a layer's forward pass, `size` completions to a row."""
-        lengths = sorted((len(one.token_ids) - 1 for one in sample.completions if len(one.token_ids)), reverse=True)
+        lengths = sorted((len(one.token_ids) - 1 for one in sample.rollouts if len(one.token_ids)), reverse=True)
         total = 0.0
         for start in range(0, len(lengths), size):
             tokens = len(sample.prompt_ids) + sum(lengths[start : start + size])

@@ -1,7 +1,7 @@
-"""Which layers' gradients are taken, and the taps that hand over their inputs and output gradients sample by sample.
+"""The layers whose gradients are taken, and the taps that pass their inputs and output gradients to a sink, sample by sample.
 
-Weights stay frozen: the backward pass computes activation gradients only (4N FLOPs a token instead of 6N), and a linear layer's
-gradient exists nowhere but in what a sink makes of its input x and output gradient δ: ∇W = Σ_t δ_t x_tᵀ, ∇b = Σ_t δ_t.
+Weights stay frozen: the backward pass computes activation gradients only (4N FLOPs a token instead of 6N). Only a sink forms a linear
+layer's gradient, from its input x and output gradient δ: ∇W = Σ_t δ_t x_tᵀ, ∇b = Σ_t δ_t.
 Letters: B rows of a batch, T positions, I and O a layer's input and output width.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from learnalign.errors import InputError, RunError
-from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, run_backbone
+from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, last_hidden
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,13 @@ class Site:
 
 @runtime_checkable
 class Sink(Protocol):
-    """What becomes of a site's inputs and output gradients."""
+    """Uses a site's inputs and output gradients.
+
+    Implemented by Kronecker and Dense (features), Keeper (keeps both), InnerProducts (with U) and _WholeGradients (for comparison).
+    """
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Any:
-        """Called in the forward pass; what it returns is handed to `on_gradient`."""
+        """Called in the forward pass; `on_gradient` gets the result as `saved`."""
 
     def on_gradient(self, site: Site, saved: Any, delta: Float[Tensor, "B T O"]) -> None:
         """Called in the backward pass, once for every call of the layer."""
@@ -58,9 +61,9 @@ class Sink(Protocol):
 
 @contextlib.contextmanager
 def tapped(sites: Sequence[Site], sink: Sink) -> Iterator[None]:
-    """Within the block, forward passes of the sites' layers feed `sink`, and so do the backward passes that follow them.
+    """Within the block, forward passes of the sites' layers feed `sink`, and so do their backward passes later.
 
-    The first tapped layers become the leaves of the graph, so nothing below them (embeddings above all) gets a gradient.
+    The first tapped layers become the leaves of the graph, so nothing below them (above all, no embedding) gets a gradient.
     """
     handles = [site.module.register_forward_hook(_hook(site, sink)) for site in sites]
     try:
@@ -76,8 +79,8 @@ def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
             return None
         if args[0].ndim != 3:
             raise RunError(
-                f"{site.name} reads a tensor of shape {tuple(args[0].shape)}, whose rows cannot be told apart by "
-                "prompt (a routed expert?); leave it out with a name pattern, for example --set grad.modules='*self_attn*'"
+                f"{site.name} reads a tensor of shape {tuple(args[0].shape)}, whose rows do not belong to one "
+                "prompt each (a routed expert?); leave it out with a name pattern, for example --set grad.modules='*self_attn*'"
             )
         with torch.no_grad():
             saved = sink.on_input(site, args[0].detach())
@@ -91,14 +94,14 @@ def _hook(site: Site, sink: Sink):  # type: ignore[no-untyped-def]
                 sink.on_gradient(site, saved, delta)
 
         output.register_hook(backward_hook)
-        return output.clone() if is_leaf else None  # a model may change what it gets in place, but not a leaf
+        return output.clone() if is_leaf else None  # a model may change its output in place, but not a leaf
 
     return forward_hook
 
 
 @contextlib.contextmanager
 def tapped_embedding(embedding: nn.Module, take: Callable[[Tensor], None]) -> Iterator[None]:
-    """Within the block, `take` gets the gradient of the embedding's output, down to which the backward pass then goes."""
+    """Within the block, the backward pass goes down to the embedding, and `take` gets the gradient of its output."""
 
     def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         if torch.is_grad_enabled():
@@ -114,16 +117,16 @@ def tapped_embedding(embedding: nn.Module, take: Callable[[Tensor], None]) -> It
 
 
 def find_head(model: nn.Module, modules: str) -> Site | None:
-    """The output head as a site where `modules` asks for "head"; raises InputError where its gradient cannot be taken whole."""
+    """The output head as a site if `modules` names "head"; raises InputError if its whole gradient cannot be taken."""
     if "head" not in [part.strip() for part in modules.split(",")]:
         return None
     head, embedding = head_of(model), embedding_of(model)
     if is_adapted(model):
-        raise InputError("grad.modules: an adapter's gradients have no part in the output head; leave `head` out")
+        raise InputError("grad.modules: an adapter has no gradient in the output head; leave `head` out")
     if head.weight is embedding.weight and type(embedding) is not nn.Embedding:
         raise InputError(
             f"grad.modules: the output head's weight is that of a {type(embedding).__name__}, whose gradient the engine "
-            "does not know; leave `head` out"
+            "does not support; leave `head` out"
         )
     name = next(name for name, module in model.named_modules() if module is head)
     return Site(name, head, f"{name}.input")
@@ -134,17 +137,17 @@ def _drop_gradient(leaf: Tensor) -> None:
 
 
 def find_sites(model: nn.Module, modules: str = "linear") -> list[Site]:
-    """The linear layers whose gradients make the feature, in the model's order.
+    """The linear layers that the feature is made of, in the model's order.
 
     `modules` is "linear" (all linear layers of the blocks; a PEFT model's adapter layers) or patterns of names such as
-    "*self_attn*" separated by commas. Raises InputError where a pattern matches nothing or where a chosen parameter is not of a
-    linear layer, naming it and the ways out.
+    "*self_attn*" separated by commas. Raises InputError if no layer matches, or if a chosen parameter is not of a linear layer,
+    naming it and the ways out.
     """
     patterns = [part.strip() for part in modules.split(",") if part.strip() not in ("", "head")]
     layers = adapter_layers(model) if is_adapted(model) else _block_layers(model)
     chosen = {name: module for name, module in layers.items() if _matches(name, patterns)}
     if not chosen:
-        raise InputError(f"grad.modules {modules!r} matches no linear layer; there are {_examples(list(layers))}")
+        raise InputError(f"grad.modules {modules!r} matches no linear layer; the model has {_examples(list(layers))}")
     if not is_adapted(model):
         _refuse_others(model, chosen, patterns)
     inputs = _input_names(model, chosen)
@@ -162,7 +165,7 @@ def _block_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _refuse_others(model: nn.Module, chosen: dict[str, nn.Module], patterns: Sequence[str]) -> None:
-    """Parameters of matrix shape that no linear layer owns (grouped experts, routers, convolutions) are named, not skipped."""
+    """Refuse by name, not skip, chosen matrices that no linear layer owns (grouped experts, routers, convolutions)."""
     prefix, blocks = blocks_of(model)
     owned = {id(p) for module in chosen.values() for p in module.parameters(recurse=False)}
     others = [
@@ -172,10 +175,9 @@ def _refuse_others(model: nn.Module, chosen: dict[str, nn.Module], patterns: Seq
     ]
     if others:
         raise InputError(
-            f"grad.modules {','.join(patterns)!r}: {_examples(others)} are not linear layers (grouped experts?), and their "
-            "gradients cannot be taken per prompt. Ways out: choose the layers that can, for example grad.modules: "
-            "'*self_attn*_proj'; or train a LoRA adapter "
-            "on those layers (warmup.lora), whose gradients are taken in adapter space"
+            f"grad.modules {','.join(patterns)!r}: {_examples(others)} are not linear layers (grouped experts?), so they "
+            "have no per-prompt gradients here. Ways out: choose layers that have, for example grad.modules: "
+            "'*self_attn*_proj'; or train a LoRA adapter on those layers (warmup.lora): gradients are then in adapter space"
         )
 
 
@@ -185,7 +187,7 @@ def _examples(names: Sequence[str]) -> str:
 
 
 def _input_names(model: nn.Module, chosen: dict[str, nn.Module]) -> dict[str, str]:
-    """Name every layer's input after the first layer that read the same tensor, as a forward pass of two tokens shows."""
+    """Name every layer's input after the first layer that reads the same tensor in a forward pass of two tokens."""
     seen: list[tuple[Tensor, str]] = []
     names: dict[str, str] = {}
 
@@ -200,7 +202,7 @@ def _input_names(model: nn.Module, chosen: dict[str, nn.Module]) -> dict[str, st
     handles = [module.register_forward_pre_hook(note(name)) for name, module in chosen.items()]
     try:
         with torch.no_grad():
-            run_backbone(model, torch.zeros(1, 2, dtype=torch.int64, device=head_of(model).weight.device))
+            last_hidden(model, torch.zeros(1, 2, dtype=torch.int64, device=head_of(model).weight.device))
     finally:
         for handle in handles:
             handle.remove()

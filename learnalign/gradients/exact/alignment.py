@@ -1,4 +1,4 @@
-"""Exact alignment without any projection, in two passes (design §3).
+"""Exact alignment (Eq. 8) without projection, in two passes.
 
 Pass 1 gives every ‖g_i‖ and U = 1/n Σ_j V_j ĝ_j, one gradient-sized tensor; pass 2 gives ⟨ĝ_i, U⟩ = ‖g_i‖⁻¹ Σ_layers Σ_t δ_tᵀ U x_t,
 which is sample i's alignment, mean over j of V_j cos(g_i, g_j). Letters: B rows, T positions, I and O a layer's input and output width.
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from learnalign.errors import RunError
 from learnalign.gradients.capture.batching import Block, Row, collate
-from learnalign.gradients.capture.budget import does_not_fit, is_out_of_memory
+from learnalign.gradients.capture.budget import does_not_fit
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
+from learnalign.policy.memory import work_through
 from learnalign.progress import Advance, unseen
 
 Direction = dict[str, Tensor]  # parameter name → float32 tensor of the parameter's own [O, I] or [O]
@@ -42,8 +43,8 @@ def accumulate(
 ) -> Float[Tensor, "samples"]:
     """Pass 1: norms of the samples' gradients (float64), and `direction` += Σ_i weights_i ĝ_i.
 
-    A gradient that is zero or not finite is left out of `direction`; its norm tells. Layer inputs and output gradients of a batch are
-    kept until its norms are known, so nothing is computed twice.
+    Leaves gradients that are zero or not finite out of `direction`; their norms show which. Keeps a batch's layer inputs and output
+    gradients until its norms are known, so nothing is computed twice.
     """
     norms = torch.zeros(len(samples), dtype=torch.float64, device=engine.device)
     share = torch.tensor(list(weights), dtype=torch.float64, device=engine.device)
@@ -85,39 +86,40 @@ class Keeper:
         self.calls: dict[str, tuple[Site, Tensor, Tensor]] = {}
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """Layers that read the same tensor keep the same one."""
+        """Keeps no copy: layers that read the same tensor share it."""
         return x
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:
-        """Keep both; raises RunError for a layer that is used twice, whose norm is not a sum over calls."""
+        """Keep both; raises RunError for a layer used twice in a pass, whose norm is not a sum over calls."""
         if site.name in self.calls:
-            raise RunError(f"{site.name} is used twice in one pass; take grad.projection: kronecker for this model")
+            raise RunError(f"{site.name} is used twice in one pass; set grad.projection to kronecker for this model")
         self.calls[site.name] = (site, saved, delta)
 
     def add_to(self, direction: Direction, factor: Float[Tensor, "B"]) -> None:
-        """direction += Σ_b factor_b ∇W_b, in the dtype of `direction`; frees what was kept."""
+        """direction += Σ_b factor_b ∇W_b, in the dtype of `direction`; frees the kept tensors."""
         for name in list(self.calls):
             _add(*self.calls.pop(name), factor, direction)
 
 
 def _add(site: Site, x: Tensor, delta: Tensor, factor: Tensor, direction: Direction) -> None:
-    """Add one layer's part. Out of memory is dealt with here: trying the whole batch again would add other layers twice."""
+    """Add one layer's part. Handles out of memory itself: repeating the whole batch would add other layers twice."""
     weight = direction[f"{site.name}.weight"]
-    try:
-        scaled = torch.nan_to_num(delta.to(weight.dtype)) * factor[:, None, None]
-        inputs = torch.nan_to_num(x.to(weight.dtype))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-    else:
+
+    def add(rows: slice) -> None:
+        scaled = torch.nan_to_num(delta[rows].to(weight.dtype)) * factor[rows, None, None]
+        inputs = torch.nan_to_num(x[rows].to(weight.dtype))
+        total = scaled.sum((0, 1)) if site.has_bias else None
         weight.addmm_(scaled.flatten(0, 1).T, inputs.flatten(0, 1))
-        if site.has_bias:
-            direction[f"{site.name}.bias"] += scaled.sum((0, 1))
-        return
-    if len(delta) == 1:
-        raise RunError(does_not_fit(delta.shape[1]))
-    for half in (slice(None, len(delta) // 2), slice(len(delta) // 2, None)):
-        _add(site, x[half], delta[half], factor[half], direction)
+        if total is not None:
+            direction[f"{site.name}.bias"] += total
+
+    def halves(rows: slice) -> list[slice]:
+        middle = (rows.start + rows.stop) // 2
+        if middle == rows.start:
+            raise RunError(does_not_fit(delta.shape[1]))
+        return [slice(rows.start, middle), slice(middle, rows.stop)]
+
+    work_through([slice(0, len(delta))], add, halves)
 
 
 def squared_norms(kept: Keeper, blocks: Sequence[Block]) -> Float[Tensor, "blocks"]:
@@ -126,14 +128,14 @@ def squared_norms(kept: Keeper, blocks: Sequence[Block]) -> Float[Tensor, "block
     grams: dict[int, Tensor] = {}
     owner = None
     for site, x, delta in kept.calls.values():
-        if site.input_name != owner:  # layers reading the same input follow one another and share its Gram matrices
+        if site.input_name != owner:  # layers reading the same input come in a row and share its Gram matrices
             owner, grams = site.input_name, {}
         layers.append(torch.stack([_squared_norm(site, block, x, delta, grams) for block in blocks]).double())
     return torch.stack(layers).sum(0)
 
 
 def _squared_norm(site: Site, block: Block, x: Tensor, delta: Tensor, grams: dict[int, Tensor]) -> Tensor:
-    """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²): from the gradient, or from Σ_ts (x_t·x_s)(δ_t·δ_s) where that is cheaper."""
+    """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²): from the gradient, or from Σ_ts (x_t·x_s)(δ_t·δ_s) if that is cheaper."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     deltas, (outputs, width) = block.of(delta).to(dtype), site.sizes
     if len(deltas) * (outputs + width) < outputs * width:
@@ -154,7 +156,7 @@ class InnerProducts:
         self.products: Tensor = torch.zeros(())
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """The input as it is."""
+        """Saves the input unchanged."""
         return x
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:

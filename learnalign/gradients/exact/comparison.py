@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,52 +13,50 @@ from torch import Tensor
 
 from learnalign.errors import InputError
 from learnalign.gradients.capture.batching import Row, collate
-from learnalign.gradients.capture.budget import free_memory
 from learnalign.gradients.capture.sites import Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample
-from learnalign.gradients.inputs import read_samples
+from learnalign.gradients.inputs import make_engine, read_samples
 from learnalign.gradients.result import Verification
-from learnalign.gradients.setup import make_engine
+from learnalign.policy.memory import free_memory
+from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_safetensors
+from learnalign.rundir.files import read_metadata, read_safetensors
 
 SHARE = 0.3  # of the free memory that whole gradients may take
 
 
-def verify_features(run: RunDir, success: Mapping[str, Mapping[str, Any]], count: int) -> Verification:
-    """Compare `count` prompts with a stored feature, chosen by the run's seed; raises InputError where there are fewer than 4."""
+def verify_features(run: RunDir, success: Mapping[str, Success], count: int) -> Verification:
+    """Compare `count` prompts that have a stored feature, chosen by the run's seed; raises InputError for fewer than 4."""
     samples, features = _chosen(run, success, count)
     if len(samples) < 4:
-        raise InputError(f"--verify {count}: at least 4 prompts with a gradient are needed, there are {len(samples)}")
+        raise InputError(f"--verify {count}: needs at least 4 prompts with a gradient, the run has {len(samples)}")
     engine = make_engine(run)
     if engine.head_site:
-        raise InputError("--verify knows the layers of the blocks only; leave `head` out of grad.modules")
+        raise InputError("--verify compares the layers of the blocks only; leave `head` out of grad.modules")
     exact = exact_gram(engine, samples)
-    learnability = np.array([success[sample.id]["learnability"] for sample in samples])
-    return compare((features @ features.T).numpy(), exact.cpu().numpy(), learnability)
+    learnability = np.array([success[sample.id].learnability for sample in samples])
+    return compare_grams((features @ features.T).numpy(), exact.cpu().numpy(), learnability)
 
 
-def _chosen(
-    run: RunDir, success: Mapping[str, Mapping[str, Any]], count: int
-) -> tuple[list[Sample], Float[Tensor, "K dim"]]:
-    stored = {shard: json.loads(read_safetensors(run.gradients_file(shard))[1]["ids"]) for shard in run.shards()}
+def _chosen(run: RunDir, success: Mapping[str, Success], count: int) -> tuple[list[Sample], Float[Tensor, "K dim"]]:
+    stored = {shard: json.loads(read_metadata(run.gradients_file(shard))["ids"]) for shard in run.shards()}
     every = sorted(id for ids in stored.values() for id in ids)
     chosen = set(random.Random(run.config.seed).sample(every, min(count, len(every))))
     samples, features = [], [torch.zeros(0, run.config.grad.dim, dtype=torch.float64)]
     for shard, ids in stored.items():
         if chosen.isdisjoint(ids):
             continue
-        found = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
-        found = [sample for sample in found if sample.id in chosen]
+        every_sample = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
+        compared = [sample for sample in every_sample if sample.id in chosen]
         tensors, _ = read_safetensors(run.gradients_file(shard))
-        features.append(tensors["features"][[ids.index(sample.id) for sample in found]].double())
-        samples += found
+        features.append(tensors["features"][[ids.index(sample.id) for sample in compared]].double())
+        samples += compared
     return samples, torch.cat(features)
 
 
 def exact_gram(engine: GradientEngine, samples: Sequence[Sample]) -> Float[Tensor, "K K"]:
-    """Inner products of whole gradients, in float64 over the layers: as many layers at a time as memory holds for all samples."""
+    """Inner products of whole gradients, summed in float64: as many layers at a time as fit in memory for all samples."""
     gram = torch.zeros(len(samples), len(samples), dtype=torch.float64, device=engine.device)
     room = int(SHARE * free_memory(engine.device) / (engine.dtype.itemsize * len(samples)))
     for sites in _parts(engine.sites, room):
@@ -77,7 +74,7 @@ def exact_gram(engine: GradientEngine, samples: Sequence[Sample]) -> Float[Tenso
 
 
 def _parts(sites: Sequence[Site], room: int) -> Iterator[list[Site]]:
-    """Runs of sites with at most `room` parameters each, one site at least."""
+    """Consecutive sites in parts of at most `room` parameters; a part has at least one site."""
     part: list[Site] = []
     for site in sites:
         if part and sum(one.weight.numel() for one in [*part, site]) > room:
@@ -100,13 +97,13 @@ class _WholeGradients:
             self.gradients[site.name] = torch.zeros(shape, device=engine.device, dtype=engine.dtype)
 
     def begin(self, samples: list[int]) -> None:
-        """Start a batch whose rows belong to `samples`, which have no rows elsewhere: what an earlier try left of them goes."""
+        """Start a batch with all rows of `samples`: their gradients become zero again, in case an earlier try failed."""
         self.samples = samples
         for gradients in self.gradients.values():
             gradients[sorted(set(samples))] = 0
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
-        """The input as it is."""
+        """Saves the input unchanged."""
         return x
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:
@@ -119,9 +116,11 @@ class _WholeGradients:
             gradients[sample] += gradient.flatten()
 
 
-def compare(found: np.ndarray, exact: np.ndarray, learnability: np.ndarray) -> Verification:
-    """Both arguments are Gram matrices [K, K]; alignment is taken over these K prompts."""
-    cosines, true = _cosines(found), _cosines(exact)
+def compare_grams(projected: np.ndarray, exact: np.ndarray, learnability: np.ndarray) -> Verification:
+    """Compare Gram matrices [K, K] of features and of exact gradients; alignment is over these K prompts."""
+    from scipy.stats import spearmanr  # slow to import
+
+    cosines, true = _cosines(projected), _cosines(exact)
     error = (cosines - true)[~np.eye(len(true), dtype=bool)]
     alignment, true_alignment = cosines @ learnability, true @ learnability
     score, true_score = learnability * alignment, learnability * true_alignment
@@ -131,8 +130,8 @@ def compare(found: np.ndarray, exact: np.ndarray, learnability: np.ndarray) -> V
         prompts=len(true),
         cosine_error=float(np.sqrt(np.mean(error**2))),
         cosine_error_max=float(np.abs(error).max()),
-        alignment_spearman=spearman(alignment, true_alignment),
-        score_spearman=spearman(score, true_score),
+        alignment_spearman=float(spearmanr(alignment, true_alignment).statistic),
+        score_spearman=float(spearmanr(score, true_score).statistic),
         top_quarter_overlap=len(top & true_top) / quarter,
     )
 
@@ -140,13 +139,3 @@ def compare(found: np.ndarray, exact: np.ndarray, learnability: np.ndarray) -> V
 def _cosines(gram: np.ndarray) -> np.ndarray:
     norms = np.sqrt(np.diag(gram))
     return gram / np.outer(norms, norms)
-
-
-def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's rank correlation; equal values share their mean rank."""
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]

@@ -1,7 +1,7 @@
-"""Stage 2 without projection: both passes of exact.py over the pool, with what each has done kept on disk.
+"""Stage 2 without projection: both passes of alignment.py over the pool, each kept on disk as it proceeds.
 
-U is a sum over all prompts, so pass 1 keeps one file with U and the shards in it, written every few minutes; pass 2 writes a
-small file per shard. Both resume from there, and exact.parquet takes their place at the end.
+U is a sum over all prompts, so pass 1 writes one file with U and the shards it includes, every few minutes; pass 2 writes a
+small file per shard. Both resume from these files, and exact.parquet replaces them at the end.
 """
 
 from __future__ import annotations
@@ -11,42 +11,39 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import torch
 
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.exact.alignment import Direction, accumulate, inner_products, zero_direction
-from learnalign.gradients.inputs import read_samples
+from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
-from learnalign.gradients.setup import make_engine
-from learnalign.progress import Advance, Progress
+from learnalign.progress import Progress
+from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, read_safetensors, write_parquet, write_safetensors
 
-SAVE_SECONDS = 300.0  # between two states of pass 1 on disk
-
-Success = Mapping[str, Mapping[str, Any]]
+SAVE_SECONDS = 300.0  # between two saved states of pass 1
 
 
-def exact_alignments(run: RunDir, success: Success, expected: int) -> GradResult:
+def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     """Write exact.parquet: id, norm, alignment of every prompt that has a gradient."""
     fingerprint = run.fingerprint("grad")
     if not is_done(run.exact_file, fingerprint):
         engine = make_engine(run)
-        direction = _Direction(run, engine, fingerprint)
-        _first_pass(run, success, expected, engine, direction)
-        _second_pass(run, success, engine, direction)
-        _finish(run, direction.account, fingerprint)
+        total = _RunningSum(run, engine, fingerprint)
+        _first_pass(run, success, expected, engine, total)
+        _second_pass(run, success, engine, total)
+        _finish(run, total.account, fingerprint)
     if _folder(run).is_dir():
         shutil.rmtree(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
     return GradResult(**account)
 
 
-class _Direction:
-    """U so far, the norms behind it, and the shards that are in it."""
+class _RunningSum:
+    """The running sum U, the norms of its gradients, and the shards already added."""
 
     def __init__(self, run: RunDir, engine: GradientEngine, fingerprint: str) -> None:
         self.file, self.fingerprint = _folder(run) / "pass-1.safetensors", fingerprint
@@ -68,8 +65,19 @@ class _Direction:
         self.account.skipped.update(state["skipped"])
         self.account.bad |= state["bad"]
 
+    def record(self, shard: Shard, read: ShardSamples, norms: list[float]) -> None:
+        """Record the norms and counts of a shard that is in U."""
+        bad, account = bad_gradients(read.samples, norms), self.account
+        good = {s.id: norm for s, norm in zip(read.samples, norms, strict=True) if s.id not in bad}
+        self.norms |= good
+        self.shards.add(shard.index)
+        account.features += len(good)
+        account.tokens += count_tokens(read.samples)
+        account.skipped.update(read.skipped)
+        account.bad |= bad
+
     def save(self, at_once: bool = False) -> None:
-        """Write everything if the last time is long enough ago."""
+        """Write the state, unless it was written less than SAVE_SECONDS ago."""
         if not at_once and time.monotonic() - self._saved < SAVE_SECONDS:
             return
         state = {"shards": sorted(self.shards), "norms": self.norms, **vars(self.account)}
@@ -78,53 +86,34 @@ class _Direction:
         self._saved = time.monotonic()
 
 
-def _first_pass(run: RunDir, success: Success, expected: int, engine: GradientEngine, direction: _Direction) -> None:
-    todo = [shard for shard in run.shards() if shard.index not in direction.shards]
-    done = run.count_prompts() - sum(map(len, todo))
-    with Progress(run.count_prompts(), "prompts", "exact gradients, pass 1 of 2", done) as progress:
-        for shard in todo:
-            with progress.part(len(shard)) as advance:
-                _add_shard(run, shard, success, expected, engine, direction, advance)
-            direction.shards.add(shard.index)
-            direction.save(at_once=shard is todo[-1])
-
-
-def _add_shard(
-    run: RunDir,
-    shard: Shard,
-    success: Success,
-    expected: int,
-    engine: GradientEngine,
-    direction: _Direction,
-    advance: Advance,
+def _first_pass(
+    run: RunDir, success: Mapping[str, Success], expected: int, engine: GradientEngine, total: _RunningSum
 ) -> None:
-    """Add a shard's prompts to U and to the account."""
-    selection = read_samples(run.rollouts_file(shard), success, run.config.grad)
-    samples, account = selection.samples, direction.account
-    weights = [success[sample.id]["learnability"] / run.count_prompts() for sample in samples]
-    norms = accumulate(engine, samples, weights, direction.direction, advance).tolist()
-    bad = bad_gradients(samples, norms)
-    good = {s.id: norm for s, norm in zip(samples, norms, strict=True) if s.id not in bad}
-    direction.norms |= good
-    account.features += len(good)
-    account.tokens += count_tokens(samples)
-    account.skipped.update(selection.skipped)
-    account.bad |= bad
-    check_bad(account.bad, expected, run.config.grad.max_bad)
+    todo = [shard for shard in run.shards() if shard.index not in total.shards]
+    count = run.count_prompts()
+    with Progress(count, "prompts", "exact gradients, pass 1 of 2", count - sum(map(len, todo))) as progress:
+        for shard in todo:
+            read = read_samples(run.rollouts_file(shard), success, run.config.grad)
+            weights = [success[sample.id].learnability / count for sample in read.samples]
+            with progress.part(len(shard)) as advance:
+                norms = accumulate(engine, read.samples, weights, total.direction, advance).tolist()
+            total.record(shard, read, norms)
+            check_bad(total.account.bad, expected, run.config.grad.max_bad)
+            total.save(at_once=shard is todo[-1])
 
 
-def _second_pass(run: RunDir, success: Success, engine: GradientEngine, direction: _Direction) -> None:
-    todo = [shard for shard in run.shards() if not is_done(_part(run, shard), direction.fingerprint)]
-    done = run.count_prompts() - sum(map(len, todo))
-    with Progress(run.count_prompts(), "prompts", "exact gradients, pass 2 of 2", done) as progress:
+def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum) -> None:
+    todo = [shard for shard in run.shards() if not is_done(_part(run, shard), total.fingerprint)]
+    count = run.count_prompts()
+    with Progress(count, "prompts", "exact gradients, pass 2 of 2", count - sum(map(len, todo))) as progress:
         for shard in todo:
             samples = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
-            samples = [sample for sample in samples if sample.id in direction.norms]
-            norms = torch.tensor([direction.norms[sample.id] for sample in samples], dtype=torch.float64)
+            samples = [sample for sample in samples if sample.id in total.norms]
+            norms = torch.tensor([total.norms[sample.id] for sample in samples], dtype=torch.float64)
             with progress.part(len(shard)) as advance:
-                alignments = inner_products(engine, samples, direction.direction, advance).cpu() / norms
+                alignments = inner_products(engine, samples, total.direction, advance).cpu() / norms
             columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": alignments.tolist()}
-            write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), direction.fingerprint)
+            write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), total.fingerprint)
 
 
 SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])

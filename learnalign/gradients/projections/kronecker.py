@@ -1,9 +1,9 @@
-"""The two-sided projection: in the hook S_out ∇W S_inᵀ = Σ_t (S_out δ_t)(S_in x_t)ᵀ, then a seeded sketch to `dim`.
+"""The two-sided projection Γ: in the hook S_out ∇W S_inᵀ = Σ_t (S_out δ_t)(S_in x_t)ᵀ, then a seeded sketch to `dim`.
 
 Each side is a fold to `width` (fold.py); S_in is named after the layer's input, so layers reading the same input share its projection,
 S_out and the sketch after the parameter. A bias is an input coordinate that is always 1, with a sketch of its own.
-The output head's gradient comes in chunks of completion tokens; where its weight is the embedding's too, the embedding's
-part is projected by the same matrices: its output side is the token itself, its input side the embedding's gradient.
+The output head's gradient comes in chunks of completion tokens. If the embedding shares its weight, the same matrices project the
+embedding's part: its output side is the token itself, its input side the embedding's gradient.
 Letters: B rows, T positions, I and O a layer's input and output width, P and Q the projected ones.
 """
 
@@ -72,7 +72,7 @@ class Kronecker:
         delta: Float[Tensor, "N O"],
         parts: Sequence[tuple[int, slice]],
     ) -> None:
-        """Add the gradient of tokens that are no [B, T] grid; `parts` says which of them belong to which row."""
+        """Add the gradient of tokens given as a flat list; `parts` names the row that each slice of them belongs to."""
         inputs = self._inputs[site.input_name](x).to(self.features.dtype)
         outputs = self._outputs[site.name](delta).to(self.features.dtype)
         for row, part in parts:

@@ -1,4 +1,4 @@
-"""Continuous batching: rows whose sample has ended are given to waiting prompts while the others go on."""
+"""Continuous batching: the rows of completions that end go to waiting prompts while the other rows go on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from transformers import PreTrainedModel
 
 from learnalign.progress import Advance, unseen
-from learnalign.rollouts.engines.contract import FinishReason
+from learnalign.rollouts.engines.contract import FinishReason, Sampling
 from learnalign.rollouts.engines.prefill import Prefill
 from learnalign.rollouts.engines.sampling import choose, uniforms
 from learnalign.rollouts.engines.slots import SlotCache
 
 
 @dataclass(slots=True)
-class Sample:
-    """One completion in the making; at most `room` tokens."""
+class PartialCompletion:
+    """A completion in the making, of at most `room` tokens; it ends when it has a `finish_reason`."""
 
     prompt_ids: Sequence[int]
     seed: int
@@ -30,29 +30,28 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Rows that run together, tokens of one prefill, what ends a completion, and the distribution sampled from."""
+    """Rows that run together, tokens of one prefill, token ids that end a completion, and how tokens are drawn."""
 
     rows: int
     prefill_tokens: int
     stop: frozenset[int]
-    temperature: float
-    top_p: float
+    sampling: Sampling
 
 
 class ContinuousBatch:
-    """Completes groups of samples of the same prompt; a group is at most `limits.rows` samples. `ended` is told how many have."""
+    """Completes groups of the same prompt, of at most `limits.rows` completions each; reports those that end to `ended`."""
 
     def __init__(self, model: PreTrainedModel, prefill: Prefill, limits: Limits, ended: Advance = unseen) -> None:
         self._model, self._prefill, self._limits, self._ended = model, prefill, limits, ended
         self._cache: SlotCache | None = None
-        self._running: list[Sample] = []
+        self._running: list[PartialCompletion] = []
         self._seeds = np.zeros(limits.rows, np.uint64)
         self._steps = np.zeros(limits.rows, np.int64)
         self._positions = np.zeros(limits.rows, np.int64)
         self._tokens = np.zeros(limits.rows, np.int64)
 
-    def run(self, groups: Iterable[list[Sample]]) -> None:
-        """Complete all samples; prompts of similar length should stand together."""
+    def run(self, groups: Iterable[list[PartialCompletion]]) -> None:
+        """Complete all groups; prompts of similar length should be neighbours."""
         waiting = deque(groups)
         while waiting or self._running:
             free = self._limits.rows - len(self._running)
@@ -61,9 +60,9 @@ class ContinuousBatch:
             if self._running:
                 self._step()
 
-    def _admit(self, waiting: deque[list[Sample]], free: int) -> None:
-        """Prefill as many waiting groups as there are rows for and one prefill holds."""
-        groups: list[list[Sample]] = []
+    def _admit(self, waiting: deque[list[PartialCompletion]], free: int) -> None:
+        """Prefill as many waiting groups as fit into the free rows and into one prefill."""
+        groups: list[list[PartialCompletion]] = []
         longest = 0
         while waiting and sum(map(len, groups)) + len(waiting[0]) <= free:
             longest = max(longest, len(waiting[0][0].prompt_ids))
@@ -71,24 +70,21 @@ class ContinuousBatch:
                 break
             groups.append(waiting.popleft())
         logits, cache = self._prefill([group[0].prompt_ids for group in groups])
-        samples = [sample for group in groups for sample in group]
+        partials = [partial for group in groups for partial in group]
         source = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-        seeds = np.array([sample.seed for sample in samples], np.uint64)
-        numbers = uniforms(seeds, np.zeros(len(samples), np.int64))
-        tokens = (
-            choose(logits[self._index(source)], numbers, self._limits.temperature, self._limits.top_p).cpu().numpy()
-        )
-        going = [i for i, sample in enumerate(samples) if not self._append(sample, int(tokens[i]))]
+        seeds = np.array([partial.seed for partial in partials], np.uint64)
+        tokens = self._draw(logits[self._index(source)], seeds, np.zeros(len(partials), np.int64))
+        going = [i for i, partial in enumerate(partials) if not self._append(partial, int(tokens[i]))]
         first = len(self._running)
         rows = np.arange(first, first + len(going))
-        self._running += [samples[i] for i in going]
+        self._running += [partials[i] for i in going]
         self._seeds[rows], self._steps[rows], self._tokens[rows] = seeds[going], 1, tokens[going]
-        self._positions[rows] = [len(samples[i].prompt_ids) for i in going]
+        self._positions[rows] = [len(partials[i].prompt_ids) for i in going]
         if self._cache is None:
             self._cache = SlotCache(self._limits.rows, cache)
         if going:
             self._cache.fill(self._index(rows), self._index(source[going]), cache)
-        self._ended(len(samples) - len(going))
+        self._ended(len(partials) - len(going))
 
     def _step(self) -> None:
         """One token for every running row."""
@@ -103,8 +99,7 @@ class ContinuousBatch:
             past_key_values=self._cache,
             use_cache=True,
         ).logits[:, -1]
-        numbers = uniforms(self._seeds[:count], self._steps[:count])
-        tokens = choose(logits, numbers, self._limits.temperature, self._limits.top_p).cpu().numpy()
+        tokens = self._draw(logits, self._seeds[:count], self._steps[:count])
         self._tokens[:count] = tokens
         self._steps[:count] += 1
         self._positions[:count] += 1
@@ -113,17 +108,22 @@ class ContinuousBatch:
             self._close(ended)
             self._ended(len(ended))
 
-    def _append(self, sample: Sample, token: int) -> bool:
-        """Add a token; whether the sample has ended."""
-        sample.completion_ids.append(token)
+    def _draw(self, logits: torch.Tensor, seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The next token of every row, from its logits, seed and step."""
+        sampling = self._limits.sampling
+        return choose(logits, uniforms(seeds, steps), sampling.temperature, sampling.top_p).cpu().numpy()
+
+    def _append(self, partial: PartialCompletion, token: int) -> bool:
+        """Add a token; returns whether the completion has ended."""
+        partial.completion_ids.append(token)
         if token in self._limits.stop:
-            sample.finish_reason = "stop"
-        elif len(sample.completion_ids) == sample.room:
-            sample.finish_reason = "length"
-        return sample.finish_reason is not None
+            partial.finish_reason = "stop"
+        elif len(partial.completion_ids) == partial.room:
+            partial.finish_reason = "length"
+        return partial.finish_reason is not None
 
     def _close(self, ended: list[int]) -> None:
-        """Give up the rows of ended samples: the last running rows move into the holes."""
+        """Free the rows of ended completions: the last running rows move into the holes."""
         assert self._cache is not None
         count = len(self._running) - len(ended)
         gone = set(ended)

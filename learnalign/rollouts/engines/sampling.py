@@ -14,21 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from learnalign.randomness import mix, shift_right, splitmix64
 
 
 def uniforms(seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Numbers in [0, 1) for rows with `seeds` (uint64) at `steps`: SplitMix64 of each seed, advanced by its step."""
-    with np.errstate(over="ignore"):
-        state = _mix(seeds.astype(np.uint64)) + (steps.astype(np.uint64) + np.uint64(1)) * _GOLDEN
-        bits = _mix(state)
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _mix(value: np.ndarray) -> np.ndarray:
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    bits = splitmix64(mix(seeds.astype(np.uint64).view(np.int64)), steps.astype(np.int64))
+    return shift_right(bits, 11).astype(np.float64) * 2.0**-53
 
 
 def choose(logits: Float[Tensor, "B V"], numbers: np.ndarray, temperature: float, top_p: float) -> Int[Tensor, " B"]:

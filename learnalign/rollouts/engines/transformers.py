@@ -6,27 +6,26 @@ rows whose sample has ended are given to waiting prompts while the others go on 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import psutil
 import torch
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, load_model
+from learnalign.policy.memory import free_memory, release_cached_memory, work_through
+from learnalign.policy.parts import context_length
 from learnalign.progress import Advance, unseen
-from learnalign.rollouts.engines.continuous import ContinuousBatch, Limits, Sample
-from learnalign.rollouts.engines.contract import Completion, Request, check_lengths, stop_ids
+from learnalign.rollouts.engines.continuous import ContinuousBatch, Limits, PartialCompletion
+from learnalign.rollouts.engines.contract import Completion, Request, Sampling, check_lengths, stop_ids
 from learnalign.rollouts.engines.prefill import Prefill, common_prefix
 from learnalign.rollouts.engines.slots import ATTENTION, keys_values
 
 _ROWS = {"cpu": 256, "cuda": 1024}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
-_UNLIMITED = 1 << 30  # tokens
 _SHARE = 0.4  # of the free memory that keys, values and logits may take
 _LOGITS_COPIES = 6  # float32 tensors of the logits' size that sampling holds at once
 
@@ -43,8 +42,9 @@ class TransformersEngine:
         self._model = _load(self._config, self._path)
         self._stop = stop_ids(self._config, self._path)
         text = self._model.config.get_text_config()
-        limits = [getattr(text, "max_position_embeddings", None), self._max_length]
-        self.context_length: int = min((limit for limit in limits if limit is not None), default=_UNLIMITED)
+        self.context_length = context_length(self._model)
+        if self._max_length is not None:
+            self.context_length = min(self.context_length, self._max_length)
         self._check_layers(text)
         self._token_bytes = _bytes_per_token(self._model)
         return self
@@ -53,53 +53,43 @@ class TransformersEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._model
-        _free_memory()
+        release_cached_memory()
 
     @torch.inference_mode()
     def generate(
-        self,
-        requests: Sequence[Request],
-        *,
-        max_completion_length: int,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        ended: Advance = unseen,
+        self, requests: Sequence[Request], sampling: Sampling, ended: Advance = unseen
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where not even one row fits into the memory of a GPU."""
         check_lengths(requests, self.context_length)
+        longest = sampling.max_completion_length
         groups = {
             request.id: [
-                Sample(
-                    request.prompt_ids, seed, min(max_completion_length, self.context_length - len(request.prompt_ids))
-                )
+                PartialCompletion(request.prompt_ids, seed, min(longest, self.context_length - len(request.prompt_ids)))
                 for seed in request.seeds
             ]
             for request in requests
         }
-        samples = [sample for group in groups.values() for sample in group]
-        columns = max((len(sample.prompt_ids) + sample.room for sample in samples), default=0)
-        rows = min(self._rows(columns), max(len(samples), 1))
-        while left := [group for group in map(_unfinished, groups.values()) if group]:
-            limits = Limits(
-                rows=rows,
-                prefill_tokens=_PREFILL_TOKENS[self._model.device.type],
-                stop=self._stop,
-                temperature=temperature,
-                top_p=top_p,
-            )
-            try:
-                self._run(left, limits, ended)
-            except torch.OutOfMemoryError as error:
-                if rows == 1:
-                    raise RunError(
-                        f"out of GPU memory with one sample of up to {columns} tokens; lower "
-                        "rollout.max_completion_length, free the GPU, or take a smaller model"
-                    ) from error
-                rows = -(-rows // 2)
-                _free_memory()
-        return {id: [_completion(sample) for sample in group] for id, group in groups.items()}
+        partials = [partial for group in groups.values() for partial in group]
+        columns = max((len(partial.prompt_ids) + partial.room for partial in partials), default=0)
 
-    def _run(self, groups: Sequence[list[Sample]], limits: Limits, ended: Advance) -> None:
+        def sample(rows: int) -> None:
+            unfinished = [left for left in map(_unfinished, groups.values()) if left]
+            prefill_tokens = _PREFILL_TOKENS[self._model.device.type]
+            limits = Limits(rows=rows, prefill_tokens=prefill_tokens, stop=self._stop, sampling=sampling)
+            self._run(unfinished, limits, ended)
+
+        def half(rows: int) -> list[int]:
+            if rows == 1:
+                raise RunError(
+                    f"out of GPU memory with one sample of up to {columns} tokens; lower "
+                    "rollout.max_completion_length, free the GPU, or take a smaller model"
+                )
+            return [-(-rows // 2)]
+
+        work_through([min(self._rows(columns), len(partials))] if partials else [], sample, half)
+        return {id: [_completion(partial) for partial in group] for id, group in groups.items()}
+
+    def _run(self, groups: Sequence[list[PartialCompletion]], limits: Limits, ended: Advance) -> None:
         """Longest prompts first: the cache then grows at once, and a batch that is too large fails early."""
         groups = sorted(groups, key=lambda group: -len(group[0].prompt_ids))
         prefix = common_prefix([group[0].prompt_ids for group in groups]) if len(groups) > 1 else []
@@ -109,7 +99,7 @@ class TransformersEngine:
     def _rows(self, columns: int) -> int:
         """Samples that may run together: their keys, values and logits take a share of the free memory at most."""
         row_bytes = columns * self._token_bytes + _LOGITS_COPIES * 4 * self._model.config.get_text_config().vocab_size
-        return max(1, min(_ROWS[self._model.device.type], int(_SHARE * _free_bytes(self._model.device) / row_bytes)))
+        return max(1, min(_ROWS[self._model.device.type], int(_SHARE * free_memory(self._model.device) / row_bytes)))
 
     def _check_layers(self, text: PretrainedConfig) -> None:
         window = getattr(text, "sliding_window", None)
@@ -132,17 +122,17 @@ class TransformersEngine:
             )
 
 
-def _unfinished(group: list[Sample]) -> list[Sample]:
-    """The samples of a group that have not ended, from the start again: the same seeds give the same tokens."""
-    left = [sample for sample in group if sample.finish_reason is None]
-    for sample in left:
-        sample.completion_ids.clear()
+def _unfinished(group: list[PartialCompletion]) -> list[PartialCompletion]:
+    """The completions of a group that have not ended, emptied: the same seeds give the same tokens again."""
+    left = [partial for partial in group if partial.finish_reason is None]
+    for partial in left:
+        partial.completion_ids.clear()
     return left
 
 
-def _completion(sample: Sample) -> Completion:
-    assert sample.finish_reason is not None
-    return Completion(sample.completion_ids, sample.finish_reason)
+def _completion(partial: PartialCompletion) -> Completion:
+    assert partial.finish_reason is not None
+    return Completion(partial.completion_ids, partial.finish_reason)
 
 
 def _load(config: Config, path: str) -> PreTrainedModel:
@@ -167,15 +157,4 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     return sum(keys.nbytes + values.nbytes for keys, values in keys_values(cache))
 
 
-def _free_bytes(where: torch.device) -> int:
-    if where.type == "cuda":
-        return (
-            torch.cuda.mem_get_info(where)[0] + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
-        )
-    return psutil.virtual_memory().available
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+ENGINE = TransformersEngine

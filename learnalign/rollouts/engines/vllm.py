@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import IO, Any, Self
@@ -24,7 +25,7 @@ from learnalign.config import Config
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter
 from learnalign.progress import Advance, unseen
-from learnalign.rollouts.engines.contract import Completion, Request, check_lengths, stop_ids
+from learnalign.rollouts.engines.contract import Completion, Request, Sampling, check_lengths, stop_ids
 from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment, explain
 
 START_LIMIT = 3600.0  # seconds to load, and on a GPU to compile, a model
@@ -62,17 +63,10 @@ class VllmEngine:
         self._stack.close()
 
     def generate(
-        self,
-        requests: Sequence[Request],
-        *,
-        max_completion_length: int,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        ended: Advance = unseen,
+        self, requests: Sequence[Request], sampling: Sampling, ended: Advance = unseen
     ) -> dict[str, list[Completion]]:
         """See `Engine.generate`. Raises RunError where vLLM fails, with what it said."""
         check_lengths(requests, self.context_length)
-        sampling = {"max_completion_length": max_completion_length, "temperature": temperature, "top_p": top_p}
         count = len(self._replicas)
         by_length = sorted(requests, key=lambda request: -len(request.prompt_ids))
         shares = [(replica, by_length[i::count]) for i, replica in enumerate(self._replicas)]
@@ -131,12 +125,10 @@ class Replica:
         self._ready = True
         return context_length
 
-    def generate(
-        self, requests: Sequence[Request], sampling: dict[str, Any], ended: Advance
-    ) -> dict[str, list[Completion]]:
+    def generate(self, requests: Sequence[Request], sampling: Sampling, ended: Advance) -> dict[str, list[Completion]]:
         """Completions by request id, in the order of the seeds."""
         job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests]
-        self._send({**sampling, "requests": job})
+        self._send({"sampling": asdict(sampling), "requests": job})
         groups: dict[str, dict[int, Completion]] = {request.id: {} for request in requests}
         while "done" not in (message := self._receive(SILENCE_LIMIT)):
             for name, completion_ids, reason in message.get("ended", []):
@@ -169,3 +161,6 @@ class Replica:
         self._log.seek(0)
         text = self._log.read().decode(errors="replace")
         return RunError(f"vLLM failed ({what}). {explain(text)}")
+
+
+ENGINE = VllmEngine

@@ -82,14 +82,14 @@ def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int]) -> None:
     from vllm.inputs import TokensPrompt
     from vllm.sampling_params import RequestOutputKind
 
-    engine, limit = llm.llm_engine, llm.model_config.max_model_len
+    engine, limit, sampling = llm.llm_engine, llm.model_config.max_model_len, job["sampling"]
     for request, (_, prompt_ids, seeds) in enumerate(job["requests"]):
         for sample, seed in enumerate(seeds):
             parameters = SamplingParams(
                 seed=seed,
-                temperature=job["temperature"],
-                top_p=job["top_p"],
-                max_tokens=min(job["max_completion_length"], limit - len(prompt_ids)),
+                temperature=sampling["temperature"],
+                top_p=sampling["top_p"],
+                max_tokens=min(sampling["max_completion_length"], limit - len(prompt_ids)),
                 stop_token_ids=stop,
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,

@@ -61,12 +61,14 @@ def _lora_rank(path: str) -> int:
 
 def _cpu_cache_bytes(text: PretrainedConfig, longest: int) -> int:
     """Memory for the keys and values of all samples that run together; at most a quarter of what is free."""
-    import psutil
+    import torch
+
+    from learnalign.policy.memory import free_memory
 
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     wanted = 4 * 2 * _CPU_ROWS * (longest + 128) * text.num_hidden_layers * heads * width
-    return max(_GIB // 4, min(wanted, psutil.virtual_memory().available // 4))
+    return max(_GIB // 4, min(wanted, free_memory(torch.device("cpu")) // 4))
 
 
 def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[str, str]:

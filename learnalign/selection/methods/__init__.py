@@ -1,21 +1,22 @@
-"""Every way to turn gradients, rollouts and signals into a ranking, by name."""
+"""The methods by name: every way to turn gradients, rollouts and signals into a ranking."""
 
 from __future__ import annotations
 
-from learnalign.errors import InputError
-from learnalign.selection.methods import alignment, chance, learnable, signals
+import importlib
+import pkgutil
+
+from learnalign import names
 from learnalign.selection.methods.method import Method, Scores
 
-METHODS: dict[str, Method] = {
-    method.name: method for method in (*alignment.METHODS, *learnable.METHODS, *signals.METHODS, *chance.METHODS)
-}
+_modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+_defined = {method.name: method for module in _modules for method in getattr(module, "METHODS", ())}
+assert _defined.keys() == names.METHODS.keys(), "learnalign/names.py and the files of methods/ differ"
+METHODS: dict[str, Method] = {name: _defined[name] for name in names.METHODS}
 
 
 def find_method(name: str) -> Method:
     """The method of that name; raises InputError naming the known ones."""
-    if name not in METHODS:
-        raise InputError(f"method {name}: unknown; known are {', '.join(METHODS)}")
-    return METHODS[name]
+    return METHODS[names.check_name("method", name, METHODS)]
 
 
 __all__ = ["METHODS", "Method", "Scores", "find_method"]

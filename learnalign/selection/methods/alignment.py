@@ -21,12 +21,12 @@ def learnalign(pool: Pool, scoring: Scoring) -> Scores:
 
 
 def features(pool: Pool, scoring: Scoring) -> Scores:
-    """score_i = V_i · 1/n Σ_j V_j cos(h_i, h_j) with position-weighted mean hidden states h in place of gradients."""
+    """score_i = V_i · 1/n Σ_j V_j cos(h_i, h_j) with position-weighted mean hidden states h instead of gradients."""
     return _weighted(pool.hidden_features, pool.success.learnability, scoring, missing=0.0)
 
 
 def cosine(pool: Pool, scoring: Scoring) -> Scores:
-    """score_i = 1/n Σ_j cos(φ_i, φ_j) over the prompts with a gradient: no learnability (§5.3)."""
+    """score_i = 1/n Σ_j cos(φ_i, φ_j) over the prompts with a gradient, without learnability (§5.3)."""
     return _weighted(pool.gradients, np.ones(len(pool)), scoring, missing=np.nan)
 
 
@@ -39,9 +39,9 @@ def dot(pool: Pool, scoring: Scoring) -> Scores:
 
 
 def _weighted(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring, missing: float) -> Scores:
-    found = align(stream, weights, scoring)
-    score = _product(weights, found.alignment, missing)
-    return Scores(score=score, alignment=found.alignment, norm=found.norm, way=found.way)
+    aligned = align(stream, weights, scoring)
+    score = _product(weights, aligned.alignment, missing)
+    return Scores(score=score, alignment=aligned.alignment, norm=aligned.norm, way=aligned.way)
 
 
 def _product(
@@ -51,34 +51,11 @@ def _product(
 
 
 METHODS = (
-    Method(
-        name="learnalign",
-        about="learnability × gradient alignment, the paper's score (Eq. 8)",
-        score=learnalign,
-        reads="grad",
-        learnable=True,
-        positive=True,
-        similarity=True,
-    ),
-    Method(
-        name="cosine",
-        about="gradient cosines without learnability",
-        score=cosine,
-        reads="grad",
-        positive=True,
-        similarity=True,
-    ),
-    Method(
-        name="dot",
-        about="gradient inner products, norms included",
-        score=dot,
-        reads="grad",
-        positive=True,
-        similarity=True,
-    ),
+    Method(name="learnalign", score=learnalign, reads="grad", learnable=True, positive=True, similarity=True),
+    Method(name="cosine", score=cosine, reads="grad", positive=True, similarity=True),
+    Method(name="dot", score=dot, reads="grad", positive=True, similarity=True),
     Method(
         name="features",
-        about="learnability × similarity of hidden states (RDS+) in place of gradients",
         score=features,
         reads="signal",
         signal="features",

@@ -1,4 +1,4 @@
-"""Methods that rank by the success rate alone (App. J)."""
+"""Methods that rank by success rate alone (App. J)."""
 
 from __future__ import annotations
 
@@ -16,27 +16,13 @@ def learnability(pool: Pool, scoring: Scoring) -> Scores:
 
 
 def pass_filter(pool: Pool, scoring: Scoring) -> Scores:
-    """Keeps the prompts with 2 to G − 2 correct of G scored rollouts, in seeded order; all others score 0."""
+    """Ranks prompts with 2 to G − 2 correct of G scored rollouts in a seeded order; all others score 0."""
     success = pool.success
-    kept = (success.correct >= 2) & (success.correct <= success.scored - 2)
-    return Scores(score=np.where(kept, uniforms(pool, "pass-filter"), 0.0))
+    passing = (success.correct >= 2) & (success.correct <= success.scored - 2)
+    return Scores(score=np.where(passing, uniforms(pool, "pass-filter"), 0.0))
 
 
 METHODS = (
-    Method(
-        name="learnability",
-        about="p(1 − p) alone",
-        score=learnability,
-        reads="rollout",
-        learnable=True,
-        positive=True,
-    ),
-    Method(
-        name="pass-filter",
-        about="2 to G − 2 of G rollouts correct, in seeded order (App. J)",
-        score=pass_filter,
-        reads="rollout",
-        learnable=True,
-        positive=True,
-    ),
+    Method(name="learnability", score=learnability, reads="rollout", learnable=True, positive=True),
+    Method(name="pass-filter", score=pass_filter, reads="rollout", learnable=True, positive=True),
 )

@@ -1,4 +1,4 @@
-"""What a method is: a name, what it reads, and a function from the pool to scores."""
+"""A method: its name, what it reads, and a function from the pool to scores."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from learnalign.config import Config
-from learnalign.rundir import RunDir
-from learnalign.rundir.stages import digest_of
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
-from learnalign.signals import find_signal, signal_fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One number a prompt, higher is better, NaN where there is none; and what it was made of."""
+    """One number per prompt (higher is better, NaN for none) and the numbers it was made of."""
 
     score: Float[np.ndarray, "n"]
     alignment: Float[np.ndarray, "n"] | None = None
@@ -34,12 +31,11 @@ class Scores:
 class Method:
     """A ranking of the pool.
 
-    `reads` is the last stage whose results it uses, `signal` the signal; `learnable` says that V is among them; with
-    `positive` only scores above zero are chosen; with `similarity` they are row means of a matrix of cosines.
+    `reads` is the last stage whose results it uses, `signal` the signal; `learnable`: it uses V; `positive`: only
+    scores above zero are chosen; `similarity`: the scores are row means of a matrix of cosines.
     """
 
     name: str
-    about: str
     score: Callable[[Pool, Scoring], Scores]
     reads: Literal["pool", "rollout", "grad", "signal"]
     learnable: bool = False
@@ -48,18 +44,18 @@ class Method:
     signal: str | None = None
 
     def eligible(self, score: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-        """Which prompts may be chosen by these scores."""
+        """Which prompts can be chosen by these scores."""
         return score > 0 if self.positive else ~np.isnan(score)
 
-    def fingerprint(self, run: RunDir) -> str:
-        """Of everything that the scores depend on."""
-        uses_success = self.learnable or self.reads in ("rollout", "grad")
+    def fingerprint(self, pool: Pool) -> str:
+        """A digest of everything that the scores depend on."""
+        run, uses_success = pool.run, self.learnable or self.reads in ("rollout", "grad")
         parts = [
-            run.fingerprint(self.reads),
+            pool.fingerprint(self.reads),
             run.config.seed,
-            signal_fingerprint(run, find_signal(self.signal)) if self.signal else None,
+            pool.signal_fingerprint(self.signal) if self.signal else None,
             run.config.signal.angle_weight if self.signal == "angle" else None,
-            digest_of(run.success_file) if uses_success and run.success_file.is_file() else None,
+            pool.success_digest if uses_success else None,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -69,5 +65,5 @@ class Method:
         return "a positive score" if self.positive else "a value"
 
     def has_matrix(self, config: Config) -> bool:
-        """Whether the scores are row means of a matrix that could be written down."""
+        """Whether the scores are row means of a matrix that can be saved."""
         return self.similarity and not (self.reads == "grad" and config.grad.projection == "exact")

@@ -31,15 +31,15 @@ def nearest_median(name: str) -> Callable[[Pool, Scoring], Scores]:
     return score
 
 
-def _method(name: str, signal: str, about: str, score: Callable[[str], Callable[[Pool, Scoring], Scores]]) -> Method:
-    return Method(name=name, about=about, score=score(signal), reads="signal", signal=signal)
+def _method(name: str, signal: str, score: Callable[[str], Callable[[Pool, Scoring], Scores]]) -> Method:
+    return Method(name=name, score=score(signal), reads="signal", signal=signal)
 
 
 METHODS = (
-    _method("ppl-top", "perplexity", "highest perplexity (Eq. 9)", highest),
-    _method("ppl-middle", "perplexity", "perplexity nearest the median", nearest_median),
-    _method("ifd", "ifd", "highest instruction-following difficulty (Eq. 10)", highest),
-    _method("length", "length", "most tokens of question and answer", highest),
-    _method("selectit", "selectit", "highest SelectIT rating", highest),
-    _method("limr", "limr", "rewards that follow the average learning curve (LIMR)", highest),
+    _method("ppl-top", "perplexity", highest),
+    _method("ppl-middle", "perplexity", nearest_median),
+    _method("ifd", "ifd", highest),
+    _method("length", "length", highest),
+    _method("selectit", "selectit", highest),
+    _method("limr", "limr", highest),
 )

@@ -41,8 +41,8 @@ def test_gradients_are_those_of_softmax_written_out(length, keys, scale, dtype, 
     query, key, value = exact_inputs
     exact_output = written_out(query, key, value, 0.25 if scale is None else scale)
     exact = torch.autograd.grad(exact_output, exact_inputs, delta.double())
-    found = torch.autograd.grad(output, inputs, delta)
-    for one, other in zip((output, *found), (exact_output, *exact), strict=True):
+    gradients = torch.autograd.grad(output, inputs, delta)
+    for one, other in zip((output, *gradients), (exact_output, *exact), strict=True):
         assert one.dtype == dtype
         assert (one.double() - other).norm() <= error * (other.norm() + delta.double().norm())
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from learnalign.gradients.capture.batching import collate, longest, padded_tokens, plan, rows_of
+from learnalign.gradients.capture.batching import collate, longest, pack, padded_tokens, rows_of
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from tests.gradients.tiny import random_samples, tiny_model
 
 
 @pytest.mark.parametrize("budget", [1, 40, 150, 10_000])
 def test_batches_hold_every_group_once_within_the_budget(budget):
     groups = rows_of(random_samples(30, rollouts=2))
-    batches = plan(groups, budget)
+    batches = list(pack(groups, lambda: budget))
     assert sorted(id(row) for batch in batches for group in batch for row in group) == sorted(
         id(row) for group in groups for row in group
     )
@@ -25,7 +25,7 @@ def test_batches_hold_every_group_once_within_the_budget(budget):
 
 
 def test_completion_tokens_are_predicted_from_the_position_before_them():
-    samples = [Sample("a", [10, 11, 12], [Completion([13, 14], 0.5)]), Sample("b", [20], [Completion([21], 2.0)])]
+    samples = [Sample("a", [10, 11, 12], [UsedRollout([13, 14], 0.5)]), Sample("b", [20], [UsedRollout([21], 2.0)])]
     batch = collate(rows_of(samples), torch.device("cpu"), torch.float64)
     assert batch.token_ids.tolist() == [[10, 11, 12, 13], [20, 0, 0, 0]]  # the last token predicts nothing
     assert batch.positions.tolist() == [2, 3, 4]

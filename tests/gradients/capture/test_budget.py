@@ -42,7 +42,7 @@ def shapes(samples, batch_tokens=64, **settings) -> set[tuple[int, ...]]:
 def test_logits_exist_only_a_chunk_at_a_time(monkeypatch):
     monkeypatch.setitem(logprobs.CHUNK_ENTRIES, "cpu", 16 * VOCABULARY)
     samples = random_samples(6, longest=60)
-    tokens = sum(len(sample.completions[0].token_ids) for sample in samples)
+    tokens = sum(len(sample.rollouts[0].token_ids) for sample in samples)
     rows = {
         shape[0] for shape in shapes(samples, batch_tokens=10_000) if shape[-1:] == (VOCABULARY,) and len(shape) == 2
     }
@@ -56,8 +56,8 @@ def test_only_the_features_grow_with_the_number_of_samples(projection):
     largest = []
     for count in (6, 24):
         chosen = samples[:6] * (count // 6)
-        found = shapes(chosen, projection=projection) - {(count, DIM)}
-        largest.append(max(torch.Size(shape).numel() for shape in found))
+        made = shapes(chosen, projection=projection) - {(count, DIM)}
+        largest.append(max(torch.Size(shape).numel() for shape in made))
     assert largest[1] <= 1.2 * largest[0]
 
 

@@ -1,4 +1,4 @@
-"""Completions that go through the model together: the same gradients, where it pays, and only where a model allows it."""
+"""Completions that share a row: the same gradients, only if it is cheaper, and only if the model allows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT
 from learnalign.gradients.capture.batching import collate, rows_of
 from learnalign.gradients.capture.sharing import Sharing, can_share, tree_inputs
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.grpo import Completion, Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from tests.gradients.tiny import (
     SHAPE,
     VOCABULARY,
@@ -37,11 +37,11 @@ def test_shared_rows_have_the_gradients_of_separate_ones(kind, attn):
     assert most_branches(engine, samples) > 1
     assert sum(row.length for group in rows for row in group) < sum(r.length for g in rows_of(samples) for r in g)
     names = block_parameters(policy)
-    found = torch.cat([gradient.flatten(1) for gradient in collected(engine, samples).values()], dim=1)
+    gradients = torch.cat([gradient.flatten(1) for gradient in collected(engine, samples).values()], dim=1)
     order = list(collected(engine, samples))
     exact = brute_force(policy, order, samples, reference, beta=0.2, temperature=0.9)
     assert sorted(order) == sorted(names)
-    assert (found - exact).norm() < 1e-6 * exact.norm()
+    assert (gradients - exact).norm() < 1e-6 * exact.norm()
 
 
 def test_features_do_not_depend_on_sharing():
@@ -64,9 +64,9 @@ def test_a_shared_row_that_does_not_fit_is_divided():
         backward(batch, sink, sites)
 
     engine.backward = limited  # type: ignore[method-assign]
-    told: list[float] = []
-    torch.testing.assert_close(engine.features(samples, told.append), expected, rtol=1e-5, atol=1e-7)
-    assert sum(told) == pytest.approx(3)
+    advances: list[float] = []
+    torch.testing.assert_close(engine.features(samples, advances.append), expected, rtol=1e-5, atol=1e-7)
+    assert sum(advances) == pytest.approx(3)
     assert all(len(row.branches) == 1 for rows in engine.rows(samples) for row in rows)
 
 
@@ -89,7 +89,7 @@ def test_division_goes_on_until_the_rows_fit():
 
 
 def test_every_completion_sees_the_prompt_and_itself_only():
-    sample = Sample("x", [7, 8, 9], [Completion([1, 2, 3], 1.0), Completion([4, 5], 1.0), Completion([6], 1.0)])
+    sample = Sample("x", [7, 8, 9], [UsedRollout([1, 2, 3], 1.0), UsedRollout([4, 5], 1.0), UsedRollout([6], 1.0)])
     batch = collate(rows_of([sample], lambda one: 3), torch.device("cpu"), torch.float64)
     assert batch.token_ids.tolist() == [[7, 8, 9, 1, 2, 4]]
     assert batch.positions.tolist() == [2, 3, 4, 2, 5, 2]
@@ -107,11 +107,11 @@ def test_every_completion_sees_the_prompt_and_itself_only():
     ]
 
 
-def test_completions_go_together_only_where_that_costs_less():
+def test_completions_share_a_row_only_if_that_costs_less():
     sharing = Sharing(tiny_model())
 
     def sample(prompt: int, completion: int) -> Sample:
-        return Sample("x", [1] * prompt, [Completion([2] * completion, 1.0)] * 8)
+        return Sample("x", [1] * prompt, [UsedRollout([2] * completion, 1.0)] * 8)
 
     assert sharing.together(sample(2000, 10), 10_000) == 8
     assert sharing.together(sample(5, 2000), 100_000) == 1
@@ -181,10 +181,10 @@ def test_models_whose_mask_is_cut_by_columns_do_not_share():
 def test_padding_beside_a_tree_stays_within_the_context():
     config = GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2, n_positions=90)
     policy = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
-    plain = Sample("plain", [1] * 70, [Completion([2] * 20, 1.0)])
-    samples = [Sample("tree", [3] * 60, [Completion([k] * 9, 1.0) for k in range(5)]), plain]
+    plain = Sample("plain", [1] * 70, [UsedRollout([2] * 20, 1.0)])
+    samples = [Sample("tree", [3] * 60, [UsedRollout([k] * 9, 1.0) for k in range(5)]), plain]
     engine = GradientEngine(policy, GradientSettings(beta=0.0, dim=64, width=8, batch_tokens=1000))
     assert max(row.length for rows in engine.rows(samples) for row in rows) > 90
-    found = engine.features(samples)
+    shared = engine.features(samples)
     engine.sharing.possible = False
-    torch.testing.assert_close(found, engine.features(samples), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(shared, engine.features(samples), rtol=1e-8, atol=1e-10)

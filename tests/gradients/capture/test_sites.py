@@ -1,4 +1,4 @@
-"""Which layers are tapped, what is refused by name, and gradients in adapter space."""
+"""The tapped layers, the layers refused by name, and gradients in adapter space."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_patterns_choose_layers_by_name():
 
 def test_a_pattern_that_matches_nothing_is_refused_with_examples():
     with pytest.raises(
-        InputError, match=r"grad.modules '\*attention\*' matches no linear layer; there are model.layers.0"
+        InputError, match=r"grad.modules '\*attention\*' matches no linear layer; the model has model.layers.0"
     ):
         find_sites(tiny_model(), "*attention*")
 
@@ -85,16 +85,16 @@ def test_transposed_layers_of_gpt2_are_linear_layers():
     policy, samples = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval(), random_samples(3)
     engine = GradientEngine(policy, GradientSettings(beta=0.0))
     names = [name for name, _ in policy.named_parameters() if name.endswith(("attn.c_attn.weight", "c_proj.bias"))]
-    found = {name: g.mT if g.ndim == 3 else g for name, g in collected(engine, samples).items()}
-    torch.testing.assert_close(stacked(found, names), brute_force(policy, names, samples), rtol=1e-5, atol=1e-8)
+    gradients = {name: g.mT if g.ndim == 3 else g for name, g in collected(engine, samples).items()}
+    torch.testing.assert_close(stacked(gradients, names), brute_force(policy, names, samples), rtol=1e-5, atol=1e-8)
 
 
 def test_models_that_change_a_layers_output_in_place_are_fine():
     config = OlmoConfig(**SHAPE, clip_qkv=0.5, pad_token_id=0, bos_token_id=1, eos_token_id=1)
     policy, samples = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval(), random_samples(3)
     names = block_parameters(policy)
-    found = stacked(collected(GradientEngine(policy, GradientSettings(beta=0.0)), samples), names)
-    torch.testing.assert_close(found, brute_force(policy, names, samples), rtol=1e-5, atol=1e-9)
+    gradients = stacked(collected(GradientEngine(policy, GradientSettings(beta=0.0)), samples), names)
+    torch.testing.assert_close(gradients, brute_force(policy, names, samples), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_the_output_head_is_projected_without_bias(monkeypatch, tied, bias):
     monkeypatch.setitem(logprobs.CHUNK_ENTRIES, "cpu", 20 * 97)  # chunks that cut rows
     wide = GradientSettings(beta=0.0, modules="*v_proj,head", dim=1 << 20, width=512)
     assert_gram(GradientEngine(policy, wide).features(samples), full, 0.02)
-    found = []
+    grams = []
     for seed in range(80):
         settings = GradientSettings(beta=0.0, modules="*v_proj,head", dim=512, width=16, seed=seed)
         features = GradientEngine(policy, settings).features(samples)
-        found.append(features @ features.T)
-    values = torch.stack(found)
+        grams.append(features @ features.T)
+    values = torch.stack(grams)
     assert ((values.mean(0) - full @ full.T).abs() <= 4 * values.std(0) / 80**0.5).all()
 
 
@@ -167,8 +167,8 @@ def assert_gram(features, full, tolerance):
     assert (features @ features.T - expected).abs().max() <= tolerance * expected.abs().max()
 
 
-def test_the_head_is_refused_where_it_would_be_left_out():
-    with pytest.raises(InputError, match="kronecker only"):
+def test_the_head_is_refused_rather_than_left_out():
+    with pytest.raises(InputError, match="only grad.projection: kronecker"):
         GradientEngine(tiny_model(), GradientSettings(beta=0.0, modules="linear,head", projection="dense"))
     with pytest.raises(InputError, match="adapter"):
         GradientEngine(adapted(), GradientSettings(beta=0.0, modules="linear,head"))

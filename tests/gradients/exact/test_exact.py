@@ -13,8 +13,8 @@ from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.exact import alignment as exact
 from learnalign.gradients.exact import stage as exact_stage
 from learnalign.gradients.exact.alignment import accumulate, inner_products, zero_direction
-from learnalign.gradients.inputs import read_samples
-from learnalign.gradients.setup import make_engine, read_success
+from learnalign.gradients.inputs import make_engine, read_samples
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from tests.gradients.pool import run_with_rollouts
@@ -28,7 +28,7 @@ from tests.gradients.tiny import (
     tiny_model,
 )
 
-# Shorter and longer than where the Gram trick is the cheaper way to a norm; and completions that share their prompt.
+# The Gram trick is cheaper for the short ones, the gradient for the long ones; the shared ones have long prompts.
 SAMPLES = {
     "short": random_samples(6, rollouts=2, longest=6),
     "long": random_samples(6, rollouts=2, longest=90),
@@ -60,8 +60,8 @@ def test_the_cheaper_way_to_a_norm_is_taken(length, grams):
     site = GradientEngine(tiny_model("llama"), GradientSettings(beta=0.0)).sites[0]
     x, delta = (torch.randn(1, length, size) for size in reversed(site.sizes))
     used: dict[int, torch.Tensor] = {}
-    found = exact._squared_norm(site, Block(0, 0, 1, length), x, delta, used)
-    torch.testing.assert_close(found, (delta[0].T @ x[0]).square().sum())
+    squared = exact._squared_norm(site, Block(0, 0, 1, length), x, delta, used)
+    torch.testing.assert_close(squared, (delta[0].T @ x[0]).square().sum())
     assert len(used) == grams
 
 
@@ -116,13 +116,13 @@ def test_a_layer_used_twice_is_refused():
 
 def expected_alignments(run: RunDir) -> dict[str, float]:
     """Mean over all prompts j of V_j cos(g_i, g_j), from whole gradients."""
-    success, engine = read_success(run), make_engine(run)
+    success, engine = load_success(run), make_engine(run)
     samples = [
         s for shard in run.shards() for s in read_samples(run.rollouts_file(shard), success, run.config.grad).samples
     ]
     gradients = torch.cat([g.flatten(1).double() for g in collected(engine, samples).values()], dim=1)
     unit = torch.nn.functional.normalize(gradients)
-    learnability = torch.tensor([success[s.id]["learnability"] for s in samples], dtype=torch.float64)
+    learnability = torch.tensor([success[s.id].learnability for s in samples], dtype=torch.float64)
     alignment = unit @ unit.T @ learnability / run.count_prompts()
     return {sample.id: float(value) for sample, value in zip(samples, alignment, strict=True)}
 
@@ -189,7 +189,7 @@ def test_bad_gradients_are_left_out_of_the_others_alignments(tmp_path, monkeypat
     assert bad[0] not in read_parquet(run.exact_file)["id"].to_pylist()
 
 
-def test_there_is_nothing_to_verify_without_a_projection(tmp_path):
+def test_verify_needs_a_projection(tmp_path):
     run = run_with_rollouts(tmp_path, grad={"projection": "exact"})
     with pytest.raises(InputError, match="--verify"):
         grad(run, verify=4)

@@ -10,7 +10,8 @@ from peft import LoraConfig, get_peft_model
 
 from learnalign.config import Config
 from learnalign.policy import load_model, load_tokenizer, prompt_ids
-from learnalign.rollouts import Request, seed_of
+from learnalign.randomness import seed_of
+from learnalign.rollouts import Request
 
 ROOM = 40
 

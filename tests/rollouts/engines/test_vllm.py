@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
-from learnalign.rollouts import Engine, Request, load_rollouts, open_engine, rollout
+from learnalign.rollouts import Engine, Request, Sampling, load_rollouts, open_engine, rollout
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment, explain
 from tests.rollouts.engines.requests import ROOM, greedy, most_probable, requests, save_adapter
@@ -42,7 +43,7 @@ def engine(config: Config) -> Iterator[Engine]:
 @needs_vllm
 def test_greedy_tokens_are_those_of_generate(config: Config, engine: Engine) -> None:
     asked = [Request(request.id, request.prompt_ids, [0]) for request in requests(config)]
-    answers = engine.generate(asked, max_completion_length=ROOM, temperature=0)
+    answers = engine.generate(asked, Sampling(ROOM, 0))
     assert {id: group[0].completion_ids for id, group in answers.items()} == greedy(config, asked)
 
 
@@ -50,8 +51,8 @@ def test_greedy_tokens_are_those_of_generate(config: Config, engine: Engine) -> 
 def test_seeds_decide_and_answers_come_back_by_id(config: Config, engine: Engine) -> None:
     asked = requests(config)
     told: list[float] = []
-    first = engine.generate(asked, max_completion_length=ROOM, ended=told.append)
-    again = engine.generate(asked[::-1], max_completion_length=ROOM)
+    first = engine.generate(asked, Sampling(ROOM), ended=told.append)
+    again = engine.generate(asked[::-1], Sampling(ROOM))
     assert list(first) == [request.id for request in asked]
     assert list(again) == [request.id for request in asked[::-1]]
     assert first == again
@@ -62,7 +63,7 @@ def test_seeds_decide_and_answers_come_back_by_id(config: Config, engine: Engine
 @needs_vllm
 def test_the_closing_eos_is_stored(config: Config, engine: Engine) -> None:
     stop = stop_ids(config, config.model.name)
-    groups = engine.generate(requests(config, samples=8), max_completion_length=ROOM).values()
+    groups = engine.generate(requests(config, samples=8), Sampling(ROOM)).values()
     every = [completion for group in groups for completion in group]
     assert {completion.finish_reason for completion in every} == {"stop", "length"}
     for completion in every:
@@ -75,7 +76,7 @@ def test_the_closing_eos_is_stored(config: Config, engine: Engine) -> None:
 def test_the_context_bounds_prompt_and_completion(config: Config, engine: Engine) -> None:
     assert engine.context_length == 200
     prompt = [65] * 197
-    answer = engine.generate([Request("long", prompt, [0])], max_completion_length=ROOM)["long"][0]
+    answer = engine.generate([Request("long", prompt, [0])], Sampling(ROOM))["long"][0]
     assert 1 <= len(answer.completion_ids) <= 3
 
 
@@ -88,7 +89,7 @@ def test_two_replicas_with_an_adapter_share_the_work(tmp_path: Path) -> None:
     before = children()
     with open_engine(config, str(tmp_path / "adapter"), 120) as engine:
         assert len(children() - before) == 2
-        answers = engine.generate(asked, max_completion_length=12, temperature=0)
+        answers = engine.generate(asked, Sampling(12, 0))
     assert children() == before
     for request in asked:
         assert answers[request.id][0].completion_ids == most_probable(merged, request, 12)
@@ -141,7 +142,7 @@ def test_an_engine_that_dies_at_work_is_an_error(config: Config) -> None:
     before = children()
     with pytest.raises(RunError, match="its process ended"), open_engine(config, config.model.name, 120) as engine:
         os.kill(min(children() - before), signal.SIGKILL)
-        engine.generate(requests(config, 1), max_completion_length=4)
+        engine.generate(requests(config, 1), Sampling(4))
 
 
 @pytest.mark.parametrize(
@@ -221,6 +222,6 @@ def test_an_interrupted_engine_ends_at_once(config: Config) -> None:
     with open_engine(config, config.model.name, 250) as engine:
         replica = engine._replicas[0]  # type: ignore[attr-defined]
         job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests(config, 12, 200)]
-        replica._send({"requests": job, "max_completion_length": 200, "temperature": 1.0, "top_p": 1.0})
+        replica._send({"requests": job, "sampling": asdict(Sampling(200))})
     assert children() == before
     assert replica._process.returncode == 0  # by itself, not killed after END_LIMIT
