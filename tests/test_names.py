@@ -5,13 +5,13 @@ import pytest
 from learnalign import names
 from learnalign.errors import InputError
 from learnalign.selection.methods import METHODS
-from learnalign.signals import SIGNALS
+from learnalign.signals import find_signal
 from learnalign.verify.builtin import BUILT_IN
 
 
 def test_every_table_names_what_there_is() -> None:
     assert set(METHODS) == set(names.METHODS)
-    assert set(SIGNALS) == set(names.SIGNALS)
+    assert [find_signal(name).name for name in names.SIGNALS] == list(names.SIGNALS)
     assert set(BUILT_IN) == set(names.VERIFIERS)
 
 

@@ -1,4 +1,11 @@
-"""Which prompts the next training step takes: in shuffled epochs, by GAIN-RL or by ADARFT, for TRL and for verl."""
+"""Decides which prompts the next training step takes, for TRL's trainer and for verl's.
+
+base     the `Curriculum` protocol, and shuffled epochs
+gain     GAIN-RL: order by Eq. 7, draws by Eq. 8, μ by Eq. 9 and 10
+angles   C of a step's prompts under the model in training (Eq. 9)
+adarft   ADARFT: prompts nearest to a target difficulty
+verl     both as samplers for verl
+"""
 
 from learnalign.curriculum.base import Curriculum
 from learnalign.curriculum.shuffled import Shuffled

@@ -10,13 +10,14 @@ from transformers import PreTrainedTokenizerBase
 from learnalign.config import SignalConfig
 from learnalign.policy import prompt_ids
 from learnalign.prompts import Prompt
-from learnalign.signals.angle import angle_concentration, combine
+from learnalign.signals.angle import angle_concentration
 from learnalign.signals.batches import in_batches
+from learnalign.signals.concentration import combine
 from learnalign.signals.segments import prefix_length
 
 
 class Angles:
-    """C = C_intra + c·C_inter of rows of `prompts`, by a prefill in evaluation mode; `measure` of `Gain`."""
+    """Measures C = C_intra + c·C_inter of rows of `prompts` by a prefill in evaluation mode; `measure` of `Gain`."""
 
     def __init__(self, prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, settings: SignalConfig) -> None:
         self.settings = settings
@@ -25,12 +26,12 @@ class Angles:
         ]
 
     def __call__(self, rows: Sequence[int], model: Any) -> list[float]:
-        """C of each of `rows`; `model` may be a PEFT model, and is left in the mode it was in."""
+        """C of each of `rows`; `model` may be a PEFT model and keeps its mode."""
         inputs = [self.inputs[row] for row in rows]
 
         def batch(part: list[tuple[list[int], int]]) -> list[float]:
             intra, inter = angle_concentration(model, [ids for ids, _ in part], [length for _, length in part])
-            return [combine(a, b, self.settings.angle_weight) for a, b in zip(intra, inter, strict=True)]
+            return combine(intra, inter, self.settings.angle_weight).tolist()
 
         training = model.training
         model.eval()

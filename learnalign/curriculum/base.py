@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 
 class Curriculum(Protocol):
-    """Decides which prompts the next step trains on; `update` hears of a step before the next one is drawn."""
+    """Decides which prompts the next step trains on; each step is followed by `update` before the next `draw`."""
 
     def draw(self, count: int) -> list[int]:
         """Rows of the next step's `count` prompts."""
         ...
 
     def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
-        """Hear how a step went: its rows, the correct fraction of each one's rollouts (None: unscorable), and the
-        model that drew them.
+        """Called after each step with its rows, their success rates (None: no scored rollout) and the model that
+        sampled the rollouts.
         """
         ...
 
@@ -24,5 +24,5 @@ class Curriculum(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Restores `state_dict`."""
         ...

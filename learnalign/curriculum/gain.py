@@ -13,24 +13,24 @@ from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
+from learnalign.signals.concentration import concentrations
 
 Measure = Callable[[Sequence[int], Any], Sequence[float]]
 
 
 class GaussianSampler:
-    """The distribution of Eq. 8 over ranks 1..`size` and its mean's way by Eq. 9 and 10; knows ranks, not prompts.
+    """Draws ranks 1..`size` by the Gaussian of Eq. 8 and moves its mean by Eq. 9 and 10; knows ranks, not prompts.
 
     Args:
         size: N, ranked prompts.
         count: n, prompts of one step; at most `size`.
-        seed: with the number of the step it decides the draw.
-        sigma: σ of Eq. 8, in ranks; n where None (the paper gives no value).
+        seed: with the step's number, decides the draw.
+        sigma: σ of Eq. 8, in ranks; None: n (the paper gives no value).
         alpha: α, sensitivity to accuracy.
-        beta: β, the accuracy aimed at.
+        beta: β, the target accuracy.
         gamma: γ, sensitivity to angle concentration.
 
-    μ starts at 0 and is not clipped. Raises InputError where a step needs more prompts than there are.
+    μ starts at 0 and is not clipped. Raises InputError if a step needs more prompts than there are.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ class GaussianSampler:
         return -((ranks - self.mu) ** 2) / (2 * self.sigma**2)
 
     def draw(self) -> list[int]:
-        """n different ranks (from 1), one after the other from P_t without those already drawn.
+        """n different ranks (from 1), drawn successively from P_t without replacement.
 
-        The order of log P + Gumbel noise is that of successive draws, in log space: a μ far away underflows nowhere.
+        Sorting log P + Gumbel noise gives the order of successive draws in log space, so no μ underflows.
         """
         noise = np.random.default_rng([self.seed, self.step]).gumbel(size=self.size)
         self.step += 1
         return [int(rank) + 1 for rank in np.argsort(-(self.log_weights() + noise), kind="stable")[: self.count]]
 
     def update(self, accuracy: float | None, concentration: float) -> None:
-        """Move μ by Eq. 10, from the step's mean accuracy in [0, 1] and mean C (Eq. 9).
+        """Moves μ by Eq. 10, from the step's mean accuracy in [0, 1] and mean C (Eq. 9).
 
-        Without any scored rollout (None) accuracy says nothing and its term is 0.
+        If no rollout was scored (None), the term of the accuracy is 0.
         """
         half = self.count / 2
         if accuracy is not None:
@@ -83,7 +83,7 @@ class GaussianSampler:
         return {"mu": self.mu, "step": self.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Restores `state_dict`."""
         self.mu, self.step = float(state["mu"]), int(state["step"])
 
 
@@ -93,7 +93,7 @@ class Gain:
     Args:
         order: rows of the training prompts, highest angle concentration first (Eq. 7).
         sampler: over the ranks of `order`.
-        measure: C of the prompts of some rows under a model, by a prefill (Eq. 9).
+        measure: C of the prompts of given rows under a model, by a prefill (Eq. 9).
     """
 
     def __init__(self, order: Sequence[int], sampler: GaussianSampler, measure: Measure) -> None:
@@ -101,12 +101,12 @@ class Gain:
         self.order, self.sampler, self.measure = list(order), sampler, measure
 
     def draw(self, count: int) -> list[int]:
-        """Rows of the next step; `count` is the sampler's."""
+        """Rows of the next step; `count` equals the sampler's."""
         assert count == self.sampler.count
         return [self.order[rank - 1] for rank in self.sampler.draw()]
 
     def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
-        """Eq. 9 and 10: mean accuracy of the scored prompts, mean C of all under the model that answered them."""
+        """Eq. 9 and 10: mean accuracy of the scored prompts, mean C of all prompts under the step's model."""
         scored = [rate for rate in success_rates if rate is not None]
         accuracy = float(np.mean(scored)) if scored else None
         self.sampler.update(accuracy, float(np.mean(self.measure(rows, model))))
@@ -130,9 +130,9 @@ def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> 
 def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
     """Rows of `ids` by descending angle concentration (Eq. 7), ties by ascending id.
 
-    Raises InputError naming the command where the signal, or one of the prompts in it, is missing.
+    Raises InputError if the signal, or a prompt in it, is missing.
     """
-    angles = stored_angles(run)
+    angles = concentrations(run)
     missing = [id for id in ids if id not in angles]
     if missing:
         raise InputError(
@@ -140,12 +140,3 @@ def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
             f"first is {missing[0]}); train on prompts of this run's pool"
         )
     return sorted(range(len(ids)), key=lambda row: (-angles[ids[row]], ids[row]))
-
-
-def stored_angles(run: RunDir) -> dict[str, float]:
-    """C of every prompt in signals/angle.parquet; raises InputError naming the command where there is none."""
-    file = run.signal_file("angle")
-    if not file.is_file():
-        raise InputError(f"curriculum gain: {file} is not there; make it with `learnalign signal {run.path} angle`")
-    table = read_parquet(file, ["id", "value"]).to_pydict()
-    return {id: value for id, value in zip(table["id"], table["value"], strict=True) if value is not None}

@@ -5,12 +5,12 @@ In verl's configuration, with a run directory that has signals/angle.parquet (fo
 - data.dataloader_num_workers=0
 - data.sampler.class_path=pkg://learnalign.curriculum.verl
 - data.sampler.class_name=GainSampler or AdarftSampler
-- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and for GainSampler sigma, alpha, beta, gamma where others are wanted
+- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and for GainSampler sigma, alpha, beta, gamma if not the defaults
 
 The training file's rows must carry the pool's ids, as column `id` or in `extra_info.id`. verl keeps the model in other
-processes than the sampler, so C of Eq. 9 is the stored angle of the step's prompts, unless the batch brings fresh ones
-(`non_tensor_batch["angle"]`). verl calls `update` after every step, but after it has saved: a resumed run lacks the one
-update that followed its checkpoint. verl itself is imported when one of the samplers is asked for.
+processes than the sampler, so C of Eq. 9 is the stored C of the step's prompts, unless the batch has the current one
+(`non_tensor_batch["angle"]`). verl calls `update` after it saves a step: a resumed run lacks the one update that
+followed its checkpoint. verl is imported when one of the samplers is first used.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import numpy as np
 
 from learnalign.curriculum.adarft import Adarft, difficulties
 from learnalign.curriculum.base import Curriculum
-from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle, stored_angles
+from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
 from learnalign.errors import InputError
 from learnalign.rundir import RunDir
+from learnalign.signals.concentration import concentrations
 
 if TYPE_CHECKING:
     GainSampler: type
@@ -34,7 +35,7 @@ GAIN_KEYS = ("sigma", "alpha", "beta", "gamma")
 
 
 class _Sampler:
-    """What both have in common: epochs of whole steps, each drawn when verl's data loader comes to it."""
+    """Epochs of whole steps, each drawn when verl's data loader reaches it."""
 
     curriculum: Curriculum
 
@@ -57,20 +58,20 @@ class _Sampler:
         return self.size
 
     def __iter__(self) -> Iterator[int]:
-        """What is left of the epoch: all of it, or the rest after a resume."""
+        """Rows of the epoch; after a resume, the rest of it."""
         for _ in range(self.steps - self.drawn % self.steps):
             self.drawn += 1
             yield from self.curriculum.draw(self.count)
 
     def update(self, batch: Any) -> None:
-        """Hear how a step went: `batch` is verl's DataProto, one row per rollout."""
+        """Called after each step; `batch` is verl's DataProto, one row per rollout."""
         groups: dict[str, list[float]] = {}
         angles: dict[str, float] = {}
-        fresh = batch.non_tensor_batch.get("angle")
-        for i, (id, correct) in enumerate(zip(batch_ids(batch, self.ids), batch_correct(batch), strict=True)):
+        current = batch.non_tensor_batch.get("angle")
+        for i, (id, correct) in enumerate(zip(batch_ids(batch), batch_correct(batch), strict=True)):
             groups.setdefault(id, []).append(correct)
-            if fresh is not None:
-                angles[id] = float(fresh[i])
+            if current is not None:
+                angles[id] = float(current[i])
         rates = [float(np.mean(group)) for group in groups.values()]
         self.curriculum.update([self.rows[id] for id in groups], rates, angles)
 
@@ -86,10 +87,10 @@ class _Sampler:
 class _Gain(_Sampler):
     def make(self, run: RunDir, settings: Any, seed: int) -> Gain:
         given = {key: float(settings[key]) for key in GAIN_KEYS if settings.get(key) is not None}
-        stored = stored_angles(run)
+        stored = concentrations(run)
 
-        def measure(rows: Sequence[int], fresh: dict[str, float]) -> list[float]:
-            return [fresh.get(self.ids[row], stored[self.ids[row]]) for row in rows]
+        def measure(rows: Sequence[int], current: dict[str, float]) -> list[float]:
+            return [current.get(self.ids[row], stored[self.ids[row]]) for row in rows]
 
         return Gain(rank_by_angle(run, self.ids), GaussianSampler(self.size, self.count, seed, **given), measure)
 
@@ -101,17 +102,17 @@ class _Adarft(_Sampler):
 
 def ids_of(data_source: Any) -> list[str]:
     """The pool's ids of a verl data set's rows, from column `id` or `extra_info.id`."""
-    frame: Any = getattr(data_source, "dataframe", data_source)  # verl's RLHFDataset keeps a `datasets` table there
+    frame: Any = getattr(data_source, "dataframe", data_source)  # in verl's RLHFDataset, a `datasets` table
     columns = frame.column_names
     if "id" in columns:
         return [str(id) for id in frame["id"]]
     infos = list(frame["extra_info"]) if "extra_info" in columns else []
     if not infos or not all(isinstance(info, dict) and info.get("id") is not None for info in infos):
-        raise InputError("the training file's rows carry no ids of the pool, neither as `id` nor as `extra_info.id`")
+        raise InputError("the training file's rows carry no ids of the pool: neither `id` nor `extra_info.id`")
     return [str(info["id"]) for info in infos]
 
 
-def batch_ids(batch: Any, known: Sequence[str]) -> list[str]:
+def batch_ids(batch: Any) -> list[str]:
     """The pool's id of every rollout of a DataProto."""
     columns = batch.non_tensor_batch
     if "id" in columns:
@@ -120,9 +121,7 @@ def batch_ids(batch: Any, known: Sequence[str]) -> list[str]:
 
 
 def batch_correct(batch: Any) -> list[float]:
-    """1.0 for every rollout that was correct: `acc` of the reward function where it gave one, else a score of 1 or
-    more.
-    """
+    """1.0 for every correct rollout, by the reward function's `acc` if it has one, else by a score of 1 or more."""
     if "acc" in batch.non_tensor_batch:
         return [float(bool(value)) for value in batch.non_tensor_batch["acc"]]
     scores = batch.batch["token_level_scores"].sum(-1)
@@ -130,12 +129,12 @@ def batch_correct(batch: Any) -> list[float]:
 
 
 def __getattr__(name: str) -> Any:
-    """`GainSampler` and `AdarftSampler`, made subclasses of verl's AbstractCurriculumSampler, which verl checks for."""
+    """`GainSampler` and `AdarftSampler` as subclasses of verl's AbstractCurriculumSampler, which verl requires."""
     parts = {"GainSampler": _Gain, "AdarftSampler": _Adarft}
     if name not in parts:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         from verl.experimental.dataset.sampler import AbstractCurriculumSampler
     except ImportError as error:
-        raise InputError(f"{name} is for training with verl, which is not installed here ({error})") from None
+        raise InputError(f"{name} is for training with verl, which is not installed ({error})") from None
     return type(name, (parts[name], AbstractCurriculumSampler), {"__doc__": parts[name].__doc__})

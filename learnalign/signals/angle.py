@@ -18,9 +18,10 @@ import torch
 from learnalign.policy.parts import context_length, last_block_output
 from learnalign.rundir import RunDir
 from learnalign.signals.batches import in_batches, pad
-from learnalign.signals.rendered import Sample
+from learnalign.signals.concentration import combine
+from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.segments import prefix_length
-from learnalign.signals.signal import Compute, Row, Signal, Worker, each
+from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 def angle_concentration(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], prefix_lengths: Sequence[int]
 ) -> tuple[list[float], list[float | None]]:
-    """C_intra and C_inter of one batch of prompts; C_inter is None where there is no first segment.
+    """C_intra and C_inter of one batch of prompts; C_inter is None if a prompt has no first segment.
 
     Args:
         model: in evaluation mode; only its body is run.
-        prompts: token ids, the generation prompt included.
-        prefix_lengths: tokens of each prompt's first segment, 0 for none; shorter than the prompt.
+        prompts: token ids, generation prompt included.
+        prefix_lengths: tokens of each prompt's first segment, 0 for none; less than the prompt's.
     """
     token_ids = pad(prompts, model.device)
     states = last_block_output(model, token_ids)  # [B, T, D]
@@ -52,44 +53,38 @@ def angle_concentration(
     return intra.tolist(), [value if n else None for value, n in zip(inter.tolist(), prefix_lengths, strict=True)]
 
 
-def combine(c_intra: float, c_inter: float | None, weight: float) -> float:
-    """C = C_intra + c·C_inter; C_intra alone where there is no first segment."""
-    return c_intra + weight * (c_inter or 0.0)
-
-
-def make(worker: Worker) -> Compute:
-    """Concentrations under the policy; no answer is needed."""
-    model, tokenizer, settings = worker.policy, worker.tokenizer, worker.config.signal
+def make(inputs: SignalInputs) -> Compute:
+    """Concentrations under the policy; needs no answer."""
+    model, tokenizer, settings = inputs.policy, inputs.tokenizer, inputs.config.signal
     limit = context_length(model)
 
     def batch(prompts: list[tuple[list[int], int]]) -> list[tuple[float, float | None]]:
         return list(zip(*angle_concentration(model, *map(list, zip(*prompts, strict=True))), strict=True))
 
-    def rows(samples: Sequence[Sample]) -> list[Row]:
-        prompts = [(sample.prompt_ids, prefix_length(tokenizer, sample.prompt.messages)) for sample in samples]
-        found = in_batches(prompts, [len(ids) for ids, _ in prompts], settings.batch_tokens, batch)
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+        prompts = [(one.prompt_ids, prefix_length(tokenizer, one.prompt.messages)) for one in rendered]
+        parts = in_batches(prompts, [len(ids) for ids, _ in prompts], settings.batch_tokens, batch)
+        values = combine([intra for intra, _ in parts], [inter for _, inter in parts], settings.angle_weight).tolist()
         return [
-            {"value": combine(intra, inter, settings.angle_weight), "c_intra": intra, "c_inter": inter}
-            for intra, inter in found
+            {"value": value, "c_intra": intra, "c_inter": inter}
+            for value, (intra, inter) in zip(values, parts, strict=True)
         ]
 
-    def why_not(sample: Sample) -> str | None:
-        return "longer than the model's context" if len(sample.prompt_ids) > limit else None
+    def skip_reason(rendered: RenderedPrompt) -> str | None:
+        return "longer than the model's context" if len(rendered.prompt_ids) > limit else None
 
-    return lambda samples: each(samples, why_not, rows)
+    return lambda rendered: each(rendered, skip_reason, rows)
 
 
 def finish(run: RunDir, table: pa.Table) -> pa.Table:
-    """The table with its values made with the present `signal.angle_weight`, which needs no model."""
-    weight = run.config.signal.angle_weight
-    parts = zip(table["c_intra"].to_pylist(), table["c_inter"].to_pylist(), strict=True)
-    values = [None if intra is None else combine(intra, inter, weight) for intra, inter in parts]
-    return table.set_column(table.column_names.index("value"), "value", pa.array(values, pa.float64()))
+    """Recomputes the values with the present `signal.angle_weight`, without a model."""
+    intra, inter = (table[name].to_numpy() for name in ("c_intra", "c_inter"))
+    values = combine(intra, inter, run.config.signal.angle_weight)
+    return table.set_column(table.column_names.index("value"), "value", pa.array(values, from_pandas=True))
 
 
 SIGNAL = Signal(
     name="angle",
-    about="angle concentration C_intra + c·C_inter of the prompt's hidden states (GAIN-RL)",
     make=make,
     columns={"c_intra": pa.float64(), "c_inter": pa.float64()},
     answers=False,

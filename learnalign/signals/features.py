@@ -1,7 +1,7 @@
-"""Position-weighted mean of last-layer hidden states, as RDS+ (for feature similarity and k-means).
+"""Position-weighted mean of last-layer hidden states, as RDS+, for feature similarity and k-means.
 
-h = Σ_i i·h_i / Σ_i i over the tokens i = 1..T of prompt and answer, h_i after the final norm. Stored as `vector`; the
-value is its length.
+h = Σ_i i·h_i / Σ_i i over the tokens i = 1..T of prompt and answer, h_i after the final norm. `vector` stores h; the
+value is its norm.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from learnalign.policy.parts import context_length, last_hidden
 from learnalign.signals.batches import in_batches, pad
-from learnalign.signals.rendered import Sample
-from learnalign.signals.signal import Compute, Row, Signal, Worker, each, no_answer
+from learnalign.signals.rendered import RenderedPrompt
+from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,18 +35,18 @@ def weighted_means(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -
     return (weights[:, None] @ hidden).squeeze(1).cpu()
 
 
-def make(worker: Worker) -> Compute:
+def make(inputs: SignalInputs) -> Compute:
     """Vectors under the policy."""
-    model, batch_tokens = worker.policy, worker.config.signal.batch_tokens
+    model, batch_tokens = inputs.policy, inputs.config.signal.batch_tokens
 
-    def rows(samples: Sequence[Sample]) -> list[Row]:
-        sequences = [[*sample.prompt_ids, *sample.answer_ids] for sample in samples]
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+        sequences = [[*one.prompt_ids, *one.answer_ids] for one in rendered]
         vectors = in_batches(
             sequences, [len(sequence) for sequence in sequences], batch_tokens, lambda batch: _vectors(model, batch)
         )
         return [{"value": float(vector.double().norm()), "vector": vector.float().numpy()} for vector in vectors]
 
-    return lambda samples: each(samples, no_answer(context_length(model)), rows)
+    return lambda rendered: each(rendered, no_answer(context_length(model)), rows)
 
 
 def _vectors(model: PreTrainedModel, sequences: list[list[int]]) -> list[Tensor]:
@@ -55,7 +55,6 @@ def _vectors(model: PreTrainedModel, sequences: list[list[int]]) -> list[Tensor]
 
 SIGNAL = Signal(
     name="features",
-    about="position-weighted mean of last-layer hidden states (RDS+)",
     make=make,
     columns={"vector": pa.list_(pa.float32())},
 )

@@ -1,4 +1,4 @@
-"""Token length of question and answer together (LearnAlign, App. B.2); the question as the chat template writes it."""
+"""Token length of question and answer together (LearnAlign, App. B.2), the question rendered by the chat template."""
 
 from __future__ import annotations
 
@@ -6,29 +6,24 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from learnalign.signals.rendered import Sample
-from learnalign.signals.signal import Compute, Row, Signal, Worker, each
+from learnalign.signals.rendered import RenderedPrompt
+from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each
 
 
-def make(worker: Worker) -> Compute:
-    """Counts; no model is run."""
+def make(inputs: SignalInputs) -> Compute:
+    """Counts tokens; runs no model."""
 
-    def rows(samples: Sequence[Sample]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
         return [
-            {
-                "value": float(sample.length),
-                "question": len(sample.prompt_ids),
-                "answer": len(sample.answer_ids),
-            }
-            for sample in samples
+            {"value": float(one.length), "question": len(one.prompt_ids), "answer": len(one.answer_ids)}
+            for one in rendered
         ]
 
-    return lambda samples: each(samples, lambda sample: None if sample.answer_ids else "no answer", rows)
+    return lambda rendered: each(rendered, lambda one: None if one.answer_ids else "no answer", rows)
 
 
 SIGNAL = Signal(
     name="length",
-    about="tokens of question and answer",
     make=make,
     columns={"question": pa.int64(), "answer": pa.int64()},
 )

@@ -1,4 +1,4 @@
-"""Mean negative log-likelihoods of texts, at temperature 1. Letters: B rows, T tokens, V vocabulary."""
+"""Mean negative log-likelihoods of texts at temperature 1. Letters: B rows, T tokens, V vocabulary."""
 
 from __future__ import annotations
 

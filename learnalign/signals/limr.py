@@ -1,7 +1,7 @@
 """LIMR: how closely a prompt's rewards over a training's epochs follow the average learning curve (Li et al., 2025).
 
-s = 1 − Σ_k (r_k − r̄_k)² / Σ_k (1 − r̄_k)² with r_k the fraction of epoch k's rollouts that were correct and r̄_k its
-mean over all prompts. Read from DIR/train/NAME/rewards.parquet (id, epoch, correct, scored), which `learnalign train`
+s = 1 − Σ_k (r_k − r̄_k)² / Σ_k (1 − r̄_k)², with r_k the fraction of epoch k's rollouts that were correct and r̄_k its
+mean over all prompts. Reads DIR/train/NAME/rewards.parquet (id, epoch, correct, scored), which `learnalign train`
 writes.
 """
 
@@ -18,19 +18,19 @@ from learnalign.errors import InputError, RunError
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from learnalign.rundir.stages import digest_of
-from learnalign.signals.rendered import Sample
-from learnalign.signals.signal import Compute, Row, Signal, Worker
+from learnalign.signals.rendered import RenderedPrompt
+from learnalign.signals.signal import Compute, Row, Signal, SignalInputs
 
 
 def alignment_scores(rewards: Float[np.ndarray, "prompts epochs"]) -> Float[np.ndarray, "prompts"]:
-    """s of every prompt; NaN for prompts with a NaN reward, and where every reward of every prompt is 1."""
+    """s of every prompt; NaN for prompts with a NaN reward, and for all if every reward is 1."""
     average = np.nanmean(rewards, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return 1 - ((rewards - average) ** 2).sum(axis=1) / ((1 - average) ** 2).sum()
 
 
 def read_rewards(path: Path) -> tuple[list[str], Float[np.ndarray, "prompts epochs"]]:
-    """Ids, and r_k of the epochs that saw every prompt of the training (an unfinished last epoch is left out)."""
+    """Ids, and r_k of the epochs that saw every prompt of the training (leaves out an unfinished last epoch)."""
     table = read_parquet(path)
     ids, rows = np.unique(np.array(table["id"].to_pylist(), dtype=object).astype(str), return_inverse=True)
     epochs, columns = np.unique(table["epoch"].to_numpy(), return_inverse=True)
@@ -47,27 +47,27 @@ def read_rewards(path: Path) -> tuple[list[str], Float[np.ndarray, "prompts epoc
 
 
 def rewards_file(run: RunDir) -> Path:
-    """rewards.parquet of `signal.train`, or of the only training there is."""
+    """rewards.parquet of `signal.train`, by default of the only training."""
     name = run.config.signal.train
-    found = sorted((run.path / "train").glob(f"{name or '*'}/rewards.parquet"))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.parent.name for path in found)
+    files = sorted((run.path / "train").glob(f"{name or '*'}/rewards.parquet"))
+    if len(files) == 1:
+        return files[0]
+    if files:
+        names = ", ".join(file.parent.name for file in files)
         raise InputError(f"several trainings recorded rewards ({names}); name one with --set signal.train=NAME")
     raise RunError(
-        f"{run.path / 'train' / (name or '*')}/rewards.parquet is not there: LIMR needs the rewards of a training on "
+        f"{run.path / 'train' / (name or '*')}/rewards.parquet does not exist: LIMR needs the rewards of a training on "
         f"the whole pool; run `learnalign train {run.path} --subset {run.config.data.path}` first"
     )
 
 
-def make(worker: Worker) -> Compute:
-    """Looks the prompts up in one training's scores."""
-    ids, rewards = read_rewards(rewards_file(worker.run))
-    known = dict(zip(ids, zip(alignment_scores(rewards), rewards, strict=True), strict=True))
+def make(inputs: SignalInputs) -> Compute:
+    """Looks up prompts in the scores of one training."""
+    ids, rewards = read_rewards(rewards_file(inputs.run))
+    scores = dict(zip(ids, zip(alignment_scores(rewards), rewards, strict=True), strict=True))
 
-    def rows(samples: Sequence[Sample]) -> list[Row]:
-        return [_row(*known[sample.prompt.id]) if sample.prompt.id in known else _UNSEEN for sample in samples]
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+        return [_row(*scores[one.prompt.id]) if one.prompt.id in scores else _UNSEEN for one in rendered]
 
     return rows
 
@@ -83,9 +83,8 @@ def _row(value: float, rewards: Float[np.ndarray, "epochs"]) -> Row:
 
 SIGNAL = Signal(
     name="limr",
-    about="rewards over the epochs of a training that follow the average curve (LIMR)",
     make=make,
     columns={"rewards": pa.list_(pa.float64())},
     answers=False,
-    inputs=lambda run: digest_of(rewards_file(run)),
+    depends_on=lambda run: digest_of(rewards_file(run)),
 )

@@ -9,24 +9,22 @@ import pyarrow as pa
 
 from learnalign.policy.parts import context_length
 from learnalign.signals.likelihood import mean_nll
-from learnalign.signals.rendered import Sample
-from learnalign.signals.signal import Compute, Row, Signal, Worker, each, no_answer
+from learnalign.signals.rendered import RenderedPrompt
+from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer
 
 
-def make(worker: Worker) -> Compute:
-    """Perplexities under the policy, with the T answer tokens they are means over."""
-    model, batch_tokens = worker.policy, worker.config.signal.batch_tokens
+def make(inputs: SignalInputs) -> Compute:
+    """Perplexities under the policy; `tokens` is T."""
+    model, batch_tokens = inputs.policy, inputs.config.signal.batch_tokens
 
-    def rows(samples: Sequence[Sample]) -> list[Row]:
-        found = mean_nll(model, [(sample.prompt_ids, sample.answer_ids) for sample in samples], batch_tokens)
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+        nlls = mean_nll(model, [(one.prompt_ids, one.answer_ids) for one in rendered], batch_tokens)
         return [
-            {"value": float(np.exp(nll)), "tokens": len(sample.answer_ids)}
-            for nll, sample in zip(found, samples, strict=True)
+            {"value": float(np.exp(nll)), "tokens": len(one.answer_ids)}
+            for nll, one in zip(nlls, rendered, strict=True)
         ]
 
-    return lambda samples: each(samples, no_answer(context_length(model)), rows)
+    return lambda rendered: each(rendered, no_answer(context_length(model)), rows)
 
 
-SIGNAL = Signal(
-    name="perplexity", about="exp of the answer's mean NLL (Eq. 9)", make=make, columns={"tokens": pa.int64()}
-)
+SIGNAL = Signal(name="perplexity", make=make, columns={"tokens": pa.int64()})

@@ -1,4 +1,4 @@
-"""A prompt with the answer that a signal is taken over: its gold solution, else the first stored rollout."""
+"""A prompt with the answer that a signal is computed over: its gold solution, else the first stored rollout."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Token ids of a prompt as the policy is asked it, and of an answer; `over` says whose, None where there is none.
+class RenderedPrompt:
+    """Token ids of the rendered prompt and of an answer; `over` says where the answer is from, None if it has none.
 
-    A solution is the pool's text as it is; a rollout's ids are those that were sampled, its closing EOS included.
+    A solution is the pool's text unchanged; a rollout's ids are those that were sampled, closing EOS included.
     """
 
     prompt: Prompt
@@ -35,30 +35,30 @@ class Sample:
         return len(self.prompt_ids) + len(self.answer_ids)
 
 
-def read_samples(
+def render_prompts(
     run: RunDir, shard: Shard, prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, answers: bool
-) -> list[Sample]:
-    """The samples of a shard's prompts; without `answers` only solutions are there."""
+) -> list[RenderedPrompt]:
+    """Renders a shard's prompts; without `answers`, only solutions are answers and no rollout is read."""
     rollouts = _first_rollouts(run, shard) if answers and not all(prompt.solution for prompt in prompts) else {}
-    samples = []
+    rendered = []
     for prompt in prompts:
-        asked = prompt_ids(tokenizer, prompt.messages)
+        ids = prompt_ids(tokenizer, prompt.messages)
         if prompt.solution:
             answer = tokenizer(prompt.solution, add_special_tokens=False)["input_ids"]
-            samples.append(Sample(prompt, asked, answer, prompt.solution, "solution"))
+            rendered.append(RenderedPrompt(prompt, ids, answer, prompt.solution, "solution"))
         elif prompt.id in rollouts:
-            samples.append(Sample(prompt, *rollouts[prompt.id], "rollout"))
+            rendered.append(RenderedPrompt(prompt, *rollouts[prompt.id], "rollout"))
         else:
-            samples.append(Sample(prompt, asked, [], "", None))
-    return samples
+            rendered.append(RenderedPrompt(prompt, ids, [], "", None))
+    return rendered
 
 
 def check_answers(run: RunDir, prompts: Sequence[Prompt]) -> None:
-    """Raise RunError where prompts have no gold solution and rollouts are not there yet."""
+    """Raises RunError if some prompts have no gold solution and the rollouts are not finished."""
     without = sum(not prompt.solution for prompt in prompts)
     if without and not run.is_finished("rollout"):
         raise RunError(
-            f"{without} of {len(prompts)} prompts have no gold solution, so this signal is taken over a rollout: run "
+            f"{without} of {len(prompts)} prompts have no gold solution, so this signal is computed over a rollout: run "
             f"`learnalign rollout {run.path}` first, or name the pool's column of worked solutions with data.solution"
         )
 

@@ -1,4 +1,4 @@
-"""Where a prompt's question begins: after the chat template's prefix, which holds system prompt and worked examples."""
+"""Finds where a prompt's question begins: after the chat template's prefix (system prompt and worked examples)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Messages = list[dict[str, str]]
-MARK = "⟦assistant⟧"  # stands for an assistant's turn, to see how the template closes it
+MARK = "⟦assistant⟧"  # an assistant's turn, rendered to see how the template closes it
 
 
 def prefix_length(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> int:
     """Tokens of `prompt_ids` before the last message's turn, the template's own system prompt included.
 
-    0 where there is nothing, or only a token that begins every text.
+    0 if nothing precedes it, or only a token that begins every text.
     """
     prefix = prefix_text(tokenizer, messages)
     if prefix.strip() in ("", tokenizer.bos_token):
         return 0
     length = 0
-    ahead = tokenizer(prefix, add_special_tokens=False)["input_ids"]
-    for one, other in zip(ahead, prompt_ids(tokenizer, messages), strict=False):
+    prefix_ids = tokenizer(prefix, add_special_tokens=False)["input_ids"]
+    for one, other in zip(prefix_ids, prompt_ids(tokenizer, messages), strict=False):
         if one != other:  # a token across the boundary belongs to the question
             break
         length += 1
@@ -33,7 +33,7 @@ def prefix_length(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> int
 def prefix_text(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> str:
     """The rendered prompt up to the turn of its last message.
 
-    Where a template writes that turn differently at the beginning of a conversation, up to the last message's text.
+    Up to that message's text, if the template writes the turn differently at the beginning of a conversation.
     """
     text, turn = _render(tokenizer, messages), _last_turn(tokenizer, messages[-1])
     if turn and text.endswith(turn):

@@ -1,9 +1,9 @@
-"""SelectIT: how sure models are when they rate an answer (Liu et al., 2024a; LearnAlign, App. B.2).
+"""SelectIT: how surely models rate an answer (Liu et al., 2024a; LearnAlign, App. B.2).
 
-A model is asked to rate question and answer from 1 to K, and q is the softmax over the K rating tokens' logits.
+A model rates question and answer from 1 to K; q is the softmax over the K rating tokens' logits.
 Token level: (argmax + 1) · Σ_j (q_max − q_j) / (K − 1). Sentence level: mean / (1 + α · std) of the token scores
-under several rating prompts. Model level, the value: the mean of the sentence scores of several models, weighted by
-their parameters; with the policy alone it is the policy's sentence score.
+under several rating prompts. Model level, the value: mean of the models' sentence scores, weighted by their numbers of
+parameters; with the policy alone, the policy's sentence score.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from learnalign.policy import load_model, load_tokenizer, prompt_ids
 from learnalign.policy.parts import context_length
 from learnalign.signals.batches import in_batches
 from learnalign.signals.likelihood import last_logits
-from learnalign.signals.rendered import Sample
-from learnalign.signals.signal import Compute, Row, Signal, Worker, each
+from learnalign.signals.rendered import RenderedPrompt
+from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -41,77 +41,76 @@ RATING_PROMPTS = (
 
 
 def token_scores(logits: Float[Tensor, "... K"]) -> Float[Tensor, "..."]:
-    """Token-level score of logits over the ratings 1..K."""
+    """Token-level score from the logits of the ratings 1..K."""
     q = logits.double().softmax(dim=-1)
     best, rating = q.max(dim=-1)
     return (rating + 1) * (best[..., None] - q).sum(-1) / (q.shape[-1] - 1)
 
 
 def sentence_score(scores: Float[Tensor, "B prompts"]) -> Float[Tensor, "B"]:
-    """Sentence-level score from the token scores under every rating prompt; the std is that of the population."""
+    """Sentence-level score from the token scores under every rating prompt, with the population's std."""
     return scores.mean(dim=1) / (1 + ALPHA * scores.std(dim=1, correction=0))
 
 
 class Rater:
-    """A model that rates."""
+    """A model with the token ids of its ratings."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_tokens: int) -> None:
         self.model, self.tokenizer, self.batch_tokens = model, tokenizer, batch_tokens
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         ids: list[int] = [tokenizer(digit, add_special_tokens=False)["input_ids"][-1] for digit in RATINGS]
         if len(set(ids)) < len(RATINGS):
-            raise InputError(f"SelectIT needs a token of its own for every digit, which {tokenizer.name_or_path} lacks")
+            raise InputError(f"SelectIT needs a distinct token for every digit, which {tokenizer.name_or_path} lacks")
         self.rating_ids = torch.tensor(ids, device=model.device)
 
-    def requests(self, sample: Sample) -> list[list[int]]:
-        """Token ids of all rating prompts about a sample."""
-        text = f"\n\nQuestion:\n{sample.prompt.messages[-1]['content']}\n\nAnswer:\n{sample.answer_text}"
+    def requests(self, rendered: RenderedPrompt) -> list[list[int]]:
+        """Token ids of all rating prompts for one question and answer."""
+        text = f"\n\nQuestion:\n{rendered.prompt.messages[-1]['content']}\n\nAnswer:\n{rendered.answer_text}"
         return [prompt_ids(self.tokenizer, [{"role": "user", "content": ask + text}]) for ask in RATING_PROMPTS]
 
-    def token_scores(self, samples: Sequence[Sample]) -> Float[Tensor, "B prompts"]:
+    def token_scores(self, rendered: Sequence[RenderedPrompt]) -> Float[Tensor, "B prompts"]:
         """Token-level scores under every rating prompt."""
-        requests = [request for sample in samples for request in self.requests(sample)]
+        requests = [request for one in rendered for request in self.requests(one)]
         scores = in_batches(requests, [len(request) for request in requests], self.batch_tokens, self._score)
-        return torch.tensor(scores, dtype=torch.float64).view(len(samples), len(RATING_PROMPTS))
+        return torch.tensor(scores, dtype=torch.float64).view(len(rendered), len(RATING_PROMPTS))
 
     def _score(self, requests: list[list[int]]) -> list[float]:
         return token_scores(last_logits(self.model, requests)[:, self.rating_ids]).tolist()
 
 
-def make(worker: Worker) -> Compute:
+def make(inputs: SignalInputs) -> Compute:
     """Ratings by the policy and by every model of `signal.selectit_models`."""
-    batch_tokens = worker.config.signal.batch_tokens
-    raters = [Rater(worker.policy, worker.tokenizer, batch_tokens)]
-    for name in worker.config.signal.selectit_models:
-        other = ModelConfig(name=name, dtype=worker.config.model.dtype, attn=worker.config.model.attn)
-        config = worker.config.model_copy(update={"model": other})
+    batch_tokens = inputs.config.signal.batch_tokens
+    raters = [Rater(inputs.policy, inputs.tokenizer, batch_tokens)]
+    for name in inputs.config.signal.selectit_models:
+        other = ModelConfig(name=name, dtype=inputs.config.model.dtype, attn=inputs.config.model.attn)
+        config = inputs.config.model_copy(update={"model": other})
         raters.append(Rater(load_model(config), load_tokenizer(config), batch_tokens))
     weights = torch.tensor([rater.parameters for rater in raters], dtype=torch.float64)
 
-    def why_not(sample: Sample) -> str | None:
-        if not sample.answer_ids:
+    def skip_reason(rendered: RenderedPrompt) -> str | None:
+        if not rendered.answer_ids:
             return "no answer"
-        longest = max(
-            len(request) - context_length(rater.model) for rater in raters for request in rater.requests(sample)
+        fits = all(
+            len(request) <= context_length(rater.model) for rater in raters for request in rater.requests(rendered)
         )
-        return "longer than the model's context" if longest > 0 else None
+        return None if fits else "longer than the model's context"
 
-    def rows(samples: Sequence[Sample]) -> list[Row]:
-        if not samples:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+        if not rendered:
             return []
-        tokens = [rater.token_scores(samples) for rater in raters]
+        tokens = [rater.token_scores(rendered) for rater in raters]
         sentences = torch.stack([sentence_score(scores) for scores in tokens], dim=1)
         values = sentences @ weights / weights.sum()
         columns: Any = (values.tolist(), tokens[0].tolist(), sentences.tolist())
         return [{"value": v, "token": t, "sentence": s} for v, t, s in zip(*columns, strict=True)]
 
-    return lambda samples: each(samples, why_not, rows)
+    return lambda rendered: each(rendered, skip_reason, rows)
 
 
 SIGNAL = Signal(
     name="selectit",
-    about="how surely models rate the answer as good (SelectIT)",
     make=make,
     columns={"token": pa.list_(pa.float64()), "sentence": pa.list_(pa.float64())},
-    inputs=lambda run: run.config.signal.selectit_models,
+    depends_on=lambda run: run.config.signal.selectit_models,
 )

@@ -1,4 +1,4 @@
-"""What a signal is: a name and a function from samples to rows, made once per worker."""
+"""Defines a signal: a name and a function from rendered prompts to rows, made once per process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pyarrow as pa
 from learnalign.config import Config
 from learnalign.policy import load_policy, load_tokenizer
 from learnalign.rundir import RunDir
-from learnalign.signals.rendered import Sample
+from learnalign.signals.rendered import RenderedPrompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Row = dict[str, Any]
-Compute = Callable[[Sequence[Sample]], Sequence[Row]]
+Compute = Callable[[Sequence[RenderedPrompt]], Sequence[Row]]
 
 
-class Worker:
-    """What the signals of one process share; the policy is loaded when the first of them needs it."""
+class SignalInputs:
+    """What the signals of one process share; loads the policy when the first of them needs it."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
@@ -39,35 +39,36 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """One number a prompt, and what it was made of.
+    """Defines one per-prompt number and its supporting columns.
 
-    `make` gives a function from samples to rows with `value` and the `columns`; a row whose `value` is None says why in
-    `skipped`. `answers`: taken over an answer, else over the prompt alone. `inputs` tells what else the values depend
-    on, besides the settings of the stages before; `finish` makes of the whole table what needs no model.
+    `make` returns a function from rendered prompts to rows with `value` and the `columns`; a row whose `value` is None
+    has the reason in `skipped`. `answers`: computed over an answer, else over the prompt alone. `depends_on`: what the
+    values depend on besides the settings of earlier stages. `finish` updates the whole table without a model.
     """
 
     name: str
-    about: str
-    make: Callable[[Worker], Compute]
+    make: Callable[[SignalInputs], Compute]
     columns: dict[str, pa.DataType] = field(default_factory=dict)
     answers: bool = True
-    inputs: Callable[[RunDir], Any] = lambda run: None
+    depends_on: Callable[[RunDir], Any] = lambda run: None
     finish: Callable[[RunDir, pa.Table], pa.Table] = lambda run, table: table
 
 
-def each(samples: Sequence[Sample], why_not: Callable[[Sample], str | None], compute: Compute) -> list[Row]:
-    """`compute` on the samples for which `why_not` gives no reason; the others become rows without a value."""
-    reasons = [why_not(sample) for sample in samples]
-    rows = iter(compute([sample for sample, reason in zip(samples, reasons, strict=True) if reason is None]))
+def each(
+    rendered: Sequence[RenderedPrompt], skip_reason: Callable[[RenderedPrompt], str | None], compute: Compute
+) -> list[Row]:
+    """Rows of `compute` for the prompts without a `skip_reason`; the others get rows without a value."""
+    reasons = [skip_reason(one) for one in rendered]
+    rows = iter(compute([one for one, reason in zip(rendered, reasons, strict=True) if reason is None]))
     return [{"value": None, "skipped": reason} if reason else next(rows) for reason in reasons]
 
 
-def no_answer(limit: int) -> Callable[[Sample], str | None]:
-    """The reasons for which a sample has no likelihood under a model of `limit` tokens."""
+def no_answer(limit: int) -> Callable[[RenderedPrompt], str | None]:
+    """Returns the reason why a prompt's answer has no likelihood under a model of `limit` tokens, or None."""
 
-    def why_not(sample: Sample) -> str | None:
-        if not sample.answer_ids:
+    def skip_reason(rendered: RenderedPrompt) -> str | None:
+        if not rendered.answer_ids:
             return "no answer"
-        return "longer than the model's context" if sample.length > limit else None
+        return "longer than the model's context" if rendered.length > limit else None
 
-    return why_not
+    return skip_reason

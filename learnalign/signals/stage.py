@@ -1,36 +1,32 @@
-"""`signal`: per-prompt numbers other than rollouts and gradients, shard by shard."""
+"""`signal`: computes per-prompt numbers other than rollouts and gradients, shard by shard."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
 
-from learnalign.errors import InputError
-from learnalign.executor import Worker as ShardWorker
-from learnalign.executor import execute
+from learnalign.executor import Worker, execute
+from learnalign.names import SIGNALS, check_name
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import is_done, read_parquet, write_parquet
-from learnalign.signals import angle, features, ifd, length, limr, perplexity, selectit
-from learnalign.signals.rendered import check_answers, read_samples
-from learnalign.signals.signal import Signal, Worker
+from learnalign.signals.rendered import check_answers, render_prompts
+from learnalign.signals.signal import Signal, SignalInputs
 from learnalign.signals.table import part_file, signal_fingerprint, signal_table
 
 STAGE = "signal"
-SIGNALS: dict[str, Signal] = {
-    module.SIGNAL.name: module.SIGNAL for module in (perplexity, ifd, length, selectit, features, angle, limr)
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignalResult:
-    """Prompts with a value, those without by reason, and what it was taken over (solution, rollout, prompt)."""
+    """Prompts with a value, those without by reason, and what values are computed over (solution, rollout, prompt)."""
 
     name: str
     path: Path
@@ -40,68 +36,60 @@ class SignalResult:
 
 
 def find_signal(name: str) -> Signal:
-    """The signal of that name; raises InputError naming the known ones."""
-    if name not in SIGNALS:
-        raise InputError(f"signal {name}: unknown; known are {', '.join(SIGNALS)}")
-    return SIGNALS[name]
+    """`SIGNAL` of the module of that name; raises InputError naming the known ones."""
+    return import_module(f"learnalign.signals.{check_name('signal', name, SIGNALS)}").SIGNAL
 
 
 def signal(run: RunDir, names: Sequence[str]) -> list[SignalResult]:
-    """Write signals/NAME.parquet for every name; finished shards and signals stay as they are.
+    """Writes signals/NAME.parquet for every name; finished shards and signals are not computed again.
 
-    Raises InputError for unknown names, RunError where the policy, rollouts or rewards are needed and not there yet.
+    Raises InputError for unknown names, RunError if a signal needs a policy, rollouts or rewards that do not exist.
     """
-    wanted = [find_signal(name) for name in dict.fromkeys(names)]
+    signals = [find_signal(name) for name in dict.fromkeys(names)]
     prompts = load_prompts(run)
     with run.stage(STAGE) as record:
-        fingerprints = {one.name: signal_fingerprint(run, one) for one in wanted}
-        missing = [one for one in wanted if not is_done(run.signal_file(one.name), fingerprints[one.name])]
+        fingerprints = {one.name: signal_fingerprint(run, one) for one in signals}
+        missing = [one for one in signals if not is_done(run.signal_file(one.name), fingerprints[one.name])]
         if any(one.answers for one in missing):
             check_answers(run, prompts)
-        work = _Work(run, prompts, missing, fingerprints)
-        shards = [shard for shard in run.shards() if work.todo(shard)]
-        execute(run, "signals " + ", ".join(one.name for one in missing), shards, work.start)
-        results = [_complete(run, one, fingerprints[one.name]) for one in wanted]
+        todo = {shard: _missing_parts(run, shard, missing, fingerprints) for shard in run.shards()}
+        shards = [shard for shard in run.shards() if todo[shard]]
+        label = "signals " + ", ".join(one.name for one in missing)
+        execute(run, label, shards, lambda: _make_worker(run, prompts, todo, fingerprints))
+        results = [_complete(run, one, fingerprints[one.name]) for one in signals]
         earlier = run.read_record()["stages"].get(STAGE, {}).get("signals", {})
-        told = {result.name: {**asdict(result), "path": result.path.name} for result in results}
-        record.notes["signals"] = {**earlier, **told}
+        counts = {result.name: {**asdict(result), "path": result.path.name} for result in results}
+        record.notes["signals"] = {**earlier, **counts}
     return results
 
 
-class _Work:
-    """Which signals of which shards are still to be made, and the worker that makes them."""
+def _missing_parts(
+    run: RunDir, shard: Shard, signals: Sequence[Signal], fingerprints: Mapping[str, str]
+) -> list[Signal]:
+    """Those of `signals` whose part of the shard has not been written with these settings."""
+    return [one for one in signals if not is_done(part_file(run, one.name, shard), fingerprints[one.name])]
 
-    def __init__(
-        self, run: RunDir, prompts: Sequence[Prompt], signals: Sequence[Signal], fingerprints: dict[str, str]
-    ) -> None:
-        self.run, self.prompts, self.signals, self.fingerprints = run, prompts, signals, fingerprints
 
-    def todo(self, shard: Shard) -> list[Signal]:
-        """Signals of which the shard's part is not there."""
-        return [
-            one
-            for one in self.signals
-            if not is_done(part_file(self.run, one.name, shard), self.fingerprints[one.name])
-        ]
+def _make_worker(
+    run: RunDir, prompts: Sequence[Prompt], todo: Mapping[Shard, Sequence[Signal]], fingerprints: Mapping[str, str]
+) -> Worker:
+    """A worker that writes the parts `todo` of a shard; loads what their signals need once."""
+    inputs = SignalInputs(run)
+    signals = {one.name: one for missing in todo.values() for one in missing}
+    compute = {name: one.make(inputs) for name, one in signals.items()}
 
-    def start(self) -> ShardWorker:
-        """A worker: loads what the signals need once, then writes the missing parts of the shards it is given."""
-        worker = Worker(self.run)
-        compute = {one.name: one.make(worker) for one in self.signals}
+    def work(shard: Shard, advance: Advance) -> None:
+        answers = any(one.answers for one in todo[shard])
+        rendered = render_prompts(run, shard, prompts[shard.start : shard.stop], inputs.tokenizer, answers)
+        for one in todo[shard]:
+            table = signal_table(one, rendered, compute[one.name](rendered))
+            write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name])
 
-        def work(shard: Shard, advance: Advance) -> None:
-            signals, prompts = self.todo(shard), self.prompts[shard.start : shard.stop]
-            answers = any(one.answers for one in signals)
-            samples = read_samples(self.run, shard, prompts, worker.tokenizer, answers)
-            for one in signals:
-                table = signal_table(one, samples, compute[one.name](samples))
-                write_parquet(part_file(self.run, one.name, shard), table, self.fingerprints[one.name])
-
-        return work
+    return work
 
 
 def _complete(run: RunDir, signal: Signal, fingerprint: str) -> SignalResult:
-    """Join the parts, unless that was done before, and bring the values up to date."""
+    """Joins the parts, if that was not done before, and updates the values."""
     path = run.signal_file(signal.name)
     parts = [part_file(run, signal.name, shard) for shard in run.shards()]
     done = is_done(path, fingerprint)

@@ -36,14 +36,14 @@ def test_a_step_takes_the_prompts_nearest_to_the_target() -> None:
     assert curriculum.draw(3) == [3, 4, 2]
 
 
-def test_equally_near_prompts_take_turns_by_the_seed() -> None:
+def test_equally_near_prompts_are_drawn_in_seeded_order() -> None:
     draws = [tuple(sorted(Adarft([50.0] * 8, seed=seed).draw(3))) for seed in range(20)]
     assert len(set(draws)) > 10
     curriculum = Adarft([50.0] * 8, seed=1)
     assert len({tuple(sorted(curriculum.draw(3))) for _ in range(20)}) > 10
 
 
-def test_a_restored_curriculum_goes_on_the_same() -> None:
+def test_a_restored_curriculum_continues_identically() -> None:
     one, other = (Adarft([float(i % 5) for i in range(30)], seed=2) for _ in range(2))
     one.draw(4)
     one.update([0], [0.6], None)

@@ -16,23 +16,28 @@ import torch
 from learnalign.curriculum.angles import Angles
 from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
 from learnalign.errors import InputError
-from learnalign.policy import load_model, load_tokenizer, prompt_ids
+from learnalign.policy import load_model, load_policy, load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
+from learnalign.selection.methods import find_method
+from learnalign.selection.pool import Pool
+from learnalign.selection.scores import Scoring
+from learnalign.signals import signal
 from tests.tiny import make_run
 
 
 def _ordered_probabilities(size: int, count: int, mu: float, sigma: float) -> dict[tuple[int, ...], float]:
     """P of every ordered draw of `count` ranks without replacement from Eq. 8, by enumeration."""
     weight = {i: math.exp(-((i - mu) ** 2) / (2 * sigma**2)) for i in range(1, size + 1)}
-    found = {}
+    probabilities = {}
     for draw in itertools.permutations(weight, count):
         chance, left = 1.0, sum(weight.values())
         for rank in draw:
             chance *= weight[rank] / left
             left -= weight[rank]
-        found[draw] = chance
-    return found
+        probabilities[draw] = chance
+    return probabilities
 
 
 @pytest.mark.parametrize(("mu", "sigma"), [(0.0, 2.0), (2.6, 1.1), (9.0, 3.0)])
@@ -49,7 +54,7 @@ def test_draws_follow_equation_8_without_replacement(mu: float, sigma: float) ->
 
 
 def test_first_draws_follow_equation_8_from_mu_0() -> None:
-    """The first draw of many runs: μ_0 = 0 and σ = n, so that rank i has a weight of exp(−i²/2n²)."""
+    """The first draw of many runs: with μ_0 = 0 and σ = n, rank i has weight exp(−i²/2n²)."""
     first = Counter(GaussianSampler(6, 1, seed=seed, sigma=3).draw()[0] for seed in range(6000))
     weights = np.exp(-(np.arange(1, 7) ** 2) / 18)
     chance = weights / weights.sum()
@@ -79,7 +84,7 @@ def test_a_mean_far_beyond_the_ranks_draws_the_last_ones() -> None:
     assert np.isfinite(sampler.log_weights()).all()
 
 
-def test_a_restored_sampler_goes_on_the_same() -> None:
+def test_a_restored_sampler_continues_identically() -> None:
     one, other = (GaussianSampler(50, 4, seed=5) for _ in range(2))
     for _ in range(3):
         one.draw()
@@ -93,11 +98,11 @@ def test_a_step_larger_than_the_prompts_is_refused() -> None:
         GaussianSampler(5, 6, seed=0)
 
 
-def test_a_step_hears_the_mean_of_scored_prompts_and_of_all_angles() -> None:
-    asked: list[Any] = []
+def test_an_update_takes_the_mean_of_scored_prompts_and_of_all_angles() -> None:
+    calls: list[Any] = []
 
     def measure(rows: Any, model: Any) -> list[float]:
-        asked.append((list(rows), model))
+        calls.append((list(rows), model))
         return [0.1, 0.2, 0.6]
 
     gain = Gain([4, 2, 0, 3, 1], GaussianSampler(5, 3, seed=0), measure)
@@ -105,7 +110,7 @@ def test_a_step_hears_the_mean_of_scored_prompts_and_of_all_angles() -> None:
     assert len(set(rows)) == 3
     assert set(rows) <= set(range(5))
     gain.update(rows, [1.0, None, 0.5], "model")
-    assert asked == [(rows, "model")]
+    assert calls == [(rows, "model")]
     assert gain.sampler.mu == pytest.approx(1.5 * math.tanh(2 * 0.25) + 1.5 * math.tanh(0.5 * 0.3))
 
 
@@ -113,11 +118,26 @@ def test_prompts_are_ranked_by_descending_angle_and_ids(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with pytest.raises(InputError, match=r"learnalign signal .* angle"):
         rank_by_angle(run, ["a"])
-    table = pa.table({"id": ["a", "b", "c", "d"], "value": [0.1, 0.5, 0.5, None]})
+    parts = {"c_intra": [0.0, 0.5, 0.4, None], "c_inter": [0.1, None, 0.1, None]}
+    table = pa.table({"id": ["a", "b", "c", "d"], **parts})
     write_parquet(run.signal_file("angle"), table, "f")
     assert rank_by_angle(run, ["c", "a", "b"]) == [2, 0, 1]
     with pytest.raises(InputError, match=r"no angle for 1 of 2 prompts \(the first is d\)"):
         rank_by_angle(run, ["a", "d"])
+
+
+def test_order_method_and_measure_take_the_same_c_after_its_weight_changes(tmp_path: Path) -> None:
+    """Eq. 7's order, the method `gain` and the measure of Eq. 9, from one signal stored with c = 1."""
+    run = make_run(tmp_path, data={"system_prompt": "Be brief."})
+    signal(run, ["angle"])
+    settings = run.config.signal.model_copy(update={"angle_weight": 2.0})
+    changed = RunDir(run.path, run.config.model_copy(update={"signal": settings}))
+    prompts, ids = load_prompts(run), [prompt.id for prompt in load_prompts(run)]
+    measured = Angles(prompts, load_tokenizer(run.config), settings)(range(len(ids)), load_policy(run))
+    order = rank_by_angle(changed, ids)
+    assert order == sorted(range(len(ids)), key=lambda row: (-measured[row], ids[row]))
+    assert order != rank_by_angle(run, ids)
+    assert find_method("gain").score(Pool(changed), Scoring()).score.tolist() == pytest.approx(measured, abs=1e-6)
 
 
 def test_angles_of_a_step_equal_the_full_matrix_under_the_given_model(tmp_path: Path) -> None:
@@ -129,7 +149,7 @@ def test_angles_of_a_step_equal_the_full_matrix_under_the_given_model(tmp_path: 
     assert model.training
     prefix = len(tokenizer("<|im_start|>system\nBe brief.<|im_end|>\n", add_special_tokens=False)["input_ids"])
     model.eval()
-    for row, found in zip([3, 1], angles, strict=True):
+    for row, angle in zip([3, 1], angles, strict=True):
         ids = prompt_ids(tokenizer, prompts[row].messages)
         kept: list[torch.Tensor] = []
         hook = model.model.layers[-1].register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output))
@@ -139,4 +159,4 @@ def test_angles_of_a_step_equal_the_full_matrix_under_the_given_model(tmp_path: 
         unit = torch.nn.functional.normalize(kept[0][0].double(), dim=-1)
         cosines = unit @ unit.T
         expected = cosines[prefix:, prefix:].mean() + cosines[prefix:, :prefix].mean()
-        assert found == pytest.approx(float(expected), abs=1e-5)
+        assert angle == pytest.approx(float(expected), abs=1e-5)

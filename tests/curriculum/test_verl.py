@@ -25,7 +25,7 @@ IDS = [f"q{i}" for i in range(8)]
 
 
 class Settings(dict):  # type: ignore[type-arg]
-    """Reads like an OmegaConf node."""
+    """A dict with attributes, as an OmegaConf node."""
 
     __getattr__ = dict.__getitem__
 
@@ -45,7 +45,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> type:
 def run(tmp_path: Path) -> RunDir:
     """A run whose prompts have descending angles in the order of IDS, and rising difficulty."""
     run = make_run(tmp_path)
-    angles = pa.table({"id": IDS, "value": [0.8 - 0.1 * i for i in range(8)]})
+    angles = pa.table({"id": IDS, "c_intra": [0.8 - 0.1 * i for i in range(8)], "c_inter": [0.0] * 8})
     write_parquet(run.signal_file("angle"), angles, "f")
     write_success(run, [success_of(id, 8, 8, 8 - i) for i, id in enumerate(IDS)])
     return run
@@ -67,7 +67,7 @@ def _batch(ids: list[str], scores: list[float], **columns: Any) -> Any:
     return types.SimpleNamespace(non_tensor_batch={"extra_info": info, **columns}, batch={"token_level_scores": tokens})
 
 
-def test_they_are_what_verl_checks_for(run: RunDir, base: type) -> None:
+def test_samplers_are_subclasses_of_verl_s_base_class(run: RunDir, base: type) -> None:
     for name in ("GainSampler", "AdarftSampler"):
         sampler: Any = getattr(verl, name)(data_source=_data(), data_config=_config(run))
         assert len(sampler) == 8
@@ -75,7 +75,7 @@ def test_they_are_what_verl_checks_for(run: RunDir, base: type) -> None:
         assert sampler.__class__.__name__ == name
 
 
-def test_each_step_is_drawn_when_the_loader_comes_to_it(run: RunDir) -> None:
+def test_each_step_is_drawn_when_the_loader_reaches_it(run: RunDir) -> None:
     sampler = verl.GainSampler(data_source=_data(), data_config=_config(run, sigma=0.5))
     steps = iter(sampler)
     first = [next(steps), next(steps)]
@@ -85,7 +85,7 @@ def test_each_step_is_drawn_when_the_loader_comes_to_it(run: RunDir) -> None:
     assert len(list(steps)) == 4
 
 
-def test_gain_hears_accuracy_and_the_stored_angles(run: RunDir) -> None:
+def test_gain_is_updated_with_accuracy_and_the_stored_angles(run: RunDir) -> None:
     sampler = verl.GainSampler(data_source=_data(), data_config=_config(run))
     ids = ["q0", "q0", "q3", "q3"]
     sampler.update(_batch(ids, [1.0, -1.0, 1.0, 1.0]))
@@ -107,7 +107,7 @@ def test_adarft_takes_the_prompts_nearest_to_its_target(run: RunDir) -> None:
     assert sampler.curriculum.target == pytest.approx(50 * math.tanh(1))
 
 
-def test_their_state_is_saved_and_restored(run: RunDir) -> None:
+def test_a_restored_sampler_continues_the_epoch(run: RunDir) -> None:
     one, other = (verl.GainSampler(data_source=_data(), data_config=_config(run)) for _ in range(2))
     steps = iter(one)
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_rows_without_ids_and_a_missing_run_directory_are_refused(run: RunDir) -
         verl.GainSampler(data_source=_data(), data_config=Settings(train_batch_size=2, sampler=Settings()))
 
 
-def test_without_verl_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_verl_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "verl.experimental.dataset.sampler", None)
     with pytest.raises(InputError, match="verl, which is not installed"):
         verl.GainSampler  # noqa: B018

@@ -1,4 +1,4 @@
-"""Angle concentration against the whole matrix of cosines, and where the question begins."""
+"""Angle concentration against the whole matrix of cosines, and the place where the question begins."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from learnalign.policy import prompt_ids
-from learnalign.signals import angle_concentration
+from learnalign.signals.angle import angle_concentration
 from learnalign.signals.segments import prefix_length
 from tests.signals.models import sequences, tiny
 from tests.tiny import CHATML, save_tokenizer
 
 
 def full_matrix(model: Any, prompt: list[int], n: int) -> tuple[float, float | None]:
-    """Eq. 5 as it stands, in float64: the cosine of every pair of tokens, one prompt at a time."""
+    """Eq. 5 literally, in float64: the cosine of every pair of tokens, one prompt at a time."""
     blocks = model.base_model.h if hasattr(model.base_model, "h") else model.base_model.layers
     captured: list[torch.Tensor] = []
     handle = blocks[-1].register_forward_hook(
@@ -50,7 +50,7 @@ def test_a_single_token_is_in_line_with_itself() -> None:
     assert angle_concentration(tiny(), sequences(1), [0]) == ([pytest.approx(1.0)], [None])
 
 
-def test_the_same_alone_and_in_any_batch() -> None:
+def test_a_prompt_has_the_same_parts_alone_and_in_a_batch() -> None:
     model = tiny(dtype=torch.float32)
     prompts, prefixes = sequences(9, 25, 4, 16), [3, 5, 0, 15]
     together = angle_concentration(model, prompts, prefixes)
@@ -75,7 +75,7 @@ QUESTION = turn("user", "What is 1 + 1?")
 EXAMPLES = [turn("user", "What is 1 + 1?"), turn("assistant", "2")]
 QWEN = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are helpful.<|im_end|>\n{% endif %}" + CHATML
-)  # puts a system prompt in by itself, as Qwen2.5's does
+)  # adds a system prompt of its own, as Qwen2.5's does
 THINKS = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' and loop.last %}"
     "<think>\n\n</think>{% endif %}"

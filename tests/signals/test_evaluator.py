@@ -1,4 +1,4 @@
-"""Perplexity against EleutherAI's lm-evaluation-harness, where that is installed (`pip install lm-eval`)."""
+"""Perplexity against EleutherAI's lm-evaluation-harness, if it is installed (`pip install lm-eval`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from tests.tiny import make_run
 
 
 def test_perplexity_equals_the_harness_log_likelihoods(tmp_path: Path) -> None:
-    pytest.importorskip(
-        "lm_eval", reason="lm-eval is not installed; the comparison with its log-likelihoods is left out"
-    )
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed; skips the comparison with its log-likelihoods")
     from lm_eval.models.huggingface import HFLM
 
     run = make_run(tmp_path, 8, data={"solution": "answer"})

@@ -27,8 +27,8 @@ def nll_by_hand(model: torch.nn.Module, x: list[int], y: list[int]) -> float:
 def test_mean_nll_equals_one_token_at_a_time(kind: str, batch_tokens: int) -> None:
     model = tiny(kind)
     texts = list(zip(sequences(3, 20, 1, 9), sequences(5, 1, 30, 12, seed=1), strict=True))
-    found = mean_nll(model, texts, batch_tokens)
-    assert found == pytest.approx([nll_by_hand(model, x, y) for x, y in texts], rel=1e-9)
+    nlls = mean_nll(model, texts, batch_tokens)
+    assert nlls == pytest.approx([nll_by_hand(model, x, y) for x, y in texts], rel=1e-9)
 
 
 def test_perplexity_equals_the_loss_that_transformers_computes() -> None:
@@ -40,15 +40,15 @@ def test_perplexity_equals_the_loss_that_transformers_computes() -> None:
 
 def test_last_logits_are_those_after_each_sequence() -> None:
     model, texts = tiny(), sequences(4, 11, 4, 1)
-    for found, text in zip(last_logits(model, texts), texts, strict=True):
+    for logits, text in zip(last_logits(model, texts), texts, strict=True):
         expected = model(torch.tensor([text])).logits[0, -1]
-        torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(logits.double(), expected, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_features_weigh_hidden_states_by_position(kind: str) -> None:
     model, texts = tiny(kind), sequences(1, 8, 21)
-    for found, text in zip(weighted_means(model, texts), texts, strict=True):
+    for mean, text in zip(weighted_means(model, texts), texts, strict=True):
         hidden = model(torch.tensor([text]), output_hidden_states=True).hidden_states[-1][0]
         expected = sum((i + 1) * h for i, h in enumerate(hidden)) / sum(range(1, len(text) + 1))
-        torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-9)
+        torch.testing.assert_close(mean, expected, atol=1e-12, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""LIMR's score against the formula, and what is done with gaps in the rewards."""
+"""LIMR's score against the formula, and gaps in the rewards."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def write_rewards(path: Path, rows: list[tuple[str, int, int, int]]) -> Path:
 
 def test_scores_equal_the_formula() -> None:
     rewards = np.random.default_rng(0).random((9, 4))
-    for i, found in enumerate(alignment_scores(rewards)):
+    for i, score in enumerate(alignment_scores(rewards)):
         average = [sum(rewards[:, k]) / 9 for k in range(4)]
         above = sum((rewards[i, k] - average[k]) ** 2 for k in range(4))
         below = sum((1 - average[k]) ** 2 for k in range(4))
-        assert found == pytest.approx(1 - above / below, rel=1e-12)
+        assert score == pytest.approx(1 - above / below, rel=1e-12)
 
 
 def test_rewards_are_fractions_of_scored_rollouts_added_up_over_steps(tmp_path: Path) -> None:
@@ -48,6 +48,6 @@ def test_a_training_without_a_whole_epoch_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_prompt_with_an_unscored_epoch_has_no_score() -> None:
-    found = alignment_scores(np.array([[0.5, np.nan], [0.25, 0.5], [0.75, 1.0]]))
-    assert np.isnan(found[0])
-    assert np.isfinite(found[1:]).all()
+    scores = alignment_scores(np.array([[0.5, np.nan], [0.25, 0.5], [0.75, 1.0]]))
+    assert np.isnan(scores[0])
+    assert np.isfinite(scores[1:]).all()

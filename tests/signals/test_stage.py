@@ -1,4 +1,4 @@
-"""`signal` on a run directory: what values are taken over, resume, and what is refused."""
+"""`signal` on a run directory: what values are computed over, resume, and refusals."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learnalign.errors import InputError, RunError
+from learnalign.names import SIGNALS
 from learnalign.policy import load_policy, load_tokenizer, prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.signals import signal
+from learnalign.signals import find_signal, signal
 from learnalign.signals import stage as signal_stage
 from learnalign.signals.selectit import RATING_PROMPTS
 from tests.gradients.pool import run_with_rollouts
@@ -53,7 +54,7 @@ def test_likelihood_signals_over_gold_solutions_equal_a_computation_by_hand(tmp_
             assert (ifd[i]["value"], ifd[i]["skipped"]) == (None, "answer of a single token")
 
 
-def test_without_solutions_the_first_rollout_is_taken_as_it_was_sampled(tmp_path: Path) -> None:
+def test_without_solutions_the_first_rollout_is_used_as_it_was_sampled(tmp_path: Path) -> None:
     run = run_with_rollouts(tmp_path)
     (result,) = signal(run, ["perplexity"])
     model = load_policy(run)
@@ -143,7 +144,7 @@ def test_an_interrupted_signal_resumes_at_the_shard_it_stopped_at(
     )
 
 
-def test_the_same_values_for_every_sharding_and_batch(tmp_path: Path) -> None:
+def test_values_are_the_same_for_every_sharding_and_batch(tmp_path: Path) -> None:
     values = []
     for i, (shard_size, batch_tokens) in enumerate([(2, 1), (12, 4096)]):
         (tmp_path / str(i)).mkdir()
@@ -171,9 +172,9 @@ def test_limr_reads_the_rewards_of_a_training(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), path)
     signal(run, ["limr"])
     average = [sum(row[k] for row in correct) / 12 for k in range(2)]
-    for row, found in zip(correct, rows_of(run, "limr"), strict=False):
+    for row, stored in zip(correct, rows_of(run, "limr"), strict=False):
         above = sum((row[k] / 4 - average[k]) ** 2 for k in range(2))
-        assert found["value"] == pytest.approx(1 - above / sum((1 - a) ** 2 for a in average))
+        assert stored["value"] == pytest.approx(1 - above / sum((1 - a) ** 2 for a in average))
     assert rows_of(run, "limr")[3]["skipped"] == "not in the training"
     (path.parents[1] / "other").mkdir()
     pq.write_table(pa.table(columns), path.parents[1] / "other" / "rewards.parquet")
@@ -181,15 +182,21 @@ def test_limr_reads_the_rewards_of_a_training(tmp_path: Path) -> None:
         signal(run, ["limr"])
 
 
+def test_every_module_with_a_signal_has_its_name_and_the_reverse() -> None:
+    modules = Path(signal_stage.__file__).parent.glob("*.py")
+    assert sorted(path.stem for path in modules if "\nSIGNAL = " in path.read_text(encoding="utf-8")) == sorted(SIGNALS)
+    assert [find_signal(name).name for name in SIGNALS] == list(SIGNALS)
+
+
 def test_unknown_names_and_missing_rollouts_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, 4)
-    with pytest.raises(InputError, match="signal angel: unknown; known are perplexity"):
+    with pytest.raises(InputError, match=r"signal angel: unknown \(did you mean angle\?\); known are perplexity"):
         signal(run, ["angel"])
     with pytest.raises(RunError, match=r"learnalign rollout .* or .*data\.solution"):
         signal(run, ["perplexity"])
 
 
-def test_prompts_without_a_value_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_without_a_value_have_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, 12, **SOLUTION)
     prompts = load_prompts(run)
     tokenizer = load_tokenizer(run.config)

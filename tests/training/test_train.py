@@ -147,7 +147,7 @@ def test_an_interrupted_training_ends_bitwise_the_same(
 
 def _give_signals(run: RunDir) -> None:
     ids = [prompt.id for prompt in load_prompts(run)]
-    angles = pa.table({"id": ids, "value": [i / len(ids) for i in range(len(ids))]})
+    angles = pa.table({"id": ids, "c_intra": [i / len(ids) for i in range(len(ids))], "c_inter": [0.0] * len(ids)})
     write_parquet(run.signal_file("angle"), angles, "f")
     write_success(run, [success_of(id, 8, 8, i % 9) for i, id in enumerate(ids)])
 

@@ -11,12 +11,13 @@ from learnalign.selection.methods.chance import uniforms
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
+from learnalign.signals.concentration import combine
 
 
 def angle_concentration(pool: Pool) -> Float[np.ndarray, "n"]:
     """C = C_intra + c·C_inter (GAIN-RL, Eq. 7 and App. F.1) with the config's `signal.angle_weight` c."""
     intra, inter = pool.signal("angle", "c_intra", "c_inter")
-    return intra + pool.run.config.signal.angle_weight * np.nan_to_num(inter)
+    return combine(intra, inter, pool.run.config.signal.angle_weight)
 
 
 def gain(pool: Pool, scoring: Scoring) -> Scores:
