@@ -1,18 +1,34 @@
 """names.py against the registries: every name has its code, and all code has its name."""
 
+import importlib
+import pkgutil
+from types import ModuleType
+
 import pytest
 
-from learnalign import names
+from learnalign import curriculum, names, signals
 from learnalign.errors import InputError
+from learnalign.gradients import projections
+from learnalign.rollouts import engines
 from learnalign.selection.methods import METHODS
-from learnalign.signals import find_signal
+from learnalign.selection.subset import FORMATS
 from learnalign.verify.builtin import BUILT_IN
 
 
+def modules_with(package: ModuleType, attribute: str) -> set[str]:
+    """Names of the package's modules that define `attribute`."""
+    every = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return {name for name in every if hasattr(importlib.import_module(f"{package.__name__}.{name}"), attribute)}
+
+
 def test_every_table_names_what_there_is() -> None:
-    assert set(METHODS) == set(names.METHODS)
-    assert [find_signal(name).name for name in names.SIGNALS] == list(names.SIGNALS)
+    assert list(METHODS) == list(names.METHODS)
     assert set(BUILT_IN) == set(names.VERIFIERS)
+    assert set(FORMATS) == set(names.FORMATS)
+    assert modules_with(signals, "SIGNAL") == set(names.SIGNALS)
+    assert modules_with(curriculum, "make") == set(names.CURRICULA)
+    assert modules_with(engines, "ENGINE") == set(names.ENGINES)
+    assert modules_with(projections, "PROJECTION") | {"exact"} == set(names.PROJECTIONS)
 
 
 def test_every_name_has_one_line() -> None:

@@ -1,6 +1,7 @@
 """Decides which prompts the next training step takes, for TRL's trainer and for verl's.
 
-base     the `Curriculum` protocol, and shuffled epochs
+base     the `Curriculum` protocol
+shuffled every prompt once an epoch
 gain     GAIN-RL: order by Eq. 7, draws by Eq. 8, μ by Eq. 9 and 10
 angles   C of a step's prompts under the model in training (Eq. 9)
 adarft   ADARFT: prompts nearest to a target difficulty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +30,6 @@ from learnalign.progress import Advance, unseen
 Groups = Sequence[Sequence[Row]]  # of a batch: the rows of one sample, or one row, each
 Work = Callable[[Groups], None]
 
-PROJECTIONS: dict[str, type[Kronecker] | type[Dense]] = {"kronecker": Kronecker, "dense": Dense}
 FLOAT16_SCALE = 4096.0  # keeps gradients of long completions above float16's smallest number
 
 
@@ -98,7 +98,8 @@ class GradientEngine:
     def _projector(self) -> Kronecker | Dense:
         sites = [*self.sites, self.head_site] if self.head_site else self.sites
         settings = self.settings
-        return PROJECTIONS[settings.projection](sites, dim=settings.dim, width=settings.width, seed=settings.seed)
+        module = importlib.import_module(f"learnalign.gradients.projections.{settings.projection}")
+        return module.PROJECTION(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
 
     def over_rows(self, samples: Sequence[Sample], work: Work, advance: Advance = unseen) -> None:
         """`over_batches` for work that accepts the rows of a sample in several batches."""

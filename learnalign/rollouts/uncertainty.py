@@ -21,9 +21,9 @@ _MAXIMISATIONS = 50
 
 def credible_interval(correct: int, scored: int, mass: float = 0.9) -> tuple[float, float]:
     """The central interval of p that holds `mass` of the posterior after `correct` of `scored` rollouts."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv  # scipy.stats takes three times as long to import
 
-    low, high = beta.ppf([(1 - mass) / 2, (1 + mass) / 2], correct + PRIOR, scored - correct + PRIOR)
+    low, high = betaincinv(correct + PRIOR, scored - correct + PRIOR, [(1 - mass) / 2, (1 + mass) / 2])
     return float(low), float(high)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learnalign.config import Config, GrpoConfig, WarmupConfig, build_config
+from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
 from learnalign.policy import is_adapter, model_path, policy_path
 from learnalign.prompts import Prompt, load_prompts
@@ -98,21 +98,12 @@ def sub_config(config: Config, subset: str | Path, curriculum: str | None = None
     """Settings of a training's run directory: the pool is the subset, and warmup's values replace the nulls of `train`."""
     path = Path(subset).expanduser()
     data = {"path": str(path.resolve()) if path.exists() else str(subset), "limit": None}
-    settings = config.model_dump()
-    for key, value in settings["train"].items():
-        if value is None:
-            settings["train"][key] = settings["warmup"][key]
-    settings["train"]["lora"] = settings["train"]["lora"] or False
+    settings, grpo = config.model_dump(), config.train.over(config.warmup)
+    settings["train"] |= {**grpo.model_dump(), "lora": grpo.model_dump()["lora"] or False}
     settings["train"] |= {"curriculum": curriculum or config.train.curriculum, "start": start or config.train.start}
     settings["data"] |= data
     settings["warmup"] = WarmupConfig().model_dump()
     return build_config(settings, source="train")
-
-
-def grpo_settings(config: Config) -> GrpoConfig:
-    """The `train` section of `sub_config` as the settings of a GRPO job."""
-    own = config.train.model_dump(exclude={"start", "curriculum", "gain"})
-    return GrpoConfig.model_validate({**own, "lora": own["lora"] or None})
 
 
 def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, digest: str, policy: Path) -> JobResult:
@@ -120,7 +111,7 @@ def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, d
     from learnalign.training.saving import merge_adapter
     from learnalign.training.settings import groups_per_step
 
-    settings = grpo_settings(sub.config)
+    settings = sub.config.train.over(sub.config.warmup)
     begin = start
     if is_adapter(start):
         begin = str(sub.path / "start")

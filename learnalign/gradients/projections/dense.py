@@ -69,3 +69,6 @@ def _octet_signs(device: torch.device) -> Float[Tensor, "256 8"]:
     octets = torch.arange(256, device=device)
     bits = (octets[:, None] >> torch.arange(8, device=device)) & 1
     return 1.0 - 2.0 * bits.float()
+
+
+PROJECTION = Dense

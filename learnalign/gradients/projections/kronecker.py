@@ -89,3 +89,6 @@ class Kronecker:
         grid = (*token_ids.shape, -1)
         product = torch.bmm(outputs.view(grid).transpose(1, 2), inputs.view(grid))
         self._sketches[f"{site.name}.weight"].add(product.flatten(1), self.features)
+
+
+PROJECTION = Kronecker
