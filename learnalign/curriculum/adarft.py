@@ -23,7 +23,7 @@ class Adarft:
 
     Args:
         difficulties: of every training prompt, 100 (1 − p), in [0, 100].
-        seed: with the number of the step it orders prompts that are equally near.
+        seed: with the step's number, decides the order of equally near prompts.
     """
 
     def __init__(self, difficulties: Sequence[float], seed: int) -> None:
@@ -31,7 +31,7 @@ class Adarft:
         self.seed, self.target, self.step = seed, LOWEST, 0
 
     def draw(self, count: int) -> list[int]:
-        """The `count` rows nearest to T; equally near ones in seeded random order, new each step."""
+        """The `count` rows nearest to T; equally near ones in a seeded random order that changes each step."""
         if count > len(self.difficulties):
             raise InputError(
                 f"curriculum adarft: a step takes {count} different prompts, but there are {len(self.difficulties)}; "
@@ -43,11 +43,11 @@ class Adarft:
         return [int(row) for row in rows[near[:count]]]
 
     def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
-        """Move T by the mean success rate R̄ of the scored prompts; without any, T stays."""
+        """Moves T by the mean success rate R̄ of the scored prompts; T stays if there are none."""
         scored = [rate for rate in success_rates if rate is not None]
         if scored:
-            moved = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
-            self.target = min(max(moved, LOWEST), HIGHEST)
+            target = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
+            self.target = min(max(target, LOWEST), HIGHEST)
 
     def state_dict(self) -> dict[str, Any]:
         return {"target": self.target, "step": self.step}
