@@ -146,7 +146,7 @@ def test_another_metric_samples_nothing_new_and_other_settings_are_refused(tmp_p
     assert again.metric == "pass@4"
     assert part.stat().st_mtime_ns == before
     changed = ["eval.num_generations=4", "eval.temperature=0.5"]
-    with pytest.raises(InputError, match=r"rollout\.temperature: 1\.0 there, 0\.5 now"):
+    with pytest.raises(InputError, match=r"rollout\.temperature: stored 1\.0, requested 0\.5"):
         evaluate(run, questions, policy="base", overrides=changed)
     assert evaluate(run, questions, policy="base", overrides=changed, overwrite=True).temperature == 0.5
 

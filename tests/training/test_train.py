@@ -202,7 +202,7 @@ def test_running_again_trains_nothing_and_another_start_is_refused(tmp_path: Pat
 def test_other_settings_under_the_same_name_are_refused(tmp_path: Path) -> None:
     run = _run(tmp_path)
     train(run, _subset(run))
-    with pytest.raises(InputError, match=r"train\.learning_rate: 0\.001 there, 0\.002 now"):
+    with pytest.raises(InputError, match=r"train\.learning_rate: stored 0\.001, requested 0\.002"):
         train(_with(run, learning_rate=2e-3), _subset(run))
 
 
