@@ -195,7 +195,7 @@ def test_a_changed_source_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [("tokenizer", "no tokenizer"), ("template", "no chat template"), ("config", "no config.json")],
+    [("tokenizer", "cannot load a tokenizer"), ("template", "no chat template"), ("config", "no config.json")],
 )
 def test_a_model_that_cannot_be_asked_is_refused_before_work(spoil: str, words: str, tmp_path: Path) -> None:
     config = make_config(tmp_path)

@@ -40,7 +40,7 @@ def test_importing_evaluation_brings_no_trainer() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_a_greedy_evaluation_is_the_share_of_right_answers(tmp_path: Path) -> None:
+def test_a_greedy_evaluation_is_the_share_of_correct_answers(tmp_path: Path) -> None:
     run = _run(tmp_path)
     result = evaluate(run, _questions(tmp_path), policy="base")
     sub = RunDir.open(result.directory)
@@ -93,7 +93,7 @@ def test_several_completions_give_pass_at_k_and_avg_at_k(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 4}])
-def test_it_judges_the_policy_the_base_model_and_what_was_trained(tmp_path: Path, lora: Any) -> None:
+def test_it_evaluates_the_policy_the_base_model_and_a_training(tmp_path: Path, lora: Any) -> None:
     run = _run(tmp_path, {**WARMUP, "lora": lora})
     warmup(run)
     questions = _questions(tmp_path)
@@ -111,7 +111,7 @@ def test_it_judges_the_policy_the_base_model_and_what_was_trained(tmp_path: Path
     assert evaluate(run, questions, policy=str(run.warmup_dir)).policy == str(run.warmup_dir)
 
 
-def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_evaluation_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from learnalign.rollouts.stage import RolloutWorker
 
     run = _run(tmp_path)
@@ -175,7 +175,7 @@ def test_a_changed_policy_is_refused_until_overwritten(tmp_path: Path) -> None:
         ({"data": "nothing.jsonl"}, "nothing.jsonl: no such file"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_invalid_arguments_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     run = _run(tmp_path)
     arguments = {"data": _questions(tmp_path), **changes}
     with pytest.raises((InputError, RunError), match=words):
@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, changes: dict[str,
     assert not list((run.path / "eval").glob("*.json"))
 
 
-def test_a_test_set_with_sections_it_cannot_have_is_refused(tmp_path: Path) -> None:
+def test_a_test_set_with_other_sections_is_refused(tmp_path: Path) -> None:
     run, file = _run(tmp_path), tmp_path / "set.yaml"
     file.write_text("data: {path: x.jsonl}\nmodel: {name: y}\n")
     with pytest.raises(InputError, match=r"a test set has data, verifier, eval, not model"):
@@ -224,6 +224,7 @@ def test_a_ready_test_set_has_the_paper_s_metric_and_sampling(tmp_path: Path, na
     assert config.data.limit is None
     assert config.verifier == ("boxed" if name != "cruxeval" else "literal")
     assert default_name(name, config.eval.policy) == f"{name}-base"
+    assert default_name(f"sets/my {name}.jsonl", "train/x") == f"my-{name}-train-x"
 
 
 ROWS = {
@@ -246,7 +247,7 @@ ROWS = {
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_a_ready_test_set_reads_rows_like_the_hub_s(tmp_path: Path, name: str) -> None:
-    """Rows with the columns that the data sets have on the hub; the data itself is not here."""
+    """Rows with the columns of the data sets on the hub, whose data is not in the repository."""
     run = _run(tmp_path, verifier="math")
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(ROWS[name]) + "\n")

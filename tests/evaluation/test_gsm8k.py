@@ -1,4 +1,4 @@
-"""The ready test set on GSM8K's own test file, where LEARNALIGN_GSM8K names the directory that holds test.jsonl."""
+"""The ready test set on GSM8K's own test file, if LEARNALIGN_GSM8K names the directory that holds test.jsonl."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _file() -> str:
     return f"data.path={Path(FOLDER) / 'test.jsonl'}"
 
 
-def test_every_question_has_a_usable_number_for_an_answer(tmp_path: Path) -> None:
+def test_every_answer_is_a_usable_number(tmp_path: Path) -> None:
     run = make_run(tmp_path, data={"max_prompt_tokens": 2000}, verifier="gsm8k")
     config = evaluation_config(run, "gsm8k", "base", [_file()])
     prompts, left_out, rows = read_pool(config.data)
@@ -33,7 +33,7 @@ def test_every_question_has_a_usable_number_for_an_answer(tmp_path: Path) -> Non
     assert len(load_prompts(RunDir.create(tmp_path / "sub", config))) == 1319
 
 
-def test_it_is_evaluated_from_end_to_end(tmp_path: Path) -> None:
+def test_it_is_evaluated_end_to_end(tmp_path: Path) -> None:
     run = make_run(tmp_path, data={"max_prompt_tokens": 500}, verifier="gsm8k")
     result = evaluate(run, "gsm8k", policy="base", overrides=[_file(), "data.limit=8", "eval.max_completion_length=8"])
     assert (result.name, result.questions + result.left_out, result.value) == ("gsm8k-base", 8, 0.0)

@@ -32,31 +32,29 @@ def test_metrics_leave_out_questions_with_too_few_scored_completions() -> None:
         metric("pass@9", counts)
 
 
-def test_the_interval_of_right_and_wrong_answers_is_wilson_s() -> None:
+def test_the_interval_of_answers_of_0_and_1_is_wilson_s() -> None:
     """Wilson's interval solves (p̂ − p)² = z² p(1−p)/n for p."""
-    found = estimate([1.0] * 37 + [0.0] * 63)
-    assert (found.low, found.high) == wilson(0.37, 100)
-    for bound in (found.low, found.high):
+    interval = estimate([1.0] * 37 + [0.0] * 63)
+    assert (interval.low, interval.high) == wilson(0.37, 100)
+    for bound in (interval.low, interval.high):
         assert (0.37 - bound) ** 2 == pytest.approx(1.959963984540054**2 * bound * (1 - bound) / 100)
 
 
-def test_the_interval_never_has_no_width_and_stays_in_range() -> None:
+def test_the_interval_has_a_width_and_stays_in_range() -> None:
     for values in ([0.0] * 20, [1.0] * 20, [0.5] * 20, [1.0]):
-        found = estimate(values)
-        assert 0 <= found.low <= found.value <= found.high <= 1
-        assert found.high - found.low > 0.1
+        interval = estimate(values)
+        assert 0 <= interval.low <= interval.value <= interval.high <= 1
+        assert interval.high - interval.low > 0.1
 
 
-def test_the_interval_covers_the_truth_where_completions_share_a_question() -> None:
-    """Success rates from Beta(0.5, 0.5), 8 completions a question, 60 questions: 95 % of intervals hold the mean
-    0.5.
-    """
+def test_the_interval_covers_the_truth_if_completions_share_a_question() -> None:
+    """Success rates from Beta(0.5, 0.5), 8 completions a question, 60 questions: 95 % of intervals hold 0.5."""
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(600):
         rates = rng.beta(0.5, 0.5, size=60)
-        found = estimate((rng.binomial(8, rates) / 8).tolist())
-        hits += found.low <= 0.5 <= found.high
+        interval = estimate((rng.binomial(8, rates) / 8).tolist())
+        hits += interval.low <= 0.5 <= interval.high
     assert 0.92 <= hits / 600 <= 0.98
 
 

@@ -1,4 +1,4 @@
-"""A verifier that a random model can be right by: a completion's checksum decides."""
+"""A verifier that a random model sometimes satisfies: a completion's checksum decides."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def coin(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | N
 
 
 def low(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
-    """Correct where a completion begins with a character below P."""
+    """Correct if a completion begins with a character below P."""
     return [float(c[-1]["content"][:1] < "P") for c in completions]

@@ -1,4 +1,4 @@
-"""The update that TRL makes is the paper's Eq. 1, computed here in float64 from the sampled token ids alone."""
+"""TRL's update is the paper's Eq. 1, computed here in float64 from the sampled token ids alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _objective(policy: Any, reference: Any, groups: list[dict[str, Any]]) -> tor
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[dict[str, torch.Tensor]]]:
-    """What every step sampled and earned, and the weights after it."""
+    """Each step's completions and rewards, and the weights after it."""
     steps: list[Any] = []
     weights: list[dict[str, torch.Tensor]] = []
     score, end = Rewards.__call__, Bookkeeping.on_step_end
@@ -86,7 +86,7 @@ def _groups(run: RunDir, step: Any) -> list[dict[str, Any]]:
 
 
 def test_a_step_is_the_gradient_of_equation_1(tmp_path: Path, recorded: Any) -> None:
-    """Two steps of plain SGD: the second has a policy that differs from the reference, so that the KL term counts."""
+    """Two steps of plain SGD: in the second the policy differs from the reference, so the KL term counts."""
     settings: dict[str, Any] = {
         "size": 4,
         "batch_size": 16,
@@ -98,9 +98,7 @@ def test_a_step_is_the_gradient_of_equation_1(tmp_path: Path, recorded: Any) -> 
     settings |= {"lr_scheduler_type": "constant"}
     settings["trainer"] = {"optim": "sgd", "max_grad_norm": 1e9, "per_device_train_batch_size": 4}
     run = make_run(tmp_path, verifier="tests.training.coin_verifier:coin", warmup=settings)
-    generation = (
-        Path(model_path(run.config)) / "generation_config.json"
-    )  # many ends, for completions of different lengths
+    generation = Path(model_path(run.config)) / "generation_config.json"  # many EOS tokens vary the lengths
     generation.write_text(json.dumps({"eos_token_id": list(range(60))}))
     steps, weights = recorded
     warmup(run)
@@ -144,9 +142,9 @@ def test_every_prompt_is_visited_once_an_epoch_and_its_rewards_are_kept(tmp_path
         work=tmp_path / "work" / "job",
         output=tmp_path / "policy",
     )
-    outcome = optimise(run, job)
-    assert outcome.steps == 5
-    assert len({visit.id for visit in outcome.visits[:5]}) == len({visit.id for visit in outcome.visits[5:]}) == 5
-    assert [visit.epoch for visit in outcome.visits] == [1] * 5 + [2] * 5
-    assert sum(4 - visit.scored for visit in outcome.visits) == outcome.unscored
-    assert all(0 <= visit.correct <= visit.scored <= 4 for visit in outcome.visits)
+    result = optimise(run, job)
+    assert result.steps == 5
+    assert len({visit.id for visit in result.visits[:5]}) == len({visit.id for visit in result.visits[5:]}) == 5
+    assert [visit.epoch for visit in result.visits] == [1] * 5 + [2] * 5
+    assert sum(4 - visit.scored for visit in result.visits) == result.unscored
+    assert all(0 <= visit.correct <= visit.scored <= 4 for visit in result.visits)

@@ -1,4 +1,4 @@
-"""`train`: the warmup's trainer on a subset, from the base model or the policy, with and without a curriculum."""
+"""`train`: the warmup's trainer on a subset, from the base model or the policy, with each curriculum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from learnalign.config import build_config
+from learnalign.config import GrpoConfig, build_config
 from learnalign.curriculum import Shuffled
 from learnalign.curriculum.gain import Gain
 from learnalign.errors import InputError
@@ -23,7 +23,7 @@ from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.training import train, warmup
-from learnalign.training.train_stage import sub_config
+from learnalign.training.train_stage import grpo_settings, sub_config
 from learnalign.training.trainer import Bookkeeping
 from tests.tiny import make_run
 
@@ -62,7 +62,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value for file in sorted(folder.glob("*.safetensors")) for name, value in load_file(file).items()}
 
 
-def test_training_leaves_a_policy_metrics_and_every_visit_s_rewards(tmp_path: Path) -> None:
+def test_training_writes_a_policy_metrics_and_every_visit_s_rewards(tmp_path: Path) -> None:
     run = _run(tmp_path, num_train_epochs=2)
     pool = load_prompts(run)
     result = train(run, _subset(run))
@@ -77,30 +77,33 @@ def test_training_leaves_a_policy_metrics_and_every_visit_s_rewards(tmp_path: Pa
     assert not (run.path / "train" / "chosen" / "work").exists()
 
 
-def test_nulls_are_the_warmup_s_values(tmp_path: Path) -> None:
+def test_nulls_take_the_warmup_s_values(tmp_path: Path) -> None:
     run = _run(tmp_path, warm={"lora": {"r": 2}}, learning_rate=5e-4)
     train_section = sub_config(run.config, "x.jsonl").train
     assert (train_section.learning_rate, train_section.batch_size) == (5e-4, 8)
     assert train_section.lora
     assert train_section.lora.r == 2
-    assert sub_config(_with(run, lora=False).config, "x.jsonl").train.lora is False
+    without = sub_config(_with(run, lora=False).config, "x.jsonl")
+    assert without.train.lora is False
+    expected = {name: SETTINGS[name] for name in SETTINGS if name != "size"} | {"learning_rate": 5e-4}
+    assert grpo_settings(without) == GrpoConfig(**expected)
 
 
 def test_it_starts_from_the_base_model_or_the_policy(tmp_path: Path) -> None:
-    """With a learning rate too small to matter, what comes out is what went in."""
+    """With a learning rate too small to matter, the result equals the start."""
     run = _run(tmp_path)
     warmup(run)
     base = AutoModelForCausalLM.from_pretrained(model_path(run.config)).state_dict()
     policy = _weights(run.warmup_dir)
     for start, expected in (("base", base), ("policy", policy)):
         result = train(_with(run, learning_rate=1e-30), _subset(run), name=start, start=start)
-        found = _weights(result.policy)
-        assert all(torch.equal(found[name], expected[name]) for name in found)
+        trained = _weights(result.policy)
+        assert all(torch.equal(trained[name], expected[name]) for name in trained)
     assert any(not torch.equal(policy[name], base[name]) for name in policy)
 
 
 @pytest.mark.parametrize("lora", [False, {"r": 2}])
-def test_it_goes_on_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
+def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     run = _run(tmp_path, warm={"lora": {"r": 4}})
     warmup(run)
     frozen = AutoModelForCausalLM.from_pretrained(model_path(run.config))
@@ -109,11 +112,11 @@ def test_it_goes_on_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     start = result.policy.parent / "start"
     if lora:
         assert adapter_base(result.policy) == str(start.resolve())
-        found = _weights(start)
+        weights = _weights(start)
     else:
         assert not start.exists()
-        found = _weights(result.policy)
-    assert all(torch.allclose(found[name], merged[name], atol=1e-6) for name in found)
+        weights = _weights(result.policy)
+    assert all(torch.allclose(weights[name], merged[name], atol=1e-6) for name in weights)
 
 
 @pytest.mark.parametrize("curriculum", ["shuffled", "gain", "adarft"])
@@ -125,7 +128,7 @@ def test_an_interrupted_training_ends_bitwise_the_same(
         for name in ("whole", "broken")
     )
     for run in (whole, broken):
-        _give_signals(run)
+        _write_signals(run)
     finished = train(whole, _subset(whole))
     end = Bookkeeping.on_step_end
 
@@ -141,11 +144,11 @@ def test_an_interrupted_training_ends_bitwise_the_same(
     resumed = train(broken, _subset(broken))
     assert RunDir.peek(resumed.policy.parent).read_record()["stages"]["train"]["resumed_steps"] == 4
     assert read_parquet(resumed.rewards).equals(read_parquet(finished.rewards))
-    found, expected = _weights(resumed.policy), _weights(finished.policy)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    weights, expected = _weights(resumed.policy), _weights(finished.policy)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
-def _give_signals(run: RunDir) -> None:
+def _write_signals(run: RunDir) -> None:
     ids = [prompt.id for prompt in load_prompts(run)]
     angles = pa.table({"id": ids, "c_intra": [i / len(ids) for i in range(len(ids))], "c_inter": [0.0] * len(ids)})
     write_parquet(run.signal_file("angle"), angles, "f")
@@ -162,14 +165,14 @@ def _recorded(events: list[tuple[str, list[int]]], name: str, method: Callable[.
 
 
 def test_each_step_is_drawn_after_the_update_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRL's data loader would fetch a step ahead; the curriculum must not notice."""
+    """TRL's data loader fetches a step ahead by default; the curriculum must not see that."""
     events: list[tuple[str, list[int]]] = []
     for kind in (Gain, Shuffled):
         monkeypatch.setattr(kind, "draw", _recorded(events, "draw", kind.draw))
         monkeypatch.setattr(kind, "update", _recorded(events, "update", kind.update))
     for curriculum in ("gain", "shuffled"):
         run = _run(tmp_path / curriculum, curriculum=curriculum, num_train_epochs=2)
-        _give_signals(run)
+        _write_signals(run)
         events.clear()
         steps = train(run, _subset(run)).steps
         assert [name for name, _ in events] == ["draw", "update"] * steps
@@ -206,7 +209,7 @@ def test_other_settings_under_the_same_name_are_refused(tmp_path: Path) -> None:
         train(_with(run, learning_rate=2e-3), _subset(run))
 
 
-def test_a_subset_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_subset_is_refused(tmp_path: Path) -> None:
     run = _run(tmp_path)
     with pytest.raises(InputError, match=r"nowhere\.jsonl: no such file"):
         train(run, tmp_path / "nowhere.jsonl")

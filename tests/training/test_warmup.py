@@ -1,4 +1,4 @@
-"""Warmup as a stage: what it trains on, what it leaves, and that an interrupted one ends the same."""
+"""Warmup as a stage: what it trains on, what it writes, and that an interrupted one ends the same."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _weights(run: RunDir) -> dict[str, torch.Tensor]:
     return {k: v for path in sorted(run.warmup_dir.glob("*.safetensors")) for k, v in load_file(path).items()}
 
 
-def test_a_warmed_up_policy_is_a_model_directory_of_other_weights_with_tokenizer_and_metrics(tmp_path: Path) -> None:
+def test_warmup_writes_a_model_directory_with_new_weights_tokenizer_and_metrics(tmp_path: Path) -> None:
     run = _run(tmp_path)
     result = warmup(run)
     assert (result.trained, result.prompts, result.steps) == (True, 6, 3)
@@ -70,7 +70,7 @@ def test_no_pickle_and_no_checkpoint_is_left(tmp_path: Path) -> None:
     assert "work" not in names
 
 
-def test_size_zero_is_the_base_model_and_says_so(tmp_path: Path) -> None:
+def test_size_zero_gives_the_base_model(tmp_path: Path) -> None:
     run = _run(tmp_path, size=0)
     result = warmup(run)
     assert (result.trained, result.prompts, result.steps) == (False, 0, 0)
@@ -79,7 +79,7 @@ def test_size_zero_is_the_base_model_and_says_so(tmp_path: Path) -> None:
     assert run.is_finished("warmup")
 
 
-def test_a_pool_smaller_than_size_is_taken_whole_and_said_so(
+def test_a_pool_smaller_than_size_is_taken_whole_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = _run(tmp_path, count=4, size=300)
@@ -158,7 +158,7 @@ def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     assert run.read_record()["stages"]["warmup"]["resumed_steps"] == 0
 
 
-def test_an_adapter_is_saved_as_one_and_loads_on_the_base_model(tmp_path: Path) -> None:
+def test_an_adapter_is_saved_as_an_adapter_and_loads_on_the_base_model(tmp_path: Path) -> None:
     run = _run(tmp_path, lora={"r": 4, "lora_alpha": 8})
     warmup(run)
     assert (run.warmup_dir / "adapter_config.json").is_file()
@@ -168,7 +168,7 @@ def test_an_adapter_is_saved_as_one_and_loads_on_the_base_model(tmp_path: Path) 
     assert (run.warmup_dir / "tokenizer.json").is_file()
 
 
-def test_a_bfloat16_model_trains_in_float32_and_is_still_read_as_bfloat16(tmp_path: Path) -> None:
+def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(tmp_path: Path) -> None:
     run = _run(tmp_path, learning_rate=1e-6)
     base = AutoModelForCausalLM.from_pretrained(model_path(run.config), dtype=torch.bfloat16)
     base.save_pretrained(model_path(run.config))
@@ -196,14 +196,14 @@ def test_a_bfloat16_model_trains_in_float32_and_is_still_read_as_bfloat16(tmp_pa
         ({"lr_scheduler_type": "cosin"}, r"TRL refuses.*cosin"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_invalid_settings_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     run = _run(tmp_path, **changes)
     with pytest.raises(InputError, match=words):
         warmup(run)
     assert not run.warmup_dir.exists()
 
 
-def test_a_diverging_run_stops_with_the_step_and_ways_out(tmp_path: Path) -> None:
+def test_a_diverging_run_stops_and_names_the_step_and_the_ways_out(tmp_path: Path) -> None:
     run = _run(tmp_path, learning_rate=1e12, warmup_steps=0, trainer={"max_grad_norm": 0.0, "max_steps": 30})
     with pytest.raises(RunError, match=r"diverged at step \d+.*learning_rate"):
         warmup(run)

@@ -1,6 +1,4 @@
-"""Runs warmup on a run directory in a process of its own, so that a test can kill it: `python -m tests.training.warmup_process
-DIR`.
-"""
+"""Warmup in a process that a test can kill: `python -m tests.training.warmup_process DIR`."""
 
 import sys
 

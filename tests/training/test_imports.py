@@ -1,0 +1,33 @@
+"""TRL and PEFT take seconds to import, so only a command that trains imports them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from learnalign.training import train
+from tests.tiny import make_run
+
+CODE = """
+import sys
+from learnalign import RunDir, train, warmup
+from learnalign.plan import plan
+from learnalign.training import sub_config
+import learnalign.rounds
+
+run = RunDir.open(sys.argv[1])
+assert not warmup(run).trained
+assert train(run, sys.argv[2]).steps == 1
+plan(sub_config(run.config, sys.argv[2]), ["train"])
+print(sorted({"trl", "peft", "vllm"} & sys.modules.keys()))
+"""
+
+
+def test_skipped_finished_and_dry_trainings_import_no_trainer(tmp_path: Path) -> None:
+    settings = {"num_train_epochs": 1, "batch_size": 4, "num_generations": 4, "max_completion_length": 2}
+    run = make_run(tmp_path, 4, train={**settings, "trainer": {"max_steps": 1}})
+    pool = run.config.data.path
+    train(run, pool)
+    command = [sys.executable, "-c", CODE, str(run.path), pool]
+    assert subprocess.check_output(command, text=True).strip() == "[]"
