@@ -23,7 +23,7 @@ from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.training import train, warmup
-from learnalign.training.train_stage import grpo_settings, sub_config
+from learnalign.training.train_stage import sub_config
 from learnalign.training.trainer import Bookkeeping
 from tests.tiny import make_run
 
@@ -86,7 +86,7 @@ def test_nulls_take_the_warmup_s_values(tmp_path: Path) -> None:
     without = sub_config(_with(run, lora=False).config, "x.jsonl")
     assert without.train.lora is False
     expected = {name: SETTINGS[name] for name in SETTINGS if name != "size"} | {"learning_rate": 5e-4}
-    assert grpo_settings(without) == GrpoConfig(**expected)
+    assert without.train.over(without.warmup) == GrpoConfig(**expected)
 
 
 def test_it_starts_from_the_base_model_or_the_policy(tmp_path: Path) -> None:
