@@ -78,7 +78,7 @@ def last_hidden(
 
     tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
     # transformers looks for several sequences in a row, which makes every pass wait for the device; our rows never hold several.
-    with _replaced(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
+    with replaced(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
         return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
 
 
@@ -152,7 +152,7 @@ def check_head(model: nn.Module) -> None:
 
 
 @contextmanager
-def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
     """Within the block, `owner.name` is `value`; does nothing if there is no such name."""
     if not hasattr(owner, name):
         yield

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl import GRPOConfig
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_path
+from learnalign.training.library import GRPOConfig
 
 # GRPOConfig fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
 OWNED = {

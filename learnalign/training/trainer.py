@@ -13,12 +13,12 @@ import torch
 import transformers
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import GRPOConfig, GRPOTrainer
 
 from learnalign.curriculum import Curriculum
 from learnalign.errors import RunError, one_line
 from learnalign.progress import Progress
 from learnalign.training import checkpoints
+from learnalign.training.library import GRPOConfig, GRPOTrainer
 from learnalign.training.rewards import Rewards
 
 

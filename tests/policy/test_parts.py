@@ -44,11 +44,11 @@ def test_hidden_states_are_those_of_transformers(kind):
 def test_a_pass_leaves_transformers_as_it_was():
     before = masking_utils.find_packed_sequence_indices
     parts.last_hidden(tiny_model(), TOKENS)
-    with pytest.raises(KeyError), parts._replaced(masking_utils, "find_packed_sequence_indices", None):
+    with pytest.raises(KeyError), parts.replaced(masking_utils, "find_packed_sequence_indices", None):
         raise KeyError
     assert masking_utils.find_packed_sequence_indices is before
     owner = SimpleNamespace()
-    with parts._replaced(owner, "missing", 1):
+    with parts.replaced(owner, "missing", 1):
         assert not hasattr(owner, "missing")
 
 
