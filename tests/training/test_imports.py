@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 from learnalign.training import train
 from tests.tiny import make_run
 
@@ -31,3 +34,9 @@ def test_skipped_finished_and_dry_trainings_import_no_trainer(tmp_path: Path) ->
     train(run, pool)
     command = [sys.executable, "-c", CODE, str(run.path), pool]
     assert subprocess.check_output(command, text=True).strip() == "[]"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU, TRL samples with vLLM")
+def test_training_on_a_cpu_does_not_import_vllm() -> None:
+    code = "import sys, learnalign.training.job; print('vllm' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
