@@ -81,9 +81,9 @@ def _unused(imported: ImportResult, file: Path) -> list[str]:
     """Lines and prompts of the file that could not be used, or not fully."""
     lines = [f"{file}: line {number}: {reason}" for number, reason in list(imported.unmatched.items())[:SHOWN]]
     if len(imported.unmatched) > SHOWN:
-        lines.append(f"{file}: … and {len(imported.unmatched) - SHOWN} more lines that fit no prompt of the pool")
+        lines.append(f"{file}: … and {len(imported.unmatched) - SHOWN} more lines that match no prompt of the pool")
     if imported.without_rollouts:
-        lines.append(f"{file}: {imported.without_rollouts} prompts of the pool have no rollouts in it")
+        lines.append(f"{file}: {imported.without_rollouts} prompts of the pool have no rollouts in the file")
     if imported.retokenised:
         lines.append(
             f"{file}: {imported.retokenised} completions without completion_ids: their tokens are those of the text"

@@ -124,8 +124,8 @@ def _prepare(run: RunDir) -> None:
         prompts, left_out, count = read_pool(run.config.data)
         for check in (_too_long(run, prompts), _unusable_golds(run, prompts)):
             left_out += check
-            gone = {entry.id for entry in check}
-            prompts = [prompt for prompt in prompts if prompt.id not in gone]
+            left_out_ids = {entry.id for entry in check}
+            prompts = [prompt for prompt in prompts if prompt.id not in left_out_ids]
         left_out.sort(key=lambda entry: entry.row or 0)
         if not prompts:
             kinds = reason_counts([{"reason": entry.reason} for entry in left_out])

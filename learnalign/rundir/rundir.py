@@ -229,15 +229,15 @@ class RunDir:
         return [(name, differences) for name, differences in compared if differences]
 
     def _discard(self, stages: Sequence[str]) -> None:
-        gone = {name for stage in stages for name in downstream(stage)}
-        for path in [path for name in gone for output in STAGES[name].outputs for path in self.path.glob(output)]:
+        removed = {name for stage in stages for name in downstream(stage)}
+        for path in [path for name in removed for output in STAGES[name].outputs for path in self.path.glob(output)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        kept = [line for line in self.quarantined() if line["stage"] not in gone]
+        kept = [line for line in self.quarantined() if line["stage"] not in removed]
         if kept or self.quarantine_file.is_file():
             files.write_jsonl(self.quarantine_file, kept)
         if self.record_file.is_file():
             self._update(
-                stages={name: entry for name, entry in self.read_record()["stages"].items() if name not in gone}
+                stages={name: entry for name, entry in self.read_record()["stages"].items() if name not in removed}
             )
 
 
