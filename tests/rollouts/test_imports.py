@@ -172,8 +172,8 @@ def test_the_command_reports_the_lines_that_it_could_not_use(run: RunDir, pool: 
     command = [sys.executable, "-m", "learnalign_cli", "rollout", str(run.path), "--from", str(file), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{file}: line 12: no prompt of the pool has the id other 0" in done.stderr
-    assert "and 2 more lines that fit no prompt" in done.stderr
-    assert "1 prompts of the pool have no rollouts in it" in done.stderr
+    assert "and 2 more lines that match no prompt" in done.stderr
+    assert "1 prompts of the pool have no rollouts in the file" in done.stderr
     answer = json.loads(done.stdout)
     assert answer["imported"]["rows"] == 18
     assert len(answer["imported"]["unmatched"]) == 7
