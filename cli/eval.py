@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from learnalign.names import TEST_SETS, listed
+
 from .common import (
     ConfigFile,
     Dir,
@@ -25,8 +27,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help="A ready test set (gsm8k, gsm8k-sampled, math500, amc23, aime24, cruxeval, olympiadbench, minerva), a YAML "
-        "file like theirs, or data with the pool's columns.",
+        help=f"A ready test set ({listed(TEST_SETS)}), a YAML file like theirs, or data with the pool's columns.",
         show_default=False,
     ),
 ]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from learnalign.names import CURRICULA, listed
+
 from .common import (
     ConfigFile,
     Dir,
@@ -31,7 +33,7 @@ Name = Annotated[
 ]
 Curriculum = Annotated[
     str | None,
-    typer.Option("--curriculum", metavar="NAME", help="How each step chooses its prompts: shuffled, gain or adarft."),
+    typer.Option("--curriculum", metavar="NAME", help=f"How each step chooses its prompts: {listed(CURRICULA)}."),
 ]
 Start = Annotated[
     str | None,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learnalign.names import VERIFIERS, listed
+
 from .common import Json, print_json, print_table
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ Names = Annotated[
     typer.Option(
         "--verifier",
         metavar="NAME",
-        help="math, boxed, answer_tag, gsm8k, exact, literal or module:function; repeat it to compare several.",
+        help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several.",
     ),
 ]
 Completion = Annotated[str, typer.Option("--completion", metavar="COL", help="Column of the completion.")]

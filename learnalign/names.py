@@ -71,6 +71,17 @@ ENGINES = {
     "transformers": "a Hugging Face model in this process, on a GPU or the CPU",
 }
 
+TEST_SETS = {
+    "gsm8k": "GSM8K's 1,319 test questions, greedy pass@1",
+    "gsm8k-sampled": "GSM8K's 1,319 test questions, pass@1 at temperature 0.8",
+    "math500": "MATH500, pass@1 at temperature 0.8",
+    "amc23": "AMC 2023's 40 questions, avg@8 at temperature 0.8",
+    "aime24": "AIME 2024's 30 questions, pass@8 at temperature 0.8",
+    "cruxeval": "CRUXEval-O's 800 functions, pass@1 at temperature 0.8",
+    "olympiadbench": "OlympiadBench's 674 open-ended questions, greedy pass@1",
+    "minerva": "Minerva Math's 272 questions, greedy pass@1",
+}
+
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     """`name`, if it is among the known ones; raises InputError with the nearest and with all of them."""

@@ -8,6 +8,7 @@ import pytest
 
 from learnalign import curriculum, names, signals
 from learnalign.errors import InputError
+from learnalign.evaluation.testset import test_sets
 from learnalign.gradients import projections
 from learnalign.rollouts import engines
 from learnalign.selection.methods import METHODS
@@ -25,6 +26,7 @@ def test_every_table_names_what_there_is() -> None:
     assert list(METHODS) == list(names.METHODS)
     assert set(BUILT_IN) == set(names.VERIFIERS)
     assert set(FORMATS) == set(names.FORMATS)
+    assert set(test_sets()) == set(names.TEST_SETS)
     assert modules_with(signals, "SIGNAL") == set(names.SIGNALS)
     assert modules_with(curriculum, "make") == set(names.CURRICULA)
     assert modules_with(engines, "ENGINE") == set(names.ENGINES)
@@ -33,7 +35,7 @@ def test_every_table_names_what_there_is() -> None:
 
 def test_every_name_has_one_line() -> None:
     tables = [value for value in vars(names).values() if isinstance(value, dict) and value and "__name__" not in value]
-    assert len(tables) == 7
+    assert len(tables) == 8
     assert all(about and "\n" not in about and len(about) < 100 for table in tables for about in table.values())
 
 

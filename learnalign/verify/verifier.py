@@ -64,7 +64,7 @@ def open_verifier(
     """Open a verifier.
 
     Args:
-        name: math, boxed, answer_tag, gsm8k, exact, literal, or `package.module:function` (see `functions`).
+        name: of `names.VERIFIERS`, or `package.module:function` (see `functions`).
         workers: most processes at once; None: one per usable CPU.
         timeout: wall-clock seconds for one completion; one that takes longer is unscorable and its worker is killed.
         memory_limit: bytes a worker may take beyond its imports before it is killed.
