@@ -21,7 +21,7 @@ from .train import train
 from .verify import verify
 from .warmup import warmup
 
-# Every command with an example to paste; they work one after the other.
+# Every command with an example to paste; those on runs/demo work one after the other.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "run": (run, "runs/demo --config demo"),
     "warmup": (warmup, "runs/demo --config demo"),

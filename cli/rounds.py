@@ -25,7 +25,7 @@ def run_rounds(run: RunDir, stages: str, as_json: bool) -> None:
         print_json([vars(result) for result in results])
         return
     rows = [[result.directory.name, result.prompts, result.chosen, str(result.policy)] for result in results]
-    print_table(str(run.path), ["stage", "prompts", "chosen", "policy"], rows)
+    print_table(str(run.path), ["round", "prompts", "chosen", "policy"], rows)
 
 
 def _perform(command: str, run: RunDir, **options: Any) -> None:

@@ -101,7 +101,9 @@ def _show(report: Report) -> None:
         patterns = [[*map(_reward, rewards), count] for rewards, count in report.patterns.most_common()]
         print_table("rewards", [*names, "rows"], patterns, stderr=True)
     if report.examples:
-        lines = [[each.line, *(f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts)] for each in report.examples]
+        lines = [
+            [str(each.line), *(f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts)] for each in report.examples
+        ]
         print_table("first disagreements", ["line", *names], lines, stderr=True)
 
 

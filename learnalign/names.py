@@ -88,9 +88,15 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
     if name in known:
         return name
+    raise InputError(f"{kind} {name}: {unknown(known, name)}")
+
+
+def unknown(known: Iterable[str], name: str) -> str:
+    """What is wrong with a name that is not known: the nearest known one, and all of them."""
+    known = list(known)
     nearest = difflib.get_close_matches(name, known, n=1)
     meant = f" (did you mean {nearest[0]}?)" if nearest else ""
-    raise InputError(f"{kind} {name}: unknown{meant}; known are {', '.join(known)}")
+    return f"unknown{meant}; known are {', '.join(known)}"
 
 
 def listed(names: Mapping[str, str]) -> str:

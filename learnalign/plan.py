@@ -35,7 +35,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Pool:
+class _PoolSize:
     """How many prompts there are, and their tokens together."""
 
     prompts: int
@@ -48,7 +48,7 @@ def plan(config: Config, stages: Sequence[str]) -> Plan:
     tokenizer = load_tokenizer(config)
     lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
     lengths = [length for length in lengths if length <= config.data.max_prompt_tokens]
-    pool = _Pool(len(lengths), sum(lengths))
+    pool = _PoolSize(len(lengths), sum(lengths))
     return Plan(
         config=config,
         rows=rows,
@@ -58,35 +58,35 @@ def plan(config: Config, stages: Sequence[str]) -> Plan:
     )
 
 
-def _warmup(config: Config, pool: _Pool) -> Work:
+def _warmup(config: Config, pool: _PoolSize) -> Work:
     return _grpo("warmup", config.warmup, min(config.warmup.size, pool.prompts), pool)
 
 
-def _train(config: Config, pool: _Pool) -> Work:
+def _train(config: Config, pool: _PoolSize) -> Work:
     return _grpo("train", config.train.over(config.warmup), pool.prompts, pool)
 
 
-def _grpo(stage: str, settings: GrpoConfig, size: int, pool: _Pool) -> Work:
+def _grpo(stage: str, settings: GrpoConfig, size: int, pool: _PoolSize) -> Work:
     completions = size * settings.num_train_epochs * settings.num_generations
     length = pool.tokens / max(1, pool.prompts) + settings.max_completion_length
     return Work(stage=stage, prompts=size, tokens=round(completions * length), disk_bytes=None)
 
 
-def _rollout(config: Config, pool: _Pool) -> Work:
+def _rollout(config: Config, pool: _PoolSize) -> Work:
     sampled = pool.prompts * config.rollout.num_generations * config.rollout.max_completion_length
     return Work(
         stage="rollout", prompts=pool.prompts, tokens=pool.tokens + sampled, disk_bytes=sampled * BYTES_PER_TOKEN
     )
 
 
-def _grad(config: Config, pool: _Pool) -> Work:
+def _grad(config: Config, pool: _PoolSize) -> Work:
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
     tokens = rollouts * (pool.tokens + pool.prompts * config.rollout.max_completion_length)
     each = BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else 4 * config.grad.dim
     return Work(stage="grad", prompts=pool.prompts, tokens=tokens, disk_bytes=pool.prompts * each)
 
 
-_STAGES: dict[str, Callable[[Config, _Pool], Work]] = {
+_STAGES: dict[str, Callable[[Config, _PoolSize], Work]] = {
     "warmup": _warmup,
     "rollout": _rollout,
     "grad": _grad,

@@ -111,7 +111,7 @@ def _hub_rows(data: DataConfig) -> Iterator[str]:
         return _as_json(datasets.load_dataset(data.path, data.name, split=data.split))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(
-            f"data.path {data.path}: not a file, and the hub has no such data set ({one_line(error, 300)})"
+            f"data.path {data.path}: not a file, and the hub has no such dataset or cannot be reached ({one_line(error, 300)})"
         ) from None
 
 

@@ -11,6 +11,7 @@ from learnalign.errors import InputError
 from learnalign.evaluation.testset import test_sets
 from learnalign.gradients import projections
 from learnalign.rollouts import engines
+from learnalign.selection import methods
 from learnalign.selection.methods import METHODS
 from learnalign.selection.subset import FORMATS
 from learnalign.verify.builtin import BUILT_IN
@@ -24,6 +25,7 @@ def modules_with(package: ModuleType, attribute: str) -> set[str]:
 
 def test_every_table_names_what_there_is() -> None:
     assert list(METHODS) == list(names.METHODS)
+    assert methods._defined.keys() == METHODS.keys()
     assert set(BUILT_IN) == set(names.VERIFIERS)
     assert set(FORMATS) == set(names.FORMATS)
     assert set(test_sets()) == set(names.TEST_SETS)

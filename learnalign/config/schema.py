@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from learnalign.names import CURRICULA, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS
+from learnalign.names import CURRICULA, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, unknown
 
 Fraction = typing.Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
@@ -30,7 +30,7 @@ def _one_of(names: Mapping[str, str]) -> AfterValidator:
 
     def check(name: str) -> str:
         if name not in names:
-            raise ValueError(f"known are {', '.join(names)}")
+            raise ValueError(unknown(names, name))
         return name
 
     return AfterValidator(check)
@@ -258,3 +258,10 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     executor: ExecutorConfig = ExecutorConfig()
+
+    @field_validator("verifier")
+    @classmethod
+    def _is_known(cls, verifier: str) -> str:
+        if ":" not in verifier and verifier not in VERIFIERS:
+            raise ValueError(f"{unknown(VERIFIERS, verifier)}, or package.module:function for your own")
+        return verifier

@@ -64,8 +64,12 @@ def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> 
 def difficulties(run: RunDir, ids: Sequence[str]) -> list[float]:
     """100 (1 − p) of every prompt of `ids`, from success.parquet.
 
-    Raises RunError if success.parquet is missing, InputError if it is stale or lacks the rate of a prompt.
+    Raises InputError if success.parquet is missing or stale, or lacks the rate of a prompt.
     """
+    if not run.success_file.is_file():
+        raise InputError(
+            f"curriculum adarft: {run.success_file} does not exist; make it with `learnalign rollout {run.path}`"
+        )
     rates = {id: row.success_rate for id, row in load_success(run).items() if row.success_rate is not None}
     missing = [id for id in ids if id not in rates]
     if missing:

@@ -13,7 +13,7 @@ from torch import Tensor
 from learnalign import rollouts
 from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
-from learnalign.gradients.exact.comparison import verify_features
+from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples, why_skipped
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
@@ -33,6 +33,8 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
     NaN, infinite, or zero although the advantage is not.
     """
     settings = run.config.grad
+    if 0 < verify < FEWEST:
+        raise InputError(f"--verify {verify}: it compares at least {FEWEST} prompts; give a larger number")
     if verify and settings.projection == "exact":
         raise InputError(
             "--verify compares a projection with exact gradients; grad.projection: exact has no projection"

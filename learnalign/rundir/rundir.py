@@ -92,7 +92,7 @@ class RunDir:
         return cls(path, load_config(path / "config.yaml"))
 
     def child(self, kind: str, name: str, config: Config, *, overwrite: bool = False) -> Self:
-        """The run directory DIR/`kind`/`name` with a `config` of its own; `overwrite` deletes what is there first."""
+        """The run directory DIR/`kind`/`name` with a `config` of its own; `overwrite` deletes an earlier one first."""
         directory = self.path / kind / name
         if overwrite and (directory / "config.yaml").is_file():
             shutil.rmtree(directory)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, flatten
+from learnalign.config import Config, SignalConfig, flatten
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change invalidates the results; `outputs` are glob patterns.
+    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition.
 
-    `revision` is raised when a new version of the code computes other results from the same settings: they must not mix.
+    `outputs` are glob patterns. `revision` is raised when a new version of the code computes other results from the same
+    settings: they must not mix.
     """
 
     after: str | None
     keys: tuple[str, ...]
     outputs: tuple[str, ...]
     revision: int = 1
+    more: Callable[[Config], dict[str, Any]] = lambda config: {}
+
+
+def _angle_weight(config: Config) -> dict[str, Any]:
+    """c of C = C_intra + c·C_inter, which orders GAIN-RL's prompts; left out at its default."""
+    weight = config.signal.angle_weight
+    counts = config.train.curriculum == "gain" and weight != SignalConfig().angle_weight
+    return {"signal.angle_weight": weight} if counts else {}
 
 
 # Keys that change speed or safety but no result (engine, batch sizes, limits) are in no list: they may change.
@@ -36,6 +46,7 @@ STAGES: dict[str, Stage] = {
     "train": Stage(
         after="pool",
         keys=("seed", "train"),
+        more=_angle_weight,
         outputs=("policy", "rewards.parquet", "start", "work/train"),
     ),
     "rollout": Stage(
@@ -81,7 +92,7 @@ def settings_of(config: Config, stage: str) -> dict[str, Any]:
     flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
     keys, revision = STAGES[stage].keys, STAGES[stage].revision
     own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
-    return own | ({"revision of the method": revision} if revision > 1 else {})
+    return own | STAGES[stage].more(config) | ({"revision of the method": revision} if revision > 1 else {})
 
 
 def chain(stage: str) -> list[str]:

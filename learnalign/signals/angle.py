@@ -21,7 +21,7 @@ from learnalign.signals.batches import in_batches, pad
 from learnalign.signals.concentration import combine
 from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.segments import prefix_length
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow, each
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,7 +61,7 @@ def make(inputs: SignalInputs) -> Compute:
     def batch(prompts: list[tuple[list[int], int]]) -> list[tuple[float, float | None]]:
         return list(zip(*angle_concentration(model, *map(list, zip(*prompts, strict=True))), strict=True))
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         prompts = [(one.prompt_ids, prefix_length(tokenizer, one.prompt.messages)) for one in rendered]
         parts = in_batches(prompts, [len(ids) for ids, _ in prompts], settings.batch_tokens, batch)
         values = combine([intra for intra, _ in parts], [inter for _, inter in parts], settings.angle_weight).tolist()

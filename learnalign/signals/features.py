@@ -17,7 +17,7 @@ from torch import Tensor
 from learnalign.policy.parts import context_length, last_hidden
 from learnalign.signals.batches import in_batches, pad
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow, each, no_answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +39,7 @@ def make(inputs: SignalInputs) -> Compute:
     """Vectors under the policy."""
     model, batch_tokens = inputs.policy, inputs.config.signal.batch_tokens
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         sequences = [[*one.prompt_ids, *one.answer_ids] for one in rendered]
         vectors = in_batches(
             sequences, [len(sequence) for sequence in sequences], batch_tokens, lambda batch: _vectors(model, batch)

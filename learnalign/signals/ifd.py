@@ -15,7 +15,7 @@ import pyarrow as pa
 from learnalign.policy.parts import context_length
 from learnalign.signals.likelihood import mean_nll
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow, each, no_answer
 
 
 def make(inputs: SignalInputs) -> Compute:
@@ -28,7 +28,7 @@ def make(inputs: SignalInputs) -> Compute:
         alone = len(start) + len(rendered.answer_ids)
         return no_likelihood(rendered) or ("answer of a single token" if alone < 2 else None)
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         conditioned = mean_nll(model, [(one.prompt_ids, one.answer_ids) for one in rendered], batch_tokens)
         texts = [[*start, *one.answer_ids] for one in rendered]
         direct = mean_nll(model, [(text[:1], text[1:]) for text in texts], batch_tokens)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow, each
 
 
 def make(inputs: SignalInputs) -> Compute:
     """Counts tokens; runs no model."""
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         return [
             {"value": float(one.length), "question": len(one.prompt_ids), "answer": len(one.answer_ids)}
             for one in rendered

@@ -19,7 +19,7 @@ from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow
 
 
 def alignment_scores(rewards: Float[np.ndarray, "prompts epochs"]) -> Float[np.ndarray, "prompts"]:
@@ -66,16 +66,16 @@ def make(inputs: SignalInputs) -> Compute:
     ids, rewards = read_rewards(rewards_file(inputs.run))
     scores = dict(zip(ids, zip(alignment_scores(rewards), rewards, strict=True), strict=True))
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         return [_row(*scores[one.prompt.id]) if one.prompt.id in scores else _UNSEEN for one in rendered]
 
     return rows
 
 
-_UNSEEN: Row = {"value": None, "skipped": "not in the training"}
+_UNSEEN: SignalRow = {"value": None, "skipped": "not in the training"}
 
 
-def _row(value: float, rewards: Float[np.ndarray, "epochs"]) -> Row:
+def _row(value: float, rewards: Float[np.ndarray, "epochs"]) -> SignalRow:
     if np.isnan(value):
         return {"value": None, "skipped": "an epoch without a scored rollout", "rewards": rewards}
     return {"value": float(value), "rewards": rewards}

@@ -10,14 +10,14 @@ import pyarrow as pa
 from learnalign.policy.parts import context_length
 from learnalign.signals.likelihood import mean_nll
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each, no_answer
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow, each, no_answer
 
 
 def make(inputs: SignalInputs) -> Compute:
     """Perplexities under the policy; `tokens` is T."""
     model, batch_tokens = inputs.policy, inputs.config.signal.batch_tokens
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         nlls = mean_nll(model, [(one.prompt_ids, one.answer_ids) for one in rendered], batch_tokens)
         return [
             {"value": float(np.exp(nll)), "tokens": len(one.answer_ids)}

@@ -23,7 +23,7 @@ from learnalign.policy.parts import context_length
 from learnalign.signals.batches import in_batches
 from learnalign.signals.likelihood import last_logits
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Compute, Row, Signal, SignalInputs, each
+from learnalign.signals.signal import Compute, Signal, SignalInputs, SignalRow, each
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -96,7 +96,7 @@ def make(inputs: SignalInputs) -> Compute:
         )
         return None if fits else "longer than the model's context"
 
-    def rows(rendered: Sequence[RenderedPrompt]) -> list[Row]:
+    def rows(rendered: Sequence[RenderedPrompt]) -> list[SignalRow]:
         if not rendered:
             return []
         tokens = [rater.token_scores(rendered) for rater in raters]

@@ -17,8 +17,8 @@ from learnalign.signals.rendered import RenderedPrompt
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Row = dict[str, Any]
-Compute = Callable[[Sequence[RenderedPrompt]], Sequence[Row]]
+SignalRow = dict[str, Any]
+Compute = Callable[[Sequence[RenderedPrompt]], Sequence[SignalRow]]
 
 
 class SignalInputs:
@@ -56,7 +56,7 @@ class Signal:
 
 def each(
     rendered: Sequence[RenderedPrompt], skip_reason: Callable[[RenderedPrompt], str | None], compute: Compute
-) -> list[Row]:
+) -> list[SignalRow]:
     """Rows of `compute` for the prompts without a `skip_reason`; the others get rows without a value."""
     reasons = [skip_reason(one) for one in rendered]
     rows = iter(compute([one for one, reason in zip(rendered, reasons, strict=True) if reason is None]))

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from learnalign.rundir import RunDir, Shard
 from learnalign.signals.rendered import RenderedPrompt
-from learnalign.signals.signal import Row, Signal
+from learnalign.signals.signal import Signal, SignalRow
 
 
 def signal_fingerprint(run: RunDir, signal: Signal) -> str:
@@ -29,7 +29,7 @@ def part_file(run: RunDir, name: str, shard: Shard) -> Path:
     return run.signal_file(name).parent / ".parts" / name / f"part-{shard.index:05d}.parquet"
 
 
-def signal_table(signal: Signal, rendered: Sequence[RenderedPrompt], rows: Sequence[Row]) -> pa.Table:
+def signal_table(signal: Signal, rendered: Sequence[RenderedPrompt], rows: Sequence[SignalRow]) -> pa.Table:
     """The table of `rows`, one per prompt; a value that is not finite becomes null."""
     rows = [_finite(row) for row in rows]
     fields = {"value": pa.float64(), **signal.columns, "skipped": pa.string()}
@@ -39,7 +39,7 @@ def signal_table(signal: Signal, rendered: Sequence[RenderedPrompt], rows: Seque
     return pa.table({"id": pa.array(ids, pa.string()), **columns, "over": pa.array(over, pa.string())})
 
 
-def _finite(row: Row) -> Row:
+def _finite(row: SignalRow) -> SignalRow:
     if row["value"] is None or math.isfinite(row["value"]):
         return row
     return {"value": None, "skipped": "its value is not finite"}

@@ -87,13 +87,19 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_an_unknown_option_value_names_the_known_ones(config: Path, tmp_path: Path) -> None:
-    wrong = ["select.method=lernalign", "train.curriculum=gian", "select.format=csv", "grad.projection=none"]
+    wrong = [
+        "select.method=lernalign",
+        "train.curriculum=gian",
+        "select.format=csv",
+        "grad.projection=none",
+        "verifier=mth",
+    ]
     result = learnalign(
         "run", tmp_path / "run", "--config", config, *[part for one in wrong for part in ("--set", one)]
     )
     assert result.returncode == 2
     assert all(key.partition("=")[0] in result.stderr for key in wrong)
-    assert all(name in result.stderr for name in ("learnalign", "shuffled", "source", "kronecker"))
+    assert all(name in result.stderr for name in ("mean learnalign?", "shuffled", "source", "kronecker", "mean math?"))
 
 
 @pytest.mark.parametrize(

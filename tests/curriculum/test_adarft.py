@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from learnalign.curriculum.adarft import Adarft, difficulties
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError
 from learnalign.rollouts.success import success_of, write_success
 from tests.tiny import make_run
 
@@ -58,7 +58,7 @@ def test_more_prompts_than_there_are_is_refused() -> None:
 
 def test_difficulty_is_the_failure_rate_of_the_stored_rollouts(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    with pytest.raises(RunError, match="learnalign rollout"):
+    with pytest.raises(InputError, match="learnalign rollout"):
         difficulties(run, ["a"])
     write_success(run, [success_of("a", 4, 4, 1), success_of("b", 4, 4, 4), success_of("c", 4, 0, 0)])
     assert difficulties(run, ["b", "a"]) == [0.0, 75.0]

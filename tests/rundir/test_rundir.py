@@ -128,3 +128,14 @@ def test_records_say_what_made_them(tmp_path: Path) -> None:
     assert re.match(r"\d+\.\d+", record["versions"]["torch"])
     assert record["machine"]["cores"] >= 1
     assert record["stages"]["pool"]["status"] == "done"
+
+
+def test_a_gain_training_depends_on_the_weight_that_orders_its_prompts(tmp_path: Path) -> None:
+    gain = {"curriculum": "gain"}
+    with make(tmp_path / "gain", train=gain, signal={"angle_weight": 2.0}).stage("train"):
+        pass
+    with pytest.raises(InputError, match=r"signal\.angle_weight: stored 2\.0, requested 5\.0"):
+        make(tmp_path / "gain", train=gain, signal={"angle_weight": 5.0})
+    with make(tmp_path / "shuffled", signal={"angle_weight": 2.0}).stage("train"):
+        pass
+    make(tmp_path / "shuffled", signal={"angle_weight": 5.0})

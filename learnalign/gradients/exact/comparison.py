@@ -23,14 +23,17 @@ from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_metadata, read_safetensors
 
+FEWEST = 4  # prompts that a rank correlation says anything about
 SHARE = 0.3  # of the free memory that whole gradients may take
 
 
 def verify_features(run: RunDir, success: Mapping[str, Success], count: int) -> Verification:
     """Compare `count` prompts that have a stored feature, chosen by the run's seed; raises InputError for fewer than 4."""
     samples, features = _chosen(run, success, count)
-    if len(samples) < 4:
-        raise InputError(f"--verify {count}: needs at least 4 prompts with a gradient, the run has {len(samples)}")
+    if len(samples) < FEWEST:
+        raise InputError(
+            f"--verify {count}: needs at least {FEWEST} prompts with a gradient, the run has {len(samples)}"
+        )
     engine = make_engine(run)
     if engine.head_site:
         raise InputError("--verify compares the layers of the blocks only; leave `head` out of grad.modules")

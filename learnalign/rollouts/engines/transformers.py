@@ -83,8 +83,8 @@ class TransformersEngine:
         def half(rows: int) -> list[int]:
             if rows == 1:
                 raise RunError(
-                    f"out of GPU memory with one sample of up to {columns} tokens; lower "
-                    "rollout.max_completion_length, free the GPU, or take a smaller model"
+                    f"out of memory with one sample of up to {columns} tokens; lower "
+                    "rollout.max_completion_length, free memory, or take a smaller model"
                 )
             return [-(-rows // 2)]
 
