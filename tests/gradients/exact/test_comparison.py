@@ -69,7 +69,7 @@ def test_the_figures_are_kept_in_run_json(tmp_path):
 
 def test_too_few_prompts_are_refused(tmp_path):
     run = run_with_rollouts(tmp_path, [MIXED[0], [0.0] * 4, [0.0] * 4, [0.0] * 4, [0.0] * 4, [0.0] * 4])
-    with pytest.raises(InputError, match=r"at least 4 prompts with a gradient, the run has 1"):
+    with pytest.raises(InputError, match=r"at least 4 prompts with a gradient, the run has 2"):
         grad(run, verify=10)
     with pytest.raises(InputError, match=r"--verify 2: it compares at least 4"):
         grad(run, verify=2)
