@@ -47,7 +47,7 @@ def train(
     start: str | None = None,
     overwrite: bool = False,
 ) -> TrainResult:
-    """Train with GRPO on the prompts of `subset`, as `run.config.train` says, and leave DIR/train/NAME.
+    """Train with GRPO on the prompts of `subset`, with the settings of `run.config.train`, and write DIR/train/NAME.
 
     Args:
         run: names the model, the columns of the subset (its `data` section) and the verifier.
