@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
 
+if TYPE_CHECKING:
+    from learnalign.gradients import Verification
+
 Verify = Annotated[
-    int, typer.Option("--verify", min=0, metavar="K", help="Compare K prompts' features with their exact gradients.")
+    int,
+    typer.Option(
+        "--verify", min=0, metavar="K", help="Compare K prompts' features with exact gradients of all parameters."
+    ),
 ]
 
 
@@ -33,7 +39,20 @@ def grad(
     measured = {} if verification is None else {"verification": asdict(verification)}
     finish(run, as_json, **measured)
     if verification is not None and not as_json:
-        print_table(
-            "features against exact gradients", ["", "value"], [list(row) for row in measured["verification"].items()]
-        )
+        show_verification(verification)
     return None
+
+
+def show_verification(verification: Verification) -> None:
+    """A column each for the features, for the parameters left out, and for the projection alone."""
+    compared = {
+        "features": verification.features,
+        f"{verification.modules} without projection": verification.without_projection,
+        "projection alone": verification.projection_alone,
+    }
+    columns = [asdict(agreement) for agreement in compared.values()]
+    rows = [[name.replace("_", " "), *(column[name] for column in columns)] for name in columns[0]]
+    against = f"gradients of {verification.modules}" if verification.not_compared else "gradients of all parameters"
+    print_table(f"{verification.prompts} prompts against exact {against}", ["", *compared], rows)
+    if verification.not_compared:
+        typer.echo(f"learnalign: not compared with all parameters: {verification.not_compared}", err=True)

@@ -152,12 +152,18 @@ class GradConfig(Section):
     """Stage 2, the projected GRPO gradient of every learnable prompt (§4.4, step 2)."""
 
     rollouts: Literal["one-correct", "all"] = Field("one-correct", description="rollouts whose gradients are averaged")
-    prompts: Literal["learnable", "correct"] = Field("learnable", description="learnable: V > 0; correct: p > 0")
+    prompts: Literal["learnable", "correct"] = Field(
+        "learnable", description="learnable: V > 0; correct: p > 0, for scores without learnability"
+    )
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
     projection: typing.Annotated[str, _one_of(PROJECTIONS)] = Field("kronecker", description=_described(PROJECTIONS))
     dim: PositiveInt = Field(8192, description="entries of a stored feature")
     width: PositiveInt = Field(160, description="kronecker: entries to which a layer's input and output are projected")
-    modules: str = Field("linear", description="linear: all linear layers of the blocks; or a pattern of names")
+    modules: str = Field(
+        "all",
+        description="parameters whose gradients are taken: all; or of linear (layers of the blocks), norms, embedding, head and "
+        "patterns of linear layers' names, several with commas",
+    )
     batch_tokens: PositiveInt | Literal["auto"] = Field("auto", description="tokens of one batch, padding included")
     max_bad: Fraction = Field(
         0.01, description="share of bad gradients (NaN, infinite, zero) above which the stage fails"

@@ -13,18 +13,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from learnalign.errors import InputError, RunError
+from learnalign.errors import RunError
 from learnalign.gradients.capture.attention import CpuAttention
 from learnalign.gradients.capture.batching import Batch, Row, collate, pack, padded_tokens, rows_of
 from learnalign.gradients.capture.budget import Budget, does_not_fit
+from learnalign.gradients.capture.choice import find_sites
 from learnalign.gradients.capture.sharing import Sharing, tree_inputs
-from learnalign.gradients.capture.sites import Sink, Site, find_head, find_sites, tapped, tapped_embedding
+from learnalign.gradients.capture.sites import Sink, Sites, TokenSink, tapped
 from learnalign.gradients.grpo import Sample
 from learnalign.gradients.logprobs import HeadSink, hidden_gradient, token_log_probs
 from learnalign.gradients.projections.dense import Dense
 from learnalign.gradients.projections.kronecker import Kronecker
 from learnalign.policy.memory import work_through
-from learnalign.policy.parts import check_adapter, check_head, embedding_of, head_of, is_adapted, last_hidden
+from learnalign.policy.parts import check_adapter, check_head, head_of, is_adapted, last_hidden
 from learnalign.progress import Advance, unseen
 
 Groups = Sequence[Sequence[Row]]  # of a batch: the rows of one sample, or one row, each
@@ -40,7 +41,7 @@ class GradientSettings:
     seed: int = 0
     beta: float = 0.04
     temperature: float = 1.0
-    modules: str = "linear"
+    modules: str = "all"
     projection: str = "kronecker"
     dim: int = 8192
     width: int = 160
@@ -66,9 +67,6 @@ class GradientEngine:
         self.dtype = torch.promote_types(self.head.weight.dtype, torch.float32)
         self.scale = FLOAT16_SCALE if self.head.weight.dtype == torch.float16 else 1.0
         self.sites = find_sites(policy, settings.modules)
-        self.head_site = find_head(policy, settings.modules)
-        if self.head_site and settings.projection != "kronecker":
-            raise InputError("grad.modules: only grad.projection: kronecker takes the gradient of `head`; leave it out")
         self.budget = Budget(settings.batch_tokens, self.device, self._bytes_per_token())
         self.sharing = Sharing(policy, reference)
 
@@ -96,10 +94,9 @@ class GradientEngine:
 
     @functools.cached_property
     def _projector(self) -> Kronecker | Dense:
-        sites = [*self.sites, self.head_site] if self.head_site else self.sites
         settings = self.settings
         module = importlib.import_module(f"learnalign.gradients.projections.{settings.projection}")
-        return module.PROJECTION(sites, dim=settings.dim, width=settings.width, seed=settings.seed)
+        return module.PROJECTION(self.sites, dim=settings.dim, width=settings.width, seed=settings.seed)
 
     def over_rows(self, samples: Sequence[Sample], work: Work, advance: Advance = unseen) -> None:
         """`over_batches` for work that accepts the rows of a sample in several batches."""
@@ -139,46 +136,46 @@ class GradientEngine:
 
     def _bytes_per_token(self) -> int:
         """A rough upper estimate of the memory of a token's forward and backward pass: twice the layers' inputs and outputs."""
-        return 2 * sum(map(sum, (site.sizes for site in self.sites))) * self.head.weight.element_size()
+        widths = [sum(site.sizes) for site in self.sites.linear] + [site.weight.numel() for site in self.sites.norms]
+        return 2 * sum(widths) * self.head.weight.element_size()
 
-    def backward(self, batch: Batch, sink: Sink, sites: Sequence[Site] | None = None) -> None:
-        """Run a batch forward, and backward down to the lowest of `sites` (default: all), feeding gradients times `scale` to `sink`."""
+    def backward(self, batch: Batch, sink: Sink, sites: Sites | None = None) -> Callable[[TokenSink], None]:
+        """Run a batch forward, and backward down to the lowest of `sites` (default: all), feeding gradients times `scale` to `sink`.
+
+        Returns a function that feeds the output head's part again, to another sink.
+        """
+        sites = self.sites if sites is None else sites
         reference = self._reference_log_probs(batch)
-        taps = tapped(self.sites if sites is None else sites, sink)
-        with torch.enable_grad(), CpuAttention(), taps, self._tied(batch, sink):
+        with torch.enable_grad(), CpuAttention(), tapped(sites, sink, len(batch.token_ids)):
             hidden = self._run(self.policy, batch)
         flat = hidden.detach().flatten(0, 1)
-        of_positions = hidden_gradient(
-            flat[batch.positions],
-            batch.targets,
-            batch.advantage,
-            batch.weight * self.scale,
-            reference,
-            self.head,
-            temperature=self.settings.temperature,
-            beta=self.settings.beta,
-            head_sink=self._head_sink(batch, sink),
-        )
+
+        def head(sink: TokenSink) -> Float[Tensor, "N D"]:
+            return hidden_gradient(
+                flat[batch.positions],
+                batch.targets,
+                batch.advantage,
+                batch.weight * self.scale,
+                reference,
+                self.head,
+                temperature=self.settings.temperature,
+                beta=self.settings.beta,
+                head_sink=_head_sink(batch, sites, sink),
+            )
+
         gradient = torch.zeros_like(flat)
-        gradient.index_add_(0, batch.positions, of_positions)  # in a tree, a position may predict several tokens
-        torch.autograd.backward(hidden, gradient.view_as(hidden))
+        gradient.index_add_(0, batch.positions, head(sink))  # in a tree, a position may predict several tokens
+        if hidden.requires_grad:  # not if the head alone is chosen
+            torch.autograd.backward(hidden, gradient.view_as(hidden))
+
+        def again(other: TokenSink) -> None:
+            head(other)
+
+        return again
 
     def _run(self, model: nn.Module, batch: Batch) -> Float[Tensor, "B T D"]:
         tree = () if batch.branches is None else tree_inputs(batch.branches, head_of(model).weight.dtype)
         return last_hidden(model, batch.token_ids, *tree)
-
-    def _head_sink(self, batch: Batch, sink: Sink) -> HeadSink | None:
-        site = self.head_site
-        if site is None or not isinstance(sink, Kronecker):
-            return None
-        return lambda chunk, hidden, delta: sink.on_tokens(site, hidden, delta.to(hidden.dtype), batch.parts(chunk))
-
-    def _tied(self, batch: Batch, sink: Sink) -> contextlib.AbstractContextManager[None]:
-        """A tap on the embedding if its weight is that of an output head whose gradient is taken."""
-        site, embedding = self.head_site, embedding_of(self.policy)
-        if site is None or not isinstance(sink, Kronecker) or site.weight is not embedding.weight:
-            return contextlib.nullcontext()
-        return tapped_embedding(embedding, lambda delta: sink.on_embedding(site, batch.token_ids, delta))
 
     def _reference_log_probs(self, batch: Batch) -> Tensor | None:
         if self.settings.beta == 0:
@@ -195,3 +192,10 @@ class GradientEngine:
         with self.policy.disable_adapter():  # type: ignore[operator]
             yield self.policy
         self.policy.requires_grad_(False)  # PEFT makes an adapter trainable when it switches it on again
+
+
+def _head_sink(batch: Batch, sites: Sites, sink: TokenSink) -> HeadSink | None:
+    site = sites.head
+    if site is None:
+        return None
+    return lambda chunk, hidden, delta: sink.on_tokens(site, hidden, delta, batch.parts(chunk))

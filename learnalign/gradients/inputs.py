@@ -32,7 +32,8 @@ class ShardSamples:
 def why_skipped(success: Success | None, prompts: str) -> str | None:
     """Why the gradient of a prompt with this success is not taken; None if it is.
 
-    If V = 0, the prompt's row and column of S are zero whatever its gradient; `prompts` "correct" asks for p > 0 instead.
+    If V = 0, the prompt's row and column of S are zero whatever its gradient. `prompts` "correct" asks for p > 0 instead, so that
+    solved prompts have features too: the ablation without learnability (LearnAlign, Table 3) ranks these.
     """
     if success is None or not success.scored:
         return "unscored"
@@ -52,7 +53,7 @@ def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: Gr
     for id, group in groups.items():
         reason = why_skipped(success.get(id), config.prompts)
         if reason is None:
-            sample = to_sample(id, group, config.rollouts)
+            sample = to_sample(id, group, config.rollouts, config.prompts)
             reason = None if any(rollout.advantage for rollout in sample.rollouts) else "zero_advantage"
         if reason is None:
             shard.samples.append(sample)
@@ -61,11 +62,17 @@ def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: Gr
     return shard
 
 
-def to_sample(id: str, group: list[dict[str, Any]], which: str) -> Sample:
-    """The rollouts of one prompt (rows of a part file) as a sample; advantages are over the whole group."""
+def to_sample(id: str, group: list[dict[str, Any]], which: str, prompts: str = "learnable") -> Sample:
+    """The rollouts of one prompt (rows of a part file) as a sample; advantages are over the whole group.
+
+    GRPO gives a group of equal rewards no gradient. With `prompts` "correct", a rollout of a group that is all correct has advantage 1:
+    its gradient is that of its own mean log-probability. It is the one exception to "zero advantage is skipped"; only its direction
+    matters to a cosine, and this is the direction of any correct rollout.
+    """
     group = sorted(group, key=lambda row: row["sample"])
     rewards = [row["reward"] for row in group]
-    advantage = advantages(rewards)
+    solved = prompts == "correct" and {reward for reward in rewards if reward is not None} == {1.0}
+    advantage = [reward and 1.0 for reward in rewards] if solved else advantages(rewards)
     used = []
     for i in used_rollouts(rewards, which):
         if not group[i]["completion_ids"] or not group[i]["prompt_ids"]:
@@ -76,7 +83,7 @@ def to_sample(id: str, group: list[dict[str, Any]], which: str) -> Sample:
     return Sample(id, group[0]["prompt_ids"], used)
 
 
-def make_engine(run: RunDir) -> GradientEngine:
+def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
     """The engine of a run: its policy, and the base model as reference if β > 0 and the policy is not an adapter on it.
 
     Without warmup the policy is the reference, so π_ref/π_θ − 1 = 0 and β changes nothing.
@@ -86,7 +93,7 @@ def make_engine(run: RunDir) -> GradientEngine:
         seed=config.seed,
         beta=config.grad.beta if config.warmup.size else 0.0,
         temperature=config.rollout.temperature,
-        modules=config.grad.modules,
+        modules=modules or config.grad.modules,
         projection=config.grad.projection,
         dim=config.grad.dim,
         width=config.grad.width,

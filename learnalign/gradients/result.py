@@ -12,19 +12,35 @@ from learnalign.gradients.grpo import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verification:
-    """Errors of the projection on `prompts` prompts: stored features against exact gradients.
+class Agreement:
+    """How near tried gradients are to exact ones.
 
     Root mean square and largest error of the cosines of pairs, Spearman's correlation of alignment and of score, and the share of the
-    exact top quarter by score that the features' top quarter contains.
+    exact top quarter by score that the tried top quarter contains.
     """
 
-    prompts: int
     cosine_error: float
     cosine_error_max: float
     alignment_spearman: float
     score_spearman: float
     top_quarter_overlap: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Stored features of `prompts` prompts against the exact gradients of all parameters, and the two causes of the difference.
+
+    `features`: features against all parameters; `without_projection`: exact gradients of `modules` against all parameters, the cost of
+    leaving parameters out; `projection_alone`: features against exact gradients of `modules`. `not_compared` says which parameters have
+    no per-prompt gradients, if some have none: "all" then means `modules`.
+    """
+
+    prompts: int
+    modules: str
+    features: Agreement
+    without_projection: Agreement
+    projection_alone: Agreement
+    not_compared: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from learnalign.errors import RunError
+from learnalign.policy import is_adapter, policy_path
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool, SuccessColumns
 from learnalign.selection.ranking import Ranking
@@ -79,6 +80,18 @@ def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]
 def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:
     """How many prompts were skipped for each reason, most frequent first."""
     return dict(Counter(reason for reason in reasons if reason).most_common())
+
+
+def parameters_note(pool: Pool, method: Method) -> list[str]:
+    """A sentence for the user if the method's gradients leave parameters of the policy out."""
+    modules = pool.run.config.grad.modules
+    words = {word.strip() for word in modules.split(",")}
+    whole = "all" in words or (
+        "linear" in words and is_adapter(policy_path(pool.run))
+    )  # an adapter has linear layers only
+    if method.reads != "grad" or whole:
+        return []
+    return [f"gradients of a part of the parameters (grad.modules: {modules}); all is the paper's gradient"]
 
 
 def notes_of(ranking: Ranking) -> list[str]:

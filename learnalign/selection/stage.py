@@ -13,7 +13,14 @@ from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
-from learnalign.selection.result import SelectResult, check_learnable, count_reasons, notes_of, skip_reasons
+from learnalign.selection.result import (
+    SelectResult,
+    check_learnable,
+    count_reasons,
+    notes_of,
+    parameters_note,
+    skip_reasons,
+)
 from learnalign.selection.scores import Scoring, Way, find_way
 from learnalign.selection.stability import Stability, measure_stability
 from learnalign.selection.subset import find_format
@@ -59,7 +66,7 @@ def select(
     with run.stage(STAGE) as record:
         ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
         stability, kept = measure_stability(pool, ranking)
-        result = _result(run, ranking, stability)
+        result = _result(run, ranking, stability, parameters_note(pool, rule))
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
@@ -117,7 +124,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     )
 
 
-def _result(run: RunDir, ranking: Ranking, stability: Stability | None) -> SelectResult:
+def _result(run: RunDir, ranking: Ranking, stability: Stability | None, notes: list[str]) -> SelectResult:
     eligible, chosen = int(ranking.eligible.sum()), len(ranking.chosen)
     return SelectResult(
         method=ranking.label,
@@ -130,5 +137,5 @@ def _result(run: RunDir, ranking: Ranking, stability: Stability | None) -> Selec
         skipped=count_reasons(ranking.reasons),
         way=ranking.scores.way,
         stability=stability,
-        notes=[*notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])],
+        notes=[*notes, *notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])],
     )

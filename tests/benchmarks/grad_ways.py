@@ -30,13 +30,27 @@ def make_engine(model: nn.Module, batch_tokens: int | str, **changes: object) ->
 
 
 class Engine:
-    """The default: two-sided folds in the hooks, sketched to 8192."""
+    """The default: gradients of all parameters, two-sided folds in the hooks, sketched to 8192."""
+
+    modules = "all"
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
-        self.engine, self.samples = make_engine(model, batch_tokens), samples
+        self.engine, self.samples = make_engine(model, batch_tokens, modules=self.modules), samples
 
     def run(self) -> Tensor:
         return self.engine.features(self.samples)
+
+
+class EngineLinear(Engine):
+    """The engine on the linear layers of the blocks alone."""
+
+    modules = "linear"
+
+
+class EngineHead(Engine):
+    """The engine on the linear layers of the blocks and the output head."""
+
+    modules = "linear,head"
 
 
 class Floor:
@@ -113,11 +127,11 @@ class SparseSketch(FullGradients):
 
 
 class SparseLayers(SparseSketch):
-    """(a') in its strictest form: gradients of the engine's own layers alone, none of embeddings, head or norms."""
+    """(a') in its strictest form: gradients of the linear layers of the blocks alone, none of embeddings, head or norms."""
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
         super().__init__(model, samples, batch_tokens)
-        sites = make_engine(model, batch_tokens).sites
+        sites = make_engine(model, batch_tokens, modules="linear").sites.linear
         self.parameters = {f"{site.name}.{kind}": p for site in sites for kind, p in site.module.named_parameters()}
 
 
@@ -199,6 +213,8 @@ class BergsonWide(Bergson):
 WAYS: dict[str, type] = {
     "floor": Floor,
     "engine": Engine,
+    "engine_linear": EngineLinear,
+    "engine_head": EngineHead,
     "sparse": SparseSketch,
     "sparse_layers": SparseLayers,
     "less": LessGradients,

@@ -12,7 +12,7 @@ from learnalign import demo
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
 from learnalign.policy import prompt_ids
-from tests.gradients.tiny import block_parameters, brute_force
+from tests.gradients.tiny import brute_force, every_parameter
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def until_end(answer: list[int], end: int) -> list[int]:
 
 @pytest.mark.parametrize("width", [160, 32])  # 32 is below every layer's width
 def test_cosines_correlate_with_those_of_whole_gradients(policy, samples, width):
-    full = brute_force(policy, block_parameters(policy), samples)
+    full = brute_force(policy, every_parameter(policy), samples)
     features = GradientEngine(policy, GradientSettings(beta=0.0, dim=8192, width=width)).features(samples)
     pairs = torch.triu_indices(16, 16, 1)
     projected, exact = (

@@ -10,7 +10,7 @@ import torch
 from learnalign.errors import RunError
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
-from tests.gradients.tiny import block_parameters, brute_force, collected, objective, random_samples, tiny_model
+from tests.gradients.tiny import brute_force, collected, every_parameter, objective, random_samples, tiny_model
 
 
 def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tensor:
@@ -26,7 +26,7 @@ def close(rows: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
 def test_gradients_are_those_of_plain_autograd(kind, beta, temperature, rollouts):
     policy = tiny_model(kind)
     reference = tiny_model(kind, seed=1) if beta else None
-    samples, names = random_samples(6, rollouts), block_parameters(policy)
+    samples, names = random_samples(6, rollouts), every_parameter(policy)
     engine = GradientEngine(policy, GradientSettings(beta=beta, temperature=temperature), reference)
     exact = brute_force(policy, names, samples, reference, beta=beta, temperature=temperature)
     assert close(stacked(collected(engine, samples), names), exact, 1e-6)  # the models' norms compute in float32
@@ -34,13 +34,12 @@ def test_gradients_are_those_of_plain_autograd(kind, beta, temperature, rollouts
 
 def test_gradients_are_those_of_torch_func():
     policy = tiny_model()
-    names = block_parameters(policy)
-    frozen = {name: p for name, p in policy.named_parameters() if name not in names}
+    names = every_parameter(policy)
     samples = random_samples(3)
 
     class Bound(torch.nn.Module):
         def forward(self, parameters, sample):
-            return objective(_Functional(policy, {**frozen, **parameters}), None, sample)
+            return objective(_Functional(policy, parameters), None, sample)
 
     gradient = torch.func.grad(Bound())
     rows = [gradient({n: policy.get_parameter(n) for n in names}, sample) for sample in samples]

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from learnalign.errors import RunError
-from learnalign.gradients import grad
+from learnalign.gradients import GradientEngine, GradientSettings, Sample, UsedRollout, grad
 from learnalign.gradients import stage as stage_module
+from learnalign.policy import load_policy
+from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_safetensors
+from learnalign.rundir.files import read_parquet, read_safetensors
+from learnalign.selection import select
 from tests.gradients.pool import run_with_rollouts
 
 
@@ -120,3 +123,21 @@ def test_too_many_bad_gradients_fail_the_stage(tmp_path, monkeypatch):
         grad(run)
     assert ids[0] in str(failure.value)
     assert not run.is_finished("grad")
+
+
+def test_solved_prompts_have_the_gradient_of_a_correct_rollout_if_asked_for(tmp_path):
+    """The ablation without learnability needs them: their direction is that of any correct rollout with a positive advantage."""
+    groups = [[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, None, 1.0]]
+    run = run_with_rollouts(tmp_path, groups, 4, grad={"prompts": "correct", "beta": 0.0})
+    assert grad(run).skipped == {"unsolved": 1}
+    tensors, metadata = read_safetensors(run.gradients_file(run.shards()[0]))
+    ids, prompts = json.loads(metadata["ids"]), load_prompts(run)
+    assert ids == [prompts[i].id for i in (0, 1, 3)]
+    rows = read_parquet(run.rollouts_file(run.shards()[0])).to_pylist()
+    policy = load_policy(run).double()
+    for i, feature in zip((0, 3), tensors["features"][[0, 2]], strict=True):
+        first = next(row for row in rows if row["id"] == prompts[i].id and row["sample"] == 0)
+        sample = Sample("x", first["prompt_ids"], [UsedRollout(first["completion_ids"], 1.0)])
+        expected = GradientEngine(policy, GradientSettings(beta=0.0)).features([sample])[0]
+        assert torch.cosine_similarity(feature.double(), expected, dim=0) > 1 - 1e-4
+    assert select(run, 3, "cosine", fill=True).eligible == 3

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, Qwen2Config
 
 from learnalign.gradients.capture.batching import Row, collate
-from learnalign.gradients.capture.sites import Site
+from learnalign.gradients.capture.sites import Embedding, Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample, UsedRollout
 
@@ -94,7 +94,7 @@ def brute_force(
     policy: nn.Module, names: list[str], samples: list[Sample], reference: nn.Module | None = None, **settings: float
 ) -> Tensor:
     """Full gradients [samples, parameters] of the named parameters by autograd, one sample at a time."""
-    parameters = [dict(policy.named_parameters())[name] for name in names]
+    parameters = [policy.get_parameter(name) for name in names]
     for parameter in parameters:
         parameter.requires_grad_()
     rows = []
@@ -106,6 +106,13 @@ def brute_force(
     return torch.stack(rows)
 
 
+def every_parameter(model: nn.Module) -> list[str]:
+    """All parameters; a tied weight has the head's name, as in the engine."""
+    tied = getattr(model.config, "tie_word_embeddings", False)
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    return [name for name in names if not tied or name not in ("model.embed_tokens.weight", "transformer.wte.weight")]
+
+
 def block_parameters(model: nn.Module) -> list[str]:
     """Weights and biases of the linear layers of the blocks."""
     return [name for name, _ in model.named_parameters() if "_proj" in name]
@@ -114,7 +121,8 @@ def block_parameters(model: nn.Module) -> list[str]:
 class Collector:
     """A sink that keeps every site's whole gradient, row by row: the engine without any projection."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
         self.gradients: dict[str, Tensor] = {}
 
     def on_input(self, site: Site, x: Tensor) -> Tensor:
@@ -125,6 +133,22 @@ class Collector:
         if site.has_bias:
             self._add(f"{site.name}.bias", delta.sum(1))
 
+    def on_vector(self, name: str, gradient: Tensor) -> None:
+        self._add(name, gradient)
+
+    def on_lookup(self, site: Embedding, indices: Tensor, delta: Tensor) -> None:
+        one_hot = torch.nn.functional.one_hot(indices, site.sizes[0]).to(delta.dtype)
+        self._add(f"{site.name}.weight", torch.einsum("bto,bti->boi", one_hot, delta))
+
+    def on_tokens(self, site: Site, x: Tensor, delta: Tensor, parts: Sequence[tuple[int, slice]]) -> None:
+        outputs, inputs = site.sizes
+        weight, bias = delta.new_zeros(self.rows, outputs, inputs), delta.new_zeros(self.rows, outputs)
+        for row, part in parts:
+            weight[row], bias[row] = delta[part].T @ x[part].to(delta.dtype), delta[part].sum(0)
+        self._add(f"{site.name}.weight", weight)
+        if site.has_bias:
+            self._add(f"{site.name}.bias", bias)
+
     def _add(self, name: str, gradient: Tensor) -> None:
         self.gradients[name] = self.gradients.get(name, 0) + gradient
 
@@ -134,7 +158,8 @@ def collected(engine: GradientEngine, samples: list[Sample]) -> dict[str, Tensor
     total: dict[str, Tensor] = {}
 
     def work(groups: Sequence[Sequence[Row]]) -> None:
-        batch, sink = collate(groups, engine.device, engine.dtype), Collector()
+        batch = collate(groups, engine.device, engine.dtype)
+        sink = Collector(len(batch.samples))
         engine.backward(batch, sink)
         for name, gradient in sink.gradients.items():
             if name not in total:

@@ -221,3 +221,10 @@ def test_every_prompt_can_be_chosen_or_is_counted_with_a_reason(tmp_path: Path, 
     assert sum(result.skipped.values()) + result.eligible == result.prompts
     if name == "learnalign":
         assert 0 < result.skipped["no positive score"] == sum(score < 0 for score in scores_of(run, name))
+
+
+def test_select_says_if_gradients_leave_parameters_out(tmp_path: Path) -> None:
+    assert not any("grad.modules" in note for note in select(measured_run(tmp_path / "a"), 3).notes)
+    run = measured_run(tmp_path / "b", grad={"modules": "linear"})
+    assert any("a part of the parameters (grad.modules: linear)" in note for note in select(run, 3).notes)
+    assert not any("grad.modules" in note for note in select(run, 3, "learnability").notes)

@@ -44,8 +44,9 @@ class Folder:
 
     def rows(self, coordinates: Int[Tensor, "N"]) -> Float[Tensor, "N W"]:
         """Rows of S: the folds of vectors that are 1 at one coordinate."""
-        buckets = nn.functional.one_hot(coordinates % self.width, self.width).to(self._signs.dtype)
-        return buckets if self.identity else buckets * self._signs[coordinates, None]
+        values = torch.ones_like(self._signs[coordinates]) if self.identity else self._signs[coordinates]
+        rows = values.new_zeros(len(coordinates), self.width)
+        return rows.scatter_(1, (coordinates % self.width).unsqueeze(1), values.unsqueeze(1))
 
     def _add(self, x: Tensor) -> Tensor:
         """Block by block: the fastest on a CPU for dtypes that need no wider sum."""

@@ -1,9 +1,10 @@
 """The two-sided projection Γ: in the hook S_out ∇W S_inᵀ = Σ_t (S_out δ_t)(S_in x_t)ᵀ, then a seeded sketch to `dim`.
 
 Each side is a fold to `width` (fold.py); S_in is named after the layer's input, so layers reading the same input share its projection,
-S_out and the sketch after the parameter. A bias is an input coordinate that is always 1, with a sketch of its own.
-The output head's gradient comes in chunks of completion tokens. If the embedding shares its weight, the same matrices project the
-embedding's part: its output side is the token itself, its input side the embedding's gradient.
+S_out and the sketch after the parameter. A bias is an input coordinate that is always 1, with a sketch of its own. A norm's gradient
+is a vector and goes into its sketch as it is.
+The output head's gradient comes in chunks of completion tokens. An embedding's has the token itself as its output side and the gradient
+of its output as its input side; if head and embedding share a weight, both have its name, so the same matrices project both parts.
 Letters: B rows, T positions, I and O a layer's input and output width, P and Q the projected ones.
 """
 
@@ -15,31 +16,36 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from learnalign.gradients.capture.sites import Site
+from learnalign.gradients.capture.sites import Embedding, Norm, Site, Sites
 from learnalign.gradients.projections.fold import Folder, Sketch
 
 
 class Kronecker:
     """A sink that adds every site's sketched gradient to `features`; call `begin` before each batch."""
 
-    def __init__(self, sites: Sequence[Site], *, dim: int, width: int, seed: int) -> None:
+    def __init__(self, sites: Sites, *, dim: int, width: int, seed: int) -> None:
         self.dim = dim
         self._inputs: dict[str, Folder] = {}
         self._outputs: dict[str, Folder] = {}
         self._sketches: dict[str, Sketch] = {}
         self._shared: tuple[str, Tensor, Tensor] | None = None
         for site in sites:
-            outputs, inputs = site.sizes
             device, dtype = site.weight.device, site.weight.dtype
-            if site.input_name not in self._inputs:
-                self._inputs[site.input_name] = Folder(inputs, width, seed, site.input_name, device, dtype)
-            folder = Folder(outputs, width, seed, f"{site.name}.weight", device, dtype)
-            self._outputs[site.name] = folder
-            columns = {"weight": self._inputs[site.input_name].width, "bias": 1}
+            if not isinstance(site, Norm):
+                outputs, inputs = site.sizes
+                if site.input_name not in self._inputs:
+                    self._inputs[site.input_name] = Folder(inputs, width, seed, site.input_name, device, dtype)
+                self._outputs[site.name] = Folder(outputs, width, seed, f"{site.name}.weight", device, dtype)
             wide = torch.promote_types(dtype, torch.float32)
-            for kind in ("weight", "bias") if site.has_bias else ("weight",):
-                name = f"{site.name}.{kind}"
-                self._sketches[name] = Sketch(folder.width, columns[kind], dim, seed, name, device, wide)
+            for name, shape in self._projected(site).items():
+                self._sketches[name] = Sketch(*shape, dim, seed, name, device, wide)
+
+    def _projected(self, site: Site) -> dict[str, tuple[int, int]]:
+        """Rows and columns of every parameter's gradient as it comes to its sketch."""
+        if isinstance(site, Norm):
+            return {name: (torch.Size(shape).numel(), 1) for name, shape in site.shapes().items()}
+        rows, columns = self._outputs[site.name].width, self._inputs[site.input_name].width
+        return {name: (rows, columns if name.endswith(".weight") else 1) for name in site.shapes()}
 
     def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
         """Start a batch of `rows` rows with features of zero."""
@@ -60,10 +66,21 @@ class Kronecker:
         if folded.dtype == torch.float16:  # its range ends at 65,504
             folded, saved = folded.float(), saved.float()
         product = torch.bmm(folded.transpose(1, 2), saved)
-        self._sketches[f"{site.name}.weight"].add(product.flatten(1).to(self.features.dtype), self.features)
+        self._add(f"{site.name}.weight", product.flatten(1))
         if site.has_bias:
-            total = folded.sum(1, dtype=self.features.dtype)
-            self._sketches[f"{site.name}.bias"].add(total, self.features)
+            self._add(f"{site.name}.bias", folded.sum(1, dtype=self.features.dtype))
+
+    def on_vector(self, name: str, gradient: Float[Tensor, "B P"]) -> None:
+        """Add a norm's gradient, sketched."""
+        self._add(name, gradient)
+
+    def on_lookup(self, site: Embedding, indices: Int[Tensor, "B T"], delta: Float[Tensor, "B T D"]) -> None:
+        """Add Σ_t (S_out e_t)(S_in δ_t)ᵀ, sketched, with e_t the unit vector of token t."""
+        inputs = self._inputs[site.input_name](delta.reshape(-1, delta.shape[-1])).to(self.features.dtype)
+        outputs = self._outputs[site.name].rows(indices.flatten()).to(self.features.dtype)
+        grid = (*indices.shape, -1)
+        product = torch.bmm(outputs.view(grid).transpose(1, 2), inputs.view(grid))
+        self._add(f"{site.name}.weight", product.flatten(1))
 
     def on_tokens(
         self,
@@ -72,23 +89,17 @@ class Kronecker:
         delta: Float[Tensor, "N O"],
         parts: Sequence[tuple[int, slice]],
     ) -> None:
-        """Add the gradient of tokens given as a flat list; `parts` names the row that each slice of them belongs to."""
+        """Add the head's gradient of these tokens, row by row."""
         inputs = self._inputs[site.input_name](x).to(self.features.dtype)
-        outputs = self._outputs[site.name](delta).to(self.features.dtype)
+        outputs = self._outputs[site.name](delta.to(x.dtype)).to(self.features.dtype)
         for row, part in parts:
-            feature = self.features[row : row + 1]
             product = outputs[part].T @ inputs[part]
-            self._sketches[f"{site.name}.weight"].add(product.view(1, -1), feature)
+            self._add(f"{site.name}.weight", product.view(1, -1), slice(row, row + 1))
             if site.has_bias:
-                self._sketches[f"{site.name}.bias"].add(outputs[part].sum(0, keepdim=True), feature)
+                self._add(f"{site.name}.bias", outputs[part].sum(0, keepdim=True), slice(row, row + 1))
 
-    def on_embedding(self, site: Site, token_ids: Int[Tensor, "B T"], delta: Float[Tensor, "B T I"]) -> None:
-        """Add the embedding's part of a weight that the output head shares."""
-        inputs = self._inputs[site.input_name](delta.reshape(-1, delta.shape[-1])).to(self.features.dtype)
-        outputs = self._outputs[site.name].rows(token_ids.flatten()).to(self.features.dtype)
-        grid = (*token_ids.shape, -1)
-        product = torch.bmm(outputs.view(grid).transpose(1, 2), inputs.view(grid))
-        self._sketches[f"{site.name}.weight"].add(product.flatten(1), self.features)
+    def _add(self, name: str, gradient: Tensor, rows: slice = slice(None)) -> None:
+        self._sketches[name].add(gradient.to(self.features.dtype), self.features[rows])
 
 
 PROJECTION = Kronecker

@@ -1,18 +1,29 @@
-"""The tapped layers, the layers refused by name, and gradients in adapter space."""
+"""Gradients of every kind of parameter against plain autograd, in adapter space too."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config, OlmoConfig, Qwen2MoeConfig
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    CohereConfig,
+    FalconConfig,
+    Gemma3TextConfig,
+    GPT2Config,
+    NemotronConfig,
+    OlmoConfig,
+    Qwen2Config,
+    Qwen2MoeConfig,
+    Qwen3Config,
+)
+from transformers.pytorch_utils import Conv1D
 
-from learnalign.errors import InputError, RunError
+from learnalign.errors import RunError
 from learnalign.gradients import logprobs
-from learnalign.gradients.capture.sites import find_sites
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.policy.parts import check_head
-from tests.gradients.tiny import SHAPE, block_parameters, brute_force, collected, random_samples, tiny_model
+from tests.gradients.tiny import SHAPE, brute_force, collected, every_parameter, random_samples, tiny_model
 
 
 def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tensor:
@@ -31,38 +42,11 @@ def adapted(**changes):
     return policy.eval().requires_grad_(False)
 
 
-def test_linear_means_every_linear_layer_of_the_blocks():
-    names = {site.name for site in find_sites(tiny_model())}
-    kinds = ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"]
-    assert names == {f"model.layers.{i}.{kind}_proj" for i in range(2) for kind in kinds}
-
-
-def test_patterns_choose_layers_by_name():
-    names = [site.name for site in find_sites(tiny_model(), "*.1.mlp.*, *k_proj")]
-    assert names == [
-        "model.layers.0.self_attn.k_proj",
-        *(f"model.layers.1.{kind}_proj" for kind in ("self_attn.k", "mlp.gate", "mlp.up", "mlp.down")),
-    ]
-
-
-def test_a_pattern_that_matches_nothing_is_refused_with_examples():
-    with pytest.raises(
-        InputError, match=r"grad.modules '\*attention\*' matches no linear layer; the model has model.layers.0"
-    ):
-        find_sites(tiny_model(), "*attention*")
-
-
 def moe(dtype=torch.float64):
     config = Qwen2MoeConfig(
         **{**SHAPE, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4}
     )
     return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
-
-
-def test_grouped_experts_are_refused_by_name():
-    with pytest.raises(InputError, match=r"model.layers.0.mlp.experts.gate_up_proj") as refusal:
-        find_sites(moe())
-    assert "grad.modules" in str(refusal.value)
 
 
 def test_layers_beside_grouped_experts_can_be_chosen():
@@ -79,37 +63,51 @@ def test_routed_layers_whose_rows_are_not_prompts_are_refused_by_name():
         engine.features(random_samples(2))
 
 
-def test_transposed_layers_of_gpt2_are_linear_layers():
+SMALL = {"vocab_size": 97, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+UNTIED = {**SHAPE, "tie_word_embeddings": False}
+MODELS = {
+    "GPT-2: transposed layers, a table of positions": GPT2Config(
+        vocab_size=97, n_embd=32, n_layer=2, n_head=2, n_positions=128, bos_token_id=0, eos_token_id=0
+    ),
+    "Gemma 3: scaled embeddings, norms that multiply by 1 + w": Gemma3TextConfig(
+        **SHAPE, head_dim=16, sliding_window=64
+    ),
+    "Qwen3: norms of every head": Qwen3Config(**SHAPE, head_dim=16),
+    "Cohere: norms with a matrix of weights": CohereConfig(
+        **SHAPE, logit_scale=1.0, use_qk_norm=True, pad_token_id=0, bos_token_id=1, eos_token_id=1
+    ),
+    "Nemotron: norms with a bias that multiply by 1 + w": NemotronConfig(**UNTIED),
+    "BLOOM: a norm after the embedding": BloomConfig(vocab_size=97, hidden_size=64, n_layer=2, n_head=4),
+    "Falcon: parallel attention and feed-forward layers": FalconConfig(**SMALL),
+    "a padding token, whose row torch gives no gradient": Qwen2Config(**UNTIED, pad_token_id=5),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_gradients_of_all_parameters_are_those_of_plain_autograd(kind):
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.3)
-    policy, samples = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval(), random_samples(3)
-    engine = GradientEngine(policy, GradientSettings(beta=0.0))
-    names = [name for name, _ in policy.named_parameters() if name.endswith(("attn.c_attn.weight", "c_proj.bias"))]
-    gradients = {name: g.mT if g.ndim == 3 else g for name, g in collected(engine, samples).items()}
-    torch.testing.assert_close(stacked(gradients, names), brute_force(policy, names, samples), rtol=1e-5, atol=1e-8)
+    attention = "eager" if kind.startswith("BLOOM") else "sdpa"
+    policy = AutoModelForCausalLM.from_config(MODELS[kind], dtype=torch.float64, attn_implementation=attention).eval()
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    samples = random_samples(4, rollouts=2)
+    gradients = collected(GradientEngine(policy.requires_grad_(False), GradientSettings(beta=0.0)), samples)
+    names = list(gradients)
+    covered = {id(policy.get_parameter(name)) for name in names}
+    assert covered == {id(parameter) for parameter in policy.parameters()}
+    transposed = {f"{name}.weight" for name, module in policy.named_modules() if isinstance(module, Conv1D)}
+    gradients = {name: g.mT if name in transposed else g for name, g in gradients.items()}
+    exact = brute_force(policy, names, samples)
+    assert (stacked(gradients, names) - exact).norm() < 1e-6 * exact.norm()
 
 
 def test_models_that_change_a_layers_output_in_place_are_fine():
     config = OlmoConfig(**SHAPE, clip_qkv=0.5, pad_token_id=0, bos_token_id=1, eos_token_id=1)
     policy, samples = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval(), random_samples(3)
-    names = block_parameters(policy)
+    names = every_parameter(policy)
     gradients = stacked(collected(GradientEngine(policy, GradientSettings(beta=0.0)), samples), names)
     torch.testing.assert_close(gradients, brute_force(policy, names, samples), rtol=1e-5, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "more", [{"bias": "lora_only"}, {"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [1]}]
-)
-def test_adapters_that_train_more_than_lora_are_refused(more):
-    policy = get_peft_model(tiny_model(dtype=torch.float32), LoraConfig(r=2, target_modules=["q_proj"], **more))
-    with pytest.raises(InputError, match=next(iter(more))):
-        GradientEngine(policy, GradientSettings(beta=0.0))
-
-
-def test_logits_that_are_changed_after_the_head_are_refused():
-    config = Gemma2Config(**{**SHAPE, "head_dim": 16, "final_logit_softcapping": 0.5})
-    with pytest.raises(InputError, match="changes its logits after the output head"):
-        check_head(AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval())
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5])
@@ -132,43 +130,40 @@ def test_an_adapter_at_its_start_has_gradients_in_its_second_matrix_only():
         assert bool(gradient.any()) == ("lora_B" in name)
 
 
-@pytest.mark.parametrize("changes", [{"use_dora": True}, {"target_modules": ["embed_tokens", "q_proj"]}])
-def test_adapters_with_other_parameters_are_refused_by_name(changes):
-    policy = adapted(**changes)
-    with pytest.raises(InputError, match=r"parameters outside plain LoRA layers \(.*lora_"):
-        GradientEngine(policy, GradientSettings(beta=0.0))
-
-
+@pytest.mark.parametrize("projection", ["kronecker", "dense"])
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_output_head_is_projected_without_bias(monkeypatch, tied, bias):
+def test_all_kinds_of_parameters_are_projected_without_bias(monkeypatch, projection, tied, bias):
     policy, samples = tiny_model(tie_word_embeddings=tied, num_hidden_layers=1), random_samples(4, rollouts=2)
-    names = ["model.embed_tokens.weight" if tied else "lm_head.weight"]
+    names = ["lm_head.weight", "model.layers.0.self_attn.v_proj.weight", "model.layers.0.self_attn.v_proj.bias"]
+    names += [
+        "model.norm.weight",
+        "model.layers.0.input_layernorm.weight",
+        "model.layers.0.post_attention_layernorm.weight",
+    ]
+    names += [] if tied else ["model.embed_tokens.weight"]
     if bias:
         policy.lm_head.bias = torch.nn.Parameter(torch.randn(97, dtype=torch.float64), requires_grad=False)
         names.append("lm_head.bias")
-    names.append("model.layers.0.self_attn.v_proj.weight")
-    names.append("model.layers.0.self_attn.v_proj.bias")
     full = brute_force(policy, names, samples)
     monkeypatch.setitem(logprobs.CHUNK_ENTRIES, "cpu", 20 * 97)  # chunks that cut rows
-    wide = GradientSettings(beta=0.0, modules="*v_proj,head", dim=1 << 20, width=512)
-    assert_gram(GradientEngine(policy, wide).features(samples), full, 0.02)
     grams = []
     for seed in range(80):
-        settings = GradientSettings(beta=0.0, modules="*v_proj,head", dim=512, width=16, seed=seed)
+        settings = GradientSettings(
+            beta=0.0, modules="*v_proj,norms,embedding,head", dim=512, width=16, seed=seed, projection=projection
+        )
         features = GradientEngine(policy, settings).features(samples)
         grams.append(features @ features.T)
     values = torch.stack(grams)
     assert ((values.mean(0) - full @ full.T).abs() <= 4 * values.std(0) / 80**0.5).all()
 
 
-def assert_gram(features, full, tolerance):
+def test_wide_projections_keep_inner_products_of_all_parameters():
+    policy, samples = tiny_model(num_hidden_layers=1), random_samples(4, rollouts=2)
+    settings = GradientSettings(beta=0.0, dim=1 << 20, width=512)
+    features, full = (
+        GradientEngine(policy, settings).features(samples),
+        brute_force(policy, every_parameter(policy), samples),
+    )
     expected = full @ full.T
-    assert (features @ features.T - expected).abs().max() <= tolerance * expected.abs().max()
-
-
-def test_the_head_is_refused_rather_than_left_out():
-    with pytest.raises(InputError, match="only grad.projection: kronecker"):
-        GradientEngine(tiny_model(), GradientSettings(beta=0.0, modules="linear,head", projection="dense"))
-    with pytest.raises(InputError, match="adapter"):
-        GradientEngine(adapted(), GradientSettings(beta=0.0, modules="linear,head"))
+    assert (features @ features.T - expected).abs().max() <= 0.02 * expected.abs().max()

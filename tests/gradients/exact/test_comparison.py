@@ -9,20 +9,21 @@ import torch
 from learnalign.errors import InputError
 from learnalign.gradients import grad
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from learnalign.gradients.exact import comparison
-from learnalign.gradients.exact.comparison import compare_grams, exact_gram
+from learnalign.gradients.exact import comparison, whole
+from learnalign.gradients.exact.comparison import compare_grams
+from learnalign.gradients.exact.whole import WholeGradients, exact_grams
 from tests.gradients.pool import run_with_rollouts
-from tests.gradients.tiny import block_parameters, brute_force, long_prompts, random_samples, tiny_model
+from tests.gradients.tiny import brute_force, every_parameter, long_prompts, random_samples, tiny_model
 
 MIXED = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
 
 
 @pytest.mark.parametrize("fails_at", [None, 1, 8])  # out of memory in the middle of a batch
 @pytest.mark.parametrize("samples", [random_samples(5, rollouts=2), long_prompts(3)], ids=["alone", "shared"])
-@pytest.mark.parametrize("room", [1 << 30, 1])  # all layers at once, and one at a time
+@pytest.mark.parametrize("room", [1 << 30, 600_000])  # all parameters at once, and parts that cut large ones
 def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room, samples, fails_at):
-    monkeypatch.setattr(comparison, "free_memory", lambda device: room)
-    on_gradient, calls = comparison._WholeGradients.on_gradient, []
+    monkeypatch.setattr(whole, "free_memory", lambda device: room)
+    on_gradient, calls = WholeGradients.on_gradient, []
 
     def limited(self, site, saved, delta):
         calls.append(site)
@@ -30,11 +31,13 @@ def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room, sa
             raise torch.OutOfMemoryError("out of memory")
         on_gradient(self, site, saved, delta)
 
-    monkeypatch.setattr(comparison._WholeGradients, "on_gradient", limited)
+    monkeypatch.setattr(WholeGradients, "on_gradient", limited)
     policy = tiny_model()
-    full = brute_force(policy, block_parameters(policy), samples)
-    gram = exact_gram(GradientEngine(policy, GradientSettings(beta=0.0)), samples)
-    torch.testing.assert_close(gram, full @ full.T, rtol=1e-5, atol=1e-8)
+    grams = exact_grams(GradientEngine(policy, GradientSettings(beta=0.0)), samples)
+    assert sorted(grams) == sorted(every_parameter(policy))
+    for name, gram in grams.items():
+        full = brute_force(policy, [name], samples)
+        assert (gram - full @ full.T).abs().max() < 1e-6 * (full @ full.T).max()  # the models' norms compute in float32
 
 
 def test_a_perfect_projection_has_no_error():
@@ -62,9 +65,35 @@ def test_the_figures_are_kept_in_run_json(tmp_path):
     result = grad(run, verify=8)
     kept = run.read_record()["stages"]["grad"]["verification"]
     assert kept["prompts"] == 8
-    assert kept["cosine_error"] == result.verification.cosine_error > 0
-    assert kept["alignment_spearman"] > 0.5
+    assert kept["modules"] == "all"
+    assert kept["features"]["cosine_error"] == result.verification.features.cosine_error > 0
+    assert kept["features"]["alignment_spearman"] > 0
+    assert kept["features"] == kept["projection_alone"]
+    assert kept["without_projection"]["cosine_error_max"] == pytest.approx(0, abs=1e-12)
     assert grad(run, verify=100).verification.prompts == 12  # not more than there are
+
+
+def test_what_a_choice_of_parameters_costs_is_told_apart_from_what_the_projection_costs(tmp_path):
+    run = run_with_rollouts(tmp_path, MIXED, grad={"width": 512, "dim": 65536, "modules": "*.0.*v_proj"})
+    result = grad(run, verify=8).verification
+    assert result.modules == "*.0.*v_proj"
+    assert result.projection_alone.cosine_error < 1e-6 < 0.01 < result.without_projection.cosine_error
+    assert result.features.cosine_error == pytest.approx(result.without_projection.cosine_error, abs=1e-6)
+
+
+def test_a_model_that_all_cannot_cover_is_compared_by_its_chosen_parameters(tmp_path, monkeypatch):
+    run = run_with_rollouts(tmp_path, MIXED, grad={"width": 16, "modules": "linear"})
+    make_engine = comparison.make_engine
+
+    def refused(run, modules=None):
+        if modules == "all":
+            raise InputError("no per-prompt gradients of model.x")
+        return make_engine(run, modules)
+
+    monkeypatch.setattr(comparison, "make_engine", refused)
+    result = grad(run, verify=8).verification
+    assert "model.x" in result.not_compared
+    assert result.features == result.projection_alone
 
 
 def test_too_few_prompts_are_refused(tmp_path):

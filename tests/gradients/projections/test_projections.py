@@ -11,7 +11,7 @@ from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.projections.dense import sign_rows
 from learnalign.gradients.projections.fold import Folder, Sketch, random_integers, random_signs
 from learnalign.randomness import key_of
-from tests.gradients.tiny import block_parameters, brute_force, random_samples, tiny_model
+from tests.gradients.tiny import brute_force, every_parameter, random_samples, tiny_model
 
 CPU = torch.device("cpu")
 
@@ -84,7 +84,7 @@ def test_a_fold_is_unbiased_with_the_variance_of_a_count_sketch():
 def test_projected_inner_products_average_to_the_unprojected_ones(projection, seeds):
     policy = tiny_model("qwen2", num_hidden_layers=1)
     samples = random_samples(4)
-    full = brute_force(policy, block_parameters(policy), samples)
+    full = brute_force(policy, every_parameter(policy), samples)
     exact, grams = full @ full.T, []
     for seed in range(seeds):
         settings = GradientSettings(seed=seed, beta=0.0, dim=128, width=16, projection=projection)
@@ -97,8 +97,8 @@ def test_projected_inner_products_average_to_the_unprojected_ones(projection, se
 
 
 def test_layers_that_read_the_same_input_share_its_projection(monkeypatch):
-    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, width=16, dim=64))
-    names = {site.name.rpartition(".")[2]: site.input_name for site in engine.sites if ".0." in site.name}
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, width=16, dim=64, modules="linear"))
+    names = {site.name.rpartition(".")[2]: site.input_name for site in engine.sites.linear if ".0." in site.name}
     assert names["q_proj"] == names["k_proj"] == names["v_proj"]
     assert names["gate_proj"] == names["up_proj"]
     assert len(set(names.values())) == 4
@@ -124,7 +124,7 @@ def test_a_projection_that_compresses_every_side_keeps_cosines():
     policy = tiny_model(hidden_size=96, intermediate_size=160, num_attention_heads=4, head_dim=24)
     samples = related_samples(16)
     engine = GradientEngine(policy, GradientSettings(beta=0.0, width=32, dim=8192))
-    full = brute_force(policy, block_parameters(policy), samples)
+    full = brute_force(policy, every_parameter(policy), samples)
     pairs = torch.triu_indices(16, 16, 1)
     projected, exact = (
         (rows @ rows.T)[tuple(pairs)] for rows in map(torch.nn.functional.normalize, (engine.features(samples), full))

@@ -1,0 +1,133 @@
+"""Which layers `grad.modules` names, and what is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, Gemma2Config, GptOssConfig, MambaConfig, OPTConfig
+
+from learnalign.errors import InputError
+from learnalign.gradients.capture.choice import find_sites
+from learnalign.gradients.engine import GradientEngine, GradientSettings
+from learnalign.policy.parts import check_head
+from tests.gradients.capture.test_sites import adapted, moe
+from tests.gradients.tiny import SHAPE, every_parameter, tiny_model
+
+LINEAR = ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"]
+BLOCKS = {f"model.layers.{i}.{kind}_proj" for i in range(2) for kind in LINEAR}
+NORMS = {f"model.layers.{i}.{kind}_layernorm" for i in range(2) for kind in ("input", "post_attention")} | {
+    "model.norm"
+}
+
+
+def names(modules: str, model: torch.nn.Module | None = None) -> set[str]:
+    return {site.name for site in find_sites(tiny_model() if model is None else model, modules)}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_all_means_every_parameter(tied):
+    model = tiny_model(tie_word_embeddings=tied)
+    assert sorted(find_sites(model).shapes()) == sorted(every_parameter(model))
+
+
+def test_words_and_patterns_choose_parts():
+    model = tiny_model(tie_word_embeddings=False)
+    assert names("linear", model) == BLOCKS
+    assert names("norms", model) == NORMS
+    assert names("linear,head", model) == BLOCKS | {"lm_head"}
+    assert names("embedding", model) == {"model.embed_tokens"}
+    assert names("*.1.mlp.*, *k_proj, norms", model) == NORMS | {
+        "model.layers.0.self_attn.k_proj",
+        *(f"model.layers.1.{kind}_proj" for kind in ("self_attn.k", "mlp.gate", "mlp.up", "mlp.down")),
+    }
+
+
+@pytest.mark.parametrize("word", ["head", "embedding"])
+def test_a_tied_weight_is_one_parameter_with_both_its_parts(word):
+    sites = find_sites(tiny_model(), word)
+    assert [site.name for site in sites.embeddings] == ["lm_head"]
+    assert sites.head is not None
+    assert list(sites.shapes()) == ["lm_head.weight"]
+
+
+def test_a_pattern_that_matches_nothing_is_refused_with_examples():
+    with pytest.raises(
+        InputError, match=r"grad.modules '\*attention\*' matches no linear layer; the model has model.layers.0"
+    ):
+        find_sites(tiny_model(), "*attention*")
+
+
+def gpt_oss() -> torch.nn.Module:
+    config = GptOssConfig(**SHAPE, head_dim=16, num_local_experts=4)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def opt() -> torch.nn.Module:
+    sizes = {"hidden_size": 64, "ffn_dim": 112, "word_embed_proj_dim": 64, "num_hidden_layers": 2}
+    config = OPTConfig(vocab_size=97, num_attention_heads=4, max_position_embeddings=128, pad_token_id=1, **sizes)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
+
+
+def mamba() -> torch.nn.Module:
+    return AutoModelForCausalLM.from_config(MambaConfig(vocab_size=97, hidden_size=64, num_hidden_layers=2)).eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (lambda: moe(torch.float32), "model.layers.0.mlp.experts.gate_up_proj"),
+        (gpt_oss, "model.layers.0.self_attn.sinks"),
+        (opt, "model.decoder.embed_positions.weight"),
+        (mamba, "backbone.layers.0.mixer.conv1d.weight"),
+    ],
+    ids=["fused experts", "sinks", "positions", "convolution"],
+)
+def test_parameters_that_all_cannot_cover_are_refused_by_name(model, named):
+    with pytest.raises(InputError, match="grad.modules 'all'") as refusal:
+        find_sites(model())
+    assert named in str(refusal.value)
+    assert "grad.modules: linear" in str(refusal.value)
+
+
+def test_grouped_experts_are_refused_by_name():
+    with pytest.raises(InputError, match=r"model.layers.0.mlp.experts.gate_up_proj") as refusal:
+        find_sites(moe(torch.float32), "linear")
+    assert "grad.modules" in str(refusal.value)
+
+
+def test_layers_that_share_a_parameter_are_refused_by_name():
+    model = tiny_model()
+    model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight
+    with pytest.raises(
+        InputError, match=r"layers.0.mlp.up_proj.weight and model.layers.1.mlp.up_proj.weight are one parameter"
+    ):
+        find_sites(model)
+
+
+def test_an_adapter_has_no_gradient_in_frozen_parts():
+    with pytest.raises(InputError, match="an adapter does not train head"):
+        find_sites(adapted(), "linear,head")
+    assert names("all", adapted()) == names("linear", adapted())
+
+
+@pytest.mark.parametrize(
+    "more", [{"bias": "lora_only"}, {"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [1]}]
+)
+def test_adapters_that_train_more_than_lora_are_refused(more):
+    policy = get_peft_model(tiny_model(dtype=torch.float32), LoraConfig(r=2, target_modules=["q_proj"], **more))
+    with pytest.raises(InputError, match=next(iter(more))):
+        GradientEngine(policy, GradientSettings(beta=0.0))
+
+
+def test_logits_that_are_changed_after_the_head_are_refused():
+    config = Gemma2Config(**{**SHAPE, "head_dim": 16, "final_logit_softcapping": 0.5})
+    with pytest.raises(InputError, match="changes its logits after the output head"):
+        check_head(AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval())
+
+
+@pytest.mark.parametrize("changes", [{"use_dora": True}, {"target_modules": ["embed_tokens", "q_proj"]}])
+def test_adapters_with_other_parameters_are_refused_by_name(changes):
+    policy = adapted(**changes)
+    with pytest.raises(InputError, match=r"parameters outside plain LoRA layers \(.*lora_"):
+        GradientEngine(policy, GradientSettings(beta=0.0))
