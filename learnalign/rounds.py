@@ -97,11 +97,17 @@ def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDi
 
 
 def round_config(config: Config, model: dict[str, Any] | None, pool: Path | None) -> Config:
-    """Settings of one round's run directory; the first keeps the run's model and pool (None)."""
-    settings = config.model_dump()
+    """Settings of one round's run directory; the first keeps the run's model and pool (None).
+
+    π_ref of every round is that of the first: the model before warmup and without adapter, or `model.reference`.
+    """
+    settings, first = config.model_dump(), config.model
+    if model is not None or config.warmup.size or first.adapter:
+        own = {"reference": first.name, "reference_revision": first.revision}
+        settings["model"] |= own if first.reference is None else {}
     settings["select"] |= {"format": "source"}
     if model is not None:
-        settings["model"] |= model
+        settings["model"] |= {key: value for key, value in model.items() if not key.startswith("reference")}
         settings["warmup"]["size"] = 0
     if pool is not None:
         settings["data"] |= {"path": str(pool.resolve()), "limit": None}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from learnalign.errors import InputError
-from learnalign.policy import adapter_base, model_path
+from learnalign.gradients.inputs import make_engine
+from learnalign.policy import adapter_base, model_path, policy_path
 from learnalign.prompts import load_prompts
 from learnalign.rounds import in_process, round_sizes, train_in_rounds
 from learnalign.rundir import RunDir
@@ -69,6 +70,21 @@ def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:
         assert model.adapter == str(before.policy.resolve())
         assert model.name == adapter_base(before.policy)
         assert Path(model.name).name == "start"
+
+
+@pytest.mark.parametrize("warm", [{}, {"size": 0, "lora": {"r": 2}}])
+def test_the_reference_of_every_round_is_the_model_of_the_first(tmp_path: Path, warm: dict[str, Any]) -> None:
+    run = _run(tmp_path, **warm)
+    rounds = [RunDir.open(result.directory) for result in train_in_rounds(run, [0.5, 0.5])]
+    base = model_path(run.config)
+    assert [each.config.model.reference for each in rounds] == [None if warm else base, base]
+    for each in rounds:
+        training = RunDir.open(each.path / "train" / "chosen").read_record()["stages"]["train"]
+        assert training["reference"] == base
+    assert (make_engine(rounds[0]).settings.beta == 0) == bool(warm)  # without warmup, the policy is the reference
+    assert make_engine(rounds[1]).settings.beta == run.config.grad.beta > 0
+    assert rounds[0].is_finished("grad")
+    assert policy_path(rounds[0]) == (base if warm else str(rounds[0].warmup_dir))
 
 
 def test_an_interrupted_call_resumes(tmp_path: Path) -> None:

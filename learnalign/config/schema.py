@@ -47,14 +47,24 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """The base model, which is also the reference π_ref."""
+    """The base model, which is also the reference π_ref unless `reference` names another."""
 
     name: str = Field(description="Hugging Face directory or hub name; `demo` is the embedded model")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     adapter: str | None = Field(None, description="PEFT adapter that turns it into the policy, with `warmup.size: 0`")
+    reference: str | None = Field(
+        None,
+        description="directory or hub name of π_ref, a whole model; null: this model (in `train`: the one trained from)",
+    )
+    reference_revision: str | None = Field(None, description="branch, tag or commit of a hub reference")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the base model, without adapter and warmup, is π_ref."""
+        return self.reference is None or (self.reference, self.reference_revision) == (self.name, self.revision)
 
 
 class DataConfig(Section):
@@ -198,7 +208,9 @@ class GainConfig(Section):
 class TrainConfig(Section):
     """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
 
-    start: Literal["base", "policy"] = Field("base", description="the model trained from, which is the reference too")
+    start: Literal["base", "policy"] = Field(
+        "base", description="the model trained from; π_ref too, without model.reference"
+    )
     curriculum: typing.Annotated[str, _one_of(CURRICULA)] = Field("shuffled", description=_described(CURRICULA))
     num_train_epochs: PositiveFloat | None = Field(None, description="passes over the subset")
     batch_size: PositiveInt | None = Field(None, description="completions per step: prompts × num_generations")

@@ -34,19 +34,50 @@ def _angle_weight(config: Config) -> dict[str, Any]:
     return {"signal.angle_weight": weight} if counts else {}
 
 
+def _reference_of_gradients(config: Config) -> dict[str, Any]:
+    """π_ref of Eq. 7, if it is neither the policy nor the model before warmup."""
+    if config.grad.beta == 0:
+        return {}
+    if not config.model.is_reference:
+        return _reference(config)
+    # Versions before `model.reference` took β for 0 here.
+    adapted = config.model.adapter and not config.warmup.size
+    return {"the reference": "the model without its adapter"} if adapted else {}
+
+
+def _reference(config: Config) -> dict[str, Any]:
+    keys = ("reference", "reference_revision")
+    return {f"model.{key}": value for key in keys if (value := getattr(config.model, key)) is not None}
+
+
+def _reference_of_warmup(config: Config) -> dict[str, Any]:
+    return _reference(config) if config.warmup.size and not config.model.is_reference else {}
+
+
+def _more_of_training(config: Config) -> dict[str, Any]:
+    return _angle_weight(config) | _reference(config)
+
+
 # Keys that change speed or safety but no result (engine, batch sizes, limits) are in no list: they may change.
 STAGES: dict[str, Stage] = {
     "pool": Stage(
         after=None,
-        keys=("data", "verifier", "model", "executor.shard_size"),
+        keys=(
+            "data",
+            "verifier",
+            *(f"model.{key}" for key in ("name", "revision", "adapter", "dtype", "attn", "trust_remote_code")),
+            "executor.shard_size",
+        ),
         outputs=("prompts.parquet", "quarantine.jsonl"),
     ),
-    "warmup": Stage(after="pool", keys=("seed", "warmup"), outputs=("warmup", "work/warmup")),
+    "warmup": Stage(
+        after="pool", keys=("seed", "warmup"), more=_reference_of_warmup, outputs=("warmup", "work/warmup")
+    ),
     # In a run directory of its own, DIR/train/NAME, whose pool is the subset.
     "train": Stage(
         after="pool",
         keys=("seed", "train"),
-        more=_angle_weight,
+        more=_more_of_training,
         outputs=("policy", "rewards.parquet", "start", "work/train"),
     ),
     "rollout": Stage(
@@ -76,6 +107,7 @@ STAGES: dict[str, Stage] = {
             "grad.width",
             "grad.modules",
         ),
+        more=_reference_of_gradients,
         outputs=("gradients",),
         revision=2,
     ),

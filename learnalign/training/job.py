@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from learnalign.config import GrpoConfig
 from learnalign.curriculum import Curriculum
 from learnalign.errors import InputError, one_line
-from learnalign.policy import load_tokenizer, model_path, prompt_ids
+from learnalign.policy import check_reference, load_tokenizer, model_path, prompt_ids
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
@@ -34,8 +34,8 @@ from learnalign.verify import open_verifier
 class Job:
     """What to train on and where to write the results.
 
-    `start` is the model to train from and also the reference π_ref; `settings.lora` puts an adapter on it and leaves
-    it unchanged. `work` holds the checkpoints while training; it is deleted at the end.
+    `start` is the model to train from, and also π_ref unless `reference` names another; `settings.lora` puts an
+    adapter on it and leaves it unchanged. `work` holds the checkpoints while training; it is deleted at the end.
     """
 
     section: str
@@ -43,6 +43,7 @@ class Job:
     prompts: Sequence[Prompt]
     curriculum: Curriculum
     start: str
+    reference: str | None = None
     work: Path
     output: Path
 
@@ -68,6 +69,12 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     invalid settings, RunError if disk or GPU memory runs out or the training diverges.
     """
     tokenizer = load_tokenizer(run.config)
+    if job.reference is not None:
+        check_reference(run.config)
+        if job.settings.trainer.get("cast_lm_head_to_fp32"):
+            raise InputError(
+                f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
+            )
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
     job.work.mkdir(parents=True, exist_ok=True)
     arguments = grpo_arguments(run.config, job.settings, job.section, job.work, longest, len(job.prompts))
@@ -75,6 +82,8 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     with quiet(), open_verifier(run.config.verifier) as verifier:
         rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations)
         trainer = _trainer(job, arguments, rewards, tokenizer)
+        if job.reference is not None and job.settings.beta > 0:
+            trainer.refer_to(job.reference, run.config.model.reference_revision)
         disk = checkpoints.check_disk(job.work, trainer.get_num_trainable_parameters(), arguments.save_strategy != "no")
         resumed = _train(trainer, job)
         result = JobResult(

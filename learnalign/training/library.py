@@ -16,5 +16,6 @@ _without_vllm = replaced(
 )
 with _without_vllm if device().type == "cpu" else contextlib.nullcontext():
     from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.utils import add_fused_lm_head, create_model_from_path, disable_dropout_in_model
 
-__all__ = ["GRPOConfig", "GRPOTrainer"]
+__all__ = ["GRPOConfig", "GRPOTrainer", "add_fused_lm_head", "create_model_from_path", "disable_dropout_in_model"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
-from learnalign.policy import is_adapter, model_path, policy_path
+from learnalign.policy import is_adapter, model_path, policy_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_parquet
@@ -50,7 +50,8 @@ def train(
     """Train with GRPO on the prompts of `subset`, with the settings of `run.config.train`, and write DIR/train/NAME.
 
     Args:
-        run: names the model, the columns of the subset (its `data` section) and the verifier.
+        run: names the model, π_ref if it is not the start (`model.reference`), the columns of the subset (its `data`
+            section) and the verifier.
         subset: a file with rows like the pool's, such as DIR/subset.jsonl, or anything else that `data.path` may be.
         name: of the directory; None: the subset's file name, and the curriculum's unless it is shuffled.
         curriculum: shuffled, gain or adarft; replaces `train.curriculum`.
@@ -86,7 +87,11 @@ def train(
             write_parquet(rewards, rewards_table(result.visits), sub.fingerprint("train"))
             counts = {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
             record.counts |= counts
-            record.notes |= {"start": model, "start_digest": digest}
+            record.notes |= {
+                "start": model,
+                "start_digest": digest,
+                "reference": _reference(sub.config, model) or model,
+            }
             record.notes |= {"resumed_steps": result.resumed, "disk_bytes": result.disk_bytes}
     left_out = sub.read_record()["stages"]["pool"]["counts"]["left_out"]
     return TrainResult(
@@ -123,6 +128,7 @@ def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, d
         prompts=prompts,
         curriculum=curriculum.make(run, sub.config, prompts, groups_per_step(settings, "train")),
         start=begin,
+        reference=_reference(sub.config, start),
         work=sub.path / "work" / "train" / digest.replace("/", "-"),  # another start, other checkpoints
         output=policy,
     )
@@ -131,6 +137,13 @@ def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, d
     if begin != start and settings.lora is None:  # an adapter still needs the model below it
         shutil.rmtree(begin)
     return result
+
+
+def _reference(config: Config, start: str) -> str | None:
+    """`model.reference`, unless it is the model at `start` or null."""
+    path = reference_path(config)
+    own = path == start and config.model.is_reference
+    return None if own or config.model.reference is None else path
 
 
 def rewards_table(visits: Sequence[Visit]) -> pa.Table:

@@ -18,7 +18,13 @@ from learnalign.curriculum import Curriculum
 from learnalign.errors import RunError, one_line
 from learnalign.progress import Progress
 from learnalign.training import checkpoints
-from learnalign.training.library import GRPOConfig, GRPOTrainer
+from learnalign.training.library import (
+    GRPOConfig,
+    GRPOTrainer,
+    add_fused_lm_head,
+    create_model_from_path,
+    disable_dropout_in_model,
+)
 from learnalign.training.rewards import Rewards
 
 
@@ -57,6 +63,20 @@ class Trainer(GRPOTrainer):
         self.steps_per_generation = args.steps_per_generation
         super().__init__(reward_funcs=[rewards], args=args, **more)
         self.remove_callback(PrinterCallback)
+
+    def refer_to(self, path: str, revision: str | None) -> None:
+        """Take the model at `path` as π_ref, loaded and prepared as TRL does with the model trained from.
+
+        TRL has no argument for it. With an adapter, TRL takes the model without its adapter, unless there is a `ref_model`.
+        """
+        args: Any = self.args
+        self.ref_model = None  # TRL's own gives its memory back first
+        options = {**(args.model_init_kwargs or {}), "revision": revision}
+        reference = create_model_from_path(path, **options)
+        if args.disable_dropout:
+            disable_dropout_in_model(reference)
+        add_fused_lm_head(reference, temperature=self.temperature)
+        self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         groups = self.groups
