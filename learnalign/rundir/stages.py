@@ -78,7 +78,7 @@ STAGES: dict[str, Stage] = {
         after="pool",
         keys=("seed", "train"),
         more=_more_of_training,
-        outputs=("policy", "rewards.parquet", "start", "work/train"),
+        outputs=("policy", "policies", "rewards.parquet", "start", "work/train"),
     ),
     "rollout": Stage(
         after="warmup",
@@ -116,12 +116,17 @@ STAGES: dict[str, Stage] = {
 }
 
 
+# Keys that later versions added, with their first default: at it they are left out, so that older results stay valid.
+ADDED: dict[str, Any] = {"train.algorithm": "grpo"}
+
+
 def settings_of(config: Config, stage: str) -> dict[str, Any]:
     """The flattened settings that `stage` itself depends on (not those of the stages before it).
 
     Null settings are left out: a key that a later version adds changes nothing until it is set.
     """
-    flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
+    every = flatten(config.model_dump(mode="json"))
+    flat = {key: value for key, value in every.items() if value is not None and ADDED.get(key) != value}
     keys, revision = STAGES[stage].keys, STAGES[stage].revision
     own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
     return own | STAGES[stage].more(config) | ({"revision of the method": revision} if revision > 1 else {})
