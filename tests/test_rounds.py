@@ -12,7 +12,7 @@ from learnalign.errors import InputError
 from learnalign.gradients.inputs import make_engine
 from learnalign.policy import adapter_base, model_path, policy_path
 from learnalign.prompts import load_prompts
-from learnalign.rounds import in_process, round_sizes, train_in_rounds
+from learnalign.rounds import in_process, plan_rounds, round_sizes, train_in_rounds
 from learnalign.rundir import RunDir
 from tests.tiny import make_run
 
@@ -33,8 +33,17 @@ def _questions(path: Path) -> list[str]:
 
 def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tmp_path: Path) -> None:
     run = _run(tmp_path)
+    pool, planned = plan_rounds(run.config, [0.5, 0.3, 0.2])
     results = train_in_rounds(run, [0.5, 0.3, 0.2])
     assert [(result.prompts, result.chosen) for result in results] == [(10, 5), (5, 3), (2, 2)]
+    assert [(each.prompts, each.chosen) for each in planned] == [(10, 5), (5, 3), (2, 2)]
+    assert [each.stages[-1].steps for each in planned] == [result.steps for result in results] == [3, 2, 1]
+    assert [[work.stage for work in each.stages] for each in planned] == [
+        ["warmup", "rollout", "grad", "train"],
+        ["rollout", "grad", "train"],
+        ["train"],
+    ]
+    assert pool.prompts == 10
     chosen = [_questions(result.directory / "chosen.jsonl") for result in results]
     everything = _questions(Path(run.config.data.path))
     assert sorted(question for questions in chosen for question in questions) == sorted(everything)
@@ -42,6 +51,7 @@ def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tm
     assert stored["fractions"] == [0.5, 0.3, 0.2]
     assert [stage["chosen"] for stage in stored["stages"]] == [5, 3, 2]
     assert stored["stages"][-1]["policy"] == str(results[-1].policy)
+    assert stored["stages"][-1]["ended"] == "epochs"
 
 
 def test_each_round_chooses_with_the_policy_that_the_one_before_trained(tmp_path: Path) -> None:
