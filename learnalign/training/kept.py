@@ -42,9 +42,9 @@ class Kept:
                 self.save(folder)
 
     def move(self, target: Path) -> None:
-        """Put the kept policies in `target`, in place of those of an earlier attempt."""
-        shutil.rmtree(target, ignore_errors=True)
+        """Put the kept policies, if there are any, in `target`, in place of those of an earlier attempt."""
         if self.folder.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
             self.folder.rename(target)
 
 
