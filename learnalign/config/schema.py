@@ -234,7 +234,7 @@ class TrainConfig(Section):
     until: UntilConfig | None = Field(None, description="end earlier, at convergence; null: train all steps")
     keep_checkpoints: PositiveInt | None = Field(
         None,
-        description="policies to keep, evenly spaced over the steps, the last one among them; null: the last alone",
+        description="policies to keep, evenly spaced over the planned steps, the last among them; null: the last alone",
     )
     batch_size: PositiveInt | None = Field(None, description="completions per step: prompts × num_generations")
     mini_batch_size: PositiveInt | None = Field(None, description="completions per optimiser update")
