@@ -111,13 +111,16 @@ def show_work(config: Config, as_json: bool, stages: list[str]) -> None:
         print_json({**asdict(planned), "config": config.model_dump(mode="json")})
         return
     print(dump_config(config), end="")
-    rows = [[work.stage, work.prompts, work.tokens, _size(work.disk_bytes)] for work in planned.stages]
-    print_table("work", ["stage", "prompts", "tokens at most", "disk at most"], rows)
+    rows = [
+        [work.stage, work.prompts, work.steps, work.tokens, _size(work.disk_bytes, work.policies)]
+        for work in planned.stages
+    ]
+    print_table("work", ["stage", "prompts", "steps at most", "tokens at most", "disk at most"], rows)
 
 
-def _size(count: float | None) -> str:
+def _size(count: float | None, policies: int | None) -> str:
     if count is None:
-        return "a model"
+        return "a model" if policies == 1 else f"{policies} models"
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

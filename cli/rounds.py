@@ -8,24 +8,57 @@ from .common import print_json, print_table
 from .stepping import perform
 
 if TYPE_CHECKING:
+    from learnalign.config import Config
+    from learnalign.plan import Work
     from learnalign.rundir import RunDir
 
 
 def run_rounds(run: RunDir, stages: str, as_json: bool) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
-    from learnalign.errors import InputError
     from learnalign.rounds import train_in_rounds
 
-    try:
-        fractions = [float(part) for part in stages.split(",")]
-    except ValueError:
-        raise InputError(f"--stages {stages}: give comma-separated fractions, such as 0.5,0.3,0.2") from None
-    results = train_in_rounds(run, fractions, _perform)
+    results = train_in_rounds(run, _fractions(stages), _perform)
     if as_json:
         print_json([vars(result) for result in results])
         return
-    rows = [[result.directory.name, result.prompts, result.chosen, str(result.policy)] for result in results]
-    print_table(str(run.path), ["round", "prompts", "chosen", "policy"], rows)
+    rows = [[r.directory.name, r.prompts, r.chosen, r.steps, r.ended, str(r.policy)] for r in results]
+    print_table(str(run.path), ["round", "prompts", "chosen", "steps", "ended by", "policy"], rows)
+
+
+def show_rounds(config: Config, stages: str, as_json: bool) -> None:
+    """Print the work of each round; nothing is written."""
+    from dataclasses import asdict
+
+    from learnalign.config import dump_config
+    from learnalign.rounds import plan_rounds
+
+    plan, rounds = plan_rounds(config, _fractions(stages))
+    if as_json:
+        listed = [asdict(each) for each in rounds]
+        print_json({**asdict(plan), "config": config.model_dump(mode="json"), "rounds": listed})
+        return
+    print(dump_config(config), end="")
+    rows = [[r.round, r.prompts, r.chosen, *_work(r.stages)] for r in rounds]
+    columns = ["round", "prompts", "chosen", "stages", "training steps at most", "tokens at most"]
+    print_table(f"{plan.prompts} prompts in rounds", columns, rows)
+    if until := config.train.until:
+        print(f"a round ends at convergence: {until.patience} steps without a rise of more than {until.min_delta:g}")
+
+
+def _work(stages: list[Work]) -> list[Any]:
+    """Names of a round's stages, the steps of its training, and the tokens of all."""
+    names = [work.stage for work in stages]
+    names[-1:-1] = ["select"] if "grad" in names else []
+    return [", ".join(names), stages[-1].steps, sum(work.tokens for work in stages)]
+
+
+def _fractions(stages: str) -> list[float]:
+    from learnalign.errors import InputError
+
+    try:
+        return [float(part) for part in stages.split(",")]
+    except ValueError:
+        raise InputError(f"--stages {stages}: give comma-separated fractions, such as 0.5,0.3,0.2") from None
 
 
 def _perform(command: str, run: RunDir, **options: Any) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
-from .rounds import run_rounds
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, resolve_config, show_plan
+from .rounds import run_rounds, show_rounds
 from .stepping import perform
 
 COMMANDS = ("warmup", "rollout", "grad", "select")
@@ -33,14 +33,18 @@ def run(
 
     Each stage is a process of its own, so that an engine's GPU memory is given back. Run the command again to resume.
     """
+    if dry_run and stages is not None:
+        return show_rounds(resolve_config(directory, config, overrides), stages, as_json)
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
         return run_rounds(opened, stages, as_json)
+    from learnalign.policy import check_reference
     from learnalign.prompts import load_prompts
 
     load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
+    check_reference(opened.config)
     for command in COMMANDS:
         perform(command, directory)
     return finish(opened, as_json)

@@ -54,7 +54,7 @@ def train(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train with GRPO on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME."""
+    """Train with GRPO (or RLOO) on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME."""
     if dry_run:
         from learnalign.training import sub_config
 
@@ -68,6 +68,7 @@ def train(
     if as_json:
         print_json(vars(result))
     else:
-        facts = {key.replace("_", " "): value for key, value in vars(result).items() if key != "name"}
+        facts = {key.replace("_", " "): value for key, value in vars(result).items() if key not in ("name", "policies")}
+        facts["kept after steps"] = ", ".join(map(str, result.policies))
         rows = [[key, value if isinstance(value, int) else str(value)] for key, value in facts.items()]
         print_table(f"train {result.name}", ["", ""], rows)

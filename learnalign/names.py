@@ -56,6 +56,11 @@ CURRICULA = {
     "adarft": "prompts nearest to a target difficulty that follows the reward (ADARFT)",
 }
 
+ALGORITHMS = {
+    "grpo": "group-relative advantages, token ratios, KL in the loss (Eq. 1)",
+    "rloo": "leave-one-out advantages, sequence ratios, KL in the reward (RLOO)",
+}
+
 FORMATS = {
     "source": "the input rows as they were, one JSON object a line",
 }

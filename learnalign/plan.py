@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from learnalign.config import Config, GrpoConfig
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.prompts import read_pool
+from learnalign.training.steps import kept_steps, planned_steps
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
 BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
@@ -15,31 +16,43 @@ BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Upper bounds of one stage: prompts, tokens through the model, bytes of its files (None: those of a model)."""
+    """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
+
+    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters.
+    """
 
     stage: str
     prompts: int
     tokens: int
     disk_bytes: int | None
+    steps: int | None = None
+    policies: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The resolved settings, the source's rows, those left out, the prompts that remain, and each stage's work."""
+    """The resolved settings, the source's rows, those left out, the prompts that remain with their tokens, and each
+    stage's work.
+    """
 
     config: Config
     rows: int
     left_out: int
     prompts: int
+    prompt_tokens: int
     stages: list[Work]
 
 
 @dataclass(frozen=True)
-class _PoolSize:
+class PoolSize:
     """How many prompts there are, and their tokens together."""
 
     prompts: int
     tokens: int
+
+    def part(self, prompts: int) -> PoolSize:
+        """That many of them, of average length."""
+        return PoolSize(prompts, round(self.tokens * prompts / max(1, self.prompts)))
 
 
 def plan(config: Config, stages: Sequence[str]) -> Plan:
@@ -48,45 +61,54 @@ def plan(config: Config, stages: Sequence[str]) -> Plan:
     tokenizer = load_tokenizer(config)
     lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
     lengths = [length for length in lengths if length <= config.data.max_prompt_tokens]
-    pool = _PoolSize(len(lengths), sum(lengths))
+    pool = PoolSize(len(lengths), sum(lengths))
     return Plan(
         config=config,
         rows=rows,
         left_out=len(left_out) + len(prompts) - pool.prompts,
         prompts=pool.prompts,
-        stages=[_STAGES[stage](config, pool) for stage in stages],
+        prompt_tokens=pool.tokens,
+        stages=[work(stage, config, pool) for stage in stages],
     )
 
 
-def _warmup(config: Config, pool: _PoolSize) -> Work:
-    return _grpo("warmup", config.warmup, min(config.warmup.size, pool.prompts), pool)
+def work(stage: str, config: Config, pool: PoolSize) -> Work:
+    """The work of warmup, rollout, grad or train on a pool of this size."""
+    return _STAGES[stage](config, pool)
 
 
-def _train(config: Config, pool: _PoolSize) -> Work:
-    return _grpo("train", config.train.over(config.warmup), pool.prompts, pool)
+def _warmup(config: Config, pool: PoolSize) -> Work:
+    return _training("warmup", config.warmup, min(config.warmup.size, pool.prompts), pool, 1)
 
 
-def _grpo(stage: str, settings: GrpoConfig, size: int, pool: _PoolSize) -> Work:
-    completions = size * settings.num_train_epochs * settings.num_generations
+def _train(config: Config, pool: PoolSize) -> Work:
+    keep = config.train.keep_checkpoints
+    return _training("train", config.train.over(config.warmup), pool.prompts, pool, keep)
+
+
+def _training(stage: str, settings: GrpoConfig, size: int, pool: PoolSize, keep: int | None) -> Work:
+    steps = planned_steps(settings, stage, size) if size else 0
     length = pool.tokens / max(1, pool.prompts) + settings.max_completion_length
-    return Work(stage=stage, prompts=size, tokens=round(completions * length), disk_bytes=None)
+    tokens = round(steps * settings.batch_size * length)
+    policies = len(kept_steps(steps, keep)) if steps else 0
+    return Work(stage=stage, prompts=size, tokens=tokens, disk_bytes=None, steps=steps, policies=policies)
 
 
-def _rollout(config: Config, pool: _PoolSize) -> Work:
+def _rollout(config: Config, pool: PoolSize) -> Work:
     sampled = pool.prompts * config.rollout.num_generations * config.rollout.max_completion_length
     return Work(
         stage="rollout", prompts=pool.prompts, tokens=pool.tokens + sampled, disk_bytes=sampled * BYTES_PER_TOKEN
     )
 
 
-def _grad(config: Config, pool: _PoolSize) -> Work:
+def _grad(config: Config, pool: PoolSize) -> Work:
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
     tokens = rollouts * (pool.tokens + pool.prompts * config.rollout.max_completion_length)
     each = BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else 4 * config.grad.dim
     return Work(stage="grad", prompts=pool.prompts, tokens=tokens, disk_bytes=pool.prompts * each)
 
 
-_STAGES: dict[str, Callable[[Config, _PoolSize], Work]] = {
+_STAGES: dict[str, Callable[[Config, PoolSize], Work]] = {
     "warmup": _warmup,
     "rollout": _rollout,
     "grad": _grad,

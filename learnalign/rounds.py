@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import learnalign
 from learnalign.config import Config
 from learnalign.errors import InputError
+from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
@@ -29,12 +30,14 @@ class Perform(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RoundResult:
-    """One round: its run directory, the size of its pool and of its subset, and the policy that it trained."""
+    """One round: its run directory, the size of its pool and of its subset, and its training: policy, steps, why it ended."""
 
     directory: Path
     prompts: int
     chosen: int
     policy: Path
+    steps: int
+    ended: str
 
 
 def in_process(command: str, run: RunDir, **options: Any) -> None:
@@ -46,10 +49,11 @@ def train_in_rounds(run: RunDir, fractions: Sequence[float], perform: Perform = 
     """Train in rounds, each on the prompts that the policy so far would learn most from.
 
     Every round is an ordinary run directory: DIR/stage-1, DIR/stage-2 and so on. The first has the run's settings,
-    warmup included; each later one has the previous round's policy as its model, and the prompts not chosen yet as its
-    pool. A round chooses its fraction of the *original* pool by the run's method, and continues down the ranking if too
-    few scores are positive; a round that takes all the rest needs no scores. It then trains from the policy that chose,
-    with the `train` section's settings. DIR/staged.json lists the rounds. An interrupted call resumes.
+    warmup included; each later one has the previous round's policy as its model, the first round's as π_ref, and the
+    prompts not chosen yet as its pool. A round chooses its fraction of the *original* pool by the run's method, and
+    continues down the ranking if too few scores are positive; a round that takes all the rest needs no scores. It then
+    trains from the policy that chose, with the `train` section's settings: the paper's rounds end at convergence
+    (`train.until`). DIR/staged.json lists the rounds. An interrupted call resumes.
 
     Args:
         run: its settings; nothing else is read from it.
@@ -69,6 +73,32 @@ def train_in_rounds(run: RunDir, fractions: Sequence[float], perform: Perform = 
     return results
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedRound:
+    """One round before it starts: the prompts of its pool, those it takes, and the work of its stages in their order."""
+
+    round: int
+    prompts: int
+    chosen: int
+    stages: list[Work]
+
+
+def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[PlannedRound]]:
+    """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds`."""
+    check_fractions(fractions)
+    whole = plan(config, [])
+    pool = PoolSize(whole.prompts, whole.prompt_tokens)
+    rounds, left = [], whole.prompts
+    for number, size in enumerate(round_sizes(whole.prompts, fractions), 1):
+        own = round_config(config, {} if number > 1 else None, None)
+        scored = ["rollout", "grad"] if size < left else []  # a round that takes all the rest needs no scores
+        stages = [*(["warmup"] if own.warmup.size else []), *scored]
+        works = [*(work(stage, own, pool.part(left)) for stage in stages), work("train", own, pool.part(size))]
+        rounds.append(PlannedRound(round=number, prompts=left, chosen=size, stages=works))
+        left -= size
+    return whole, rounds
+
+
 def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
     """One round, from its policy to the next."""
     prompts, subset = load_prompts(run), run.path / f"{NAME}.jsonl"
@@ -80,8 +110,16 @@ def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
     else:
         write_source(subset, prompts)
     perform("train", run, subset=str(subset), name=NAME, start="policy")
-    policy = run.path / "train" / NAME / "policy"
-    return RoundResult(directory=run.path, prompts=len(prompts), chosen=min(size, len(prompts)), policy=policy)
+    training = run.path / "train" / NAME
+    entry = RunDir.peek(training).read_record()["stages"]["train"]
+    return RoundResult(
+        directory=run.path,
+        prompts=len(prompts),
+        chosen=min(size, len(prompts)),
+        policy=training / "policy",
+        steps=entry["counts"]["steps"],
+        ended=entry["ended"],
+    )
 
 
 def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDir:
@@ -97,11 +135,17 @@ def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDi
 
 
 def round_config(config: Config, model: dict[str, Any] | None, pool: Path | None) -> Config:
-    """Settings of one round's run directory; the first keeps the run's model and pool (None)."""
-    settings = config.model_dump()
+    """Settings of one round's run directory; the first keeps the run's model and pool (None).
+
+    π_ref of every round is that of the first: the model before warmup and without adapter, or `model.reference`.
+    """
+    settings, first = config.model_dump(), config.model
+    if model is not None or config.warmup.size or first.adapter:
+        own = {"reference": first.name, "reference_revision": first.revision}
+        settings["model"] |= own if first.reference is None else {}
     settings["select"] |= {"format": "source"}
     if model is not None:
-        settings["model"] |= model
+        settings["model"] |= {key: value for key, value in model.items() if not key.startswith("reference")}
         settings["warmup"]["size"] = 0
     if pool is not None:
         settings["data"] |= {"path": str(pool.resolve()), "limit": None}

@@ -29,7 +29,7 @@ def test_a_resolved_config_reads_back_equal(path: Path, tmp_path: Path) -> None:
 def test_defaults_are_the_papers() -> None:
     """LearnAlign §5.1 and Table 6, GSM8K column."""
     config = build_config(LEAST)
-    warmup = config.warmup.model_dump(exclude={"trainer", "seed", "lora"})
+    warmup = config.warmup.model_dump(exclude={"trainer", "seed", "lora", "steps", "mini_batch_size"})
     assert warmup == {
         "size": 300,
         "num_train_epochs": 2,
@@ -114,6 +114,28 @@ def test_any_yaml_value_gives_a_config_or_an_input_error(value: object) -> None:
             assert isinstance(build_config(yaml.safe_load(yaml.safe_dump(settings))), Config)
         except InputError as error:
             assert "Traceback" not in str(error)
+
+
+@pytest.mark.parametrize("section", ["warmup", "train"])
+def test_the_number_of_steps_has_a_key_of_its_own(section: str) -> None:
+    with pytest.raises(InputError, match=rf"{section}\.trainer\.max_steps is now called {section}\.steps"):
+        build_config({**LEAST, section: {"trainer": {"max_steps": 5}}})
+
+
+def test_a_training_s_length_is_the_warmup_s_unless_it_has_one() -> None:
+    warmup = {"steps": 7}
+    train = {"none": {}, "epochs": {"num_train_epochs": 3}, "steps": {"steps": 9}}
+    configs = {name: build_config({**LEAST, "warmup": warmup, "train": own}) for name, own in train.items()}
+    lengths = {name: config.train.over(config.warmup) for name, config in configs.items()}
+    assert [lengths[name].steps for name in train] == [7, None, 9]
+    assert lengths["epochs"].num_train_epochs == 3
+
+
+def test_ppo_is_refused_with_the_way_to_it() -> None:
+    with pytest.raises(InputError, match=r"train\.algorithm: .*no PPO in TRL 1\.16.*rloo.*verl"):
+        build_config({**LEAST, "train": {"algorithm": "ppo"}})
+    with pytest.raises(InputError, match=r"train\.algorithm: .*did you mean grpo"):
+        build_config({**LEAST, "train": {"algorithm": "gprpo"}})
 
 
 def test_a_renamed_key_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:

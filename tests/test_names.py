@@ -14,6 +14,7 @@ from learnalign.rollouts import engines
 from learnalign.selection import methods
 from learnalign.selection.methods import METHODS
 from learnalign.selection.subset import FORMATS
+from learnalign.training.trainer import TRAINERS
 from learnalign.verify.builtin import BUILT_IN
 
 
@@ -27,6 +28,7 @@ def test_every_table_names_what_there_is() -> None:
     assert list(METHODS) == list(names.METHODS)
     assert methods._defined.keys() == METHODS.keys()
     assert set(BUILT_IN) == set(names.VERIFIERS)
+    assert set(TRAINERS) == set(names.ALGORITHMS)
     assert set(FORMATS) == set(names.FORMATS)
     assert set(test_sets()) == set(names.TEST_SETS)
     assert modules_with(signals, "SIGNAL") == set(names.SIGNALS)
@@ -37,7 +39,7 @@ def test_every_table_names_what_there_is() -> None:
 
 def test_every_name_has_one_line() -> None:
     tables = [value for value in vars(names).values() if isinstance(value, dict) and value and "__name__" not in value]
-    assert len(tables) == 8
+    assert len(tables) == 9
     assert all(about and "\n" not in about and len(about) < 100 for table in tables for about in table.values())
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from learnalign.errors import InputError
-from learnalign.policy import adapter_base, model_path
+from learnalign.gradients.inputs import make_engine
+from learnalign.policy import adapter_base, model_path, policy_path
 from learnalign.prompts import load_prompts
-from learnalign.rounds import in_process, round_sizes, train_in_rounds
+from learnalign.rounds import in_process, plan_rounds, round_sizes, train_in_rounds
 from learnalign.rundir import RunDir
 from tests.tiny import make_run
 
@@ -32,8 +33,17 @@ def _questions(path: Path) -> list[str]:
 
 def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tmp_path: Path) -> None:
     run = _run(tmp_path)
+    pool, planned = plan_rounds(run.config, [0.5, 0.3, 0.2])
     results = train_in_rounds(run, [0.5, 0.3, 0.2])
     assert [(result.prompts, result.chosen) for result in results] == [(10, 5), (5, 3), (2, 2)]
+    assert [(each.prompts, each.chosen) for each in planned] == [(10, 5), (5, 3), (2, 2)]
+    assert [each.stages[-1].steps for each in planned] == [result.steps for result in results] == [3, 2, 1]
+    assert [[work.stage for work in each.stages] for each in planned] == [
+        ["warmup", "rollout", "grad", "train"],
+        ["rollout", "grad", "train"],
+        ["train"],
+    ]
+    assert pool.prompts == 10
     chosen = [_questions(result.directory / "chosen.jsonl") for result in results]
     everything = _questions(Path(run.config.data.path))
     assert sorted(question for questions in chosen for question in questions) == sorted(everything)
@@ -41,6 +51,7 @@ def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tm
     assert stored["fractions"] == [0.5, 0.3, 0.2]
     assert [stage["chosen"] for stage in stored["stages"]] == [5, 3, 2]
     assert stored["stages"][-1]["policy"] == str(results[-1].policy)
+    assert stored["stages"][-1]["ended"] == "epochs"
 
 
 def test_each_round_chooses_with_the_policy_that_the_one_before_trained(tmp_path: Path) -> None:
@@ -69,6 +80,21 @@ def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:
         assert model.adapter == str(before.policy.resolve())
         assert model.name == adapter_base(before.policy)
         assert Path(model.name).name == "start"
+
+
+@pytest.mark.parametrize("warm", [{}, {"size": 0, "lora": {"r": 2}}])
+def test_the_reference_of_every_round_is_the_model_of_the_first(tmp_path: Path, warm: dict[str, Any]) -> None:
+    run = _run(tmp_path, **warm)
+    rounds = [RunDir.open(result.directory) for result in train_in_rounds(run, [0.5, 0.5])]
+    base = model_path(run.config)
+    assert [each.config.model.reference for each in rounds] == [None if warm else base, base]
+    for each in rounds:
+        training = RunDir.open(each.path / "train" / "chosen").read_record()["stages"]["train"]
+        assert training["reference"] == base
+    assert (make_engine(rounds[0]).settings.beta == 0) == bool(warm)  # without warmup, the policy is the reference
+    assert make_engine(rounds[1]).settings.beta == run.config.grad.beta > 0
+    assert rounds[0].is_finished("grad")
+    assert policy_path(rounds[0]) == (base if warm else str(rounds[0].warmup_dir))
 
 
 def test_an_interrupted_call_resumes(tmp_path: Path) -> None:

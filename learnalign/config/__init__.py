@@ -1,7 +1,16 @@
 """The settings of a run: their schema, and how they are read from YAML."""
 
 from learnalign.config.loading import apply_overrides, build_config, dump_config, find_config, flatten, load_config
-from learnalign.config.schema import Config, DataConfig, GradConfig, GrpoConfig, ModelConfig, SignalConfig, WarmupConfig
+from learnalign.config.schema import (
+    Config,
+    DataConfig,
+    GradConfig,
+    GrpoConfig,
+    ModelConfig,
+    SignalConfig,
+    UntilConfig,
+    WarmupConfig,
+)
 
 __all__ = [
     "Config",
@@ -10,6 +19,7 @@ __all__ = [
     "GrpoConfig",
     "ModelConfig",
     "SignalConfig",
+    "UntilConfig",
     "WarmupConfig",
     "apply_overrides",
     "build_config",

@@ -75,6 +75,8 @@ def _value(text: str) -> Any:
 
 def build_config(settings: dict[str, Any], source: str = "config") -> Config:
     """Validate nested settings; raises InputError naming every wrong key and the nearest right one."""
+    if old := [key for key in RENAMED if _stands_in(settings, key)]:
+        raise InputError(f"{source}: " + "; ".join(f"{key} is now called {RENAMED[key]}" for key in old))
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
@@ -102,7 +104,16 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 # Dotted keys of earlier versions and what they are called now: an old one is refused with its new name.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {f"{section}.trainer.max_steps": f"{section}.steps" for section in ("warmup", "train")}
+
+
+def _stands_in(settings: Any, key: str) -> bool:
+    """Whether nested settings have this dotted key."""
+    for part in key.split("."):
+        if not isinstance(settings, dict) or part not in settings:
+            return False
+        settings = settings[part]
+    return True
 
 
 def _key_of(location: tuple[str | int, ...]) -> str:
@@ -127,8 +138,6 @@ def _problem(key: str, item: Any) -> str:
         return f"{key} is required"
     if item["type"] != "extra_forbidden":
         return f"{key}: got {item['input']!r}, but {_message(item)}"
-    if key in RENAMED:
-        return f"{key} is now called {RENAMED[key]}"
     section, _, last = key.rpartition(".")
     known = _keys_of(section.split(".") if section else [])
     nearest = difflib.get_close_matches(last, known, n=1, cutoff=0.5)

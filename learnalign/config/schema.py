@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from learnalign.names import CURRICULA, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, unknown
+from learnalign.names import ALGORITHMS, CURRICULA, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, unknown
 
 Fraction = typing.Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
@@ -47,14 +47,24 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """The base model, which is also the reference π_ref."""
+    """The base model, which is also the reference π_ref unless `reference` names another."""
 
     name: str = Field(description="Hugging Face directory or hub name; `demo` is the embedded model")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     adapter: str | None = Field(None, description="PEFT adapter that turns it into the policy, with `warmup.size: 0`")
+    reference: str | None = Field(
+        None,
+        description="directory or hub name of π_ref, a whole model; null: this model (in `train`: the one trained from)",
+    )
+    reference_revision: str | None = Field(None, description="branch, tag or commit of a hub reference")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the base model, without adapter and warmup, is π_ref."""
+        return self.reference is None or (self.reference, self.reference_revision) == (self.name, self.revision)
 
 
 class DataConfig(Section):
@@ -103,7 +113,14 @@ class GrpoConfig(Section):
     """One GRPO training (Eq. 1), with TRL's names."""
 
     num_train_epochs: PositiveFloat = Field(2, description="passes over the subset")
+    steps: PositiveInt | None = Field(
+        None, description="steps, in place of num_train_epochs; each draws and samples batch_size completions"
+    )
     batch_size: PositiveInt = Field(48, description="completions per step: prompts × num_generations")
+    mini_batch_size: PositiveInt | None = Field(
+        None,
+        description="completions per optimiser update, a divisor of batch_size; null: batch_size, one update a step",
+    )
     num_generations: PositiveInt = Field(8, description="completions per prompt (group size G)")
     learning_rate: PositiveFloat = Field(1e-6, description="AdamW's peak learning rate")
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β (Eq. 1)")
@@ -201,13 +218,32 @@ class GainConfig(Section):
     gamma: NonNegativeFloat = Field(0.5, description="γ, sensitivity to angle concentration")
 
 
+class UntilConfig(Section):
+    """When a training has converged: the mean reward of its last `patience` steps has stopped rising."""
+
+    patience: PositiveInt = Field(description="steps: of the mean, and without a new best before training ends")
+    min_delta: NonNegativeFloat = Field(
+        0.01, description="a mean above the best by more than this reward is a new best"
+    )
+
+
 class TrainConfig(Section):
     """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
 
-    start: Literal["base", "policy"] = Field("base", description="the model trained from, which is the reference too")
+    start: Literal["base", "policy"] = Field(
+        "base", description="the model trained from; π_ref too, without model.reference"
+    )
     curriculum: typing.Annotated[str, _one_of(CURRICULA)] = Field("shuffled", description=_described(CURRICULA))
+    algorithm: str = Field("grpo", description=_described(ALGORITHMS))
     num_train_epochs: PositiveFloat | None = Field(None, description="passes over the subset")
+    steps: PositiveInt | None = Field(None, description="steps, in place of num_train_epochs")
+    until: UntilConfig | None = Field(None, description="end earlier, at convergence; null: train all steps")
+    keep_checkpoints: PositiveInt | None = Field(
+        None,
+        description="policies to keep, evenly spaced over the planned steps, the last among them; null: the last alone",
+    )
     batch_size: PositiveInt | None = Field(None, description="completions per step: prompts × num_generations")
+    mini_batch_size: PositiveInt | None = Field(None, description="completions per optimiser update")
     num_generations: PositiveInt | None = Field(None, description="completions per prompt (group size G)")
     learning_rate: PositiveFloat | None = Field(None, description="AdamW's peak learning rate")
     beta: NonNegativeFloat | None = Field(None, description="KL coefficient β (Eq. 1)")
@@ -220,13 +256,29 @@ class TrainConfig(Section):
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
 
+    @field_validator("algorithm")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name == "ppo":
+            raise ValueError(
+                "there is no PPO in TRL 1.16 (earlier ones needed a reward model in place of a verifier); take rloo, or train "
+                "with verl's PPO and this program's curricula as its sampler, as learnalign/curriculum/verl.py says"
+            )
+        if name not in ALGORITHMS:
+            raise ValueError(unknown(ALGORITHMS, name))
+        return name
+
     def over(self, warmup: GrpoConfig) -> GrpoConfig:
-        """The settings of the training: keys that are null here are the warmup's."""
+        """The settings of the training: keys that are null here are the warmup's.
+
+        The length is one setting: if `steps` or `num_train_epochs` is given here, the warmup's `steps` does not count.
+        """
         fields = set(GrpoConfig.model_fields)
         own = {key: value for key, value in self.model_dump(include=fields).items() if value is not None}
         if own.get("lora") is False:
             own["lora"] = None
-        return GrpoConfig.model_validate(warmup.model_dump(include=fields) | own)
+        length = {"steps": None} if own.keys() & {"steps", "num_train_epochs"} else {}
+        return GrpoConfig.model_validate(warmup.model_dump(include=fields) | length | own)
 
 
 class EvalConfig(Section):

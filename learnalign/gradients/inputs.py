@@ -12,7 +12,7 @@ from learnalign.config import GradConfig
 from learnalign.errors import RunError
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
-from learnalign.policy import load_model, load_policy
+from learnalign.policy import is_own_reference, load_policy, load_reference
 from learnalign.policy.parts import is_adapted
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
@@ -84,14 +84,14 @@ def to_sample(id: str, group: list[dict[str, Any]], which: str, prompts: str = "
 
 
 def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
-    """The engine of a run: its policy, and the base model as reference if β > 0 and the policy is not an adapter on it.
+    """The engine of a run: its policy, and π_ref if β counts, unless that is the policy with its adapter switched off.
 
-    Without warmup the policy is the reference, so π_ref/π_θ − 1 = 0 and β changes nothing.
+    β counts unless the policy is the reference itself: no warmup, no `model.adapter`, no other `model.reference`.
     """
     config = run.config
     settings = GradientSettings(
         seed=config.seed,
-        beta=config.grad.beta if config.warmup.size else 0.0,
+        beta=0.0 if is_own_reference(config) else config.grad.beta,
         temperature=config.rollout.temperature,
         modules=modules or config.grad.modules,
         projection=config.grad.projection,
@@ -100,5 +100,5 @@ def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
         batch_tokens=config.grad.batch_tokens,
     )
     policy = load_policy(run)
-    needs_reference = settings.beta > 0 and not is_adapted(policy)
-    return GradientEngine(policy, settings, load_model(config) if needs_reference else None)
+    needs_reference = settings.beta > 0 and not (is_adapted(policy) and config.model.is_reference)
+    return GradientEngine(policy, settings, load_reference(config) if needs_reference else None)

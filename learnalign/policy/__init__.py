@@ -2,26 +2,34 @@
 
 from learnalign.policy.loading import (
     adapter_base,
+    check_reference,
     device,
     is_adapter,
+    is_own_reference,
     load_model,
     load_policy,
+    load_reference,
     load_tokenizer,
     model_path,
     model_settings,
     policy_path,
     prompt_ids,
+    reference_path,
 )
 
 __all__ = [
     "adapter_base",
+    "check_reference",
     "device",
     "is_adapter",
+    "is_own_reference",
     "load_model",
     "load_policy",
+    "load_reference",
     "load_tokenizer",
     "model_path",
     "model_settings",
     "policy_path",
     "prompt_ids",
+    "reference_path",
 ]

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 
 def model_path(config: Config) -> str:
     """Directory or hub name of the base model."""
-    return str(demo.MODEL) if config.model.name == "demo" else os.path.expanduser(config.model.name)
+    return _path(config.model.name)
+
+
+def reference_path(config: Config) -> str:
+    """Directory or hub name of the reference π_ref: `model.reference`, or else the base model."""
+    return _path(config.model.reference or config.model.name)
+
+
+def is_own_reference(config: Config) -> bool:
+    """Whether the policy is π_ref itself, the same weights: then π_ref/π_θ − 1 = 0, and β changes nothing in Eq. 7."""
+    return config.warmup.size == 0 and config.model.adapter is None and config.model.is_reference
+
+
+def _path(name: str) -> str:
+    return str(demo.MODEL) if name == "demo" else os.path.expanduser(name)
 
 
 def policy_path(run: RunDir) -> str:
@@ -73,20 +87,8 @@ def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
 
 def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
     """The base model's tokenizer; raises InputError if it is missing or has no chat template."""
-    path, model = model_path(config), config.model
-    _check_directory(path)
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, revision=model.revision, trust_remote_code=model.trust_remote_code
-        )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"model.name {path}: cannot load a tokenizer from it ({one_line(error, 200)})") from None
-    if not len(tokenizer):
-        raise InputError(
-            f"model.name {path}: its tokenizer is empty; copy tokenizer.json and tokenizer_config.json into it"
-        )
+    path = model_path(config)
+    tokenizer = _read_tokenizer(config, "model.name", path, config.model.revision)
     if not tokenizer.chat_template:
         raise InputError(
             f"model.name {path}: its tokenizer has no chat template; use an instruct model, or put a "
@@ -94,6 +96,21 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _read_tokenizer(config: Config, key: str, path: str, revision: str | None) -> PreTrainedTokenizerBase:
+    _check_directory(path, key)
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, revision=revision, trust_remote_code=config.model.trust_remote_code
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{key} {path}: cannot load a tokenizer from it ({one_line(error, 200)})") from None
+    if not len(tokenizer):
+        raise InputError(f"{key} {path}: its tokenizer is empty; copy tokenizer.json and tokenizer_config.json into it")
     return tokenizer
 
 
@@ -114,24 +131,53 @@ def load_policy(run: RunDir) -> PreTrainedModel:
 
 
 def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
-    """The base model, which is also the reference π_ref (or the whole model at `path`), frozen, on `device()`."""
+    """The base model (or the whole model at `path`), frozen, in evaluation mode on `device()`."""
+    return _load(config, "model.name", path or model_path(config), config.model.revision)
+
+
+def load_reference(config: Config) -> PreTrainedModel:
+    """The reference π_ref, frozen, in evaluation mode on `device()`; raises InputError if the policy's tokens are not its."""
+    check_reference(config)
+    if config.model.is_reference:
+        return load_model(config)
+    return _load(config, "model.reference", reference_path(config), config.model.reference_revision)
+
+
+def check_reference(config: Config) -> None:
+    """Raise InputError unless `model.reference` is a whole model with the vocabulary of the base model."""
+    if config.model.is_reference:
+        return
+    path = reference_path(config)
+    if is_adapter(path):
+        raise InputError(
+            f"model.reference {path}: this is a PEFT adapter, and the reference has to be a whole model: merge the adapter "
+            "into its base model, save that, and give its directory"
+        )
+    reference = _read_tokenizer(config, "model.reference", path, config.model.reference_revision)
+    if reference.get_vocab() != load_tokenizer(config).get_vocab():
+        raise InputError(
+            f"model.reference {path}: its tokenizer has another vocabulary than that of model.name {model_path(config)}, and β "
+            "compares their probabilities token by token; give a model of the same family"
+        )
+
+
+def _load(config: Config, key: str, path: str, revision: str | None) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # it would break up this program's own progress bars
-    base = path or model_path(config)
-    _check_directory(base)
+    _check_directory(path, key)
     options: dict[str, Any] = {
         "dtype": config.model.dtype,
         "attn_implementation": config.model.attn,
         "device_map": device(),
     }
-    options |= {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
+    options |= {"revision": revision, "trust_remote_code": config.model.trust_remote_code}
     try:
-        model = AutoModelForCausalLM.from_pretrained(base, **options)
+        model = AutoModelForCausalLM.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise InputError(
-            f"model.name {base}: cannot load a causal language model from it ({one_line(error, 200)})"
+            f"{key} {path}: cannot load a causal language model from it ({one_line(error, 200)})"
         ) from None
     return model.eval().requires_grad_(False)
 
@@ -143,8 +189,8 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _check_directory(path: str) -> None:
+def _check_directory(path: str, key: str = "model.name") -> None:
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise InputError(f"model.name {path}: no config.json in this directory; give a Hugging Face model directory")
+        raise InputError(f"{key} {path}: no config.json in this directory; give a Hugging Face model directory")
     if path.startswith((".", "/", "~")) and not Path(path).is_dir():
-        raise InputError(f"model.name {path}: no such directory")
+        raise InputError(f"{key} {path}: no such directory")

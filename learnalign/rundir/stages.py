@@ -34,20 +34,51 @@ def _angle_weight(config: Config) -> dict[str, Any]:
     return {"signal.angle_weight": weight} if counts else {}
 
 
+def _reference_of_gradients(config: Config) -> dict[str, Any]:
+    """π_ref of Eq. 7, if it is neither the policy nor the model before warmup."""
+    if config.grad.beta == 0:
+        return {}
+    if not config.model.is_reference:
+        return _reference(config)
+    # Versions before `model.reference` took β for 0 here.
+    adapted = config.model.adapter and not config.warmup.size
+    return {"the reference": "the model without its adapter"} if adapted else {}
+
+
+def _reference(config: Config) -> dict[str, Any]:
+    keys = ("reference", "reference_revision")
+    return {f"model.{key}": value for key in keys if (value := getattr(config.model, key)) is not None}
+
+
+def _reference_of_warmup(config: Config) -> dict[str, Any]:
+    return _reference(config) if config.warmup.size and not config.model.is_reference else {}
+
+
+def _more_of_training(config: Config) -> dict[str, Any]:
+    return _angle_weight(config) | _reference(config)
+
+
 # Keys that change speed or safety but no result (engine, batch sizes, limits) are in no list: they may change.
 STAGES: dict[str, Stage] = {
     "pool": Stage(
         after=None,
-        keys=("data", "verifier", "model", "executor.shard_size"),
+        keys=(
+            "data",
+            "verifier",
+            *(f"model.{key}" for key in ("name", "revision", "adapter", "dtype", "attn", "trust_remote_code")),
+            "executor.shard_size",
+        ),
         outputs=("prompts.parquet", "quarantine.jsonl"),
     ),
-    "warmup": Stage(after="pool", keys=("seed", "warmup"), outputs=("warmup", "work/warmup")),
+    "warmup": Stage(
+        after="pool", keys=("seed", "warmup"), more=_reference_of_warmup, outputs=("warmup", "work/warmup")
+    ),
     # In a run directory of its own, DIR/train/NAME, whose pool is the subset.
     "train": Stage(
         after="pool",
         keys=("seed", "train"),
-        more=_angle_weight,
-        outputs=("policy", "rewards.parquet", "start", "work/train"),
+        more=_more_of_training,
+        outputs=("policy", "policies", "rewards.parquet", "start", "work/train"),
     ),
     "rollout": Stage(
         after="warmup",
@@ -76,6 +107,7 @@ STAGES: dict[str, Stage] = {
             "grad.width",
             "grad.modules",
         ),
+        more=_reference_of_gradients,
         outputs=("gradients",),
         revision=2,
     ),
@@ -84,12 +116,17 @@ STAGES: dict[str, Stage] = {
 }
 
 
+# Keys that later versions added, with their first default: at it they are left out, so that older results stay valid.
+ADDED: dict[str, Any] = {"train.algorithm": "grpo"}
+
+
 def settings_of(config: Config, stage: str) -> dict[str, Any]:
     """The flattened settings that `stage` itself depends on (not those of the stages before it).
 
     Null settings are left out: a key that a later version adds changes nothing until it is set.
     """
-    flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
+    every = flatten(config.model_dump(mode="json"))
+    flat = {key: value for key, value in every.items() if value is not None and ADDED.get(key) != value}
     keys, revision = STAGES[stage].keys, STAGES[stage].revision
     own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
     return own | STAGES[stage].more(config) | ({"revision of the method": revision} if revision > 1 else {})

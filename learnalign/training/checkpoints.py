@@ -48,19 +48,19 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return read_json(checkpoint / STATE)
 
 
-def check_disk(folder: Path, trained: int, checkpoints: bool) -> int:
+def check_disk(folder: Path, trained: int, checkpoints: bool, policies: int) -> int:
     """Bytes that training `trained` parameters still needs at its peak; raises RunError if the disk has less.
 
-    A new checkpoint is complete before the old one is deleted, so two exist for a moment; the finished policy is
-    written beside the last one.
+    A new checkpoint is complete before the old one is deleted, so two exist for a moment; the `policies` that are still to
+    be written, the finished one among them, stay beside the last one.
     """
     stored = 1 if latest(folder) else 0
-    needed = trained * ((2 - stored) * CHECKPOINT_BYTES * checkpoints + POLICY_BYTES)
+    needed = trained * ((2 - stored) * CHECKPOINT_BYTES * checkpoints + POLICY_BYTES * policies)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise RunError(
-            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and the policy), {free / 1e9:.1f} GB "
-            "are free; free some, choose a run directory on another disk, train an adapter (warmup.lora), or turn "
-            'checkpoints off (warmup.trainer: {save_strategy: "no"})'
+            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and {policies} policies), "
+            f"{free / 1e9:.1f} GB are free; free some, choose a run directory on another disk, train an adapter (warmup.lora), "
+            'keep fewer policies (train.keep_checkpoints), or turn checkpoints off (warmup.trainer: {save_strategy: "no"})'
         )
     return needed

@@ -1,9 +1,11 @@
-"""One GRPO job, from a starting model to a policy directory; warmup and train share it."""
+"""One training, from a starting model to a policy directory; warmup and train share it."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,19 +16,22 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from learnalign.config import GrpoConfig
+from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Curriculum
 from learnalign.errors import InputError, one_line
-from learnalign.policy import load_tokenizer, model_path, prompt_ids
+from learnalign.policy import check_reference, load_tokenizer, model_path, prompt_ids
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, write_jsonl
 from learnalign.training import checkpoints
+from learnalign.training.convergence import Convergence
+from learnalign.training.kept import POLICIES, Kept
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
-from learnalign.training.settings import base_dtype, grpo_arguments
-from learnalign.training.trainer import Bookkeeping, Trainer, diverged, out_of_memory, quiet
+from learnalign.training.settings import base_dtype, trainer_arguments
+from learnalign.training.steps import kept_steps
+from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
 from learnalign.verify import open_verifier
 
 
@@ -34,8 +39,9 @@ from learnalign.verify import open_verifier
 class Job:
     """What to train on and where to write the results.
 
-    `start` is the model to train from and also the reference π_ref; `settings.lora` puts an adapter on it and leaves
-    it unchanged. `work` holds the checkpoints while training; it is deleted at the end.
+    `start` is the model to train from, and also π_ref unless `reference` names another; `settings.lora` puts an
+    adapter on it and leaves it unchanged. `until` may end it early; `keep` policies stay, the last one in `output`, the
+    others in `policies` beside it. `work` holds them and the checkpoints while training; it is deleted at the end.
     """
 
     section: str
@@ -43,18 +49,23 @@ class Job:
     prompts: Sequence[Prompt]
     curriculum: Curriculum
     start: str
+    reference: str | None = None
+    algorithm: str = "grpo"
+    until: UntilConfig | None = None
+    keep: int | None = None
     work: Path
     output: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobResult:
-    """`steps` in all, `resumed` of them by an earlier process; unscored completions; every group's rewards; metrics
-    and disk.
+    """`steps` in all, `resumed` of them by an earlier process; why it `ended` (epochs, steps or converged); unscored
+    completions; every group's rewards; metrics and disk.
     """
 
     steps: int
     resumed: int
+    ended: str
     unscored: int
     visits: list[Visit]
     metrics: list[dict[str, Any]]
@@ -62,32 +73,47 @@ class JobResult:
 
 
 def optimise(run: RunDir, job: Job) -> JobResult:
-    """Train with GRPO (the objective of settings.grpo_arguments) and save the policy, its tokenizer and metrics.jsonl.
+    """Train (the objective of settings.trainer_arguments) and save the policy, its tokenizer and metrics.jsonl.
 
     An interrupted job resumes from its last complete checkpoint and ends bitwise the same. Raises InputError for
     invalid settings, RunError if disk or GPU memory runs out or the training diverges.
     """
     tokenizer = load_tokenizer(run.config)
+    if job.reference is not None:
+        check_reference(run.config)
+        if job.settings.trainer.get("cast_lm_head_to_fp32"):
+            raise InputError(
+                f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
+            )
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
     job.work.mkdir(parents=True, exist_ok=True)
-    arguments = grpo_arguments(run.config, job.settings, job.section, job.work, longest, len(job.prompts))
+    settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
+    arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
     with quiet(), open_verifier(run.config.verifier) as verifier:
         rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations)
         trainer = _trainer(job, arguments, rewards, tokenizer)
-        disk = checkpoints.check_disk(job.work, trainer.get_num_trainable_parameters(), arguments.save_strategy != "no")
-        resumed = _train(trainer, job)
+        if job.reference is not None and job.settings.beta > 0:
+            trainer.refer_to(job.reference, run.config.model.reference_revision)
+        save = functools.partial(_save, run, job, trainer, tokenizer)
+        steps = kept_steps(arguments.max_steps // trainer.updates, job.keep)
+        kept = Kept(job.work / POLICIES, steps[:-1], save)
+        trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
+        disk = checkpoints.check_disk(job.work, trained, with_checkpoints, len(steps) - len(kept.stored()))
+        resumed, ended = _train(trainer, job, kept)
         result = JobResult(
-            steps=trainer.state.global_step,
+            steps=trainer.step,
             resumed=resumed,
+            ended=ended,
             unscored=rewards.unscored,
             visits=rewards.visits,
             metrics=_metrics(trainer, job),
             disk_bytes=disk,
         )
         with atomic_path(job.output) as folder:
-            save_policy(folder, trainer.accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start)
+            save(folder)
             write_jsonl(folder / "metrics.jsonl", result.metrics)
+    kept.move(job.output.with_name(POLICIES))
     shutil.rmtree(job.work)
     with contextlib.suppress(OSError):  # not empty if another job has checkpoints there
         job.work.parent.rmdir()
@@ -95,6 +121,11 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     gc.collect()
     torch.cuda.empty_cache()
     return result
+
+
+def _save(run: RunDir, job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the policy as it is now."""
+    save_policy(folder, trainer.accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start)
 
 
 def _loading(run: RunDir, job: Job) -> dict[str, Any]:
@@ -119,7 +150,7 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
 
         adapter = LoraConfig(task_type="CAUSAL_LM", **job.settings.lora.model_dump())
     try:
-        return Trainer(
+        return TRAINERS[job.algorithm](
             curriculum=job.curriculum,
             rewards=rewards,
             model=job.start,
@@ -132,30 +163,42 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
         raise InputError(f"{job.section}: TRL refuses these settings: {one_line(error)}") from error
 
 
-def _train(trainer: Trainer, job: Job) -> int:
-    """Train to the end; returns the number of steps that an earlier process had done."""
+def _train(trainer: Trainer, job: Job, kept: Kept) -> tuple[int, str]:
+    """Train to the end; returns the number of steps that an earlier process had done, and why the training ended."""
     checkpoint = checkpoints.latest(job.work)
-    done = 0
+    done = int(checkpoint.name.rpartition("-")[2]) // trainer.updates if checkpoint else 0
+    if not kept.begin(done):  # some were deleted, and only training from the beginning makes them again
+        kept.begin(0)
+        checkpoint, done = None, 0
+    convergence = Convergence(job.until) if job.until else None
     if checkpoint is not None:
-        done = int(checkpoint.name.rpartition("-")[2])
         state = checkpoints.read_state(checkpoint)
         trainer.rewards.load_state_dict(state["rewards"])
         trainer.curriculum.load_state_dict(state["curriculum"])
-    with Progress(trainer.args.max_steps, "steps", job.section, done=done) as progress:
-        trainer.add_callback(Bookkeeping(trainer, job.work, progress))
+        if convergence is not None:
+            convergence.load_state_dict(state["convergence"])
+    planned = trainer.args.max_steps // trainer.updates
+    with Progress(planned, "steps", job.section, done=done) as progress:
+        trainer.add_callback(Bookkeeping(trainer, job.work, progress, kept, convergence))
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, job.section, trainer.args) from error
         except RuntimeError as error:
             if "probability tensor contains" in str(error):  # torch.multinomial's message if the policy is NaN
-                raise diverged(trainer.state.global_step, "the policy's probabilities are NaN or infinite") from error
+                raise diverged(trainer.step, "the policy's probabilities are NaN or infinite") from error
             raise
-    return done
+    if convergence is not None and convergence.reached:
+        return done, "converged"
+    return done, "epochs" if job.settings.steps is None else "steps"
 
 
 def _metrics(trainer: Trainer, job: Job) -> list[dict[str, Any]]:
-    """One dictionary per logged step, with `epoch` counted in passes over the prompts."""
-    per_step = trainer.groups / trainer.num_iterations / len(job.prompts)
+    """One dictionary per logged step (a mean over its updates), with `epoch` counted in passes over the prompts."""
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return [{"step": entry["step"], **entry, "epoch": round(entry["step"] * per_step, 4)} for entry in logged]
+    passes = trainer.groups / trainer.updates / len(job.prompts)  # of an update
+    counted = [
+        {"step": math.ceil(entry["step"] / trainer.updates), "epoch": round(entry["step"] * passes, 4)}
+        for entry in logged
+    ]
+    return [{"step": 0} | entry | own for entry, own in zip(logged, counted, strict=True)]

@@ -61,6 +61,12 @@ class Rewards:
         """Correct / scored of the last `count` groups; None if nothing was scored."""
         return [visit.correct / visit.scored if visit.scored else None for visit in self.visits[-count:]]
 
+    def mean_since(self, visits: int) -> float | None:
+        """Mean reward of the scored completions of all groups after the first `visits`; None if nothing was scored."""
+        recent = self.visits[visits:]
+        scored = sum(visit.scored for visit in recent)
+        return sum(visit.correct for visit in recent) / scored if scored else None
+
     def state_dict(self) -> dict[str, Any]:
         """The state as JSON values."""
         return {

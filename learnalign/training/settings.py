@@ -1,4 +1,4 @@
-"""GRPO's settings for TRL: the paper's Eq. 1, field by field, and any other field that the user passes through."""
+"""Settings for TRL's trainers: the paper's Eq. 1 (or RLOO), field by field, and any other field that the user passes through."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import torch
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_path
-from learnalign.training.library import GRPOConfig
+from learnalign.training.library import GRPOConfig, RLOOConfig
+from learnalign.training.steps import planned_steps, update_size
 
-# GRPOConfig fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
+CONFIGS = {"grpo": GRPOConfig, "rloo": RLOOConfig}
+# Fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
 OWNED = {
     **{
         name: f"{{section}}.{name}"
@@ -31,8 +33,10 @@ OWNED = {
             "warmup_steps",
         )
     },
+    "max_steps": "{section}.steps",
     "gradient_accumulation_steps": "{section}.batch_size",
     "generation_batch_size": "{section}.batch_size",
+    "steps_per_generation": "{section}.mini_batch_size",
     "seed": "seed",
     "data_seed": "seed",
     "model_init_kwargs": "model.dtype, model.attn or model.revision",
@@ -49,20 +53,29 @@ REFUSED = {
     "reward_weights": "there is one reward, the verifier's",
     "remove_unused_columns": "the verifier needs the pool's columns",
     "shuffle_dataset": "the order of the prompts is this program's own, so that resuming keeps it",
-    "steps_per_generation": "every step draws its own prompts and samples their completions",
-    "auto_find_batch_size": "TRL cannot do that with GRPO; lower per_device_train_batch_size",
+    "auto_find_batch_size": "TRL cannot do that with groups; lower per_device_train_batch_size",
 }
 # Tokens of one forward and backward pass. With checkpointing (GPU) a 7B model needs about 12 GB for it, without (CPU) a
 # 135M model about 3 GB.
 MICRO_BATCH_TOKENS = {"cuda": 32768, "cpu": 2048}
 
 
-def grpo_arguments(
-    config: Config, settings: GrpoConfig, section: str, folder: Path, longest_prompt: int, count: int
-) -> GRPOConfig:
-    """TRL's arguments for Eq. 1 on `count` prompts of at most `longest_prompt` tokens, checkpoints in `folder`.
+def trainer_arguments(
+    config: Config,
+    settings: GrpoConfig,
+    section: str,
+    folder: Path,
+    longest_prompt: int,
+    count: int,
+    algorithm: str = "grpo",
+) -> GRPOConfig | RLOOConfig:
+    """TRL's arguments for training on `count` prompts of at most `longest_prompt` tokens, checkpoints in `folder`.
 
-    These replace TRL 1.16's defaults, which are not the paper's objective (`trainer` may change them):
+    A step is one batch of completions (`steps_per_generation` micro-batches), of which each `gradient_accumulation_steps` micro-batches
+    make an update; `max_steps`, `save_steps` and `logging_steps` count updates. With several updates a step, TRL shuffles the
+    step's completions and keeps their log-probabilities before the first update, for the ratio of Eq. 1.
+
+    For Eq. 1 (`grpo`), these replace TRL 1.16's defaults, which are not the paper's objective (`trainer` may change them):
 
     - loss_type "grpo": 1/|o| Σ_t within a completion, then the mean over completions. TRL's "dapo" divides by the
       batch's tokens.
@@ -71,7 +84,7 @@ def grpo_arguments(
     - beta 0.04 of the configuration: TRL's 0.0 has no KL term.
     - scale_rewards "group": Â = (r − mean) / (std + 1e-4) with the group's mean and std (TRL's default, stated here).
     - epsilon_high = epsilon, delta None, num_iterations 1, importance_sampling_level "token": symmetric clipping of
-      token ratios, one update a batch.
+      token ratios, every completion in one update.
     - mask_truncated_completions False, top_entropy_quantile 1.0, entropy_coef 0.0: every sampled token of every
       completion.
     - vllm_importance_sampling_correction False: Eq. 1's ratio is to the policy that sampled; TRL would weigh and mask
@@ -81,32 +94,40 @@ def grpo_arguments(
     - AdamW 0.9, 0.999, 1e-8 and no weight decay (Table 6), gradients clipped at norm 1.
     - bf16: TRL's None means True. Here it is on if there is a GPU and the model is bfloat16; weights stay float32.
 
-    Raises InputError if the batch cannot be divided into groups, or a field of `trainer` is unknown, has a key of its
-    own or a bad value.
+    `rloo` has `_rloo_objective` in place of them.
+
+    Raises InputError if the batch cannot be divided into groups or updates, or a field of `trainer` is unknown, has a key
+    of its own or a bad value.
     """
-    check_trainer_fields(settings.trainer, section)
-    per_device = _per_device(settings, section, longest_prompt)
-    batches = -(-round(count * settings.num_train_epochs) // groups_per_step(settings, section)) or 1
-    updates = settings.trainer.get("num_iterations", 1)
+    kind = CONFIGS[algorithm]
+    check_trainer_fields(settings.trainer, section, kind)
+    steps, size = planned_steps(settings, section, count), update_size(settings, section)
+    per_device = _per_device(settings, section, size, longest_prompt)
+    updates = settings.trainer.get("num_iterations", 1) * (settings.batch_size // size)
     fields: dict[str, Any] = {
-        **_objective(settings),
+        **(_objective(settings) if algorithm == "grpo" else _rloo_objective(settings)),
         **_sampling(settings, longest_prompt),
         **_optimiser(settings),
         **_precision(config),
         **_running(config),
-        "max_steps": batches * updates,
-        "save_steps": updates * -(-batches // 10),
+        "max_steps": steps * updates,
+        "save_steps": updates * -(-steps // 10),
+        "logging_steps": updates,
         **settings.trainer,
         "output_dir": str(folder),
         "per_device_train_batch_size": per_device,
-        "gradient_accumulation_steps": settings.batch_size // per_device,
+        "gradient_accumulation_steps": size // per_device,
+        "steps_per_generation": settings.batch_size // per_device,
     }
     try:
-        arguments = GRPOConfig(**fields)
+        arguments = kind(**fields)
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise InputError(f"{section}.trainer: TRL refuses these settings: {one_line(error)}") from None
     if arguments.save_steps % updates:
-        raise InputError(f"{section}.trainer.save_steps: must be a multiple of num_iterations ({updates})")
+        raise InputError(
+            f"{section}.trainer.save_steps: got {arguments.save_steps}, but it counts updates, and a training resumes at the "
+            f"beginning of a step: give a multiple of the {updates} updates of a step"
+        )
     if arguments.use_vllm and device().type == "cpu":
         raise InputError(
             f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; remove it (rollouts may use "
@@ -116,32 +137,18 @@ def grpo_arguments(
     return arguments
 
 
-def _per_device(settings: GrpoConfig, section: str, longest_prompt: int) -> int:
+def _per_device(settings: GrpoConfig, section: str, update: int, longest_prompt: int) -> int:
     """Completions of one forward and backward pass: the user's number, or as many as fit into the token budget."""
     size = settings.trainer.get("per_device_train_batch_size")
     if size is None:
         tokens = longest_prompt + settings.max_completion_length
-        return micro_batch(settings.batch_size, tokens, MICRO_BATCH_TOKENS[device().type])
-    if not isinstance(size, int) or size < 1 or settings.batch_size % size:
+        return micro_batch(update, tokens, MICRO_BATCH_TOKENS[device().type])
+    if not isinstance(size, int) or size < 1 or update % size:
+        whole = "batch_size" if settings.mini_batch_size is None else "mini_batch_size"
         raise InputError(
-            f"{section}.trainer.per_device_train_batch_size: got {size!r}, but it must divide {section}.batch_size "
-            f"({settings.batch_size})"
+            f"{section}.trainer.per_device_train_batch_size: got {size!r}, but it must divide {section}.{whole} ({update})"
         )
     return size
-
-
-def groups_per_step(settings: GrpoConfig, section: str) -> int:
-    """Prompts of one step: batch_size / num_generations; raises InputError if it is not a whole number."""
-    size, generations = settings.batch_size, settings.num_generations
-    if generations < 2:
-        raise InputError(f"{section}.num_generations: got {generations}, but GRPO compares at least 2 completions")
-    if size % generations:
-        near = sorted({max(1, size // generations) * generations, (size // generations + 1) * generations})
-        raise InputError(
-            f"{section}.batch_size: got {size} completions, which is not a multiple of {section}.num_generations "
-            f"({generations}); choose {' or '.join(map(str, near))}"
-        )
-    return size // generations
 
 
 def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
@@ -151,9 +158,9 @@ def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
     )
 
 
-def check_trainer_fields(trainer: dict[str, Any], section: str) -> None:
-    """Raise InputError for a field that GRPOConfig lacks, that has a key of its own, or that cannot be set."""
-    known = {field.name for field in dataclasses.fields(GRPOConfig)}
+def check_trainer_fields(trainer: dict[str, Any], section: str, kind: type = GRPOConfig) -> None:
+    """Raise InputError for a field that TRL's `kind` lacks, that has a key of its own, or that cannot be set."""
+    known = {field.name for field in dataclasses.fields(kind)}
     for name in trainer:
         if name in OWNED:
             raise InputError(f"{section}.trainer.{name}: set {OWNED[name].format(section=section)} instead")
@@ -162,7 +169,7 @@ def check_trainer_fields(trainer: dict[str, Any], section: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known - OWNED.keys() - REFUSED.keys(), n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{section}.trainer.{name}: TRL's GRPOConfig has no such field{hint}")
+            raise InputError(f"{section}.trainer.{name}: TRL's {kind.__name__} has no such field{hint}")
 
 
 def _objective(settings: GrpoConfig) -> dict[str, Any]:
@@ -180,6 +187,22 @@ def _objective(settings: GrpoConfig) -> dict[str, Any]:
         "top_entropy_quantile": 1.0,
         "entropy_coef": 0.0,
         "vllm_importance_sampling_correction": False,
+    }
+
+
+def _rloo_objective(settings: GrpoConfig) -> dict[str, Any]:
+    """RLOO: Â_i = R_i − mean of the group's other R_j, with R = r − β Σ_t log π_θ/π_ref of the tokens sampled.
+
+    The loss is the mean over completions of −min(w Â, clip(w, 1 − ε, 1 + ε) Â), w = π_θ(o)/π_old(o) of the whole completion.
+    """
+    return {
+        "beta": settings.beta,
+        "epsilon": settings.epsilon,
+        "epsilon_high": None,
+        "num_iterations": 1,
+        "normalize_advantages": False,
+        "reward_clip_range": None,
+        "mask_truncated_completions": False,
     }
 
 
@@ -224,7 +247,6 @@ def _running(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "save_strategy": "steps",
         "logging_strategy": "steps",
-        "logging_steps": 1,
         "report_to": "none",
         "disable_tqdm": True,
         "gradient_checkpointing": gpu,

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
-from learnalign.policy import is_adapter, model_path, policy_path
+from learnalign.policy import is_adapter, model_path, policy_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_parquet
 from learnalign.rundir.stages import digest_of
+from learnalign.training.kept import POLICIES, step_of
+from learnalign.training.steps import groups_per_step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,15 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """The trained policy (a model or adapter directory), and every prompt's rewards by epoch."""
+    """The trained policy (a model or adapter directory), all kept ones by step, and every prompt's rewards by epoch.
+
+    `ended` says why: epochs, steps (`train.steps`) or converged (`train.until`).
+    """
 
     name: str
     policy: Path
+    policies: dict[int, Path]
     metrics: Path
     rewards: Path
     prompts: int
     left_out: int
     steps: int
+    ended: str
     unscored: int
 
 
@@ -47,10 +54,11 @@ def train(
     start: str | None = None,
     overwrite: bool = False,
 ) -> TrainResult:
-    """Train with GRPO on the prompts of `subset`, with the settings of `run.config.train`, and write DIR/train/NAME.
+    """Train with GRPO or RLOO on the prompts of `subset`, with the settings of `run.config.train`, and write DIR/train/NAME.
 
     Args:
-        run: names the model, the columns of the subset (its `data` section) and the verifier.
+        run: names the model, π_ref if it is not the start (`model.reference`), the columns of the subset (its `data`
+            section) and the verifier.
         subset: a file with rows like the pool's, such as DIR/subset.jsonl, or anything else that `data.path` may be.
         name: of the directory; None: the subset's file name, and the curriculum's unless it is shuffled.
         curriculum: shuffled, gain or adarft; replaces `train.curriculum`.
@@ -58,8 +66,9 @@ def train(
         overwrite: delete DIR/train/NAME first.
 
     DIR/train/NAME is a run directory of its own, whose pool is the subset: prompts.parquet, quarantine.jsonl, run.json;
-    policy/ is a Hugging Face directory (or an adapter) with metrics.jsonl; rewards.parquet has id, epoch, correct,
-    scored: one row for each visit of a prompt. Checkpoints are in work/ while it runs; an interrupted training resumes
+    policy/ is a Hugging Face directory (or an adapter) with metrics.jsonl, policies/step-000050 and so on are those kept on
+    the way (`train.keep_checkpoints`); rewards.parquet has id, epoch, correct, scored: one row for each visit of a prompt.
+    Checkpoints are in work/ while it runs; an interrupted training resumes
     and ends bitwise the same.
 
     Raises InputError for an invalid setting, subset or signal, RunError for a training that cannot continue.
@@ -79,19 +88,37 @@ def train(
                 f"{sub.path} was trained from another {config.train.start} than the current one; pass --overwrite to "
                 "train it again, or choose another --name"
             )
-        counts = entry["counts"]
     else:
         with sub.stage("train") as record:
             result = _optimise(run, sub, prompts, model, digest, policy)
             write_parquet(rewards, rewards_table(result.visits), sub.fingerprint("train"))
-            counts = {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
-            record.counts |= counts
-            record.notes |= {"start": model, "start_digest": digest}
+            record.counts |= {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
+            record.notes |= {"ended": result.ended, "policies": _policies(sub, result.steps)}
+            record.notes |= {
+                "start": model,
+                "start_digest": digest,
+                "reference": _reference(sub.config, model) or model,
+            }
             record.notes |= {"resumed_steps": result.resumed, "disk_bytes": result.disk_bytes}
-    left_out = sub.read_record()["stages"]["pool"]["counts"]["left_out"]
+    stages = sub.read_record()["stages"]
+    entry, counts = stages["train"], stages["train"]["counts"]
+    kept = entry.get("policies", {str(counts["steps"]): "policy"})  # of a version that kept the last alone
     return TrainResult(
-        name=name, policy=policy, metrics=policy / "metrics.jsonl", rewards=rewards, left_out=left_out, **counts
+        name=name,
+        policy=policy,
+        policies={int(step): sub.path / path for step, path in kept.items()},
+        metrics=policy / "metrics.jsonl",
+        rewards=rewards,
+        left_out=stages["pool"]["counts"]["left_out"],
+        ended=entry.get("ended", "epochs"),
+        **counts,
     )
+
+
+def _policies(sub: RunDir, steps: int) -> dict[str, str]:
+    """The kept policies' directories in that of the training, by step; the last one is `policy`."""
+    kept = sorted((sub.path / POLICIES).glob("step-*"))
+    return {str(step_of(path)): str(path.relative_to(sub.path)) for path in kept} | {str(steps): "policy"}
 
 
 def sub_config(config: Config, subset: str | Path, curriculum: str | None = None, start: str | None = None) -> Config:
@@ -109,7 +136,6 @@ def sub_config(config: Config, subset: str | Path, curriculum: str | None = None
 def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, digest: str, policy: Path) -> JobResult:
     from learnalign.training.job import Job, optimise  # seconds of imports, needed only to train
     from learnalign.training.saving import merge_adapter
-    from learnalign.training.settings import groups_per_step
 
     settings = sub.config.train.over(sub.config.warmup)
     begin = start
@@ -123,6 +149,10 @@ def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, d
         prompts=prompts,
         curriculum=curriculum.make(run, sub.config, prompts, groups_per_step(settings, "train")),
         start=begin,
+        reference=_reference(sub.config, start),
+        algorithm=sub.config.train.algorithm,
+        until=sub.config.train.until,
+        keep=sub.config.train.keep_checkpoints,
         work=sub.path / "work" / "train" / digest.replace("/", "-"),  # another start, other checkpoints
         output=policy,
     )
@@ -131,6 +161,13 @@ def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, d
     if begin != start and settings.lora is None:  # an adapter still needs the model below it
         shutil.rmtree(begin)
     return result
+
+
+def _reference(config: Config, start: str) -> str | None:
+    """`model.reference`, unless it is the model at `start` or null."""
+    path = reference_path(config)
+    own = path == start and config.model.is_reference
+    return None if own or config.model.reference is None else path
 
 
 def rewards_table(visits: Sequence[Visit]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with this program's order of prompts, checkpoints and progress."""
+"""TRL's trainers with this program's order of prompts, checkpoints, end and progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -18,17 +18,27 @@ from learnalign.curriculum import Curriculum
 from learnalign.errors import RunError, one_line
 from learnalign.progress import Progress
 from learnalign.training import checkpoints
-from learnalign.training.library import GRPOConfig, GRPOTrainer
+from learnalign.training.convergence import Convergence
+from learnalign.training.kept import Kept
+from learnalign.training.library import (
+    GRPOConfig,
+    GRPOTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+    add_fused_lm_head,
+    create_model_from_path,
+    disable_dropout_in_model,
+)
 from learnalign.training.rewards import Rewards
 
 
 class GenerationSampler(Sampler[int]):
-    """Rows of one generation batch in the layout of TRL's RepeatSampler: each prompt `generations` times, and the
-    whole `repeats` times.
+    """Rows of one step in the layout of TRL's RepeatSampler: each prompt `generations` times, and the whole `repeats`
+    times (once for each micro-batch, for TRL's trainer asks the data loader at each).
 
-    One pass is one generation batch, so the data loader of an epoch cannot fetch beyond the current step: the next
-    prompts are drawn after this update. Every resume therefore begins at the start of an epoch, which transformers
-    restores exactly.
+    One pass is one step, so the data loader of an epoch cannot fetch beyond the current step: the next prompts are drawn
+    after its last update. Every resume therefore begins at the start of an epoch, which transformers restores exactly;
+    within a step, whose completions are in no checkpoint, it could not.
     """
 
     def __init__(self, draw: Callable[[], list[int]], groups: int, generations: int, repeats: int) -> None:
@@ -44,10 +54,16 @@ class GenerationSampler(Sampler[int]):
         return self.groups * self.generations * self.repeats
 
 
-class Trainer(GRPOTrainer):
-    """GRPOTrainer that takes each step's prompts from `curriculum` and reports their success rates to it."""
+if TYPE_CHECKING:
+    Mixin = GRPOTrainer  # TRL's RLOOTrainer has the same methods, but no class has those alone
+else:
+    Mixin = object
 
-    def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig, **more: Any) -> None:
+
+class Trainer(Mixin):
+    """A mixin: takes each step's prompts from `curriculum` and reports their success rates to it, once a step."""
+
+    def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig | RLOOConfig, **more: Any) -> None:
         assert args.generation_batch_size
         assert args.steps_per_generation
         assert args.num_generations
@@ -55,8 +71,28 @@ class Trainer(GRPOTrainer):
         self.generations = args.num_generations
         self.groups = args.generation_batch_size // args.num_generations
         self.steps_per_generation = args.steps_per_generation
-        super().__init__(reward_funcs=[rewards], args=args, **more)
+        self.updates = args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps  # of a step
+        super().__init__(reward_funcs=[rewards], args=args, **more)  # type: ignore[arg-type]  # RLOOConfig, with RLOO
         self.remove_callback(PrinterCallback)
+
+    @property
+    def step(self) -> int:
+        """The steps begun so far."""
+        return math.ceil(self.state.global_step / self.updates)
+
+    def refer_to(self, path: str, revision: str | None) -> None:
+        """Take the model at `path` as π_ref, loaded and prepared as TRL does with the model trained from.
+
+        TRL has no argument for it. With an adapter, TRL takes the model without its adapter, unless there is a `ref_model`.
+        """
+        args: Any = self.args
+        self.ref_model = None  # TRL's own gives its memory back first
+        options = {**(args.model_init_kwargs or {}), "revision": revision}
+        reference = create_model_from_path(path, **options)
+        if args.disable_dropout:
+            disable_dropout_in_model(reference)
+        add_fused_lm_head(reference, temperature=self.temperature)
+        self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         groups = self.groups
@@ -78,17 +114,43 @@ class Trainer(GRPOTrainer):
         """Disabled: TRL puts a README into every checkpoint."""
 
 
-class Bookkeeping(TrainerCallback):
-    """Reports progress, completes checkpoints, and stops a run that has diverged."""
+class GrpoTrainer(Trainer, GRPOTrainer):
+    """TRL's GRPO with curricula."""
 
-    def __init__(self, trainer: Trainer, folder: Path, progress: Progress) -> None:
+
+class RlooTrainer(Trainer, RLOOTrainer):  # type: ignore[misc]  # a mixin that mypy takes for a GRPOTrainer
+    """TRL's RLOO with curricula."""
+
+
+TRAINERS: dict[str, type[Trainer]] = {"grpo": GrpoTrainer, "rloo": RlooTrainer}
+
+
+class Bookkeeping(TrainerCallback):
+    """Reports progress, keeps policies, completes checkpoints, and ends a run that has converged or diverged."""
+
+    def __init__(
+        self, trainer: Trainer, folder: Path, progress: Progress, kept: Kept, convergence: Convergence | None
+    ) -> None:
         self.trainer, self.folder, self.progress = trainer, folder, progress
+        self.kept, self.convergence = kept, convergence
+        self.visits = len(trainer.rewards.visits)  # before the present step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.progress.advance(state.global_step - self.progress.done)
+        """transformers' step is an update."""
+        if state.global_step % self.trainer.updates:
+            return
+        step = self.trainer.step
+        self.progress.advance(step - self.progress.done)
+        if self.convergence is not None:
+            self.convergence.update(self.trainer.rewards.mean_since(self.visits))
+            control.should_training_stop |= self.convergence.reached
+        self.visits = len(self.trainer.rewards.visits)
+        if state.global_step < args.max_steps and not control.should_training_stop:
+            self.kept.keep(step)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         own = {"rewards": self.trainer.rewards.state_dict(), "curriculum": self.trainer.curriculum.state_dict()}
+        own |= {"convergence": self.convergence.state_dict()} if self.convergence is not None else {}
         checkpoints.complete(self.folder, state.global_step, own)
 
     def on_log(
@@ -101,7 +163,7 @@ class Bookkeeping(TrainerCallback):
     ) -> None:
         norm = (logs or {}).get("grad_norm")
         if norm is not None and not math.isfinite(float(norm)):
-            raise diverged(state.global_step, f"the gradient's norm is {norm}")
+            raise diverged(self.trainer.step, f"the gradient's norm is {norm}")
 
 
 @contextlib.contextmanager

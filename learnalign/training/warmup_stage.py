@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnalign.curriculum import Shuffled
-from learnalign.policy import model_path
+from learnalign.errors import InputError
+from learnalign.policy import model_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir
 
@@ -37,9 +38,14 @@ def warmup(run: RunDir) -> WarmupResult:
     A smaller pool is taken whole, with a message; `warmup.size: 0` trains nothing. The policy is saved in DIR/warmup
     with its tokenizer and metrics.jsonl. Checkpoints are in DIR/work/warmup until then; an interrupted warmup resumes
     from them and ends bitwise the same. Raises InputError for invalid settings, RunError for a run that cannot continue
-    (disk, memory, divergence).
+    (disk, memory, divergence). π_ref of its objective is `model.reference`, or else the base model.
     """
     prompts, size = load_prompts(run), run.config.warmup.size
+    if size and run.config.model.adapter is not None:
+        raise InputError(
+            f"model.adapter {run.config.model.adapter}: warmup would train the base model without it; set warmup.size to 0 to "
+            "use the adapter as it is, or merge it into its base model and give that as model.name"
+        )
     if run.is_finished("warmup"):
         counts = run.read_record()["stages"]["warmup"]["counts"]
         return _result(run, counts["prompts"], counts["steps"], counts["unscored"])
@@ -73,6 +79,7 @@ def _optimise(run: RunDir, prompts: Sequence[Prompt]) -> JobResult:
         prompts=prompts,
         curriculum=Shuffled(len(prompts), run.config.seed),
         start=model_path(run.config),
+        reference=None if run.config.model.is_reference else reference_path(run.config),
         work=run.path / "work" / "warmup",
         output=run.warmup_dir,
     )

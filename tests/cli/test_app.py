@@ -152,6 +152,19 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_of_rounds_shows_their_sizes_stages_and_steps(config: Path, tmp_path: Path) -> None:
+    options = ["--config", config, "--stages", "0.5,0.5", "--set", "train.steps=7", "--set", "train.until.patience=2"]
+    result = learnalign("run", tmp_path / "run", *options, "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert [(each["round"], each["prompts"], each["chosen"]) for each in plan["rounds"]] == [(1, 12, 6), (2, 6, 6)]
+    stages = [[(work["stage"], work["steps"]) for work in each["stages"]] for each in plan["rounds"]]
+    assert stages == [[("rollout", None), ("grad", None), ("train", 7)], [("train", 7)]]
+    table = learnalign("run", tmp_path / "run", *options, "--dry-run").stdout
+    assert "rollout, grad, select, train" in table
+    assert "a round ends at convergence: 2 steps" in table
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "stage"),
     [(["train", "--subset"], "train"), (["eval", "--policy", "base", "--data"], "rollout")],

@@ -139,3 +139,18 @@ def test_a_gain_training_depends_on_the_weight_that_orders_its_prompts(tmp_path:
     with make(tmp_path / "shuffled", signal={"angle_weight": 2.0}).stage("train"):
         pass
     make(tmp_path / "shuffled", signal={"angle_weight": 5.0})
+
+
+def test_keys_that_came_later_change_no_fingerprint_at_their_defaults() -> None:
+    """What a training depended on before `train.algorithm`, `steps`, `until` and others came; and the pool not on π_ref."""
+    config = build_config({"model": {"name": "m"}, "data": {"path": "d"}})
+    later = ("algorithm", "steps", "until", "keep_checkpoints", "mini_batch_size")
+    assert not [key for key in settings_of(config, "train") if key.startswith(tuple(f"train.{name}" for name in later))]
+    changed = build_config(
+        {"model": {"name": "m", "reference": "r"}, "data": {"path": "d"}, "train": {"algorithm": "rloo"}}
+    )
+    assert settings_of(changed, "train")["train.algorithm"] == "rloo"
+    differing = [stage for stage in STAGES if settings_of(changed, stage) != settings_of(config, stage)]
+    assert differing == ["warmup", "train", "grad"]
+    without = changed.model_copy(update={"warmup": changed.warmup.model_copy(update={"size": 0})})
+    assert "model.reference" not in settings_of(without, "warmup")

@@ -29,7 +29,7 @@ print(sorted({"trl", "peft", "vllm"} & sys.modules.keys()))
 
 def test_skipped_finished_and_dry_trainings_import_no_trainer(tmp_path: Path) -> None:
     settings = {"num_train_epochs": 1, "batch_size": 4, "num_generations": 4, "max_completion_length": 2}
-    run = make_run(tmp_path, 4, train={**settings, "trainer": {"max_steps": 1}})
+    run = make_run(tmp_path, 4, train={**settings, "steps": 1})
     pool = run.config.data.path
     train(run, pool)
     command = [sys.executable, "-c", CODE, str(run.path), pool]

@@ -119,14 +119,13 @@ def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     assert all(torch.allclose(weights[name], merged[name], atol=1e-6) for name in weights)
 
 
-@pytest.mark.parametrize("curriculum", ["shuffled", "gain", "adarft"])
+@pytest.mark.parametrize(("curriculum", "updates"), [("shuffled", 1), ("gain", 4), ("adarft", 1)])
 def test_an_interrupted_training_ends_bitwise_the_same(
-    tmp_path: Path, curriculum: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, curriculum: str, updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, broken = (
-        _run(tmp_path / name, curriculum=curriculum, num_train_epochs=3, trainer={"save_steps": 2})
-        for name in ("whole", "broken")
-    )
+    """Interrupted at the end of step 5, or between two of its updates."""
+    length = {"num_train_epochs": 3, "mini_batch_size": 8 // updates, "trainer": {"save_steps": 2 * updates}}
+    whole, broken = (_run(tmp_path / name, curriculum=curriculum, **length) for name in ("whole", "broken"))
     for run in (whole, broken):
         _write_signals(run)
     finished = train(whole, _subset(whole))
@@ -134,7 +133,7 @@ def test_an_interrupted_training_ends_bitwise_the_same(
 
     def interrupt(self: Bookkeeping, args: Any, state: Any, control: Any, **more: Any) -> None:
         end(self, args, state, control, **more)
-        if state.global_step == 5:
+        if state.global_step == 5 * updates - updates // 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -164,14 +163,14 @@ def _recorded(events: list[tuple[str, list[int]]], name: str, method: Callable[.
     return call
 
 
-def test_each_step_is_drawn_after_the_update_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRL's data loader fetches a step ahead by default; the curriculum must not see that."""
+def test_each_step_is_drawn_once_after_the_update_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRL's data loader fetches a step ahead by default; the curriculum must not see that, nor several updates a step."""
     events: list[tuple[str, list[int]]] = []
     for kind in (Gain, Shuffled):
         monkeypatch.setattr(kind, "draw", _recorded(events, "draw", kind.draw))
         monkeypatch.setattr(kind, "update", _recorded(events, "update", kind.update))
-    for curriculum in ("gain", "shuffled"):
-        run = _run(tmp_path / curriculum, curriculum=curriculum, num_train_epochs=2)
+    for curriculum, mini_batch in (("gain", 2), ("shuffled", 8)):
+        run = _run(tmp_path / curriculum, curriculum=curriculum, num_train_epochs=2, mini_batch_size=mini_batch)
         _write_signals(run)
         events.clear()
         steps = train(run, _subset(run)).steps

@@ -204,7 +204,7 @@ def test_invalid_settings_are_refused_by_name(tmp_path: Path, changes: dict[str,
 
 
 def test_a_diverging_run_stops_and_names_the_step_and_the_ways_out(tmp_path: Path) -> None:
-    run = _run(tmp_path, learning_rate=1e12, warmup_steps=0, trainer={"max_grad_norm": 0.0, "max_steps": 30})
+    run = _run(tmp_path, learning_rate=1e12, warmup_steps=0, steps=30, trainer={"max_grad_norm": 0.0})
     with pytest.raises(RunError, match=r"diverged at step \d+.*learning_rate"):
         warmup(run)
     assert not run.warmup_dir.exists()

@@ -1,0 +1,45 @@
+"""How long a training is: a step draws prompts, samples their completions once, and updates the policy once or more."""
+
+from __future__ import annotations
+
+import math
+
+from learnalign.config import GrpoConfig
+from learnalign.errors import InputError
+
+
+def groups_per_step(settings: GrpoConfig, section: str) -> int:
+    """Prompts of one step: batch_size / num_generations; raises InputError if it is not a whole number."""
+    size, generations = settings.batch_size, settings.num_generations
+    if generations < 2:
+        raise InputError(f"{section}.num_generations: got {generations}, but at least 2 completions are compared")
+    if size % generations:
+        near = sorted({max(1, size // generations) * generations, (size // generations + 1) * generations})
+        raise InputError(
+            f"{section}.batch_size: got {size} completions, which is not a multiple of {section}.num_generations "
+            f"({generations}); choose {' or '.join(map(str, near))}"
+        )
+    return size // generations
+
+
+def update_size(settings: GrpoConfig, section: str) -> int:
+    """Completions of one optimiser update; raises InputError if a step is not a whole number of them."""
+    size = settings.mini_batch_size or settings.batch_size
+    if settings.batch_size % size:
+        raise InputError(
+            f"{section}.mini_batch_size: got {size} completions, which does not divide {section}.batch_size "
+            f"({settings.batch_size})"
+        )
+    return size
+
+
+def planned_steps(settings: GrpoConfig, section: str, prompts: int) -> int:
+    """Steps on `prompts` prompts: `steps`, or those of `num_train_epochs` passes; at least 1."""
+    visits = round(prompts * settings.num_train_epochs)
+    return settings.steps or max(1, math.ceil(visits / groups_per_step(settings, section)))
+
+
+def kept_steps(planned: int, keep: int | None) -> list[int]:
+    """Steps after which a policy is kept, rising: `keep` evenly spaced ones that end at `planned`; at most one a step."""
+    count = keep or 1
+    return sorted({max(1, round(planned * k / count)) for k in range(1, count + 1)})
