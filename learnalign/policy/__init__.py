@@ -12,8 +12,10 @@ from learnalign.policy.loading import (
     policy_path,
     prompt_ids,
 )
+from learnalign.policy.trained import ALL, plain_name, policies_by_step
 
 __all__ = [
+    "ALL",
     "adapter_base",
     "device",
     "is_adapter",
@@ -22,6 +24,8 @@ __all__ = [
     "load_tokenizer",
     "model_path",
     "model_settings",
+    "plain_name",
+    "policies_by_step",
     "policy_path",
     "prompt_ids",
 ]

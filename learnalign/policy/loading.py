@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from learnalign import demo
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError, one_line
+from learnalign.policy.trained import plain_name, trained_path
 from learnalign.rundir.files import read_json
 
 if TYPE_CHECKING:
@@ -49,16 +50,15 @@ def adapter_base(adapter: Path) -> str:
 
 
 def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
-    """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, or the directory of a model or adapter."""
+    """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, `train/NAME@STEP`, or the directory of a model
+    or adapter.
+    """
+    policy = plain_name(run, policy)
     if policy == "base":
         return {}
     path = policy_path(run) if policy == "policy" else policy
     if policy.startswith("train/"):
-        trained = run.path / policy
-        if not (trained / "policy").is_dir():
-            names = ", ".join(f"train/{done.parent.name}" for done in sorted((run.path / "train").glob("*/policy")))
-            raise RunError(f"eval.policy {policy}: no such training; this run has {names or 'none'}")
-        path = str(trained / "policy")
+        path = str(trained_path(run, policy))
     if path == model_path(run.config):
         return {}
     directory = Path(path).expanduser()
