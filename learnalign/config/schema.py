@@ -234,7 +234,9 @@ class EvalConfig(Section):
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")
-    rounds: PositiveInt = Field(1, description="evaluations with seeds of their own, for mean ± std (LearnAlign, App. E)")
+    rounds: PositiveInt = Field(
+        1, description="evaluations with seeds of their own, for mean ± std (LearnAlign, App. E)"
+    )
     questions: PositiveInt | None = Field(
         None, description="rows that the test set must have, usable or not; null: any number"
     )
