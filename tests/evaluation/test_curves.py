@@ -21,6 +21,7 @@ from learnalign.demo import MODEL, TEST
 from learnalign.errors import InputError, RunError
 from learnalign.evaluation import evaluate, evaluate_curves
 from learnalign.evaluation.curves import same_accuracy
+from learnalign.evaluation.testset import default_name, evaluation_config
 from learnalign.policy import policies_by_step
 from learnalign.rollouts import load_rollouts
 from learnalign.rundir import RunDir
@@ -30,6 +31,7 @@ from tests.tiny import make_run, save_model, save_pool
 from tests.training.coin_verifier import worth
 
 SAMPLED = ["eval.num_generations=2", "eval.metric=avg@2", "eval.temperature=1.0"]
+OPTIONS = [part for setting in SAMPLED for part in ("--set", setting)]
 
 
 def share_correct(directory: Path) -> float:
@@ -50,26 +52,50 @@ def weakened(folder: Path, noise: float) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunDir:
-    """Trainings `x` (steps 50, 100, 150) and `y` (100) of tiny models."""
-    run = make_run(tmp_path, 12, verifier="tests.training.coin_verifier:coin", executor={"shard_size": 20})
-    models = [save_model(tmp_path / f"model-{seed}", seed=seed) for seed in (1, 2, 3)]
+def make(folder: Path) -> RunDir:
+    """A run with trainings `x` (steps 50, 100, 150) and `y` (100) of tiny models."""
+    run = make_run(folder, 12, verifier="tests.training.coin_verifier:coin", executor={"shard_size": 20})
+    models = [save_model(folder / f"model-{seed}", seed=seed) for seed in (1, 2, 3)]
     write_training(run, "x", dict(zip((50, 100, 150), models, strict=True)))
     write_training(run, "y", {100: models[0]})
+    save_pool(folder / "test.jsonl", 7)
     return run
 
 
 @pytest.fixture
-def questions(tmp_path: Path) -> str:
-    return str(save_pool(tmp_path / "test.jsonl", 7))
+def run(tmp_path: Path) -> RunDir:
+    """Nothing is evaluated yet."""
+    return make(tmp_path)
+
+
+@pytest.fixture
+def questions(run: RunDir) -> str:
+    return questions_of(run)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """All points are evaluated: the base model by `evaluate` before the curves, the others by the curves."""
+    run = make(tmp_path_factory.mktemp("evaluated"))
+    evaluate(run, questions_of(run), policy="base", overrides=SAMPLED)
+    before = times(run)
+    evaluate_curves(run, [questions_of(run)], ["x", "y"], overrides=SAMPLED)
+    assert before.items() <= times(run).items()
+    return run
+
+
+def questions_of(run: RunDir) -> str:
+    return str(run.path.parent / "test.jsonl")
+
+
+def times(run: RunDir) -> dict[Path, int]:
+    """When each of the evaluations' completions were written."""
+    return {path: path.stat().st_mtime_ns for path in (run.path / "eval").glob("*/rollouts/*.parquet")}
 
 
 def test_a_curve_of_the_demo_model_has_every_kept_policy_and_what_it_started_from(tmp_path: Path) -> None:
     run = RunDir.create(tmp_path / "run", load_config("demo", ["rollout.engine=transformers", "warmup.size=0"]))
-    write_training(
-        run, "a", {10: weakened(tmp_path / "one", 0.03), 20: weakened(tmp_path / "two", 0.01), 30: MODEL}
-    )
+    write_training(run, "a", {10: weakened(tmp_path / "one", 0.03), 20: weakened(tmp_path / "two", 0.01), 30: MODEL})
     curves = evaluate_curves(run, [str(TEST)], ["a"], overrides=["data.limit=40"])
     assert [(point.step, point.policy) for point in curves.points] == [
         (0, "base"),
@@ -88,8 +114,9 @@ def test_a_curve_of_the_demo_model_has_every_kept_policy_and_what_it_started_fro
     ]
 
 
-def test_the_table_holds_the_points(run: RunDir, questions: str) -> None:
-    curves = evaluate_curves(run, [questions], ["x", "y"], overrides=SAMPLED)
+def test_the_table_holds_the_points(evaluated: RunDir) -> None:
+    run = evaluated
+    curves = evaluate_curves(run, [questions_of(run)], ["x", "y"], overrides=SAMPLED)
     assert curves.table == run.path / "eval" / "test-curve-x-y.csv"
     with curves.table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -125,21 +152,11 @@ def share_of_coin(directory: Path) -> float:
     return float(np.mean([np.mean(group) for group in groups.values() if None not in group]))
 
 
-def test_existing_evaluations_are_points_and_are_not_repeated(run: RunDir, questions: str) -> None:
-    for policy in ("base", "train/x@50"):
-        evaluate(run, questions, policy=policy, overrides=SAMPLED)
-    before = times(run)
-    assert len(before) == 2
-    first = evaluate_curves(run, [questions], ["x"], overrides=SAMPLED)
-    between = times(run)
-    assert before.items() <= between.items()
-    assert len(between) == 4
-    assert evaluate_curves(run, [questions], ["x"], overrides=SAMPLED) == first
-    assert times(run) == between
-
-
-def times(run: RunDir) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (run.path / "eval").glob("*/rollouts/*.parquet")}
+def test_existing_evaluations_are_points_and_are_not_repeated(evaluated: RunDir) -> None:
+    before = times(evaluated)
+    assert len(before) == 5  # base, three of x, one of y
+    evaluate_curves(evaluated, [questions_of(evaluated)], ["x"], overrides=SAMPLED)
+    assert times(evaluated) == before
 
 
 def test_an_interrupted_curve_resumes(run: RunDir, questions: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,20 +164,20 @@ def test_an_interrupted_curve_resumes(run: RunDir, questions: str, monkeypatch: 
 
     work, calls = RolloutWorker.__call__, []
 
-    def twice(self: RolloutWorker, shard: Any, advance: Any) -> None:
-        if len(calls) == 2:
+    def once(self: RolloutWorker, shard: Any, advance: Any) -> None:
+        if calls:
             raise KeyboardInterrupt
         calls.append(shard)
         work(self, shard, advance)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RolloutWorker, "__call__", twice)
+        patch.setattr(RolloutWorker, "__call__", once)
         with pytest.raises(KeyboardInterrupt):
-            evaluate_curves(run, [questions], ["x"], overrides=SAMPLED)
+            evaluate_curves(run, [questions], ["y"], overrides=SAMPLED)
     before = times(run)
-    assert len(before) == 2
+    assert len(before) == 1
     assert not list((run.path / "eval").glob("*.csv"))
-    assert len(evaluate_curves(run, [questions], ["x"], overrides=SAMPLED).points) == 4
+    assert len(evaluate_curves(run, [questions], ["y"], overrides=SAMPLED).points) == 2
     assert before.items() <= times(run).items()
 
 
@@ -182,10 +199,19 @@ def test_a_policy_that_was_not_kept_is_refused_with_those_that_were(
     assert not (run.path / "eval").exists()
 
 
-def test_the_first_and_last_step_have_their_plain_names(run: RunDir, questions: str) -> None:
-    assert evaluate(run, questions, policy="train/x@150").name == "test-train-x"
-    assert evaluate(run, questions, policy="train/x@0").name == "test-base"
-    assert evaluate(run, questions, policy="train/x@50").name == "test-train-x-step-000050"
+@pytest.mark.parametrize(
+    ("policy", "plain", "name"),
+    [
+        ("train/x@150", "train/x", "test-train-x"),
+        ("train/x@0", "base", "test-base"),
+        ("train/x@50", "train/x@50", "test-train-x-step-000050"),
+        ("train/x@0100", "train/x@100", "test-train-x-step-000100"),
+    ],
+)
+def test_a_step_has_one_name(run: RunDir, questions: str, policy: str, plain: str, name: str) -> None:
+    config = evaluation_config(run, questions, policy, [])
+    assert config.eval.policy == plain
+    assert default_name(questions, config.eval.policy) == name
 
 
 def test_an_unfinished_training_has_the_policies_kept_so_far(run: RunDir, questions: str, tmp_path: Path) -> None:
@@ -204,7 +230,7 @@ def test_a_training_that_began_from_another_model_has_no_curve(run: RunDir, ques
         record.notes |= {"start_digest": "another"}
     with pytest.raises(InputError, match="trained from another base than the current one.*--policy train/x@STEP"):
         evaluate_curves(run, [questions], ["x"])
-    assert evaluate(run, questions, policy="train/x@50").questions == 7
+    assert evaluation_config(run, questions, "train/x@50", []).eval.policy == "train/x@50"
 
 
 def test_the_same_accuracy_is_reached_at_the_first_step_that_has_it() -> None:
@@ -252,9 +278,9 @@ def drawn(page: Path) -> list[dict[str, Any]]:
     return json.JSONDecoder().raw_decode(text[start:])[0]
 
 
-def test_the_command_prints_and_draws_the_table(run: RunDir, questions: str) -> None:
-    options = [part for setting in SAMPLED for part in ("--set", setting)]
-    chosen = [run.path, "--data", questions, "--policy", "train/x@all", "--policy", "train/y@all", *options]
+def test_the_command_prints_and_draws_the_table(evaluated: RunDir) -> None:
+    chosen = [evaluated.path, "--data", questions_of(evaluated), "--policy", "train/x@all", "--policy", "train/y@all"]
+    chosen += OPTIONS
     result = cli(*chosen, "--json")
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
@@ -272,22 +298,23 @@ def test_the_command_prints_and_draws_the_table(run: RunDir, questions: str) -> 
 
 
 def test_without_plotly_the_table_is_there_and_the_way_to_a_plot(
-    run: RunDir, questions: str, monkeypatch: pytest.MonkeyPatch
+    evaluated: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "plotly"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "plotly", None)
-    result = cli(run.path, "--data", questions, "--policy", "train/y@all")
+    result = cli(evaluated.path, "--data", questions_of(evaluated), "--policy", "train/y@all", *OPTIONS)
     assert result.exit_code == 0, result.stderr
     assert "pip install 'learnalign[report]'" in result.stdout
-    assert (run.path / "eval" / "test-curve-y.csv").is_file()
-    assert not list((run.path / "eval").glob("*.html"))
+    assert (evaluated.path / "eval" / "test-curve-y.csv").is_file()
+    assert not (evaluated.path / "eval" / "test-curve-y.html").exists()
 
 
-def test_a_curve_may_be_the_setting_of_a_run(run: RunDir, questions: str) -> None:
-    settings = run.config.model_dump() | {"eval": {"policy": "train/y@all"}}
-    RunDir.create(run.path, type(run.config).model_validate(settings))
-    assert [p["step"] for p in json.loads(cli(run.path, "--data", questions, "--json").stdout)["points"]] == [0, 100]
+def test_a_curve_may_be_the_setting_of_a_run(evaluated: RunDir) -> None:
+    settings = evaluated.config.model_dump() | {"eval": {"policy": "train/y@all"}}
+    RunDir.create(evaluated.path, type(evaluated.config).model_validate(settings))
+    told = json.loads(cli(evaluated.path, "--data", questions_of(evaluated), *OPTIONS, "--json").stdout)
+    assert [point["step"] for point in told["points"]] == [0, 100]
 
 
 def test_a_dry_run_counts_the_evaluations(run: RunDir, questions: str) -> None:
