@@ -80,9 +80,9 @@ def evaluate(
 ) -> None:
     """Evaluate a policy on a test set: pass@1, pass@k and avg@k with 95 % confidence intervals.
 
-    --policy train/NAME@all evaluates every policy that the training kept, from the one it started from to the last: a table
-    and a plot of accuracy over steps. With several, the first is the reference: the first step at which each other one
-    reaches its last accuracy (GAIN-RL's Epo@Same Acc) and its best, and the speed-up.
+    --policy train/NAME@all evaluates every policy that the training kept, from its start to its end:
+    a table and a plot of accuracy over steps. With several trainings, the first is the reference:
+    the step at which each other one reaches its last accuracy (GAIN-RL's Epo@Same Acc) and its best.
     --set changes the evaluation only, e.g. --set eval.temperature=0.8 --set data.limit=300.
     """
     chosen = [*(overrides or []), *([f"eval.num_generations={k}"] if k else [])]

@@ -23,6 +23,7 @@ from learnalign.evaluation import evaluate, evaluate_curves
 from learnalign.evaluation.curves import same_accuracy
 from learnalign.evaluation.testset import default_name, evaluation_config
 from learnalign.policy import policies_by_step
+from learnalign.report import plot_curves
 from learnalign.rollouts import load_rollouts
 from learnalign.rundir import RunDir
 from learnalign_cli.app import app
@@ -140,6 +141,14 @@ def test_the_accuracy_on_several_test_sets_is_their_mean(run: RunDir, questions:
         rows = list(csv.DictReader(file))
     assert [row["test_set"] for row in rows] == ["test", "other", "average"] * 2
     assert [float(row["value"]) for row in rows[2::3]] == [point.value for point in curves.points]
+    traces = drawn(plot_curves(curves))
+    assert [(trace["name"], trace.get("visible", True)) for trace in traces] == [
+        ("y", True),
+        ("y, test", "legendonly"),
+        ("y, other", "legendonly"),
+    ]
+    assert traces[0]["y"] == [point.value for point in curves.points]
+    assert traces[2]["y"] == [point.results["other"].value for point in curves.points]
 
 
 def share_of_coin(directory: Path) -> float:
@@ -264,6 +273,7 @@ def test_the_papers_speed_ups_come_out() -> None:
     learnalign = [(0, 40.0), (400, 63.0), (440, 63.12), (1040, 64.22)]
     row = same_accuracy({"full": full, "learnalign": learnalign})[1]
     assert row.step_to_best == 440
+    assert row.speed_up_to_best is not None
     assert round(100 * (1 - 1 / row.speed_up_to_best)) == 31
 
 
