@@ -49,21 +49,21 @@ def adapter_base(adapter: Path) -> str:
     return str(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
 
 
-def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
+def model_settings(run: RunDir, policy: str, key: str = "eval.policy") -> dict[str, Any]:
     """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, `train/NAME@STEP`, or the directory of a model
-    or adapter.
+    or adapter. Errors name the config `key`.
     """
-    policy = plain_name(run, policy)
+    policy = plain_name(run, policy, key)
     if policy == "base":
         return {}
     path = policy_path(run) if policy == "policy" else policy
     if policy.startswith("train/"):
-        path = str(trained_path(run, policy))
+        path = str(trained_path(run, policy, key))
     if path == model_path(run.config):
         return {}
     directory = Path(path).expanduser()
     if not directory.is_dir():
-        raise InputError(f"eval.policy {policy}: no such directory; give policy, base, train/NAME or a model directory")
+        raise InputError(f"{key} {policy}: no such directory; give policy, base, train/NAME or a model directory")
     path = str(directory.resolve())
     if is_adapter(path):
         base = adapter_base(directory)
