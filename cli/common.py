@@ -99,8 +99,8 @@ def show_plan(directory: Path, config: str | None, overrides: list[str] | None, 
     show_work(resolve_config(directory, config, overrides), as_json, ["warmup", "rollout", "grad"])
 
 
-def show_work(config: Config, as_json: bool, stages: list[str]) -> None:
-    """Print settings, and the work of some stages with them."""
+def show_work(config: Config, as_json: bool, stages: list[str], **more: Any) -> None:
+    """Print settings, and the work of some stages with them; `more` is added to it."""
     from dataclasses import asdict
 
     from learnalign.config import dump_config
@@ -108,17 +108,20 @@ def show_work(config: Config, as_json: bool, stages: list[str]) -> None:
 
     planned = plan(config, stages)
     if as_json:
-        print_json({**asdict(planned), "config": config.model_dump(mode="json")})
+        print_json({**asdict(planned), "config": config.model_dump(mode="json"), **more})
         return
     print(dump_config(config), end="")
     rows = [
-        [work.stage, work.prompts, work.steps, work.tokens, _size(work.disk_bytes, work.policies)]
+        [work.stage, work.prompts, work.steps, work.tokens, size_text(work.disk_bytes, work.policies)]
         for work in planned.stages
     ]
     print_table("work", ["stage", "prompts", "steps at most", "tokens at most", "disk at most"], rows)
+    for name, value in more.items():
+        print(f"{name}: {value}")
 
 
-def _size(count: float | None, policies: int | None) -> str:
+def size_text(count: float | None, policies: int | None = 1) -> str:
+    """Bytes in the unit that suits them; None is those of `policies` models."""
     if count is None:
         return "a model" if policies == 1 else f"{policies} models"
     for unit in ("B", "kB", "MB", "GB"):
@@ -137,6 +140,11 @@ def finish(run: RunDir, as_json: bool, **more: Any) -> None:
         print_json(summary)
     else:
         print_summary(summary)
+
+
+def print_plot(plot: Path | None) -> None:
+    """Say where a plot is, or how to get one."""
+    print(f"plot: {plot}" if plot else "no plot without plotly: pip install 'learnalign[report]', then run this again")
 
 
 def print_json(value: Any) -> None:

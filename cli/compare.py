@@ -1,4 +1,4 @@
-"""`learnalign compare`: the methods' subsets side by side."""
+"""`learnalign compare`: the methods' subsets side by side; gradient norm against response length."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Dir, Json, print_json, print_table
+from learnalign.errors import InputError
+
+from .common import Dir, Json, print_json, print_plot, print_table
 
 if TYPE_CHECKING:
-    from learnalign.selection import Comparison
+    from learnalign.rundir import RunDir
+    from learnalign.selection import Comparison, Norms
 
 Size = Annotated[
     float | None, typer.Option("-n", "--size", metavar="N", help="Prompts per method, or a fraction of the pool.")
 ]
+NormsOnly = Annotated[
+    bool,
+    typer.Option(
+        "--norms",
+        help="Show gradient norm against response length instead (LearnAlign, Fig. 3a): DIR/norms.csv, a plot, Spearman's ρ.",
+    ),
+]
 
 
-def compare(directory: Dir, size: Size = None, as_json: Json = False) -> None:
+def compare(directory: Dir, size: Size = None, norms: NormsOnly = False, as_json: Json = False) -> None:
     """Show how the methods' subsets overlap and differ in success rate, length and difficulty.
 
     Every method whose inputs exist takes part; methods without scores are scored first.
@@ -24,11 +34,46 @@ def compare(directory: Dir, size: Size = None, as_json: Json = False) -> None:
     from learnalign.rundir import RunDir
     from learnalign.selection import compare as compare_methods
 
+    if norms:
+        _compare_norms(RunDir.open(directory), size, as_json)
+        return
     comparison = compare_methods(RunDir.open(directory), size)
     if as_json:
         print_json({"run": str(directory), **comparison.as_json()})
     else:
         _show(comparison)
+
+
+def _compare_norms(run: RunDir, size: float | None, as_json: bool) -> None:
+    from learnalign.report import plot_norms
+    from learnalign.selection import gradient_norms
+
+    if size is not None:
+        raise InputError(
+            "-n chooses prompts by method, --norms takes every prompt that has a gradient; give one of them"
+        )
+    norms = gradient_norms(run)
+    plot = plot_norms(norms)
+    if as_json:
+        print_json({"run": str(run.path), **norms.as_json(), "plot": plot})
+        return
+    print_table("gradient norm by response length", ["tokens", "prompts", "median norm", "mean p"], _quarters(norms))
+    rho = "undefined: one of them is constant" if norms.spearman is None else f"{norms.spearman:.3f}"
+    print(f"Spearman's ρ of norm and length over {norms.prompts} prompts: {rho}")
+    print(f"table: {norms.table}")
+    print_plot(plot)
+
+
+def _quarters(norms: Norms) -> list[list[Any]]:
+    """The prompts in four equal parts, from short to long responses."""
+    import numpy as np
+
+    tokens, norm, rate = (np.array(column) for column in (norms.tokens, norms.norm, norms.success_rate))
+    parts = [part for part in np.array_split(np.argsort(tokens, kind="stable"), 4) if len(part)]
+    return [
+        [f"{tokens[p].min():g} to {tokens[p].max():g}", len(p), float(np.median(norm[p])), float(rate[p].mean())]
+        for p in parts
+    ]
 
 
 def _show(comparison: Comparison) -> None:

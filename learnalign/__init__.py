@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learnalign.config import Config, load_config
-    from learnalign.evaluation import evaluate
+    from learnalign.evaluation import evaluate, evaluate_curves
     from learnalign.gradients import grad
     from learnalign.rollouts import rollout
     from learnalign.rundir import RunDir
-    from learnalign.selection import compare, select
+    from learnalign.selection import compare, gradient_norms, select
     from learnalign.signals import signal  # type: ignore[no-redef]  # its module has the same name
     from learnalign.training import train, warmup
 
@@ -28,9 +28,11 @@ _HOMES = {
     "grad": "learnalign.gradients",
     "select": "learnalign.selection",
     "compare": "learnalign.selection",
+    "gradient_norms": "learnalign.selection",
     "signal": "learnalign.signals",
     "train": "learnalign.training",
     "evaluate": "learnalign.evaluation",
+    "evaluate_curves": "learnalign.evaluation",
 }
 
 __all__ = [
@@ -38,7 +40,9 @@ __all__ = [
     "RunDir",
     "compare",
     "evaluate",
+    "evaluate_curves",
     "grad",
+    "gradient_norms",
     "load_config",
     "rollout",
     "select",

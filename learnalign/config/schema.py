@@ -284,7 +284,7 @@ class TrainConfig(Section):
 class EvalConfig(Section):
     """`learnalign eval`, a policy on a test set."""
 
-    policy: str = Field("policy", description="policy, base, train/NAME, or a model directory")
+    policy: str = Field("policy", description="policy, base, train/NAME, train/NAME@STEP, or a model directory")
     metric: str = Field("pass@1", pattern=r"^(pass|avg)@[1-9][0-9]*$", description="the headline: pass@K or avg@K")
     num_generations: PositiveInt = Field(1, description="completions per question")
     temperature: NonNegativeFloat | None = Field(
@@ -292,6 +292,12 @@ class EvalConfig(Section):
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")
+    rounds: PositiveInt = Field(
+        1, description="evaluations with seeds of their own, for mean ± std (LearnAlign, App. E)"
+    )
+    questions: PositiveInt | None = Field(
+        None, description="rows that the test set must have, usable or not; null: any number"
+    )
 
 
 class ExecutorConfig(Section):

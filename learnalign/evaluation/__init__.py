@@ -1,9 +1,21 @@
 """How good a policy is on a test set: pass@1, pass@k and avg@k with confidence intervals (`learnalign eval`).
 
-metrics.py holds the estimators, testset.py the settings of an evaluation, stage.py the evaluation itself.
+metrics.py holds the estimators, testset.py the settings of an evaluation, stage.py the evaluation itself, curves.py the
+evaluations of all policies of a training.
 """
 
+from learnalign.evaluation.curves import Curves, Point, SameAccuracy, evaluate_curves, training_of
 from learnalign.evaluation.stage import EvalResult, evaluate
-from learnalign.evaluation.testset import evaluation_config
+from learnalign.evaluation.testset import check_questions, evaluation_config
 
-__all__ = ["EvalResult", "evaluate", "evaluation_config"]
+__all__ = [
+    "Curves",
+    "EvalResult",
+    "Point",
+    "SameAccuracy",
+    "check_questions",
+    "evaluate",
+    "evaluate_curves",
+    "evaluation_config",
+    "training_of",
+]

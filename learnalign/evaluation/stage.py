@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.evaluation.metrics import Estimate, ladder, metric
-from learnalign.evaluation.testset import default_name, evaluation_config
+from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds
+from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, round_config
 from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, file_name
@@ -17,16 +17,19 @@ from learnalign.rundir.files import write_json
 
 @dataclass(frozen=True, kw_only=True)
 class EvalResult:
-    """The headline `metric` and all others, with 95 % confidence intervals.
+    """The headline `metric` and all others, with 95 % confidence intervals; of several rounds mean and std.
 
-    `left_out` counts unusable rows of the test set, `unscored` completions that the verifier could not score: neither
-    counts for or against the policy.
+    `seeds` are those of the rounds, `samples`, `unscored` and `truncated` are of all rounds together. `left_out` counts
+    unusable rows of the test set, `unscored` completions that the verifier could not score: neither counts for or against
+    the policy.
     """
 
     name: str
     policy: str
     metric: str
     value: float
+    std: float | None
+    seeds: list[int]
     metrics: dict[str, Estimate]
     questions: int
     left_out: int
@@ -54,33 +57,41 @@ def evaluate(
         run: names the model, the verifier and the system prompt.
         data: a ready test set (gsm8k, math500 …), a YAML file like theirs, or data with the pool's columns.
         name: of the result; None: TESTSET-POLICY.
-        policy: policy, base, train/NAME or a model directory; replaces `eval.policy`.
+        policy: policy, base, train/NAME, train/NAME@STEP or a model directory; replaces `eval.policy`.
         overrides: `key=value` on the evaluation's settings, such as eval.num_generations=8 or data.limit=300.
         overwrite: delete DIR/eval/NAME first.
 
     DIR/eval/NAME is a run directory whose pool is the test set and whose rollouts are the completions, drawn by the
-    rollout stage shard by shard: an interrupted evaluation resumes, and another metric samples nothing new.
+    rollout stage shard by shard: an interrupted evaluation resumes, and another metric samples nothing new. The further
+    rounds of `eval.rounds` are run directories below it, rounds/2 and so on; more rounds keep those that are there.
 
     Raises InputError for invalid settings or data, RunError if the engine or the verifier fails.
     """
     config = evaluation_config(run, data, policy, overrides)
     name = file_name(name or default_name(data, config.eval.policy))
+    check_questions(config, None if overwrite else _rows_read(RunDir(run.path / "eval" / name, config)))
     sub = run.child("eval", name, config, overwrite=overwrite)
-    counts = rollout(sub).counts
-    pairs = [(row.scored, row.correct) for row in load_success(sub).values()]
+    further = range(2, config.eval.rounds + 1)
+    rounds = [sub, *(sub.child("rounds", str(number), round_config(config, number)) for number in further)]
+    counts = [rollout(one).counts for one in rounds]
+    pairs = [{id: (row.scored, row.correct) for id, row in load_success(one).items()} for one in rounds]
     names = ladder(config.eval.metric, config.eval.num_generations)
-    metrics = {each: metric(each, pairs) for each in names if _possible(each, pairs) or each == config.eval.metric}
+    metrics = {
+        each: metric_over_rounds(each, pairs) for each in names if _possible(each, pairs) or each == config.eval.metric
+    }
     result = EvalResult(
         name=name,
         policy=config.eval.policy,
         metric=config.eval.metric,
         value=metrics[config.eval.metric].value,
+        std=metrics[config.eval.metric].std,
+        seeds=[one.config.seed for one in rounds],
         metrics=metrics,
-        questions=counts["prompts"],
-        left_out=sub.read_record()["stages"]["pool"]["counts"]["left_out"] + counts["left_out"],
-        samples=counts["samples"],
-        unscored=counts["unscored"],
-        truncated=counts["truncated"],
+        questions=counts[0]["prompts"],
+        left_out=sub.read_record()["stages"]["pool"]["counts"]["left_out"] + counts[0]["left_out"],
+        samples=sum(each["samples"] for each in counts),
+        unscored=sum(each["unscored"] for each in counts),
+        truncated=sum(each["truncated"] for each in counts),
         temperature=config.rollout.temperature,
         top_p=config.rollout.top_p,
         file=run.path / "eval" / f"{name}.json",
@@ -90,8 +101,13 @@ def evaluate(
     return result
 
 
-def _possible(name: str, counts: Sequence[tuple[int, int]]) -> bool:
-    return any(scored >= int(name.partition("@")[2]) for scored, _ in counts)
+def _rows_read(sub: RunDir) -> int | None:
+    """Rows of the test set, if the evaluation has read it already."""
+    return sub.read_record()["stages"]["pool"]["counts"]["rows"] if sub.is_finished("pool") else None
+
+
+def _possible(name: str, rounds: Sequence[Mapping[str, tuple[int, int]]]) -> bool:
+    return all(any(scored >= k_of(name) for scored, _ in one.values()) for one in rounds)
 
 
 def _as_json(result: EvalResult, settings: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import yaml
 
 from learnalign.config import Config, apply_overrides, build_config
 from learnalign.errors import InputError, one_line
-from learnalign.policy import model_settings
+from learnalign.evaluation.metrics import k_of
+from learnalign.policy import model_settings, plain_name
 from learnalign.rundir import RunDir, default_file_name
+from learnalign.sources import read_rows
 
 SECTIONS = ("data", "verifier", "eval")
 INHERITED = ("system_prompt", "max_prompt_tokens")  # from the pool's `data` section, if the test set does not set them
@@ -41,7 +43,7 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
         inherited = {key: settings["data"][key] for key in INHERITED}
         settings["data"] = {**inherited, **test["data"]}
         settings["verifier"] = test.get("verifier", settings["verifier"])
-        settings["eval"] |= test.get("eval", {})
+        settings["eval"] |= {"questions": None, **test.get("eval", {})}
     else:
         settings["data"] |= {"path": str(file.resolve()) if file.exists() else data, "limit": None}
     return apply_overrides(settings, overrides)
@@ -64,20 +66,23 @@ def _read(file: Path) -> dict[str, Any]:
 def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Sequence[str]) -> Config:
     """Settings of the run directory DIR/eval/NAME: its pool is the test set, its base model the policy, without warmup."""
     settings = settings_of(run.config, data, overrides)
-    if policy:
-        settings["eval"]["policy"] = policy
-    settings["model"] |= model_settings(run, str(settings["eval"]["policy"]))
+    settings["eval"]["policy"] = plain_name(run, policy or str(settings["eval"]["policy"]))
+    settings["model"] |= model_settings(run, settings["eval"]["policy"])
     settings["warmup"] = {"size": 0}
     own = build_config(settings, source=f"eval on {data}").eval
     limit = own.max_completion_length or run.config.rollout.max_completion_length
     temperature = own.temperature
     if temperature is None:
         temperature = 0.0 if own.num_generations == 1 else run.config.rollout.temperature
-    wanted = int(own.metric.partition("@")[2])
-    if wanted > own.num_generations:
+    if k_of(own.metric) > own.num_generations:
         raise InputError(
-            f"eval.metric: {own.metric} needs {wanted} completions a question, eval.num_generations is "
+            f"eval.metric: {own.metric} needs {k_of(own.metric)} completions a question, eval.num_generations is "
             f"{own.num_generations}"
+        )
+    if own.rounds > 1 and temperature == 0:
+        raise InputError(
+            f"eval.rounds: {own.rounds} rounds of greedy decoding are all the same; sample "
+            "(--set eval.temperature=0.8 eval.top_p=0.95 are the paper's), or evaluate one round"
         )
     settings["rollout"] |= {
         "num_generations": own.num_generations,
@@ -89,7 +94,30 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
     return build_config(settings, source=f"eval on {data}")
 
 
+def round_config(config: Config, number: int) -> Config:
+    """The settings of round `number`, from 1: those of the evaluation with a seed of its own, seed + number − 1."""
+    return config.model_copy(update={"seed": config.seed + number - 1})
+
+
+def check_questions(config: Config, rows: int | None = None) -> None:
+    """Raise InputError unless the test set has `eval.questions` rows, or `data.limit` of them if that is less.
+
+    They are counted in the source unless `rows` is known.
+    """
+    if (expected := config.eval.questions) is None:
+        return
+    count = sum(1 for _ in read_rows(config.data)) if rows is None else rows
+    limit = config.data.limit
+    if count != (min(expected, limit) if limit else expected):
+        raise InputError(
+            f"data.path {config.data.path} has {count} rows{f' (data.limit is {limit})' if limit else ''}, but this "
+            f"test set has eval.questions = {expected}: this is another set, split or version. Give the right one "
+            "(--set data.path=…, data.name, data.split), or evaluate on these rows with --set eval.questions=null"
+        )
+
+
 def default_name(data: str, policy: str) -> str:
     """TESTSET-POLICY."""
     label = Path(policy).name if "/" in policy and not policy.startswith("train/") else policy
-    return default_file_name(data, label)
+    label, at, step = label.partition("@")
+    return default_file_name(data, f"{label}-step-{int(step):06d}" if at and step.isdecimal() else label + at + step)

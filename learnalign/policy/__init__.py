@@ -16,8 +16,10 @@ from learnalign.policy.loading import (
     prompt_ids,
     reference_path,
 )
+from learnalign.policy.trained import ALL, plain_name, policies_by_step
 
 __all__ = [
+    "ALL",
     "adapter_base",
     "check_reference",
     "device",
@@ -29,6 +31,8 @@ __all__ = [
     "load_tokenizer",
     "model_path",
     "model_settings",
+    "plain_name",
+    "policies_by_step",
     "policy_path",
     "prompt_ids",
     "reference_path",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from learnalign import demo
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError, one_line
+from learnalign.policy.trained import plain_name, trained_path
 from learnalign.rundir.files import read_json
 
 if TYPE_CHECKING:
@@ -62,22 +63,21 @@ def adapter_base(adapter: Path) -> str:
     return str(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
 
 
-def model_settings(run: RunDir, policy: str) -> dict[str, Any]:
-    """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, or the directory of a model or adapter."""
+def model_settings(run: RunDir, policy: str, key: str = "eval.policy") -> dict[str, Any]:
+    """The `model` keys that load a policy: `policy`, `base`, `train/NAME`, `train/NAME@STEP`, or the directory of a model
+    or adapter. Errors name the config `key`.
+    """
+    policy = plain_name(run, policy, key)
     if policy == "base":
         return {}
     path = policy_path(run) if policy == "policy" else policy
     if policy.startswith("train/"):
-        trained = run.path / policy
-        if not (trained / "policy").is_dir():
-            names = ", ".join(f"train/{done.parent.name}" for done in sorted((run.path / "train").glob("*/policy")))
-            raise RunError(f"eval.policy {policy}: no such training; this run has {names or 'none'}")
-        path = str(trained / "policy")
+        path = str(trained_path(run, policy, key))
     if path == model_path(run.config):
         return {}
     directory = Path(path).expanduser()
     if not directory.is_dir():
-        raise InputError(f"eval.policy {policy}: no such directory; give policy, base, train/NAME or a model directory")
+        raise InputError(f"{key} {policy}: no such directory; give policy, base, train/NAME or a model directory")
     path = str(directory.resolve())
     if is_adapter(path):
         base = adapter_base(directory)

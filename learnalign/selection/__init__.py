@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learnalign.selection.comparison import Comparison, compare
+    from learnalign.selection.norms import Norms, gradient_norms
     from learnalign.selection.result import SelectResult
     from learnalign.selection.stage import select
 
 # Where each public name lives; imported on first use, so that `status` reads a stored stability without torch.
-_HOMES = {"Comparison": "comparison", "SelectResult": "result", "compare": "comparison", "select": "stage"}
+_HOMES = {
+    "Comparison": "comparison",
+    "Norms": "norms",
+    "SelectResult": "result",
+    "compare": "comparison",
+    "gradient_norms": "norms",
+    "select": "stage",
+}
 
-__all__ = ["Comparison", "SelectResult", "compare", "select"]
+__all__ = ["Comparison", "Norms", "SelectResult", "compare", "gradient_norms", "select"]
 
 
 def __getattr__(name: str) -> Any:

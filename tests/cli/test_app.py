@@ -30,9 +30,9 @@ OPTIONS = {
         *("--config", "--set", *RESULT),
     ],
     "signal": ["DIR", "NAME...", "--config", "--set", "--overwrite", "--json", "--help"],
-    "compare": ["DIR", "-n", "--json", "--help"],
+    "compare": ["DIR", "-n", "--norms", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
-    "eval": ["DIR", "--data", "--k", "--policy", "--name", "--config", "--set", *RESULT],
+    "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],
     "verify": ["FILE", "--verifier", "--completion", "--answer", "-o", "--workers", "--timeout", "--json", "--help"],
     "status": ["DIR", "--json", "--help"],
 }
