@@ -167,6 +167,9 @@ class GradConfig(Section):
 class SignalConfig(Section):
     """Other per-prompt numbers, for the methods that LearnAlign is compared with."""
 
+    policy: str = Field(
+        "policy", description="the model that values are of: policy, base, train/NAME, or a model directory"
+    )
     angle_weight: NonNegativeFloat = Field(1.0, description="c of C = C_intra + c·C_inter (GAIN-RL, App. F.1)")
     selectit_models: list[str] = Field(
         default_factory=list, description="more models that rate for SelectIT, weighted by their parameters"

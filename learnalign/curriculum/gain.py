@@ -122,17 +122,18 @@ def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> 
     """The curriculum of a training with settings `config`, `count` prompts a step; `run` has their angle signal."""
     from learnalign.curriculum.angles import Angles  # imports torch, which verl's samplers do not need
 
-    order = rank_by_angle(run, [prompt.id for prompt in prompts])
+    order = rank_by_angle(run, [prompt.id for prompt in prompts], config.train.start)
     sampler = GaussianSampler(len(prompts), count, config.seed, **config.train.gain.model_dump())
     return Gain(order, sampler, Angles(prompts, load_tokenizer(config), run.config.signal))
 
 
-def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
+def rank_by_angle(run: RunDir, ids: Sequence[str], trained: str | None = None) -> list[int]:
     """Rows of `ids` by descending angle concentration (Eq. 7), ties by ascending id.
 
-    Raises InputError if the signal, or a prompt in it, is missing.
+    Raises InputError if the signal, or a prompt in it, is missing, or is of another model than `trained` (base or
+    policy; None: not known here).
     """
-    angles = concentrations(run)
+    angles = concentrations(run, trained)
     missing = [id for id in ids if id not in angles]
     if missing:
         raise InputError(

@@ -59,7 +59,7 @@ def select(
     with run.stage(STAGE) as record:
         ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
         stability, kept = measure_stability(pool, ranking)
-        result = _result(run, ranking, stability)
+        result = _result(pool, ranking, stability)
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
@@ -117,8 +117,11 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     )
 
 
-def _result(run: RunDir, ranking: Ranking, stability: Stability | None) -> SelectResult:
-    eligible, chosen = int(ranking.eligible.sum()), len(ranking.chosen)
+def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> SelectResult:
+    run, eligible, chosen = pool.run, int(ranking.eligible.sum()), len(ranking.chosen)
+    notes = [*notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])]
+    if ranking.method.signal and (model := pool.signal_model(ranking.method.signal)) != "policy":
+        notes.append(f"the signal {ranking.method.signal} is that of {model}")
     return SelectResult(
         method=ranking.label,
         subset=run.subset_file(ranking.label),
@@ -130,5 +133,5 @@ def _result(run: RunDir, ranking: Ranking, stability: Stability | None) -> Selec
         skipped=count_reasons(ranking.reasons),
         way=ranking.scores.way,
         stability=stability,
-        notes=[*notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])],
+        notes=notes,
     )

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
-from learnalign.policy import is_adapter, model_path, policy_path
+from learnalign.policy import is_adapter, model_digest, model_path, policy_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_parquet
-from learnalign.rundir.stages import digest_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +70,7 @@ def train(
     prompts = load_prompts(sub)
     policy, rewards = sub.path / "policy", sub.path / "rewards.parquet"
     model = model_path(run.config) if config.train.start == "base" else policy_path(run)
-    digest = digest_of(Path(model)) if Path(model).is_dir() else model
+    digest = model_digest(model)
     if sub.is_finished("train"):
         entry = sub.read_record()["stages"]["train"]
         if entry["start_digest"] != digest:
