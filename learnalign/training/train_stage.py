@@ -19,6 +19,7 @@ from learnalign.rundir.files import write_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from learnalign.curriculum import Curriculum
     from learnalign.training.job import JobResult
     from learnalign.training.rewards import Visit
 
@@ -80,8 +81,9 @@ def train(
             )
         counts = entry["counts"]
     else:
+        curriculum = _curriculum(run, sub.config, prompts)  # may refuse, before this training is recorded as begun
         with sub.stage("train") as record:
-            result = _optimise(run, sub, prompts, model, digest, policy)
+            result = _optimise(run, sub, prompts, curriculum, model, digest, policy)
             write_parquet(rewards, rewards_table(result.visits), sub.fingerprint("train"))
             counts = {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
             record.counts |= counts
@@ -105,22 +107,35 @@ def sub_config(config: Config, subset: str | Path, curriculum: str | None = None
     return build_config(settings, source="train")
 
 
-def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, digest: str, policy: Path) -> JobResult:
+def _curriculum(run: RunDir, config: Config, prompts: Sequence[Prompt]) -> Curriculum:
+    from learnalign.training.settings import groups_per_step
+
+    module = importlib.import_module(f"learnalign.curriculum.{config.train.curriculum}")
+    return module.make(run, config, prompts, groups_per_step(config.train.over(config.warmup), "train"))
+
+
+def _optimise(
+    run: RunDir,
+    sub: RunDir,
+    prompts: Sequence[Prompt],
+    curriculum: Curriculum,
+    start: str,
+    digest: str,
+    policy: Path,
+) -> JobResult:
     from learnalign.training.job import Job, optimise  # seconds of imports, needed only to train
     from learnalign.training.saving import merge_adapter
-    from learnalign.training.settings import groups_per_step
 
     settings = sub.config.train.over(sub.config.warmup)
     begin = start
     if is_adapter(start):
         begin = str(sub.path / "start")
         merge_adapter(run.config, Path(start), sub.path / "start")
-    curriculum = importlib.import_module(f"learnalign.curriculum.{sub.config.train.curriculum}")
     job = Job(
         section="train",
         settings=settings,
         prompts=prompts,
-        curriculum=curriculum.make(run, sub.config, prompts, groups_per_step(settings, "train")),
+        curriculum=curriculum,
         start=begin,
         work=sub.path / "work" / "train" / digest.replace("/", "-"),  # another start, other checkpoints
         output=policy,
