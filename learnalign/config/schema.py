@@ -193,9 +193,14 @@ class GainConfig(Section):
     """GAIN-RL's curriculum (Eq. 8 to 10)."""
 
     sigma: PositiveFloat | None = Field(None, description="σ of the Gaussian, in ranks; null: the prompts of one step")
-    alpha: PositiveFloat = Field(2.0, description="α, sensitivity to accuracy")
+    alpha: NonNegativeFloat = Field(2.0, description="α, sensitivity to accuracy; 0: the angle alone moves μ")
     beta: Fraction = Field(0.5, description="β, the accuracy aimed at")
-    gamma: NonNegativeFloat = Field(0.5, description="γ, sensitivity to angle concentration")
+    gamma: NonNegativeFloat = Field(
+        0.5, description="γ, sensitivity to angle concentration; 0: the accuracy alone moves μ"
+    )
+    step_min: float | None = Field(
+        None, description="the least step of μ, in ranks; null: Eq. 10 as it is, 0: never back, as the authors' code"
+    )
 
 
 class TrainConfig(Section):
