@@ -26,7 +26,8 @@ Policy = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Delete results of other settings, and what is stored of these signals, first.")
+    bool,
+    typer.Option("--overwrite", help="Delete results of other settings, and what is stored of these signals, first."),
 ]
 
 

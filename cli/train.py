@@ -68,6 +68,10 @@ def train(
     if as_json:
         print_json(vars(result))
     else:
-        facts = {key.replace("_", " "): value for key, value in vars(result).items() if key != "name"}
-        rows = [[key, value if isinstance(value, int) else str(value)] for key, value in facts.items()]
+        facts = {key: value for key, value in vars(result).items() if key not in ("name", "curriculum")}
+        facts |= {f"curriculum: {key}": value for key, value in result.curriculum.items()}
+        rows = [
+            [key.replace("_", " "), value if isinstance(value, int | float) else str(value)]
+            for key, value in facts.items()
+        ]
         print_table(f"train {result.name}", ["", ""], rows)

@@ -203,6 +203,14 @@ class GainConfig(Section):
     )
 
 
+class DynamicConfig(Section):
+    """Dynamic sampling (DAPO)."""
+
+    redraws: PositiveInt | None = Field(
+        None, description="draws of a step after the first, in place of groups without spread; null: 9"
+    )
+
+
 class TrainConfig(Section):
     """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
 
@@ -221,6 +229,7 @@ class TrainConfig(Section):
     lora: LoraConfig | Literal[False] | None = Field(None, description="a LoRA adapter; false: all weights")
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
+    dynamic: DynamicConfig = DynamicConfig()
 
     def over(self, warmup: GrpoConfig) -> GrpoConfig:
         """The settings of the training: keys that are null here are the warmup's."""

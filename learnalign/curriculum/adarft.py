@@ -27,6 +27,8 @@ class Adarft:
         seed: with the step's number, decides the order of equally near prompts.
     """
 
+    redraws = 0
+
     def __init__(self, difficulties: Sequence[float], seed: int) -> None:
         self.difficulties = np.asarray(difficulties, dtype=np.float64)
         self.seed, self.target, self.step = seed, LOWEST, 0
@@ -49,6 +51,9 @@ class Adarft:
         if scored:
             target = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
             self.target = min(max(target, LOWEST), HIGHEST)
+
+    def metrics(self) -> dict[str, float]:
+        return {"target": self.target}
 
     def state_dict(self) -> dict[str, Any]:
         return {"target": self.target, "step": self.step}

@@ -119,6 +119,8 @@ class Gain:
         measure: C of the prompts of given rows under a model, by a prefill (Eq. 9).
     """
 
+    redraws = 0
+
     def __init__(self, order: Sequence[int], sampler: GaussianSampler, measure: Measure) -> None:
         assert len(order) == sampler.size
         self.order, self.sampler, self.measure = list(order), sampler, measure
@@ -133,6 +135,9 @@ class Gain:
         scored = [rate for rate in success_rates if rate is not None]
         accuracy = float(np.mean(scored)) if scored else None
         self.sampler.update(accuracy, float(np.mean(self.measure(rows, model))))
+
+    def metrics(self) -> dict[str, float]:
+        return {"mu": self.sampler.mu}
 
     def state_dict(self) -> dict[str, Any]:
         return self.sampler.state_dict()

@@ -22,7 +22,6 @@ from learnalign.rundir.files import read_parquet
 from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.signal import Signal, SignalRow
 
-
 MODEL = b"learnalign.model"
 
 

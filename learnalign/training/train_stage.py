@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """The trained policy (a model or adapter directory), and every prompt's rewards by epoch."""
+    """The trained policy (a model or adapter directory), and every prompt's rewards by epoch.
+
+    `curriculum` has the numbers that the curriculum ended with: μ, the target, dropped groups.
+    """
 
     name: str
     policy: Path
@@ -36,6 +39,7 @@ class TrainResult:
     left_out: int
     steps: int
     unscored: int
+    curriculum: dict[str, float]
 
 
 def train(
@@ -53,7 +57,7 @@ def train(
         run: names the model, the columns of the subset (its `data` section) and the verifier.
         subset: a file with rows like the pool's, such as DIR/subset.jsonl, or anything else that `data.path` may be.
         name: of the directory; None: the subset's file name, and the curriculum's unless it is shuffled.
-        curriculum: shuffled, gain or adarft; replaces `train.curriculum`.
+        curriculum: shuffled, gain, adarft, accuracy or dynamic; replaces `train.curriculum`.
         start: base or policy; replaces `train.start`.
         overwrite: delete DIR/train/NAME first.
 
@@ -79,19 +83,26 @@ def train(
                 f"{sub.path} was trained from another {config.train.start} than the current one; pass --overwrite to "
                 "train it again, or choose another --name"
             )
-        counts = entry["counts"]
+        counts, ended = entry["counts"], entry.get("curriculum", {})
     else:
-        curriculum = _curriculum(run, sub.config, prompts)  # may refuse, before this training is recorded as begun
+        sampler = _curriculum(run, sub.config, prompts)  # may refuse, before this training is recorded as begun
         with sub.stage("train") as record:
-            result = _optimise(run, sub, prompts, curriculum, model, digest, policy)
+            result = _optimise(run, sub, prompts, sampler, model, digest, policy)
             write_parquet(rewards, rewards_table(result.visits), sub.fingerprint("train"))
             counts = {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
             record.counts |= counts
-            record.notes |= {"start": model, "start_digest": digest}
+            ended = sampler.metrics()
+            record.notes |= {"curriculum": ended, "start": model, "start_digest": digest}
             record.notes |= {"resumed_steps": result.resumed, "disk_bytes": result.disk_bytes}
     left_out = sub.read_record()["stages"]["pool"]["counts"]["left_out"]
     return TrainResult(
-        name=name, policy=policy, metrics=policy / "metrics.jsonl", rewards=rewards, left_out=left_out, **counts
+        name=name,
+        policy=policy,
+        metrics=policy / "metrics.jsonl",
+        rewards=rewards,
+        left_out=left_out,
+        curriculum=ended,
+        **counts,
     )
 
 

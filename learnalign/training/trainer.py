@@ -19,6 +19,7 @@ from learnalign.errors import RunError, one_line
 from learnalign.progress import Progress
 from learnalign.training import checkpoints
 from learnalign.training.library import GRPOConfig, GRPOTrainer
+from learnalign.training.refill import Refill
 from learnalign.training.rewards import Rewards
 
 
@@ -44,7 +45,7 @@ class GenerationSampler(Sampler[int]):
         return self.groups * self.generations * self.repeats
 
 
-class Trainer(GRPOTrainer):
+class Trainer(Refill, GRPOTrainer):
     """GRPOTrainer that takes each step's prompts from `curriculum` and reports their success rates to it."""
 
     def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig, **more: Any) -> None:
@@ -66,9 +67,13 @@ class Trainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # Within the step and before its update: the curriculum sees the model that drew these rollouts (M_t of
         # GAIN-RL's Eq. 9).
+        if self.curriculum.redraws:
+            inputs = self._with_spread(inputs)
         output = super()._generate_and_score_completions(inputs)
         rows = [row["index"] for row in inputs][:: self.generations]
-        self.curriculum.update(rows, self.rewards.success_rates(len(rows)), self.model)
+        self.curriculum.update(rows, self._success_rates(len(rows)), self.model)
+        for name, value in self.curriculum.metrics().items():
+            self._metrics["train"][f"curriculum/{name}"].append(value)
         return output
 
     def _send_telemetry(self) -> None:

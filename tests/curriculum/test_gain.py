@@ -80,7 +80,9 @@ def test_mu_moves_by_equation_10() -> None:
     assert sampler.mu == before
 
 
-@pytest.mark.parametrize(("accuracy", "concentration", "mu"), [(0.1, 0.5, -10729), (0.2, 0.5, -7479), (0.3, 0.6, -2269)])
+@pytest.mark.parametrize(
+    ("accuracy", "concentration", "mu"), [(0.1, 0.5, -10729), (0.2, 0.5, -7479), (0.3, 0.6, -2269)]
+)
 def test_a_weak_model_drives_mu_back_by_equation_10_and_step_min_holds_it(
     accuracy: float, concentration: float, mu: int
 ) -> None:

@@ -100,9 +100,7 @@ def test_gain_prefers_the_batch_s_own_accuracy_and_angles(run: RunDir) -> None:
     assert sampler.curriculum.sampler.mu == pytest.approx(math.tanh(0.0) + math.tanh(0.5 * 0.3))
 
 
-def test_a_mu_that_leaves_is_reported_with_verl_s_own_setting(
-    run: RunDir, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mu_that_leaves_is_reported_with_verl_s_own_setting(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
     free, held = (
         verl.GainSampler(data_source=_data(), data_config=_config(run, **given)) for given in ({}, {"step_min": 0})
     )

@@ -73,7 +73,7 @@ def test_an_adapter_is_measured_on_its_own_base(tmp_path: Path) -> None:
     model.save_pretrained(run.path / "train" / "low" / "policy")
     signal(run, ["angle"], "train/low")
     merged = save_model(tmp_path / "merged")
-    model.merge_and_unload().save_pretrained(merged)
+    model.merge_and_unload().save_pretrained(merged)  # type: ignore[operator]
     other = alone(tmp_path / "other", merged)
     signal(other, ["angle"])
     assert values(run, "angle") == pytest.approx(values(other, "angle"), abs=1e-6)

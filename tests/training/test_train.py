@@ -17,6 +17,7 @@ from learnalign.config import GrpoConfig, build_config
 from learnalign.curriculum import Shuffled
 from learnalign.curriculum.gain import Gain
 from learnalign.errors import InputError
+from learnalign.names import CURRICULA
 from learnalign.policy import adapter_base, model_path
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_of, write_success
@@ -120,7 +121,7 @@ def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     assert all(torch.allclose(weights[name], merged[name], atol=1e-6) for name in weights)
 
 
-@pytest.mark.parametrize("curriculum", ["shuffled", "gain", "adarft"])
+@pytest.mark.parametrize("curriculum", sorted(CURRICULA))
 def test_an_interrupted_training_ends_bitwise_the_same(
     tmp_path: Path, curriculum: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +145,7 @@ def test_an_interrupted_training_ends_bitwise_the_same(
             train(broken, _subset(broken))
     resumed = train(broken, _subset(broken))
     assert RunDir.peek(resumed.policy.parent).read_record()["stages"]["train"]["resumed_steps"] == 4
+    assert resumed.curriculum == finished.curriculum
     assert read_parquet(resumed.rewards).equals(read_parquet(finished.rewards))
     weights, expected = _weights(resumed.policy), _weights(finished.policy)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
