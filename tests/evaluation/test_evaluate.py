@@ -112,8 +112,6 @@ def test_it_evaluates_the_policy_the_base_model_and_a_training(tmp_path: Path, l
 
 
 def test_base_is_the_base_model_even_if_the_run_has_an_adapter(tmp_path: Path) -> None:
-    from learnalign.evaluation import evaluation_config
-
     run = _run(tmp_path)
     model = run.config.model.model_copy(update={"adapter": str(tmp_path / "adapter")})
     adapted = RunDir(run.path, run.config.model_copy(update={"model": model}))
