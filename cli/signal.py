@@ -9,7 +9,7 @@ import typer
 
 from learnalign.names import SIGNALS, listed
 
-from .common import ConfigFile, Dir, Json, Overrides, Overwrite, open_run, print_json, print_table
+from .common import ConfigFile, Dir, Json, Overrides, open_run, print_json, print_table
 
 Names = Annotated[
     list[str],
@@ -19,29 +19,42 @@ Names = Annotated[
         show_default=False,
     ),
 ]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        "--policy", metavar="MODEL", help="Model that values are of: policy, base, train/NAME, or a model directory."
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Delete results of other settings, and what is stored of these signals, first."),
+]
 
 
 def signal(
     directory: Dir,
     names: Names,
+    policy: Policy = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compute signals of every prompt under the policy, into DIR/signals/NAME.parquet.
+    """Compute signals of every prompt under the policy (or another model), into DIR/signals/NAME.parquet.
 
     Likelihoods are those of the gold solution (data.solution), or of the first stored rollout if a prompt has none.
     """
-    run = open_run(directory, config, overrides, overwrite, stage="signal")
+    run = open_run(directory, config, overrides, overwrite)
     from learnalign.signals import signal as compute
 
-    results = compute(run, names)
+    results = compute(run, names, policy, overwrite=overwrite)
     if as_json:
         print_json({"run": str(run.path), "signals": [asdict(result) for result in results]})
         return
-    rows = [[one.name, one.values, _counts(one.skipped), _counts(one.over), str(one.path)] for one in results]
-    print_table("signals", ["signal", "values", "without one", "taken over", "file"], rows)
+    rows = [
+        [one.name, one.values, _counts(one.skipped), _counts(one.over), one.policy, str(one.path)] for one in results
+    ]
+    print_table("signals", ["signal", "values", "without one", "taken over", "model", "file"], rows)
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -68,7 +68,9 @@ def train(
     if as_json:
         print_json(vars(result))
     else:
-        facts = {key.replace("_", " "): value for key, value in vars(result).items() if key not in ("name", "policies")}
+        left_out = ("name", "policies", "curriculum")
+        facts = {key.replace("_", " "): value for key, value in vars(result).items() if key not in left_out}
         facts["kept after steps"] = ", ".join(map(str, result.policies))
-        rows = [[key, value if isinstance(value, int) else str(value)] for key, value in facts.items()]
+        facts |= {f"curriculum: {key}": value for key, value in result.curriculum.items()}
+        rows = [[key, value if isinstance(value, int | float) else str(value)] for key, value in facts.items()]
         print_table(f"train {result.name}", ["", ""], rows)

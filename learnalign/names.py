@@ -54,6 +54,8 @@ CURRICULA = {
     "shuffled": "every prompt once an epoch, in seeded random order",
     "gain": "a Gaussian over prompts sorted by angle concentration (GAIN-RL)",
     "adarft": "prompts nearest to a target difficulty that follows the reward (ADARFT)",
+    "accuracy": "in seeded random order, prompts once fully correct left out (GAIN-RL §4.5)",
+    "dynamic": "groups without spread dropped and others drawn until a step is full (DAPO)",
 }
 
 ALGORITHMS = {

@@ -190,6 +190,9 @@ class GradConfig(Section):
 class SignalConfig(Section):
     """Other per-prompt numbers, for the methods that LearnAlign is compared with."""
 
+    policy: str = Field(
+        "policy", description="the model that values are of: policy, base, train/NAME, or a model directory"
+    )
     angle_weight: NonNegativeFloat = Field(1.0, description="c of C = C_intra + c·C_inter (GAIN-RL, App. F.1)")
     selectit_models: list[str] = Field(
         default_factory=list, description="more models that rate for SelectIT, weighted by their parameters"
@@ -213,9 +216,22 @@ class GainConfig(Section):
     """GAIN-RL's curriculum (Eq. 8 to 10)."""
 
     sigma: PositiveFloat | None = Field(None, description="σ of the Gaussian, in ranks; null: the prompts of one step")
-    alpha: PositiveFloat = Field(2.0, description="α, sensitivity to accuracy")
+    alpha: NonNegativeFloat = Field(2.0, description="α, sensitivity to accuracy; 0: the angle alone moves μ")
     beta: Fraction = Field(0.5, description="β, the accuracy aimed at")
-    gamma: NonNegativeFloat = Field(0.5, description="γ, sensitivity to angle concentration")
+    gamma: NonNegativeFloat = Field(
+        0.5, description="γ, sensitivity to angle concentration; 0: the accuracy alone moves μ"
+    )
+    step_min: float | None = Field(
+        None, description="the least step of μ, in ranks; null: Eq. 10 as it is, 0: never back, as the authors' code"
+    )
+
+
+class DynamicConfig(Section):
+    """Dynamic sampling (DAPO)."""
+
+    redraws: PositiveInt | None = Field(
+        None, description="draws of a step after the first, in place of groups without spread; null: 9"
+    )
 
 
 class UntilConfig(Section):
@@ -255,6 +271,7 @@ class TrainConfig(Section):
     lora: LoraConfig | Literal[False] | None = Field(None, description="a LoRA adapter; false: all weights")
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
+    dynamic: DynamicConfig = DynamicConfig()
 
     @field_validator("algorithm")
     @classmethod

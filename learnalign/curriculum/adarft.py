@@ -10,6 +10,7 @@ import numpy as np
 
 from learnalign.config import Config
 from learnalign.errors import InputError
+from learnalign.policy import identify, other_than_policy
 from learnalign.prompts import Prompt
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
@@ -25,6 +26,8 @@ class Adarft:
         difficulties: of every training prompt, 100 (1 − p), in [0, 100].
         seed: with the step's number, decides the order of equally near prompts.
     """
+
+    redraws = 0
 
     def __init__(self, difficulties: Sequence[float], seed: int) -> None:
         self.difficulties = np.asarray(difficulties, dtype=np.float64)
@@ -49,6 +52,9 @@ class Adarft:
             target = self.target + STEP * math.tanh(SENSITIVITY * (float(np.mean(scored)) - AIM))
             self.target = min(max(target, LOWEST), HIGHEST)
 
+    def metrics(self) -> dict[str, float]:
+        return {"target": self.target}
+
     def state_dict(self) -> dict[str, Any]:
         return {"target": self.target, "step": self.step}
 
@@ -57,8 +63,22 @@ class Adarft:
 
 
 def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> Adarft:
-    """The curriculum of a training with settings `config`; `run` has the success rates of its prompts."""
+    """The curriculum of a training with settings `config`; `run` has the success rates of its prompts.
+
+    Raises InputError if they are not those of the model that is trained.
+    """
+    check_rates(run, config.train.start)
     return Adarft(difficulties(run, [prompt.id for prompt in prompts]), config.seed)
+
+
+def check_rates(run: RunDir, trained: str) -> None:
+    """Raise InputError if the run's success rates, its policy's, are another model's than `trained`, base or policy."""
+    if other_than_policy(run, identify(run, trained, "train.start")) is not None:
+        raise InputError(
+            f"curriculum adarft: the success rates of {run.path} are the policy's, but the model that is trained is "
+            f"{trained}; train the policy with --start policy, name a column with difficulties "
+            "(--set train.adarft.difficulty=COLUMN), or use a run directory without warmup (--set warmup.size=0)"
+        )
 
 
 def difficulties(run: RunDir, ids: Sequence[str]) -> list[float]:

@@ -7,7 +7,12 @@ from typing import Any, Protocol
 
 
 class Curriculum(Protocol):
-    """Decides which prompts the next step trains on; each step is followed by `update` before the next `draw`."""
+    """Decides which prompts the next step trains on; each step is followed by `update` before the next step's `draw`.
+
+    `redraws`: how often within a step groups without spread are dropped and others drawn in their place; 0: never.
+    """
+
+    redraws: int
 
     def draw(self, count: int) -> list[int]:
         """Rows of the next step's `count` prompts."""
@@ -17,6 +22,10 @@ class Curriculum(Protocol):
         """Called after each step with its rows, their success rates (None: no scored rollout) and the model that
         sampled the rollouts.
         """
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers about the last step for metrics.jsonl, where their names follow `curriculum/`."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +30,11 @@ class GaussianSampler:
         alpha: α, sensitivity to accuracy.
         beta: β, the target accuracy.
         gamma: γ, sensitivity to angle concentration.
+        step_min: the least step of μ, in ranks; None: Eq. 10 as it is. The authors' code has 0.
+        option: what stands before a setting's name where the user sets it, for the warning.
 
-    μ starts at 0 and is not clipped. Raises InputError if a step needs more prompts than there are.
+    μ starts at 0 and is not clipped: a warning on stderr says once that it has left the ranks by more than 3σ, where the
+    draws no longer change. Raises InputError if a step needs more prompts than there are.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class GaussianSampler:
         alpha: float = 2.0,
         beta: float = 0.5,
         gamma: float = 0.5,
+        step_min: float | None = None,
+        option: str = "--set train.gain.",
     ) -> None:
         if count > size:
             raise InputError(
@@ -52,7 +58,8 @@ class GaussianSampler:
         self.size, self.count, self.seed = size, count, seed
         self.sigma = float(count) if sigma is None else sigma
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        self.mu, self.step = 0.0, 0
+        self.step_min = -math.inf if step_min is None else step_min
+        self.mu, self.step, self.warned, self.option = 0.0, 0, False, option
 
     def log_weights(self) -> np.ndarray:
         """log P_t up to a constant, [N] float64, for ranks 1..N (Eq. 8)."""
@@ -74,17 +81,33 @@ class GaussianSampler:
         If no rollout was scored (None), the term of the accuracy is 0.
         """
         half = self.count / 2
-        if accuracy is not None:
-            self.mu += half * math.tanh(self.alpha * (accuracy - self.beta))
-        self.mu += half * math.tanh(self.gamma * concentration)
+        by_accuracy = 0.0 if accuracy is None else half * math.tanh(self.alpha * (accuracy - self.beta))
+        self.mu += max(by_accuracy + half * math.tanh(self.gamma * concentration), self.step_min)
+        if not self.warned and not -3 * self.sigma <= self.mu <= self.size + 3 * self.sigma:
+            self.warned = True
+            print(f"curriculum gain: {self._departure()}", file=sys.stderr)
+
+    def _departure(self) -> str:
+        """The warning about a μ that has left the ranks, with the ways out."""
+        where = f"after step {self.step}, μ is {self.mu:.0f} for ranks 1 to {self.size} and σ = {self.sigma:g}"
+        if self.mu < 0:
+            return (
+                f"{where}: the accuracy stays below {self.beta:g}, and every step draws from the same first prompts until "
+                f"it rises; {self.option}step_min=0 keeps μ from going back (as the authors' code does), a lower beta aims "
+                "at a lower accuracy"
+            )
+        return (
+            f"{where}: μ has passed all prompts, and every step draws from the same last ones; train for fewer steps, or "
+            f"slow μ down with a higher beta or a lower gamma ({self.option}beta, {self.option}gamma)"
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """μ and the number of draws."""
-        return {"mu": self.mu, "step": self.step}
+        """μ, the number of draws, and whether μ's departure was reported."""
+        return {"mu": self.mu, "step": self.step, "warned": self.warned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores `state_dict`."""
-        self.mu, self.step = float(state["mu"]), int(state["step"])
+        self.mu, self.step, self.warned = float(state["mu"]), int(state["step"]), bool(state.get("warned"))
 
 
 class Gain:
@@ -95,6 +118,8 @@ class Gain:
         sampler: over the ranks of `order`.
         measure: C of the prompts of given rows under a model, by a prefill (Eq. 9).
     """
+
+    redraws = 0
 
     def __init__(self, order: Sequence[int], sampler: GaussianSampler, measure: Measure) -> None:
         assert len(order) == sampler.size
@@ -111,6 +136,9 @@ class Gain:
         accuracy = float(np.mean(scored)) if scored else None
         self.sampler.update(accuracy, float(np.mean(self.measure(rows, model))))
 
+    def metrics(self) -> dict[str, float]:
+        return {"mu": self.sampler.mu}
+
     def state_dict(self) -> dict[str, Any]:
         return self.sampler.state_dict()
 
@@ -122,17 +150,18 @@ def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> 
     """The curriculum of a training with settings `config`, `count` prompts a step; `run` has their angle signal."""
     from learnalign.curriculum.angles import Angles  # imports torch, which verl's samplers do not need
 
-    order = rank_by_angle(run, [prompt.id for prompt in prompts])
+    order = rank_by_angle(run, [prompt.id for prompt in prompts], config.train.start)
     sampler = GaussianSampler(len(prompts), count, config.seed, **config.train.gain.model_dump())
     return Gain(order, sampler, Angles(prompts, load_tokenizer(config), run.config.signal))
 
 
-def rank_by_angle(run: RunDir, ids: Sequence[str]) -> list[int]:
+def rank_by_angle(run: RunDir, ids: Sequence[str], trained: str | None = None) -> list[int]:
     """Rows of `ids` by descending angle concentration (Eq. 7), ties by ascending id.
 
-    Raises InputError if the signal, or a prompt in it, is missing.
+    Raises InputError if the signal, or a prompt in it, is missing, or is of another model than `trained` (base or
+    policy; None: not known here).
     """
-    angles = concentrations(run)
+    angles = concentrations(run, trained)
     missing = [id for id in ids if id not in angles]
     if missing:
         raise InputError(

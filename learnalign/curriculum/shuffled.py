@@ -17,6 +17,8 @@ class Shuffled:
     left out.
     """
 
+    redraws = 0
+
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed, self.drawn = size, seed, 0
 
@@ -31,6 +33,9 @@ class Shuffled:
 
     def update(self, rows: Sequence[int], success_rates: Sequence[float | None], model: Any) -> None:
         """Nothing depends on how a step went."""
+
+    def metrics(self) -> dict[str, float]:
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return {"drawn": self.drawn}

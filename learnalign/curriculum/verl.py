@@ -5,12 +5,14 @@ In verl's configuration, with a run directory that has signals/angle.parquet (fo
 - data.dataloader_num_workers=0
 - data.sampler.class_path=pkg://learnalign.curriculum.verl
 - data.sampler.class_name=GainSampler or AdarftSampler
-- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and for GainSampler sigma, alpha, beta, gamma if not the defaults
+- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and for GainSampler sigma, alpha, beta, gamma, step_min if not the
+  defaults
 
-The training file's rows must carry the pool's ids, as column `id` or in `extra_info.id`. verl keeps the model in other
-processes than the sampler, so C of Eq. 9 is the stored C of the step's prompts, unless the batch has the current one
-(`non_tensor_batch["angle"]`). verl calls `update` after it saves a step: a resumed run lacks the one update that
-followed its checkpoint. verl is imported when one of the samplers is first used.
+Angles and success rates must be those of the model that verl trains (`learnalign signal DIR angle --policy base`), which
+the samplers do not see and cannot check. The training file's rows must carry the pool's ids, as column `id` or in
+`extra_info.id`. verl keeps the model in other processes than the sampler, so C of Eq. 9 is the stored C of the step's
+prompts, unless the batch has the current one (`non_tensor_batch["angle"]`). verl calls `update` after it saves a step: a
+resumed run lacks the one update that followed its checkpoint. verl is imported when one of the samplers is first used.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     GainSampler: type
     AdarftSampler: type
 
-GAIN_KEYS = ("sigma", "alpha", "beta", "gamma")
+GAIN_KEYS = ("sigma", "alpha", "beta", "gamma", "step_min")
 
 
 class _Sampler:
@@ -86,13 +88,14 @@ class _Sampler:
 
 class _Gain(_Sampler):
     def make(self, run: RunDir, settings: Any, seed: int) -> Gain:
-        given = {key: float(settings[key]) for key in GAIN_KEYS if settings.get(key) is not None}
+        given: dict[str, Any] = {key: float(settings[key]) for key in GAIN_KEYS if settings.get(key) is not None}
         stored = concentrations(run)
 
         def measure(rows: Sequence[int], current: dict[str, float]) -> list[float]:
             return [current.get(self.ids[row], stored[self.ids[row]]) for row in rows]
 
-        return Gain(rank_by_angle(run, self.ids), GaussianSampler(self.size, self.count, seed, **given), measure)
+        sampler = GaussianSampler(self.size, self.count, seed, option="+data.sampler.", **given)
+        return Gain(rank_by_angle(run, self.ids), sampler, measure)
 
 
 class _Adarft(_Sampler):

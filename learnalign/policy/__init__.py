@@ -1,5 +1,6 @@
 """The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
+from learnalign.policy.identity import NamedModel, identify, model_digest, other_than_policy
 from learnalign.policy.loading import (
     adapter_base,
     check_reference,
@@ -7,6 +8,7 @@ from learnalign.policy.loading import (
     is_adapter,
     is_own_reference,
     load_model,
+    load_named,
     load_policy,
     load_reference,
     load_tokenizer,
@@ -20,17 +22,22 @@ from learnalign.policy.trained import ALL, plain_name, policies_by_step
 
 __all__ = [
     "ALL",
+    "NamedModel",
     "adapter_base",
     "check_reference",
     "device",
+    "identify",
     "is_adapter",
     "is_own_reference",
     "load_model",
+    "load_named",
     "load_policy",
     "load_reference",
     "load_tokenizer",
+    "model_digest",
     "model_path",
     "model_settings",
+    "other_than_policy",
     "plain_name",
     "policies_by_step",
     "policy_path",

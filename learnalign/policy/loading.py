@@ -69,12 +69,12 @@ def model_settings(run: RunDir, policy: str, key: str = "eval.policy") -> dict[s
     """
     policy = plain_name(run, policy, key)
     if policy == "base":
-        return {}
+        return {"adapter": None}
     path = policy_path(run) if policy == "policy" else policy
     if policy.startswith("train/"):
         path = str(trained_path(run, policy, key))
     if path == model_path(run.config):
-        return {}
+        return {"adapter": None}
     directory = Path(path).expanduser()
     if not directory.is_dir():
         raise InputError(f"{key} {policy}: no such directory; give policy, base, train/NAME or a model directory")
@@ -123,11 +123,31 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]
 def load_policy(run: RunDir) -> PreTrainedModel:
     """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter."""
     path = policy_path(run)
-    if not is_adapter(path):
-        return load_model(run.config, path)
+    return _with_adapter(run.config, path) if is_adapter(path) else load_model(run.config, path)
+
+
+def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
+    """The model that `name` means (`policy`, `base`, `train/NAME` or a directory), as `load_policy` loads it.
+
+    Raises InputError naming the config `key` if its tokens are not those of the run's tokenizer.
+    """
+    if name == "policy":
+        return load_policy(run)
+    model = run.config.model.model_copy(update=model_settings(run, name, key))
+    config = run.config.model_copy(update={"model": model})
+    foreign = model_path(config) != model_path(run.config)
+    if foreign and load_tokenizer(config).get_vocab() != load_tokenizer(run.config).get_vocab():
+        raise InputError(
+            f"{key} {name}: its tokenizer is not that of {model_path(run.config)}, which prompts and rollouts of this "
+            "run are in; give a model trained from it, or make a run directory with this one as model.name"
+        )
+    return _with_adapter(config, model.adapter) if model.adapter else load_model(config)
+
+
+def _with_adapter(config: Config, adapter: str) -> PreTrainedModel:
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(load_model(run.config), path).eval()  # type: ignore[return-value]
+    return PeftModel.from_pretrained(load_model(config), adapter).eval()  # type: ignore[return-value]
 
 
 def load_model(config: Config, path: str | None = None) -> PreTrainedModel:

@@ -19,7 +19,7 @@ from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
 from learnalign.rundir.stages import digest_of
-from learnalign.signals import find_signal, signal_fingerprint
+from learnalign.signals import find_signal, stored_fingerprint, stored_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ class Pool:
         self.ids = [prompt.id for prompt in self.prompts]
         self._place = {id: i for i, id in enumerate(self.ids)}
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
-        self.signal_fingerprint = functools.cache(lambda name: signal_fingerprint(run, find_signal(name)))
+        self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -85,12 +85,21 @@ class Pool:
         """A digest of success.parquet; None before rollouts."""
         return digest_of(self.run.success_file) if self.run.success_file.is_file() else None
 
+    def signal_model(self, name: str) -> str:
+        """The model that a signal's values are of: policy, base, train/NAME or a directory."""
+        model = stored_model(self.run.signal_file(name))
+        return model.name if model else "policy"
+
     def signal(self, name: str, *columns: str) -> list[Float[np.ndarray, "n"]]:
         """Columns of a signal, NaN for prompts without a value."""
-        path = self.run.signal_file(name)
-        fingerprint = self.signal_fingerprint(name) if path.is_file() else ""
-        table = self._read(path, fingerprint, f"learnalign signal {self.run.path} {name}")
+        table, path = self._signal(name), self.run.signal_file(name)
         return [self._column(table, column, path) for column in columns]
+
+    def _signal(self, name: str) -> pa.Table:
+        path, command = self.run.signal_file(name), f"learnalign signal {self.run.path} {name}"
+        if path.is_file() and (model := self.signal_model(name)) != "policy":
+            command += f" --policy {model}"
+        return self._read(path, self.signal_fingerprint(name) if path.is_file() else "", command)
 
     def exact(self) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
         """Exact alignments (1/n Σ_j V_j cos(g_i, g_j)) and gradient norms, NaN for prompts without a gradient."""
@@ -117,8 +126,7 @@ class Pool:
 
     def hidden_features(self) -> Iterator[Vectors]:
         """Vectors of the `features` signal (position-weighted mean hidden states) as unit rows."""
-        path, command = self.run.signal_file("features"), f"learnalign signal {self.run.path} features"
-        table = self._read(path, self.fingerprint("signal"), command)
+        path, table = self.run.signal_file("features"), self._signal("features")
         table = table.filter(table["vector"].is_valid())
         for batch in table.to_batches(max_chunksize=4096):
             vectors = torch.from_numpy(np.stack(batch["vector"].to_numpy(zero_copy_only=False)))

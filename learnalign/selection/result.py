@@ -82,16 +82,18 @@ def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:
     return dict(Counter(reason for reason in reasons if reason).most_common())
 
 
-def parameters_note(pool: Pool, method: Method) -> list[str]:
-    """A sentence for the user if the method's gradients leave parameters of the policy out."""
-    modules = pool.run.config.grad.modules
+def inputs_notes(pool: Pool, method: Method) -> list[str]:
+    """Sentences for the user if the method's signal is of another model, or its gradients leave parameters of the policy out."""
+    notes, modules = [], pool.run.config.grad.modules
+    if method.signal and (model := pool.signal_model(method.signal)) != "policy":
+        notes.append(f"the signal {method.signal} is that of {model}")
     words = {word.strip() for word in modules.split(",")}
     whole = "all" in words or (
         "linear" in words and is_adapter(policy_path(pool.run))
     )  # an adapter has linear layers only
-    if method.reads != "grad" or whole:
-        return []
-    return [f"gradients of a part of the parameters (grad.modules: {modules}); all is the paper's gradient"]
+    if method.reads == "grad" and not whole:
+        notes.append(f"gradients of a part of the parameters (grad.modules: {modules}); all is the paper's gradient")
+    return notes
 
 
 def notes_of(ranking: Ranking) -> list[str]:

@@ -17,8 +17,8 @@ from learnalign.selection.result import (
     SelectResult,
     check_learnable,
     count_reasons,
+    inputs_notes,
     notes_of,
-    parameters_note,
     skip_reasons,
 )
 from learnalign.selection.scores import Scoring, Way, find_way
@@ -66,7 +66,7 @@ def select(
     with run.stage(STAGE) as record:
         ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
         stability, kept = measure_stability(pool, ranking)
-        result = _result(run, ranking, stability, parameters_note(pool, rule))
+        result = _result(pool, ranking, stability)
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         subset = [pool.prompts[place] for place in ranking.chosen]
         for path in (result.subset, output):
@@ -124,8 +124,10 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
     )
 
 
-def _result(run: RunDir, ranking: Ranking, stability: Stability | None, notes: list[str]) -> SelectResult:
-    eligible, chosen = int(ranking.eligible.sum()), len(ranking.chosen)
+def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> SelectResult:
+    run, eligible, chosen = pool.run, int(ranking.eligible.sum()), len(ranking.chosen)
+    notes = [*inputs_notes(pool, ranking.method), *notes_of(ranking)]
+    notes += [stability.describe(min(eligible, chosen))] if stability else []
     return SelectResult(
         method=ranking.label,
         subset=run.subset_file(ranking.label),
@@ -137,5 +139,5 @@ def _result(run: RunDir, ranking: Ranking, stability: Stability | None, notes: l
         skipped=count_reasons(ranking.reasons),
         way=ranking.scores.way,
         stability=stability,
-        notes=[*notes, *notes_of(ranking), *([stability.describe(min(eligible, chosen))] if stability else [])],
+        notes=notes,
     )

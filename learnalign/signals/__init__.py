@@ -16,6 +16,6 @@ package imports no torch; a signal's module is imported when it is used.
 """
 
 from learnalign.signals.stage import SignalResult, find_signal, signal
-from learnalign.signals.table import signal_fingerprint
+from learnalign.signals.table import signal_fingerprint, stored_fingerprint, stored_model
 
-__all__ = ["SignalResult", "find_signal", "signal", "signal_fingerprint"]
+__all__ = ["SignalResult", "find_signal", "signal", "signal_fingerprint", "stored_fingerprint", "stored_model"]

@@ -25,5 +25,6 @@ def make(inputs: SignalInputs) -> Compute:
 SIGNAL = Signal(
     name="length",
     make=make,
+    model=False,
     columns={"question": pa.int64(), "answer": pa.int64()},
 )

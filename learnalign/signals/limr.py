@@ -84,6 +84,7 @@ def _row(value: float, rewards: Float[np.ndarray, "epochs"]) -> SignalRow:
 SIGNAL = Signal(
     name="limr",
     make=make,
+    model=False,
     columns={"rewards": pa.list_(pa.float64())},
     answers=False,
     depends_on=lambda run: digest_of(rewards_file(run)),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from learnalign.config import Config
-from learnalign.policy import load_policy, load_tokenizer
+from learnalign.policy import load_named, load_tokenizer
 from learnalign.rundir import RunDir
 from learnalign.signals.rendered import RenderedPrompt
 
@@ -22,10 +22,10 @@ Compute = Callable[[Sequence[RenderedPrompt]], Sequence[SignalRow]]
 
 
 class SignalInputs:
-    """What the signals of one process share; loads the policy when the first of them needs it."""
+    """What the signals of one process share; loads the model `name` when the first of them needs it."""
 
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
+    def __init__(self, run: RunDir, name: str) -> None:
+        self.run, self.name = run, name
         self.config: Config = run.config
 
     @cached_property
@@ -34,7 +34,8 @@ class SignalInputs:
 
     @cached_property
     def policy(self) -> PreTrainedModel:
-        return load_policy(self.run)
+        """The model that the values are of; the run's policy unless another was requested."""
+        return load_named(self.run, self.name, "signal.policy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +43,16 @@ class Signal:
     """Defines one per-prompt number and its supporting columns.
 
     `make` returns a function from rendered prompts to rows with `value` and the `columns`; a row whose `value` is None
-    has the reason in `skipped`. `answers`: computed over an answer, else over the prompt alone. `depends_on`: what the
-    values depend on besides the settings of earlier stages. `finish` updates the whole table without a model.
+    has the reason in `skipped`. `answers`: computed over an answer, else over the prompt alone. `model`: computed by a
+    model (`inputs.policy`). `depends_on`: what the values depend on besides that model and the settings of earlier
+    stages. `finish` updates the whole table without a model.
     """
 
     name: str
     make: Callable[[SignalInputs], Compute]
     columns: dict[str, pa.DataType] = field(default_factory=dict)
     answers: bool = True
+    model: bool = True
     depends_on: Callable[[RunDir], Any] = lambda run: None
     finish: Callable[[RunDir, pa.Table], pa.Table] = lambda run, table: table
 

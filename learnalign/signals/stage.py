@@ -11,24 +11,30 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from learnalign.errors import InputError
 from learnalign.executor import Worker, execute
 from learnalign.names import SIGNALS, check_name
+from learnalign.policy import NamedModel, identify, other_than_policy
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import is_done, read_parquet, write_parquet
+from learnalign.rundir.files import fingerprint_of, is_done, read_parquet, write_parquet
 from learnalign.signals.rendered import check_answers, render_prompts
 from learnalign.signals.signal import Signal, SignalInputs
-from learnalign.signals.table import part_file, signal_fingerprint, signal_table
+from learnalign.signals.table import part_file, signal_fingerprint, signal_table, stored_model, with_model
 
 STAGE = "signal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignalResult:
-    """Prompts with a value, those without by reason, and what values are computed over (solution, rollout, prompt)."""
+    """Prompts with a value, those without by reason, and what values are computed over (solution, rollout, prompt).
+
+    `policy` is the model that they are of, None for a signal that uses none.
+    """
 
     name: str
+    policy: str | None
     path: Path
     values: int
     skipped: dict[str, int]
@@ -40,27 +46,65 @@ def find_signal(name: str) -> Signal:
     return import_module(f"learnalign.signals.{check_name('signal', name, SIGNALS)}").SIGNAL
 
 
-def signal(run: RunDir, names: Sequence[str]) -> list[SignalResult]:
+def signal(
+    run: RunDir, names: Sequence[str], policy: str | None = None, *, overwrite: bool = False
+) -> list[SignalResult]:
     """Writes signals/NAME.parquet for every name; finished shards and signals are not computed again.
 
-    Raises InputError for unknown names, RunError if a signal needs a policy, rollouts or rewards that do not exist.
+    Args:
+        policy: the model that the values are of: policy, base, train/NAME or a directory; replaces `signal.policy`.
+        overwrite: delete what is stored of these signals first.
+
+    Raises InputError for unknown names and if the stored values are another model's, RunError if a signal needs a policy,
+    rollouts or rewards that do not exist.
     """
     signals = [find_signal(name) for name in dict.fromkeys(names)]
     prompts = load_prompts(run)
+    name = policy or run.config.signal.policy
+    model = identify(run, name, "signal.policy") if any(one.model for one in signals) else None
     with run.stage(STAGE) as record:
-        fingerprints = {one.name: signal_fingerprint(run, one) for one in signals}
+        for one in signals:
+            _discard(run, one) if overwrite else _refuse_other_model(run, one, model)
+        fingerprints = {one.name: signal_fingerprint(run, one, model if one.model else None) for one in signals}
         missing = [one for one in signals if not is_done(run.signal_file(one.name), fingerprints[one.name])]
         if any(one.answers for one in missing):
             check_answers(run, prompts)
         todo = {shard: _missing_parts(run, shard, missing, fingerprints) for shard in run.shards()}
         shards = [shard for shard in run.shards() if todo[shard]]
         label = "signals " + ", ".join(one.name for one in missing)
-        execute(run, label, shards, lambda: _make_worker(run, prompts, todo, fingerprints))
-        results = [_complete(run, one, fingerprints[one.name]) for one in signals]
+        execute(run, label, shards, lambda: _make_worker(run, prompts, todo, fingerprints, model))
+        results = [_complete(run, one, fingerprints[one.name], model if one.model else None) for one in signals]
         earlier = run.read_record()["stages"].get(STAGE, {}).get("signals", {})
         counts = {result.name: {**asdict(result), "path": result.path.name} for result in results}
         record.notes["signals"] = {**earlier, **counts}
     return results
+
+
+def _files(run: RunDir, signal: Signal) -> list[Path]:
+    """The signal's file and its parts, those that exist."""
+    every = [run.signal_file(signal.name), *(part_file(run, signal.name, shard) for shard in run.shards())]
+    return [path for path in every if path.is_file()]
+
+
+def _discard(run: RunDir, signal: Signal) -> None:
+    for path in _files(run, signal):
+        path.unlink()
+
+
+def _refuse_other_model(run: RunDir, signal: Signal, requested: NamedModel | None) -> None:
+    """Raise InputError if values of another model than the requested one are stored."""
+    if not signal.model or requested is None:
+        return
+    wanted = other_than_policy(run, requested)
+    for path in _files(run, signal):
+        stored = stored_model(path) if fingerprint_of(path) else requested  # a damaged file is made again
+        if other_than_policy(run, stored) != wanted:
+            name = stored.name if stored else "policy"
+            changed = " as it is now" if name == requested.name else ""
+            raise InputError(
+                f"{path}: stored the {signal.name} of {name}, requested that of {requested.name}{changed}; pass "
+                f"--overwrite to replace it, keep it with --policy {name}, or choose a new run directory"
+            )
 
 
 def _missing_parts(
@@ -71,10 +115,14 @@ def _missing_parts(
 
 
 def _make_worker(
-    run: RunDir, prompts: Sequence[Prompt], todo: Mapping[Shard, Sequence[Signal]], fingerprints: Mapping[str, str]
+    run: RunDir,
+    prompts: Sequence[Prompt],
+    todo: Mapping[Shard, Sequence[Signal]],
+    fingerprints: Mapping[str, str],
+    model: NamedModel | None,
 ) -> Worker:
     """A worker that writes the parts `todo` of a shard; loads what their signals need once."""
-    inputs = SignalInputs(run)
+    inputs = SignalInputs(run, model.name if model else "policy")
     signals = {one.name: one for missing in todo.values() for one in missing}
     compute = {name: one.make(inputs) for name, one in signals.items()}
 
@@ -83,12 +131,13 @@ def _make_worker(
         rendered = render_prompts(run, shard, prompts[shard.start : shard.stop], inputs.tokenizer, answers)
         for one in todo[shard]:
             table = signal_table(one, rendered, compute[one.name](rendered))
+            table = with_model(table, model if one.model else None)
             write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name])
 
     return work
 
 
-def _complete(run: RunDir, signal: Signal, fingerprint: str) -> SignalResult:
+def _complete(run: RunDir, signal: Signal, fingerprint: str, model: NamedModel | None) -> SignalResult:
     """Joins the parts, if that was not done before, and updates the values."""
     path = run.signal_file(signal.name)
     parts = [part_file(run, signal.name, shard) for shard in run.shards()]
@@ -96,10 +145,17 @@ def _complete(run: RunDir, signal: Signal, fingerprint: str) -> SignalResult:
     table = read_parquet(path) if done else pa.concat_tables([read_parquet(part) for part in parts])
     finished = signal.finish(run, table)
     if not done or not finished.equals(table):
-        write_parquet(path, finished, fingerprint)
+        write_parquet(path, with_model(finished, model), fingerprint)
     if parts[0].parent.is_dir():
         shutil.rmtree(parts[0].parent)
     skipped = Counter(reason for reason in finished["skipped"].to_pylist() if reason)
     over = Counter(kind for kind in finished["over"].to_pylist() if kind)
     count = finished.num_rows - finished["value"].null_count
-    return SignalResult(name=signal.name, path=path, values=count, skipped=dict(skipped), over=dict(over))
+    return SignalResult(
+        name=signal.name,
+        policy=model.name if model else None,
+        path=path,
+        values=count,
+        skipped=dict(skipped),
+        over=dict(over),
+    )

@@ -1,6 +1,7 @@
 """signals/NAME.parquet and its parts: a row per prompt with id, value, the signal's columns, `skipped` and `over`.
 
-`skipped` is the reason for a missing value; `over` is what the value is computed over: solution, rollout or prompt.
+`skipped` is the reason for a missing value; `over` is what the value is computed over: solution, rollout or prompt. The
+file's metadata name the model that the values are of.
 """
 
 from __future__ import annotations
@@ -9,19 +10,54 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 
+from learnalign.errors import LearnAlignError
+from learnalign.policy import NamedModel, identify, other_than_policy
 from learnalign.rundir import RunDir, Shard
+from learnalign.rundir.files import read_parquet
 from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.signal import Signal, SignalRow
 
+MODEL = b"learnalign.model"
 
-def signal_fingerprint(run: RunDir, signal: Signal) -> str:
-    """Fingerprint of everything that the signal's values depend on."""
-    base, more = run.fingerprint("signal"), signal.depends_on(run)
-    return hashlib.sha256(json.dumps([base, more]).encode()).hexdigest()[:16] if more else base
+
+def signal_fingerprint(run: RunDir, signal: Signal, model: NamedModel | None = None) -> str:
+    """Fingerprint of everything that the signal's values depend on; `model`: that they are of, None is the run's policy."""
+    base, more, other = run.fingerprint("signal"), signal.depends_on(run), other_than_policy(run, model)
+    parts = [base, more] if other is None else [base, more, other]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16] if any(parts[1:]) else base
+
+
+def stored_fingerprint(run: RunDir, signal: Signal) -> str:
+    """The fingerprint that the signal's file must have, with the model that it names, as this model is now."""
+    stored = stored_model(run.signal_file(signal.name))
+    return signal_fingerprint(run, signal, stored and _as_it_is_now(run, stored))
+
+
+def _as_it_is_now(run: RunDir, model: NamedModel) -> NamedModel:
+    try:
+        return identify(run, model.name, "signal.policy")
+    except LearnAlignError:  # deleted since; the values are still its own
+        return model
+
+
+def stored_model(path: Path) -> NamedModel | None:
+    """The model that a signal's file or part names; None if there is no file, or it names none: the run's policy."""
+    if not path.is_file():
+        return None
+    named = (read_parquet(path, ["id"]).schema.metadata or {}).get(MODEL)
+    return NamedModel(**json.loads(named)) if named else None
+
+
+def with_model(table: pa.Table, model: NamedModel | None) -> pa.Table:
+    """`table`, with the model that its values are of in its metadata."""
+    if model is None:
+        return table
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), MODEL: json.dumps(asdict(model)).encode()})
 
 
 def part_file(run: RunDir, name: str, shard: Shard) -> Path:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
-from learnalign.policy import is_adapter, model_path, policy_path, reference_path
+from learnalign.policy import is_adapter, model_digest, model_path, policy_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_parquet
-from learnalign.rundir.stages import digest_of
 from learnalign.training.kept import POLICIES, step_of
 from learnalign.training.steps import groups_per_step
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from learnalign.curriculum import Curriculum
     from learnalign.training.job import JobResult
     from learnalign.training.rewards import Visit
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class TrainResult:
     """The trained policy (a model or adapter directory), all kept ones by step, and every prompt's rewards by epoch.
 
-    `ended` says why: epochs, steps (`train.steps`) or converged (`train.until`).
+    `ended` says why: epochs, steps (`train.steps`) or converged (`train.until`); `curriculum` has the numbers that the curriculum
+    ended with: μ, the target, dropped groups.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TrainResult:
     steps: int
     ended: str
     unscored: int
+    curriculum: dict[str, float]
 
 
 def train(
@@ -61,7 +63,7 @@ def train(
             section) and the verifier.
         subset: a file with rows like the pool's, such as DIR/subset.jsonl, or anything else that `data.path` may be.
         name: of the directory; None: the subset's file name, and the curriculum's unless it is shuffled.
-        curriculum: shuffled, gain or adarft; replaces `train.curriculum`.
+        curriculum: shuffled, gain, adarft, accuracy or dynamic; replaces `train.curriculum`.
         start: base or policy; replaces `train.start`.
         overwrite: delete DIR/train/NAME first.
 
@@ -80,7 +82,7 @@ def train(
     prompts = load_prompts(sub)
     policy, rewards = sub.path / "policy", sub.path / "rewards.parquet"
     model = model_path(run.config) if config.train.start == "base" else policy_path(run)
-    digest = digest_of(Path(model)) if Path(model).is_dir() else model
+    digest = model_digest(model)
     if sub.is_finished("train"):
         entry = sub.read_record()["stages"]["train"]
         if entry["start_digest"] != digest:
@@ -89,11 +91,16 @@ def train(
                 "train it again, or choose another --name"
             )
     else:
+        sampler = _curriculum(run, sub.config, prompts)  # may refuse, before this training is recorded as begun
         with sub.stage("train") as record:
-            result = _optimise(run, sub, prompts, model, digest, policy)
+            result = _optimise(run, sub, prompts, sampler, model, digest, policy)
             write_parquet(rewards, rewards_table(result.visits), sub.fingerprint("train"))
             record.counts |= {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
-            record.notes |= {"ended": result.ended, "policies": _policies(sub, result.steps)}
+            record.notes |= {
+                "ended": result.ended,
+                "policies": _policies(sub, result.steps),
+                "curriculum": sampler.metrics(),
+            }
             record.notes |= {
                 "start": model,
                 "start_digest": digest,
@@ -111,6 +118,7 @@ def train(
         rewards=rewards,
         left_out=stages["pool"]["counts"]["left_out"],
         ended=entry.get("ended", "epochs"),
+        curriculum=entry.get("curriculum", {}),
         **counts,
     )
 
@@ -133,7 +141,20 @@ def sub_config(config: Config, subset: str | Path, curriculum: str | None = None
     return build_config(settings, source="train")
 
 
-def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, digest: str, policy: Path) -> JobResult:
+def _curriculum(run: RunDir, config: Config, prompts: Sequence[Prompt]) -> Curriculum:
+    module = importlib.import_module(f"learnalign.curriculum.{config.train.curriculum}")
+    return module.make(run, config, prompts, groups_per_step(config.train.over(config.warmup), "train"))
+
+
+def _optimise(
+    run: RunDir,
+    sub: RunDir,
+    prompts: Sequence[Prompt],
+    curriculum: Curriculum,
+    start: str,
+    digest: str,
+    policy: Path,
+) -> JobResult:
     from learnalign.training.job import Job, optimise  # seconds of imports, needed only to train
     from learnalign.training.saving import merge_adapter
 
@@ -142,12 +163,11 @@ def _optimise(run: RunDir, sub: RunDir, prompts: Sequence[Prompt], start: str, d
     if is_adapter(start):
         begin = str(sub.path / "start")
         merge_adapter(run.config, Path(start), sub.path / "start")
-    curriculum = importlib.import_module(f"learnalign.curriculum.{sub.config.train.curriculum}")
     job = Job(
         section="train",
         settings=settings,
         prompts=prompts,
-        curriculum=curriculum.make(run, sub.config, prompts, groups_per_step(settings, "train")),
+        curriculum=curriculum,
         start=begin,
         reference=_reference(sub.config, start),
         algorithm=sub.config.train.algorithm,

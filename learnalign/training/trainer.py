@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import transformers
@@ -29,6 +29,7 @@ from learnalign.training.library import (
     create_model_from_path,
     disable_dropout_in_model,
 )
+from learnalign.training.refill import Refill
 from learnalign.training.rewards import Rewards
 
 
@@ -54,13 +55,7 @@ class GenerationSampler(Sampler[int]):
         return self.groups * self.generations * self.repeats
 
 
-if TYPE_CHECKING:
-    Mixin = GRPOTrainer  # TRL's RLOOTrainer has the same methods, but no class has those alone
-else:
-    Mixin = object
-
-
-class Trainer(Mixin):
+class Trainer(Refill):
     """A mixin: takes each step's prompts from `curriculum` and reports their success rates to it, once a step."""
 
     def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig | RLOOConfig, **more: Any) -> None:
@@ -102,9 +97,13 @@ class Trainer(Mixin):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # Within the step and before its update: the curriculum sees the model that drew these rollouts (M_t of
         # GAIN-RL's Eq. 9).
+        if self.curriculum.redraws:
+            inputs = self._with_spread(inputs)
         output = super()._generate_and_score_completions(inputs)
         rows = [row["index"] for row in inputs][:: self.generations]
-        self.curriculum.update(rows, self.rewards.success_rates(len(rows)), self.model)
+        self.curriculum.update(rows, self._success_rates(len(rows)), self.model)
+        for name, value in self.curriculum.metrics().items():
+            self._metrics["train"][f"curriculum/{name}"].append(value)
         return output
 
     def _send_telemetry(self) -> None:

@@ -29,7 +29,7 @@ OPTIONS = {
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
         *("--config", "--set", *RESULT),
     ],
-    "signal": ["DIR", "NAME...", "--config", "--set", "--overwrite", "--json", "--help"],
+    "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--json", "--help"],
     "compare": ["DIR", "-n", "--norms", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from learnalign.config import load_config
 from learnalign.curriculum.angles import Angles
 from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
 from learnalign.errors import InputError
@@ -75,6 +78,76 @@ def test_mu_moves_by_equation_10() -> None:
     before = sampler.mu
     sampler.update(accuracy=None, concentration=0.0)
     assert sampler.mu == before
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "concentration", "mu"), [(0.1, 0.5, -10729), (0.2, 0.5, -7479), (0.3, 0.6, -2269)]
+)
+def test_a_weak_model_drives_mu_back_by_equation_10_and_step_min_holds_it(
+    accuracy: float, concentration: float, mu: int
+) -> None:
+    """50 steps of n = 1,024 of GSM8K's 7,473 prompts; tanh x = (e^2x − 1)/(e^2x + 1), in closed form."""
+    literal, clamped = (GaussianSampler(7473, 1024, seed=0, step_min=least) for least in (None, 0.0))
+    for _ in range(50):
+        for sampler in (literal, clamped):
+            sampler.update(accuracy, concentration)
+    step = 512 * sum(1 - 2 / (math.exp(2 * x) + 1) for x in (2 * (accuracy - 0.5), 0.5 * concentration))
+    assert step < 0
+    assert literal.mu == pytest.approx(50 * step)
+    assert round(literal.mu) == mu
+    assert clamped.mu == 0.0
+    for sampler in (literal, clamped):
+        sampler.update(1.0, 0.0)  # forward steps are the same: 512 tanh 1
+    assert (literal.mu - 50 * step, clamped.mu) == (pytest.approx(389.9361614781), pytest.approx(389.9361614781))
+
+
+def test_step_min_bounds_the_whole_step_from_below() -> None:
+    """As the authors' code clamps the sum of both terms: −5 tanh 1 + 5 tanh 0.25 = −2.583, and −1.5 is the least."""
+    sampler = GaussianSampler(100, 10, seed=0, step_min=-1.5)
+    sampler.mu = 50.0
+    sampler.update(0.0, 0.5)
+    assert sampler.mu == 48.5
+    sampler.update(0.5, -0.2)  # −5 tanh 0.1 = −0.498 is above it
+    assert sampler.mu == pytest.approx(48.5 - 5 * math.tanh(0.1))
+
+
+def test_alpha_0_leaves_the_angle_alone_and_gamma_0_the_accuracy() -> None:
+    """The ablations of §4.5; both are settings that a run takes."""
+    gain = load_config("demo", ["train.gain.alpha=0"]).train.gain
+    angle = GaussianSampler(100, 10, seed=0, **gain.model_dump())
+    for accuracy in (0.0, 1.0, None):
+        before = angle.mu
+        angle.update(accuracy, 0.6)
+        assert angle.mu - before == pytest.approx(5 * math.tanh(0.3))
+    accuracy_alone = GaussianSampler(100, 10, seed=0, gamma=0.0)
+    accuracy_alone.update(0.75, 0.9)
+    assert accuracy_alone.mu == pytest.approx(5 * math.tanh(0.5))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "leaves", "words"),
+    [(0.0, -3 * 4, r"--set train\.gain\.step_min=0"), (1.0, 20 + 3 * 4, r"passed all prompts.*train\.gain\.beta")],
+)
+def test_mu_that_leaves_the_ranks_by_3_sigma_is_reported_once(
+    accuracy: float, leaves: float, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sampler = GaussianSampler(20, 4, seed=0)
+    for _ in range(100):
+        inside = -12 <= sampler.mu <= 32
+        sampler.update(accuracy, 0.0)
+        if inside and not -12 <= sampler.mu <= 32:
+            break
+        assert capsys.readouterr().err == ""
+    assert abs(sampler.mu - leaves) <= 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(words, line)
+    resumed = GaussianSampler(20, 4, seed=0)
+    resumed.load_state_dict(json.loads(json.dumps(sampler.state_dict())))
+    for each in (sampler, resumed):
+        for way in (1 - accuracy, accuracy):
+            for _ in range(40):
+                each.update(way, 0.0)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_mean_far_beyond_the_ranks_draws_the_last_ones() -> None:

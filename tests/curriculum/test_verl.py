@@ -100,6 +100,19 @@ def test_gain_prefers_the_batch_s_own_accuracy_and_angles(run: RunDir) -> None:
     assert sampler.curriculum.sampler.mu == pytest.approx(math.tanh(0.0) + math.tanh(0.5 * 0.3))
 
 
+def test_a_mu_that_leaves_is_reported_with_verl_s_own_setting(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
+    free, held = (
+        verl.GainSampler(data_source=_data(), data_config=_config(run, **given)) for given in ({}, {"step_min": 0})
+    )
+    for sampler in (free, held):
+        for _ in range(30):
+            sampler.update(_batch(["q0", "q1"], [0.0, 0.0], angle=np.array([0.1, 0.1])))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "+data.sampler.step_min=0" in line
+    assert free.curriculum.sampler.mu == pytest.approx(30 * (math.tanh(-1.0) + math.tanh(0.05)))
+    assert held.curriculum.sampler.mu == 0
+
+
 def test_adarft_takes_the_prompts_nearest_to_its_target(run: RunDir) -> None:
     sampler = verl.AdarftSampler(data_source=_data(), data_config=_config(run))
     assert sorted(list(sampler)[:2]) == [0, 1]

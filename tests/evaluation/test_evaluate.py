@@ -111,6 +111,14 @@ def test_it_evaluates_the_policy_the_base_model_and_a_training(tmp_path: Path, l
     assert evaluate(run, questions, policy=str(run.warmup_dir)).policy == str(run.warmup_dir)
 
 
+def test_base_is_the_base_model_even_if_the_run_has_an_adapter(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    model = run.config.model.model_copy(update={"adapter": str(tmp_path / "adapter")})
+    adapted = RunDir(run.path, run.config.model_copy(update={"model": model}))
+    for name in ("base", model_path(run.config)):
+        assert evaluation_config(adapted, _questions(tmp_path), name, []).model.adapter is None
+
+
 def test_an_interrupted_evaluation_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from learnalign.rollouts.stage import RolloutWorker
 

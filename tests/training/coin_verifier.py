@@ -20,3 +20,8 @@ def coin(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | N
 def low(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
     """Correct if a completion begins with a character below P."""
     return [float(c[-1]["content"][:1] < "P") for c in completions]
+
+
+def never(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
+    """Never correct."""
+    return [0.0] * len(completions)

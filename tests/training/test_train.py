@@ -17,11 +17,13 @@ from learnalign.config import GrpoConfig, build_config
 from learnalign.curriculum import Shuffled
 from learnalign.curriculum.gain import Gain
 from learnalign.errors import InputError
+from learnalign.names import CURRICULA
 from learnalign.policy import adapter_base, model_path
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
+from learnalign.signals import signal
 from learnalign.training import train, warmup
 from learnalign.training.train_stage import sub_config
 from learnalign.training.trainer import Bookkeeping
@@ -119,13 +121,15 @@ def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     assert all(torch.allclose(weights[name], merged[name], atol=1e-6) for name in weights)
 
 
-@pytest.mark.parametrize(("curriculum", "updates"), [("shuffled", 1), ("gain", 4), ("adarft", 1)])
+@pytest.mark.parametrize(("curriculum", "updates"), [(name, 4 if name == "gain" else 1) for name in sorted(CURRICULA)])
 def test_an_interrupted_training_ends_bitwise_the_same(
     tmp_path: Path, curriculum: str, updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted at the end of step 5, or between two of its updates."""
     length = {"num_train_epochs": 3, "mini_batch_size": 8 // updates, "trainer": {"save_steps": 2 * updates}}
-    whole, broken = (_run(tmp_path / name, curriculum=curriculum, **length) for name in ("whole", "broken"))
+    whole, broken = (
+        _run(tmp_path / name, {"size": 0}, curriculum=curriculum, **length) for name in ("whole", "broken")
+    )
     for run in (whole, broken):
         _write_signals(run)
     finished = train(whole, _subset(whole))
@@ -142,6 +146,7 @@ def test_an_interrupted_training_ends_bitwise_the_same(
             train(broken, _subset(broken))
     resumed = train(broken, _subset(broken))
     assert RunDir.peek(resumed.policy.parent).read_record()["stages"]["train"]["resumed_steps"] == 4
+    assert resumed.curriculum == finished.curriculum
     assert read_parquet(resumed.rewards).equals(read_parquet(finished.rewards))
     weights, expected = _weights(resumed.policy), _weights(finished.policy)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
@@ -170,7 +175,8 @@ def test_each_step_is_drawn_once_after_the_update_before_it(tmp_path: Path, monk
         monkeypatch.setattr(kind, "draw", _recorded(events, "draw", kind.draw))
         monkeypatch.setattr(kind, "update", _recorded(events, "update", kind.update))
     for curriculum, mini_batch in (("gain", 2), ("shuffled", 8)):
-        run = _run(tmp_path / curriculum, curriculum=curriculum, num_train_epochs=2, mini_batch_size=mini_batch)
+        settings = {"num_train_epochs": 2, "mini_batch_size": mini_batch}
+        run = _run(tmp_path / curriculum, {"size": 0}, curriculum=curriculum, **settings)
         _write_signals(run)
         events.clear()
         steps = train(run, _subset(run)).steps
@@ -180,11 +186,35 @@ def test_each_step_is_drawn_once_after_the_update_before_it(tmp_path: Path, monk
 
 def test_gain_without_the_angle_signal_names_the_command(tmp_path: Path) -> None:
     run = _run(tmp_path)
-    with pytest.raises(InputError, match=r"learnalign signal .* angle"):
+    with pytest.raises(InputError, match=r"learnalign signal .* angle --policy base`"):
         train(run, _subset(run), curriculum="gain")
     assert (run.path / "train" / "chosen-gain").is_dir()
     with pytest.raises(InputError, match=r"train\.curriculum: got 'gian'"):
         train(run, _subset(run), curriculum="gian")
+
+
+def test_gain_takes_the_angles_of_the_model_that_it_trains_and_no_other(tmp_path: Path) -> None:
+    """From base by default: its angles need no warmup; the policy's are refused with both ways out."""
+    run = _run(tmp_path, curriculum="gain")
+    signal(run, ["angle"], "base")
+    assert train(run, _subset(run), name="from-base").steps == 3
+    warmup(run)
+    with pytest.raises(InputError, match=r"angles of base, but the model that is trained is policy.*--policy policy"):
+        train(run, _subset(run), name="from-policy", start="policy")
+    signal(run, ["angle"], "policy", overwrite=True)
+    assert train(run, _subset(run), name="from-policy", start="policy").steps == 3
+    words = r"angles of policy, but .* trained is base.*`learnalign signal .* angle --policy base --overwrite`.*--start policy"
+    with pytest.raises(InputError, match=words):
+        train(run, _subset(run), name="again")
+
+
+def test_adarft_refuses_the_success_rates_of_another_model_than_it_trains(tmp_path: Path) -> None:
+    run = _run(tmp_path, curriculum="adarft")
+    warmup(run)
+    _write_signals(run)
+    with pytest.raises(InputError, match=r"rates of .* are the policy's, but .* base;.*--start policy.*warmup\.size=0"):
+        train(run, _subset(run))
+    assert train(run, _subset(run), start="policy").steps == 3
 
 
 def test_running_again_trains_nothing_and_another_start_is_refused(tmp_path: Path) -> None:
