@@ -1,11 +1,21 @@
 """The settings of a run: their schema, and how they are read from YAML."""
 
 from learnalign.config.loading import apply_overrides, build_config, dump_config, find_config, flatten, load_config
-from learnalign.config.schema import Config, DataConfig, GradConfig, GrpoConfig, ModelConfig, SignalConfig, WarmupConfig
+from learnalign.config.schema import (
+    Config,
+    DataConfig,
+    Example,
+    GradConfig,
+    GrpoConfig,
+    ModelConfig,
+    SignalConfig,
+    WarmupConfig,
+)
 
 __all__ = [
     "Config",
     "DataConfig",
+    "Example",
     "GradConfig",
     "GrpoConfig",
     "ModelConfig",

@@ -57,6 +57,13 @@ class ModelConfig(Section):
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
 
 
+class Example(Section):
+    """A worked example: a question and the answer that a prompt shows to it."""
+
+    question: str = Field(min_length=1, description="what the user asks")
+    answer: str = Field(min_length=1, description="what the assistant answers, in the form that the verifier reads")
+
+
 class DataConfig(Section):
     """Where the pool comes from and which columns hold what; dots reach into nested columns."""
 
@@ -75,9 +82,14 @@ class DataConfig(Section):
     id: str | None = Field(None, description="column with the id; if null, ids are made from the content")
     answer_regex: str | None = Field(None, description="cuts the gold out of the answer column: group 1, or the match")
     system_prompt: str | None = Field(None, description="first message of every prompt that has no system message")
+    few_shot: PositiveInt | str | list[Example] | None = Field(
+        None,
+        description="worked examples before every question: a JSON or JSONL file, the pool's first K solved rows (which "
+        "are not asked), or a list of {question, answer}",
+    )
     limit: PositiveInt | None = Field(None, description="rows read from the source")
     max_prompt_tokens: PositiveInt = Field(
-        512, description="longer prompts are left out (tokens, chat template included)"
+        512, description="longer prompts are left out (tokens, chat template and worked examples included)"
     )
 
     @field_validator("prompt_regex", "answer_regex")
