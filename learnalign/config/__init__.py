@@ -2,6 +2,7 @@
 
 from learnalign.config.loading import apply_overrides, build_config, dump_config, find_config, flatten, load_config
 from learnalign.config.schema import (
+    AdarftConfig,
     Config,
     DataConfig,
     Example,
@@ -13,6 +14,7 @@ from learnalign.config.schema import (
 )
 
 __all__ = [
+    "AdarftConfig",
     "Config",
     "DataConfig",
     "Example",

@@ -207,6 +207,39 @@ class GainConfig(Section):
     gamma: NonNegativeFloat = Field(0.5, description="γ, sensitivity to angle concentration")
 
 
+class AdarftConfig(Section):
+    """ADARFT's curriculum: T ← clip(T + η tanh(α(R̄ − β)), d_min, d_max)."""
+
+    difficulty: str | None = Field(
+        None,
+        description="the training file's column with each prompt's difficulty, or -COLUMN if higher is easier; null: "
+        "from the run's success rates, d_min + (d_max − d_min)(1 − p)",
+    )
+    lowest: float = Field(0.0, description="d_min, the least difficulty and the least T")
+    highest: float = Field(100.0, description="d_max, the greatest difficulty and the greatest T")
+    start: float | None = Field(None, description="T at the first step; null: d_min")
+    step_size: PositiveFloat = Field(50.0, description="η, how far T moves at most, in difficulty")
+    sensitivity: PositiveFloat = Field(2.0, description="α, sensitivity to the reward")
+    target_reward: Fraction = Field(0.5, description="β, the mean reward aimed at")
+
+    @field_validator("highest")
+    @classmethod
+    def _above_lowest(cls, highest: float, info: ValidationInfo) -> float:
+        if highest <= info.data.get("lowest", highest - 1):
+            raise ValueError(f"it must be above train.adarft.lowest, {info.data['lowest']:g}")
+        return highest
+
+    @field_validator("start")
+    @classmethod
+    def _in_range(cls, start: float | None, info: ValidationInfo) -> float | None:
+        if start is None:
+            return None
+        lowest, highest = info.data.get("lowest", start), info.data.get("highest", start)
+        if not lowest <= start <= highest:
+            raise ValueError(f"it must be from train.adarft.lowest, {lowest:g}, to train.adarft.highest, {highest:g}")
+        return start
+
+
 class TrainConfig(Section):
     """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
 
@@ -225,6 +258,7 @@ class TrainConfig(Section):
     lora: LoraConfig | Literal[False] | None = Field(None, description="a LoRA adapter; false: all weights")
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
+    adarft: AdarftConfig = AdarftConfig()
 
     def over(self, warmup: GrpoConfig) -> GrpoConfig:
         """The settings of the training: keys that are null here are the warmup's."""
@@ -246,6 +280,7 @@ class EvalConfig(Section):
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")
+    questions: PositiveInt | None = Field(None, description="questions that the test set must have; null: not checked")
 
 
 class ExecutorConfig(Section):

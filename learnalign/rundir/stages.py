@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, SignalConfig, flatten
+from learnalign.config import AdarftConfig, Config, SignalConfig, flatten
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition.
+    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition
+    (`apart` from the keys, if they belong to one of the sections).
 
     `outputs` are glob patterns. `revision` is raised when a new version of the code computes other results from the same
     settings: they must not mix.
@@ -25,13 +26,20 @@ class Stage:
     outputs: tuple[str, ...]
     revision: int = 1
     more: Callable[[Config], dict[str, Any]] = lambda config: {}
+    apart: tuple[str, ...] = ()
 
 
-def _angle_weight(config: Config) -> dict[str, Any]:
-    """c of C = C_intra + c·C_inter, which orders GAIN-RL's prompts; left out at its default."""
-    weight = config.signal.angle_weight
-    counts = config.train.curriculum == "gain" and weight != SignalConfig().angle_weight
-    return {"signal.angle_weight": weight} if counts else {}
+def _curriculum(config: Config) -> dict[str, Any]:
+    """Settings of the curriculum in use that other sections or later versions have; left out at their defaults.
+
+    For GAIN-RL, c of C = C_intra + c·C_inter, which orders its prompts.
+    """
+    if config.train.curriculum == "gain" and config.signal.angle_weight != SignalConfig().angle_weight:
+        return {"signal.angle_weight": config.signal.angle_weight}
+    if config.train.curriculum == "adarft":
+        own, default = config.train.adarft.model_dump(), AdarftConfig().model_dump()
+        return {f"train.adarft.{key}": value for key, value in own.items() if value != default[key]}
+    return {}
 
 
 # Keys that change speed or safety but no result (engine, batch sizes, limits) are in no list: they may change.
@@ -46,7 +54,8 @@ STAGES: dict[str, Stage] = {
     "train": Stage(
         after="pool",
         keys=("seed", "train"),
-        more=_angle_weight,
+        more=_curriculum,
+        apart=("train.adarft",),
         outputs=("policy", "rewards.parquet", "start", "work/train"),
     ),
     "rollout": Stage(
@@ -90,9 +99,13 @@ def settings_of(config: Config, stage: str) -> dict[str, Any]:
     Null settings are left out: a key that a later version adds changes nothing until it is set.
     """
     flat = {key: value for key, value in flatten(config.model_dump(mode="json")).items() if value is not None}
-    keys, revision = STAGES[stage].keys, STAGES[stage].revision
-    own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
+    keys, apart, revision = STAGES[stage].keys, STAGES[stage].apart, STAGES[stage].revision
+    own = {key: value for key, value in flat.items() if _within(key, keys) and not _within(key, apart)}
     return own | STAGES[stage].more(config) | ({"revision of the method": revision} if revision > 1 else {})
+
+
+def _within(key: str, sections: tuple[str, ...]) -> bool:
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
 def chain(stage: str) -> list[str]:
