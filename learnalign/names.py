@@ -77,10 +77,12 @@ TEST_SETS = {
     "gsm8k": "GSM8K's 1,319 test questions, greedy pass@1",
     "gsm8k-sampled": "GSM8K's 1,319 test questions, pass@1 at temperature 0.8",
     "math500": "MATH500, pass@1 at temperature 0.8",
+    "math": "MATH's 5,000 test questions, pass@1 at temperature 0.8",
+    "amc": "the papers' AMC set, 83 questions of 2022 and 2023, avg@8 at temperature 0.8",
     "amc23": "AMC 2023's 40 questions, avg@8 at temperature 0.8",
     "aime24": "AIME 2024's 30 questions, pass@8 at temperature 0.8",
     "cruxeval": "CRUXEval-O's 800 functions, pass@1 at temperature 0.8",
-    "olympiadbench": "OlympiadBench's 674 open-ended questions, greedy pass@1",
+    "olympiadbench": "OlympiadBench's 675 open-ended questions, greedy pass@1",
     "minerva": "Minerva Math's 272 questions, greedy pass@1",
 }
 

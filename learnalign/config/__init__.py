@@ -1,6 +1,14 @@
 """The settings of a run: their schema, and how they are read from YAML."""
 
-from learnalign.config.loading import apply_overrides, build_config, dump_config, find_config, flatten, load_config
+from learnalign.config.loading import (
+    apply_overrides,
+    build_config,
+    dump_config,
+    find_config,
+    flatten,
+    load_config,
+    ready_configs,
+)
 from learnalign.config.schema import (
     AdarftConfig,
     Config,
@@ -29,4 +37,5 @@ __all__ = [
     "find_config",
     "flatten",
     "load_config",
+    "ready_configs",
 ]
