@@ -151,6 +151,8 @@ def test_gain_s_pools_have_the_settings_of_its_appendix_e(name: str, model: str,
     assert (config.model.name, config.data.max_prompt_tokens) == (model, prompt)
     assert (train.max_completion_length, config.rollout.max_completion_length) == (completion, completion)
     assert (train.batch_size, train.num_generations, train.learning_rate, train.beta) == (1024 * 8, 8, 1e-6, 0.001)
+    assert (train.steps, train.mini_batch_size, config.train.keep_checkpoints) == (200, 256 * 8, 20)
+    assert (config.signal.policy, gain.step_min) == ("base", 0)
     assert (gain.alpha, gain.beta, gain.gamma, config.signal.angle_weight) == (2, 0.5, 0.5, 1)
     assert config.train.curriculum == name.partition("-")[0]
     assert config.warmup.size == 0
