@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.policy import load_tokenizer, prompt_ids
-from learnalign.prompts import read_pool
+from learnalign.prompts import check_room, read_pool
 from learnalign.training.steps import kept_steps, planned_steps
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
@@ -60,6 +60,7 @@ def plan(config: Config, stages: Sequence[str]) -> Plan:
     prompts, left_out, rows = read_pool(config.data)
     tokenizer = load_tokenizer(config)
     lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
+    check_room(config.data, lengths)
     lengths = [length for length in lengths if length <= config.data.max_prompt_tokens]
     pool = PoolSize(len(lengths), sum(lengths))
     return Plan(

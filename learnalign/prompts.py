@@ -10,12 +10,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learnalign.config import DataConfig
+from learnalign.columns import LeaveOut, Messages, answer_of, lookup, messages_of, solution_of
+from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError
+from learnalign.few_shot import show, worked_examples
 from learnalign.policy import load_tokenizer, model_path, prompt_ids
 from learnalign.rundir import Quarantined, RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
@@ -25,8 +27,6 @@ from learnalign.verify import open_verifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,6 @@ class Prompt:
     answer: str
     solution: str | None
     source: str
-
-
-class _LeaveOut(Exception):
-    """A row that cannot be a prompt; the message is the reason."""
 
 
 def load_prompts(run: RunDir) -> list[Prompt]:
@@ -65,8 +61,55 @@ def load_prompts(run: RunDir) -> list[Prompt]:
 def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
     """Read a source: prompts (not yet checked with tokenizer and verifier), rows left out, the number of rows.
 
-    Raises InputError for a source that is missing, empty, or has none of the columns that `data` names.
+    Every prompt shows the worked examples of `data.few_shot`; one that is itself an example is left out. Its id is made
+    from the question without them. Raises InputError for a source that is missing, empty, or has none of the columns that
+    `data` names, and for examples that cannot be read.
     """
+    rows, count = _read_rows(data)
+    examples = worked_examples(data, lambda: _solved(rows, data))
+    shown = {example.question for example in examples}
+    asked = []
+    for prompt in rows.prompts.values():
+        if _question(prompt) in shown:
+            reason = "worked example of data.few_shot"
+            rows.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+        else:
+            asked.append(replace(prompt, messages=show(examples, prompt.messages)))
+    return asked, rows.left_out, count
+
+
+def pool_examples(data: DataConfig) -> list[Example]:
+    """The worked examples that every prompt of the pool shows."""
+    return worked_examples(data, lambda: _solved(_read_rows(data)[0], data))
+
+
+def elsewhere(data: DataConfig, path: str | Path) -> DataConfig:
+    """`data` for all rows of another file or data set: the pool's columns, system prompt and worked examples."""
+    return data.model_copy(update={"path": str(path), "limit": None, "few_shot": pool_examples(data) or None})
+
+
+def check_room(data: DataConfig, lengths: Sequence[int]) -> None:
+    """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
+    if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
+        raise InputError(
+            f"data.few_shot: with the worked examples, the shortest prompt has {min(lengths)} tokens, but "
+            f"data.max_prompt_tokens is {data.max_prompt_tokens}; raise it, or give fewer or shorter examples"
+        )
+
+
+def _solved(rows: _Rows, data: DataConfig) -> list[Example]:
+    """The pool's questions with their worked solutions (gold answers if `data.solution` is null), in its order."""
+    pairs = [(_question(p), p.solution if data.solution else p.answer) for p in rows.prompts.values()]
+    return [Example(question=question, answer=answer) for question, answer in pairs if question and answer]
+
+
+def _question(prompt: Prompt) -> str | None:
+    """The text of a prompt without turns of its own before the question."""
+    own = [message["content"] for message in prompt.messages if message["role"] != "system"]
+    return own[0] if len(own) == 1 else None
+
+
+def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
     rows = _Rows()
     columns: set[str] = set()
     count = 0
@@ -76,11 +119,11 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
         columns |= source.keys()
         try:
             rows.add(_to_prompt(source, text, row, data))
-        except _LeaveOut as reason:
+        except LeaveOut as reason:
             rows.left_out.append(Quarantined(row=row, reason=str(reason)))
     _check_columns(data, columns, rows, count)
     rows.leave_out_conflicts()
-    return list(rows.prompts.values()), rows.left_out, count
+    return rows, count
 
 
 class _Rows:
@@ -137,90 +180,11 @@ def _prepare(run: RunDir) -> None:
 
 
 def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) -> Prompt:
-    question = _filled(source, data.prompt_template) if data.prompt_template else _lookup(source, data.prompt)
-    messages = _messages(question, data)
-    answer = _answer(_lookup(source, data.answer), data)
-    solution = _lookup(source, data.solution) if data.solution else None
-    id = _lookup(source, data.id) if data.id else _digest(messages)
+    messages, answer = messages_of(source, data), answer_of(source, data)
+    id = lookup(source, data.id) if data.id else _digest(messages)
     if id is None or isinstance(id, dict | list) or str(id) == "":
-        raise _LeaveOut(f"no usable id in column {data.id}")
-    return Prompt(str(id), row, messages, answer, solution if isinstance(solution, str) else None, text)
-
-
-def _filled(source: dict[str, Any], template: str) -> str:
-    """The template with every {column} replaced by its value; other braces stay."""
-
-    def value(place: re.Match[str]) -> str:
-        column = _lookup(source, place[1])
-        if column is None:
-            raise _LeaveOut(f"no column {place[1]} for data.prompt_template")
-        return str(column)
-
-    return re.sub(r"\{([A-Za-z_][\w.]*)\}", value, template)
-
-
-def _lookup(source: Any, column: str) -> Any:
-    """The value at a dotted path, the whole name first; None if the row has no such column."""
-    if isinstance(source, dict) and column in source:
-        return source[column]
-    for part in column.split("."):
-        if isinstance(source, str) and source[:1] in "{[":  # a column that holds JSON
-            try:
-                source = json.loads(source)
-            except ValueError:
-                return None
-        if isinstance(source, list) and part.isdigit() and int(part) < len(source):
-            source = source[int(part)]
-        elif isinstance(source, dict):
-            source = source.get(part)
-        else:
-            return None
-    return source
-
-
-def _messages(value: Any, data: DataConfig) -> Messages:
-    if isinstance(value, str):
-        value = [{"role": "user", "content": value}]
-    if not value:
-        raise _LeaveOut(f"no prompt in column {data.prompt}")
-    if not isinstance(value, list) or not all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value
-    ):
-        raise _LeaveOut(
-            f"the prompt in column {data.prompt} is neither text nor a list of messages with role and content"
-        )
-    messages = [{"role": m["role"], "content": m["content"]} for m in value]
-    if not messages[-1]["content"].strip():
-        raise _LeaveOut("empty prompt")
-    if messages[-1]["role"] != "user":
-        raise _LeaveOut(f"the last message is from the {messages[-1]['role']}, not from the user")
-    if data.prompt_regex:
-        messages[-1]["content"] = _cut(data.prompt_regex, messages[-1]["content"], f"data.prompt_regex, {data.prompt}")
-    if data.system_prompt and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": data.system_prompt}, *messages]
-    return messages
-
-
-def _answer(value: Any, data: DataConfig) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if value is None or value == "" or value == []:
-        raise _LeaveOut(f"no answer in column {data.answer}")
-    if not isinstance(value, str | int | float):
-        raise _LeaveOut(f"the answer in column {data.answer} is a {type(value).__name__}, not text or a number")
-    answer = str(value).strip()
-    if data.answer_regex:
-        answer = _cut(data.answer_regex, answer, f"data.answer_regex, {data.answer}")
-    if not answer:
-        raise _LeaveOut(f"no answer in column {data.answer}")
-    return answer
-
-
-def _cut(regex: str, text: str, name: str) -> str:
-    match = re.search(regex, text)
-    if not match:
-        raise _LeaveOut(f"{name}: nothing found")
-    return (match.group(1) if match.re.groups else match.group()).strip()
+        raise LeaveOut(f"no usable id in column {data.id}")
+    return Prompt(str(id), row, messages, answer, solution_of(source, data), text)
 
 
 def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int) -> None:
@@ -241,6 +205,7 @@ def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int)
 def _too_long(run: RunDir, prompts: Sequence[Prompt]) -> list[Quarantined]:
     tokenizer, limit = load_tokenizer(run.config), run.config.data.max_prompt_tokens
     lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
+    check_room(run.config.data, lengths)
     return [
         Quarantined(
             id=prompt.id, row=prompt.row, reason=f"too long: {length} tokens, data.max_prompt_tokens is {limit}"
@@ -279,12 +244,16 @@ def _table(prompts: Sequence[Prompt]) -> pa.Table:
 
 
 def _names(run: RunDir) -> dict[str, str]:
-    return {"data": run.config.data.path, "model": run.config.model.name, "adapter": str(run.config.model.adapter)}
+    config = run.config
+    names = {"data": config.data.path, "model": config.model.name, "adapter": config.model.adapter}
+    return {name: str(value) for name, value in {**names, "few_shot": config.data.few_shot}.items()}
 
 
 def _digests(run: RunDir) -> dict[str, str]:
     """Digests of the run's local input files; hub names have none."""
     paths: dict[str, Path | None] = {"data": local_source(run.config.data), "model": Path(model_path(run.config))}
+    if isinstance(run.config.data.few_shot, str):
+        paths["few_shot"] = Path(run.config.data.few_shot).expanduser()
     if run.config.model.adapter:
         paths["adapter"] = Path(run.config.model.adapter).expanduser()
     return {name: digest_of(path) for name, path in paths.items() if path is not None and path.exists()}

@@ -14,7 +14,7 @@ from learnalign.config import Config
 from learnalign.errors import InputError
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
-from learnalign.prompts import load_prompts, read_pool
+from learnalign.prompts import elsewhere, load_prompts, read_pool
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_json
 from learnalign.selection.subset import write_source
@@ -127,7 +127,7 @@ def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDi
     folder = run.path / f"stage-{number}"
     pool = folder / "pool.jsonl"
     if not pool.is_file():
-        subset = before.config.data.model_copy(update={"path": str(before.path / f"{NAME}.jsonl"), "limit": None})
+        subset = elsewhere(before.config.data, before.path / f"{NAME}.jsonl")
         chosen = {prompt.id for prompt in read_pool(subset)[0]}
         write_source(pool, [prompt for prompt in load_prompts(before) if prompt.id not in chosen])
     model = {**before.config.model.model_dump(), **model_settings(before, str(policy))}
@@ -148,7 +148,7 @@ def round_config(config: Config, model: dict[str, Any] | None, pool: Path | None
         settings["model"] |= {key: value for key, value in model.items() if not key.startswith("reference")}
         settings["warmup"]["size"] = 0
     if pool is not None:
-        settings["data"] |= {"path": str(pool.resolve()), "limit": None}
+        settings["data"] = elsewhere(config.data, pool.resolve()).model_dump()
     return Config.model_validate(settings)
 
 

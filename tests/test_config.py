@@ -1,27 +1,35 @@
 """Settings: what the YAML says is what the run does, and a typo never passes."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnalign.config import Config, build_config, dump_config, load_config, loading
+from learnalign import names
+from learnalign.config import Config, build_config, dump_config, load_config, loading, ready_configs
 from learnalign.errors import InputError
 
-READY = sorted(path for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
+ROOT = Path(__file__).parents[1]
+READY = {name: ROOT / "configs" / f"{name}.yaml" for name in ready_configs()}
+TEST_SETS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "configs" / "eval").glob("*.yaml")}
 LEAST = {"model": {"name": "m"}, "data": {"path": "d"}}
 
 
-@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
-def test_every_ready_config_loads_by_path_and_by_name(path: Path) -> None:
-    assert load_config(path) == load_config(path.stem)
+@pytest.mark.parametrize("name", READY)
+def test_every_ready_config_loads_by_path_and_by_name(name: str) -> None:
+    assert load_config(READY[name]) == load_config(name)
 
 
-@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
-def test_a_resolved_config_reads_back_equal(path: Path, tmp_path: Path) -> None:
-    config = load_config(path)
+@pytest.mark.parametrize("name", READY)
+def test_a_resolved_config_reads_back_equal(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
     (tmp_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     assert load_config(tmp_path / "config.yaml") == config
 
@@ -54,6 +62,119 @@ def test_the_papers_pools_have_the_papers_settings() -> None:
     assert (dapo.warmup.size, dapo.warmup.batch_size, dapo.warmup.max_completion_length) == (1000, 64, 2048)
     assert "<think> reasoning process here </think> <answer> answer here </answer>." in (gsm8k.data.system_prompt or "")
     assert dapo.data.system_prompt == r"Let's think step by step and output the final answer within \boxed{ }."
+
+
+def test_a_ready_config_is_every_file_and_every_file_is_in_the_wheel(tmp_path: Path) -> None:
+    """Built as pip builds it: configs of all folders load from there, by name."""
+    files = {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.yaml")}
+    assert {str(file.with_suffix("")) for file in files if file.parts[0] != "eval"} == set(READY)
+    setup = [sys.executable, "-c", "import setuptools; setuptools.setup()"]
+    into = ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run([*setup, "-q", *into], cwd=ROOT, capture_output=True, check=True)
+    code = (
+        "import json, learnalign; from learnalign.config import load_config, ready_configs; "
+        "from learnalign.evaluation.testset import test_sets; "
+        "print(json.dumps([learnalign.__file__, [load_config(n).model.name for n in ready_configs()], list(test_sets())]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=True
+    )
+    where, models, test_sets = json.loads(result.stdout)
+    assert where.startswith(str(tmp_path))
+    assert len(models) == len(READY)
+    assert set(test_sets) == set(TEST_SETS)
+
+
+def write(folder: Path, name: str, **settings: Any) -> Path:
+    (folder / name).write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return folder / name
+
+
+def test_a_config_stands_on_its_base_section_by_section(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", base="demo", data={"limit": 9}, rollout={"vllm": {"dtype": "half"}})
+    config = load_config(write(tmp_path, "b.yaml", base="a.yaml", data={"solution": None}, seed=7))
+    demo = load_config("demo")
+    assert config.data == demo.data.model_copy(update={"limit": 9, "solution": None})
+    assert config.rollout == demo.rollout.model_copy(update={"vllm": {"max_model_len": 512, "dtype": "half"}})
+    assert (config.seed, config.warmup, config.model) == (7, demo.warmup, demo.model)
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ("a.yaml", "base: a.yaml is based on this file itself"),
+        ("b.yaml", "base: a.yaml is based on this file itself"),
+        ("gsm9k", "config gsm9k: no such file"),
+        (["demo"], r"base: got ['demo'], but it should be the name"),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused(tmp_path: Path, base: Any, words: str) -> None:
+    write(tmp_path, "b.yaml", base="a.yaml")
+    with pytest.raises(InputError) as caught:
+        load_config(write(tmp_path, "a.yaml", base=base))
+    assert words in str(caught.value)
+
+
+def test_the_papers_models_have_the_papers_settings() -> None:
+    """LearnAlign Table 6; GAIN-RL App. E.1 and E.2."""
+    for name, model in {
+        "learnalign-gsm8k-3b": "Qwen/Qwen2.5-3B-Instruct",
+        "learnalign-gsm8k-7b": "Qwen/Qwen2.5-7B-Instruct",
+        "learnalign-gsm8k-llama": "meta-llama/Llama-3.2-3B-Instruct",
+        "learnalign-dapo-7b": "Qwen/Qwen2.5-7B",
+        "learnalign-dapo-llama": "meta-llama/Llama-3.2-3B-Instruct",
+    }.items():
+        config, paper = load_config(f"papers/{name}"), load_config("gsm8k" if "gsm8k" in name else "dapo-math-17k")
+        assert config == paper.model_copy(update={"model": paper.model.model_copy(update={"name": model})})
+    for pool in ("deepscaler", "math", "amc"):
+        config, paper = load_config(f"papers/learnalign-{pool}"), load_config("dapo-math-17k")
+        assert config.model_copy(update={"data": paper.data}) == paper
+        assert (config.data.prompt, config.data.prompt_regex, config.data.max_prompt_tokens) == ("problem", None, 512)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "prompt", "completion"),
+    [
+        ("gain-deepscaler-7b", "Qwen/Qwen2.5-Math-7B-Instruct", 1024, 8192),
+        ("gain-deepscaler-1.5b", "Qwen/Qwen2.5-Math-1.5B-Instruct", 1024, 3000),
+        ("adarft-deepscaler", "Qwen/Qwen2.5-Math-1.5B-Instruct", 1024, 3000),
+        ("gain-deepscaler-llama", "meta-llama/Llama-3.2-3B-Instruct", 1024, 3000),
+        ("gain-gsm8k", "Qwen/Qwen2.5-0.5B-Instruct", 512, 512),
+        ("gain-math", "Qwen/Qwen2.5-0.5B-Instruct", 512, 512),
+        ("gain-amc", "Qwen/Qwen2.5-0.5B-Instruct", 512, 512),
+    ],
+)
+def test_gain_s_pools_have_the_settings_of_its_appendix_e(name: str, model: str, prompt: int, completion: int) -> None:
+    config = load_config(f"papers/{name}")
+    train, gain = config.train.over(config.warmup), config.train.gain
+    assert (config.model.name, config.data.max_prompt_tokens) == (model, prompt)
+    assert (train.max_completion_length, config.rollout.max_completion_length) == (completion, completion)
+    assert (train.batch_size, train.num_generations, train.learning_rate, train.beta) == (1024 * 8, 8, 1e-6, 0.001)
+    assert (train.steps, train.mini_batch_size, config.train.keep_checkpoints) == (200, 256 * 8, 20)
+    assert (config.signal.policy, gain.step_min) == ("base", 0)
+    assert (gain.alpha, gain.beta, gain.gamma, config.signal.angle_weight) == (2, 0.5, 0.5, 1)
+    assert config.train.curriculum == name.partition("-")[0]
+    assert config.warmup.size == 0
+    assert config.data.system_prompt
+    assert config.data.few_shot
+
+
+def test_every_test_set_says_how_many_questions_it_has() -> None:
+    counts = {name: test["eval"]["questions"] for name, test in TEST_SETS.items()}
+    for name, count in counts.items():
+        assert f"{count:,}" in names.TEST_SETS[name] or name == "math500"
+    assert (counts["math500"], counts["gsm8k"], counts["aime24"]) == (500, 1319, 30)
+
+
+def test_the_test_sets_can_give_the_values_that_the_papers_print() -> None:
+    """Of n questions, k right are 100 k/n %. GAIN-RL Tables 1, 3 and 5, LearnAlign §5.3; one value of AMC is cut, not rounded."""
+    amc = [38.55, 40.96, 43.37, 19.28, 18.07, 21.69, 40.96, 42.17, 45.78, 7.23, 8.43, 9.64, 9.64, 12.04]
+    olympiad = [25.63, 26.07, 27.26, 11.70, 12.89, 14.22, 25.78, 25.33, 26.81]
+    for name, printed, fitting in (("amc", amc, 13), ("olympiadbench", olympiad, 9), ("math", [63.12, 64.22], 2)):
+        n = TEST_SETS[name]["eval"]["questions"]
+        possible = {round(100 * k / n, 2) for k in range(n + 1)}
+        assert sum(value in possible for value in printed) == fitting
 
 
 @pytest.mark.parametrize(

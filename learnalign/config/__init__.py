@@ -1,9 +1,19 @@
 """The settings of a run: their schema, and how they are read from YAML."""
 
-from learnalign.config.loading import apply_overrides, build_config, dump_config, find_config, flatten, load_config
+from learnalign.config.loading import (
+    apply_overrides,
+    build_config,
+    dump_config,
+    find_config,
+    flatten,
+    load_config,
+    ready_configs,
+)
 from learnalign.config.schema import (
+    AdarftConfig,
     Config,
     DataConfig,
+    Example,
     GradConfig,
     GrpoConfig,
     ModelConfig,
@@ -13,8 +23,10 @@ from learnalign.config.schema import (
 )
 
 __all__ = [
+    "AdarftConfig",
     "Config",
     "DataConfig",
+    "Example",
     "GradConfig",
     "GrpoConfig",
     "ModelConfig",
@@ -27,4 +39,5 @@ __all__ = [
     "find_config",
     "flatten",
     "load_config",
+    "ready_configs",
 ]

@@ -20,30 +20,57 @@ from learnalign.errors import InputError, one_line
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file (or a ready config's name) and apply `a.b=value` overrides; raises InputError naming the key."""
     file = find_config(path)
+    return build_config(apply_overrides(_read(file), overrides), source=str(file))
+
+
+def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The settings of a file over those of its `base`, a ready config's name or a file beside it; sections are merged."""
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not a YAML file: {one_line(error)}") from None
     if not isinstance(settings, dict):
         raise InputError(f"{file}: expected a mapping of settings such as `model: {{name: …}}`")
-    return build_config(apply_overrides(settings, overrides), source=str(file))
+    if "base" not in settings:
+        return settings
+    base = settings.pop("base")
+    if not isinstance(base, str):
+        raise InputError(f"{file}: base: got {base!r}, but it should be the name of a ready config or a YAML file")
+    beside = file.parent / base
+    below, above = find_config(beside if beside.is_file() else base), (*above, file.resolve())
+    if below.resolve() in above:
+        raise InputError(f"{file}: base: {base} is based on this file itself")
+    return _merged(_read(below, above), settings)
+
+
+def _merged(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` over `below`, section by section."""
+    both = {key: _merged(below[key], value) for key, value in settings.items() if _are_sections(below.get(key), value)}
+    return below | settings | both
+
+
+def _are_sections(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 def find_config(path: str | Path) -> Path:
-    """The file at `path`, or the ready config of that name (`demo`, `gsm8k`, …)."""
+    """The file at `path`, or the ready config of that name (`demo`, `gsm8k`, `papers/gain-math`, …)."""
     file = Path(path)
     if file.is_file():
         return file
-    ready = {ready.stem: ready for ready in sorted(_ready_configs().glob("*.yaml"))}
+    ready = ready_configs()
     if str(path) in ready:
         return ready[str(path)]
     raise InputError(f"config {path}: no such file; give a YAML file or one of the ready configs: {', '.join(ready)}")
 
 
-def _ready_configs() -> Path:
+def ready_configs() -> dict[str, Path]:
+    """The ready configs by name; the papers' settings are papers/NAME."""
     import learnalign_configs
 
-    return Path(learnalign_configs.__file__).parent
+    folder = Path(learnalign_configs.__file__).parent
+    files = [file for pattern in ("*.yaml", "papers/*.yaml") for file in sorted(folder.glob(pattern))]
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
 
 
 def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

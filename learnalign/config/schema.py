@@ -67,6 +67,13 @@ class ModelConfig(Section):
         return self.reference is None or (self.reference, self.reference_revision) == (self.name, self.revision)
 
 
+class Example(Section):
+    """A worked example: a question and the answer that a prompt shows to it."""
+
+    question: str = Field(min_length=1, description="what the user asks")
+    answer: str = Field(min_length=1, description="what the assistant answers, in the form that the verifier reads")
+
+
 class DataConfig(Section):
     """Where the pool comes from and which columns hold what; dots reach into nested columns."""
 
@@ -85,9 +92,14 @@ class DataConfig(Section):
     id: str | None = Field(None, description="column with the id; if null, ids are made from the content")
     answer_regex: str | None = Field(None, description="cuts the gold out of the answer column: group 1, or the match")
     system_prompt: str | None = Field(None, description="first message of every prompt that has no system message")
+    few_shot: PositiveInt | str | list[Example] | None = Field(
+        None,
+        description="worked examples before every question: a JSON or JSONL file, the pool's first K solved rows (which "
+        "are not asked), or a list of {question, answer}",
+    )
     limit: PositiveInt | None = Field(None, description="rows read from the source")
     max_prompt_tokens: PositiveInt = Field(
-        512, description="longer prompts are left out (tokens, chat template included)"
+        512, description="longer prompts are left out (tokens, chat template and worked examples included)"
     )
 
     @field_validator("prompt_regex", "answer_regex")
@@ -243,6 +255,39 @@ class UntilConfig(Section):
     )
 
 
+class AdarftConfig(Section):
+    """ADARFT's curriculum: T ← clip(T + η tanh(α(R̄ − β)), d_min, d_max)."""
+
+    difficulty: str | None = Field(
+        None,
+        description="the training file's column with each prompt's difficulty, or -COLUMN if higher is easier; null: "
+        "from the run's success rates, d_min + (d_max − d_min)(1 − p)",
+    )
+    lowest: float = Field(0.0, description="d_min, the least difficulty and the least T")
+    highest: float = Field(100.0, description="d_max, the greatest difficulty and the greatest T")
+    start: float | None = Field(None, description="T at the first step; null: d_min")
+    step_size: PositiveFloat = Field(50.0, description="η, how far T moves at most, in difficulty")
+    sensitivity: PositiveFloat = Field(2.0, description="α, sensitivity to the reward")
+    target_reward: Fraction = Field(0.5, description="β, the mean reward aimed at")
+
+    @field_validator("highest")
+    @classmethod
+    def _above_lowest(cls, highest: float, info: ValidationInfo) -> float:
+        if highest <= info.data.get("lowest", highest - 1):
+            raise ValueError(f"it must be above train.adarft.lowest, {info.data['lowest']:g}")
+        return highest
+
+    @field_validator("start")
+    @classmethod
+    def _in_range(cls, start: float | None, info: ValidationInfo) -> float | None:
+        if start is None:
+            return None
+        lowest, highest = info.data.get("lowest", start), info.data.get("highest", start)
+        if not lowest <= start <= highest:
+            raise ValueError(f"it must be from train.adarft.lowest, {lowest:g}, to train.adarft.highest, {highest:g}")
+        return start
+
+
 class TrainConfig(Section):
     """`learnalign train`, GRPO on a subset; keys that are null are the warmup's."""
 
@@ -272,6 +317,7 @@ class TrainConfig(Section):
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
     dynamic: DynamicConfig = DynamicConfig()
+    adarft: AdarftConfig = AdarftConfig()
 
     @field_validator("algorithm")
     @classmethod

@@ -1,12 +1,13 @@
 """GAIN-RL's and ADARFT's samplers for verl's curriculum interface, which verl 0.5 to 0.7.1 have and later ones dropped.
 
-In verl's configuration, with a run directory that has signals/angle.parquet (for ADARFT: success.parquet):
+In verl's configuration, with a run directory that has signals/angle.parquet (for ADARFT: success.parquet, unless the
+training file has a column of difficulties):
 
 - data.dataloader_num_workers=0
 - data.sampler.class_path=pkg://learnalign.curriculum.verl
 - data.sampler.class_name=GainSampler or AdarftSampler
-- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and for GainSampler sigma, alpha, beta, gamma, step_min if not the
-  defaults
+- +data.sampler.run_dir=DIR, +data.sampler.seed=0, and any key of train.gain (GainSampler) or train.adarft
+  (AdarftSampler), such as +data.sampler.difficulty=extra_info.difficulty
 
 Angles and success rates must be those of the model that verl trains (`learnalign signal DIR angle --policy base`), which
 the samplers do not see and cannot check. The training file's rows must carry the pool's ids, as column `id` or in
@@ -21,11 +22,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from learnalign.config import AdarftConfig
 from learnalign.curriculum.adarft import Adarft, difficulties
 from learnalign.curriculum.base import Curriculum
 from learnalign.curriculum.gain import Gain, GaussianSampler, rank_by_angle
-from learnalign.errors import InputError
+from learnalign.errors import InputError, one_line
 from learnalign.rundir import RunDir
 from learnalign.signals.concentration import concentrations
 
@@ -48,6 +51,7 @@ class _Sampler:
         self.count = int(data_config.get("gen_batch_size") or data_config.train_batch_size)
         self.size = len(data_source)
         self.ids = ids_of(data_source)
+        self.table = _table_of(data_source)
         self.rows = {id: row for row, id in enumerate(self.ids)}
         self.steps, self.drawn = self.size // self.count, 0
         self.curriculum = self.make(RunDir.peek(settings.run_dir), settings, int(settings.get("seed", 0)))
@@ -100,12 +104,17 @@ class _Gain(_Sampler):
 
 class _Adarft(_Sampler):
     def make(self, run: RunDir, settings: Any, seed: int) -> Adarft:
-        return Adarft(difficulties(run, self.ids), seed)
+        given = {key: settings[key] for key in AdarftConfig.model_fields if settings.get(key) is not None}
+        try:
+            own = AdarftConfig.model_validate(given)
+        except ValidationError as error:
+            raise InputError(f"data.sampler: {one_line(error)}") from None
+        return Adarft(difficulties(run, own, self.ids, enumerate(self.table)), seed, own)
 
 
 def ids_of(data_source: Any) -> list[str]:
     """The pool's ids of a verl data set's rows, from column `id` or `extra_info.id`."""
-    frame: Any = getattr(data_source, "dataframe", data_source)  # in verl's RLHFDataset, a `datasets` table
+    frame = _table_of(data_source)
     columns = frame.column_names
     if "id" in columns:
         return [str(id) for id in frame["id"]]
@@ -113,6 +122,11 @@ def ids_of(data_source: Any) -> list[str]:
     if not infos or not all(isinstance(info, dict) and info.get("id") is not None for info in infos):
         raise InputError("the training file's rows carry no ids of the pool: neither `id` nor `extra_info.id`")
     return [str(info["id"]) for info in infos]
+
+
+def _table_of(data_source: Any) -> Any:
+    """The rows of a verl data set: in its RLHFDataset, a `datasets` table."""
+    return getattr(data_source, "dataframe", data_source)
 
 
 def batch_ids(batch: Any) -> list[str]:

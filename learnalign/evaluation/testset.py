@@ -12,11 +12,13 @@ from learnalign.config import Config, apply_overrides, build_config
 from learnalign.errors import InputError, one_line
 from learnalign.evaluation.metrics import k_of
 from learnalign.policy import model_settings, plain_name
+from learnalign.prompts import elsewhere
 from learnalign.rundir import RunDir, default_file_name
 from learnalign.sources import read_rows
 
 SECTIONS = ("data", "verifier", "eval")
-INHERITED = ("system_prompt", "max_prompt_tokens")  # from the pool's `data` section, if the test set does not set them
+# From the pool's `data` section, if the test set does not set them.
+INHERITED = ("system_prompt", "few_shot", "max_prompt_tokens")
 
 
 def test_sets() -> dict[str, Path]:
@@ -34,18 +36,19 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
     be.
 
     A test set in YAML has a `data` section and, if they differ from the run's, `verifier` and `eval`; it inherits the
-    pool's system prompt. Other data is read with the pool's columns. Raises InputError for any other `data`.
+    pool's system prompt and worked examples. Other data is read with the pool's columns. Raises InputError for any other `data`.
     """
     file = test_sets().get(data) or Path(data).expanduser()
     settings = config.model_dump(mode="json")
+    pool = elsewhere(config.data, file.resolve() if file.exists() else data).model_dump(mode="json")
     if file.suffix in (".yaml", ".yml"):
         test = _read(file)
-        inherited = {key: settings["data"][key] for key in INHERITED}
+        inherited = {key: pool[key] for key in INHERITED}
         settings["data"] = {**inherited, **test["data"]}
         settings["verifier"] = test.get("verifier", settings["verifier"])
         settings["eval"] |= {"questions": None, **test.get("eval", {})}
     else:
-        settings["data"] |= {"path": str(file.resolve()) if file.exists() else data, "limit": None}
+        settings["data"] = pool
     return apply_overrides(settings, overrides)
 
 

@@ -1,9 +1,9 @@
 """Completions (or counts) from another engine, in place of sampling: `learnalign rollout DIR --from FILE`.
 
-Each line of the JSONL file names a prompt by `id` or `prompt` (text or messages; the system message does not count) and
-has one of: `completion` (text), `completion_ids` (the sampled tokens, EOS included), or both, with a `finish_reason`
-if it is length; `completions`, a list of texts; or only the counts `correct` and `scored`. The run's verifier judges
-completions.
+Each line of the JSONL file names a prompt by `id` or `prompt` (text or messages; the system message and the worked
+examples of data.few_shot do not count) and has one of: `completion` (text), `completion_ids` (the sampled tokens, EOS
+included), or both, with a `finish_reason` if it is length; `completions`, a list of texts; or only the counts `correct`
+and `scored`. The run's verifier judges completions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
-from learnalign.prompts import Prompt, load_prompts
+from learnalign.prompts import Prompt, load_prompts, pool_examples
 from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rollouts.stage import judge
@@ -71,7 +71,7 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
             f"{run.path} has rollouts already; pass --overwrite to delete them and all results made from them, or choose "
             "a new run directory"
         )
-    given = _read(file, prompts)
+    given = _read(file, _PromptIndex(prompts, len(pool_examples(run.config.data))))
     with run.stage("rollout") as record:
         rollouts, retokenised = _rollouts(run, prompts, given)
         for shard in run.shards():
@@ -126,8 +126,8 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
     return groups, sum(one.completion_ids is None for _, one in asked)
 
 
-def _read(file: Path, prompts: Sequence[Prompt]) -> _Given:
-    given, pool = _Given(), _PromptIndex(prompts)
+def _read(file: Path, pool: _PromptIndex) -> _Given:
+    given = _Given()
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -188,13 +188,15 @@ def _completions(row: dict[str, Any], where: str) -> list[_GivenCompletion] | No
 
 
 class _PromptIndex:
-    """Finds prompts by id, or by their text with or without the system message."""
+    """Finds prompts by id, or by their text, with or without the system message and the `shown` worked examples."""
 
-    def __init__(self, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, prompts: Sequence[Prompt], shown: int) -> None:
         self._ids = {prompt.id for prompt in prompts}
         self._by_text: dict[Key, list[str]] = {}
         for prompt in prompts:
-            self._by_text.setdefault(_key(prompt.messages), []).append(prompt.id)
+            key = _key(prompt.messages)
+            for turns in {key, key[2 * shown :]}:
+                self._by_text.setdefault(turns, []).append(prompt.id)
 
     def find(self, row: dict[str, Any], where: str) -> tuple[str | None, str]:
         """The id of the prompt that `row` names, or None and the reason."""

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, SignalConfig, flatten
+from learnalign.config import AdarftConfig, Config, SignalConfig, flatten
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition.
+    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition
+    (`apart` from the keys, if they belong to one of the sections).
 
     `outputs` are glob patterns. `revision` is raised when a new version of the code computes other results from the same
     settings: they must not mix.
@@ -117,7 +118,10 @@ STAGES: dict[str, Stage] = {
 
 
 # Keys that later versions added, with their first default: at it they are left out, so that older results stay valid.
-ADDED: dict[str, Any] = {"train.algorithm": "grpo"}
+ADDED: dict[str, Any] = {
+    "train.algorithm": "grpo",
+    **{f"train.adarft.{key}": value for key, value in AdarftConfig().model_dump().items()},
+}
 
 
 def settings_of(config: Config, stage: str) -> dict[str, Any]:

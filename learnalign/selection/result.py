@@ -45,8 +45,8 @@ def check_learnable(pool: Pool) -> None:
     raise RunError(
         f"nothing to learn from: V = p(1 − p) is 0 for all {len(pool)} prompts ({describe_rates(pool.success)}). "
         "Ways out: easier prompts if none is solved, harder ones if all are; more rollouts "
-        "(rollout.num_generations) or a higher rollout.temperature; a longer warmup; worked examples or a system "
-        "prompt (data.system_prompt) that asks for the answer format of verifier "
+        "(rollout.num_generations) or a higher rollout.temperature; a longer warmup; worked examples (data.few_shot) or a "
+        "system prompt (data.system_prompt) that asks for the answer format of verifier "
         f"{pool.run.config.verifier}; see rollouts/part-00000.parquet"
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
 from learnalign.policy import is_adapter, model_digest, model_path, policy_path, reference_path
-from learnalign.prompts import Prompt, load_prompts
+from learnalign.prompts import Prompt, elsewhere, load_prompts
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_parquet
 from learnalign.training.kept import POLICIES, step_of
@@ -132,11 +132,11 @@ def _policies(sub: RunDir, steps: int) -> dict[str, str]:
 def sub_config(config: Config, subset: str | Path, curriculum: str | None = None, start: str | None = None) -> Config:
     """Settings of a training's run directory: the pool is the subset, and warmup's values replace the nulls of `train`."""
     path = Path(subset).expanduser()
-    data = {"path": str(path.resolve()) if path.exists() else str(subset), "limit": None}
+    data = elsewhere(config.data, path.resolve() if path.exists() else subset)
     settings, grpo = config.model_dump(), config.train.over(config.warmup)
     settings["train"] |= {**grpo.model_dump(), "lora": grpo.model_dump()["lora"] or False}
     settings["train"] |= {"curriculum": curriculum or config.train.curriculum, "start": start or config.train.start}
-    settings["data"] |= data
+    settings["data"] = data.model_dump()
     settings["warmup"] = WarmupConfig().model_dump()
     return build_config(settings, source="train")
 

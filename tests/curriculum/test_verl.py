@@ -51,6 +51,18 @@ def run(tmp_path: Path) -> RunDir:
     return run
 
 
+def test_adarft_takes_its_settings_and_a_column_of_the_training_file(run: RunDir) -> None:
+    rows = [{"prompt": "?", "extra_info": {"id": id, "hard": 10 - i}} for i, id in enumerate(IDS)]
+    settings = {"difficulty": "extra_info.hard", "lowest": 0, "highest": 10, "step_size": 4.0, "start": 3}
+    run.success_file.unlink()
+    sampler = verl.AdarftSampler(data_source=Dataset.from_list(rows), data_config=_config(run, **settings))
+    assert sorted(list(sampler)[:2]) == [6, 7]
+    sampler.update(_batch(["q7", "q6"], [1.0, 1.0]))
+    assert sampler.curriculum.target == pytest.approx(3 + 4 * math.tanh(1))
+    with pytest.raises(InputError, match=r"data\.sampler: .*step_size"):
+        verl.AdarftSampler(data_source=Dataset.from_list(rows), data_config=_config(run, step_size=-1))
+
+
 def _config(run: RunDir, **more: Any) -> Settings:
     return Settings(train_batch_size=2, sampler=Settings(run_dir=str(run.path), seed=3, **more))
 

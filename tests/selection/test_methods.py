@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from learnalign.errors import InputError, RunError
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
-from learnalign.selection import select
+from learnalign.selection import compare, select
 from learnalign.selection.clusters import kmeans
 from learnalign.selection.methods import METHODS
 from learnalign.selection.methods.gain import linear_draw
+from learnalign.selection.pool import Pool
 from tests.selection.measured import GROUP, measured_run, write_gradients, write_signal
 
 COUNT = 24
@@ -51,12 +53,43 @@ def test_signal_methods_take_the_highest(tmp_path: Path, method: str, signal: st
     assert chosen_places(run, method, 6) == np.argsort(-VALUES)[:6].tolist()
 
 
-def test_ppl_middle_takes_those_nearest_the_median(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1, 2, 5, 6, 11, 18, COUNT - 1, COUNT])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_ppl_middle_takes_the_middle_ranks_of_every_size(tmp_path: Path, size: int, missing: int) -> None:
+    run = measured_run(tmp_path)
+    values = [None if i < missing else float(value) for i, value in enumerate(np.exp(VALUES / 4))]
+    write_signal(run, "perplexity", {"value": pa.array(values, pa.float64())})
+    order = sorted((value, i) for i, value in enumerate(values) if value is not None)
+    start = (len(order) - min(size, len(order))) // 2
+    assert sorted(chosen_places(run, "ppl-middle", size)) == sorted(i for _, i in order[start : start + size])
+
+
+def test_ppl_middle_ranks_equal_perplexities_by_id(tmp_path: Path) -> None:
+    run = measured_run(tmp_path)
+    write_signal(run, "perplexity", {"value": np.ones(COUNT)})
+    ids = [prompt.id for prompt in load_prompts(run)]
+    by_id = sorted(range(COUNT), key=lambda i: ids[i])
+    assert sorted(chosen_places(run, "ppl-middle", 8)) == sorted(by_id[8:16])
+
+
+def test_scores_of_the_former_ppl_middle_are_not_taken(tmp_path: Path) -> None:
+    """An earlier version took the values nearest the median; its scores file has the fingerprint of revision 1."""
+    run = measured_run(tmp_path)
+    write_signal(run, "perplexity", {"value": VALUES**3})
+    former = dataclasses.replace(METHODS["ppl-median"], name="ppl-middle")
+    select(run, 5, "ppl-median")
+    table = pq.read_table(run.scores_file("ppl-median")).replace_schema_metadata(None)
+    write_parquet(run.scores_file("ppl-middle"), table, former.fingerprint(Pool(run)))
+    compare(run, 5)
+    assert scores_of(run, "ppl-middle").tolist() != scores_of(run, "ppl-median").tolist()
+
+
+def test_ppl_median_takes_those_nearest_the_median(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     values = VALUES**2
     write_signal(run, "perplexity", {"value": values})
     distance = np.abs(values - np.median(values))
-    places = chosen_places(run, "ppl-middle", 5)
+    places = chosen_places(run, "ppl-median", 5)
     assert distance[places].tolist() == sorted(distance)[:5]
 
 
@@ -102,6 +135,18 @@ def test_learnability_is_p_times_one_minus_p(tmp_path: Path) -> None:
     places = chosen_places(run, "learnability", 4)
     assert {correct[place] for place in places} <= {3, 4, 5}
     np.testing.assert_array_equal(scores_of(run, "learnability"), [c / 8 * (1 - c / 8) for c in correct])
+
+
+def test_hardest_takes_the_lowest_rate_above_zero_ties_by_id(tmp_path: Path) -> None:
+    correct = [None, *[i % (GROUP + 1) for i in range(COUNT - 1)]]
+    run = measured_run(tmp_path, correct)
+    ids = [prompt.id for prompt in load_prompts(run)]
+    order = sorted((c, ids[i], i) for i, c in enumerate(correct) if c)
+    assert chosen_places(run, "hardest", 6) == [i for _, _, i in order[:6]]
+    assert chosen_places(run, "hardest", COUNT) == [i for _, _, i in order]
+    filled = chosen_places(run, "hardest", COUNT, fill=True)
+    assert filled[: len(order)] == [i for _, _, i in order]
+    assert {correct[i] for i in filled[len(order) :]} == {0, None}
 
 
 def test_pass_filter_keeps_two_to_g_minus_two_in_seeded_order(tmp_path: Path) -> None:

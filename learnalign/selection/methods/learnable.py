@@ -15,6 +15,13 @@ def learnability(pool: Pool, scoring: Scoring) -> Scores:
     return Scores(score=pool.success.learnability)
 
 
+def hardest(pool: Pool, scoring: Scoring) -> Scores:
+    """score_i = 1/p_i, the rollouts that one success takes: lowest p first; prompts never solved score 0."""
+    rate = pool.success.rate
+    solved = rate > 0
+    return Scores(score=np.divide(1.0, rate, out=np.zeros(len(pool)), where=solved))
+
+
 def pass_filter(pool: Pool, scoring: Scoring) -> Scores:
     """Ranks prompts with 2 to G − 2 correct of G scored rollouts in a seeded order; all others score 0."""
     success = pool.success
@@ -24,5 +31,6 @@ def pass_filter(pool: Pool, scoring: Scoring) -> Scores:
 
 METHODS = (
     Method(name="learnability", score=learnability, reads="rollout", learnable=True, positive=True),
+    Method(name="hardest", score=hardest, reads="rollout", positive=True),
     Method(name="pass-filter", score=pass_filter, reads="rollout", learnable=True, positive=True),
 )

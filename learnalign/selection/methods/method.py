@@ -32,7 +32,8 @@ class Method:
     """A ranking of the pool.
 
     `reads` is the last stage whose results it uses, `signal` the signal; `learnable`: it uses V; `positive`: only
-    scores above zero are chosen; `similarity`: the scores are row means of a matrix of cosines.
+    scores above zero are chosen; `similarity`: the scores are row means of a matrix of cosines. `revision` is raised when
+    a new version of the code computes other scores from the same inputs: `compare` must not take the old ones.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Method:
     positive: bool = False
     similarity: bool = False
     signal: str | None = None
+    revision: int = 1
 
     def eligible(self, score: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
         """Which prompts can be chosen by these scores."""
@@ -56,6 +58,7 @@ class Method:
             pool.signal_fingerprint(self.signal) if self.signal else None,
             run.config.signal.angle_weight if self.signal == "angle" else None,
             pool.success_digest if uses_success else None,
+            *([self.revision] if self.revision > 1 else []),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

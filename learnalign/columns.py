@@ -1,0 +1,101 @@
+"""A row of the source by its columns: the question as messages, the gold answer, the worked solution."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from learnalign.config import DataConfig
+
+Messages = list[dict[str, str]]
+
+
+class LeaveOut(Exception):
+    """A row that cannot be a prompt; the message is the reason."""
+
+
+def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
+    """The system prompt and the question, with turns of the row's own before it if it has some."""
+    value = _filled(source, data.prompt_template) if data.prompt_template else lookup(source, data.prompt)
+    if isinstance(value, str):
+        value = [{"role": "user", "content": value}]
+    if not value:
+        raise LeaveOut(f"no prompt in column {data.prompt}")
+    if not isinstance(value, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value
+    ):
+        raise LeaveOut(
+            f"the prompt in column {data.prompt} is neither text nor a list of messages with role and content"
+        )
+    messages = [{"role": m["role"], "content": m["content"]} for m in value]
+    if not messages[-1]["content"].strip():
+        raise LeaveOut("empty prompt")
+    if messages[-1]["role"] != "user":
+        raise LeaveOut(f"the last message is from the {messages[-1]['role']}, not from the user")
+    if data.prompt_regex:
+        messages[-1]["content"] = _cut(data.prompt_regex, messages[-1]["content"], f"data.prompt_regex, {data.prompt}")
+    if data.system_prompt and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": data.system_prompt}, *messages]
+    return messages
+
+
+def answer_of(source: dict[str, Any], data: DataConfig) -> str:
+    """The gold answer, cut out by `answer_regex`."""
+    value = lookup(source, data.answer)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None or value == "" or value == []:
+        raise LeaveOut(f"no answer in column {data.answer}")
+    if not isinstance(value, str | int | float):
+        raise LeaveOut(f"the answer in column {data.answer} is a {type(value).__name__}, not text or a number")
+    answer = str(value).strip()
+    if data.answer_regex:
+        answer = _cut(data.answer_regex, answer, f"data.answer_regex, {data.answer}")
+    if not answer:
+        raise LeaveOut(f"no answer in column {data.answer}")
+    return answer
+
+
+def solution_of(source: dict[str, Any], data: DataConfig) -> str | None:
+    """The worked solution, if the row has one."""
+    solution = lookup(source, data.solution) if data.solution else None
+    return solution if isinstance(solution, str) else None
+
+
+def lookup(source: Any, column: str) -> Any:
+    """The value at a dotted path, the whole name first; None if the row has no such column."""
+    if isinstance(source, dict) and column in source:
+        return source[column]
+    for part in column.split("."):
+        if isinstance(source, str) and source[:1] in "{[":  # a column that holds JSON
+            try:
+                source = json.loads(source)
+            except ValueError:
+                return None
+        if isinstance(source, list) and part.isdigit() and int(part) < len(source):
+            source = source[int(part)]
+        elif isinstance(source, dict):
+            source = source.get(part)
+        else:
+            return None
+    return source
+
+
+def _filled(source: dict[str, Any], template: str) -> str:
+    """The template with every {column} replaced by its value; other braces stay."""
+
+    def value(place: re.Match[str]) -> str:
+        column = lookup(source, place[1])
+        if column is None:
+            raise LeaveOut(f"no column {place[1]} for data.prompt_template")
+        return str(column)
+
+    return re.sub(r"\{([A-Za-z_][\w.]*)\}", value, template)
+
+
+def _cut(regex: str, text: str, name: str) -> str:
+    match = re.search(regex, text)
+    if not match:
+        raise LeaveOut(f"{name}: nothing found")
+    return (match.group(1) if match.re.groups else match.group()).strip()
