@@ -44,15 +44,14 @@ def grad(
 
 
 def show_verification(verification: Verification) -> None:
-    """A column each for the features, for the parameters left out, and for the projection alone."""
-    compared = {
-        "features": verification.features,
-        f"{verification.modules} without projection": verification.without_projection,
-        "projection alone": verification.projection_alone,
-    }
+    """The features' errors, and if they leave parameters out, what that costs and what the projection alone costs."""
+    compared = {"features": verification.features}
+    if verification.without_projection.cosine_error > 0:
+        compared[f"exact {verification.modules}"] = verification.without_projection
+        compared[f"features against exact {verification.modules}"] = verification.projection_alone
     columns = [asdict(agreement) for agreement in compared.values()]
     rows = [[name.replace("_", " "), *(column[name] for column in columns)] for name in columns[0]]
-    against = f"gradients of {verification.modules}" if verification.not_compared else "gradients of all parameters"
-    print_table(f"{verification.prompts} prompts against exact {against}", ["", *compared], rows)
+    exact = verification.modules if verification.not_compared else "all parameters"
+    print_table(f"{verification.prompts} prompts against exact gradients of {exact}", ["", *compared], rows)
     if verification.not_compared:
         typer.echo(f"learnalign: not compared with all parameters: {verification.not_compared}", err=True)

@@ -18,6 +18,12 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     assert missing == []
 
 
+def test_every_ready_configuration_that_the_map_names_is_there() -> None:
+    names = re.findall(r"`(papers/[\w.*-]+)`", (PACKAGE / "README.md").read_text(encoding="utf-8"))
+    assert names
+    assert [name for name in names if not list((ROOT / "configs").glob(f"{name}.yaml"))] == []
+
+
 def test_the_map_knows_every_package_and_top_module() -> None:
     text = (PACKAGE / "README.md").read_text(encoding="utf-8")
     names = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]

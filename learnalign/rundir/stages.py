@@ -14,8 +14,7 @@ from learnalign.config import AdarftConfig, Config, SignalConfig, flatten
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition
-    (`apart` from the keys, if they belong to one of the sections).
+    """`keys` are config keys or sections whose change invalidates the results, `more` those that count under a condition.
 
     `outputs` are glob patterns. `revision` is raised when a new version of the code computes other results from the same
     settings: they must not mix.

@@ -176,7 +176,7 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, deadli
 
 def utilisation(engine: GradientEngine, speed: float, device: torch.device) -> dict[str, Any]:
     """Model FLOPs per second, and their share of the card's peak where that is known."""
-    blocks = sum(site.weight.numel() for site in engine.sites)
+    blocks = sum(site.weight.numel() for site in engine.sites.linear)
     flops = speed * (4 * blocks + 4 * engine.head.weight.numel() / 2)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     peak = next((value for key, value in PEAK.items() if key in card), None)

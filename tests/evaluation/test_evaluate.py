@@ -205,10 +205,12 @@ PAPERS = {  # name: path, split, metric, completions, temperature, top-p (LearnA
     "gsm8k": ("openai/gsm8k", "test", "pass@1", 1, 0.0, 1.0),
     "gsm8k-sampled": ("openai/gsm8k", "test", "pass@1", 1, 0.8, 0.95),
     "math500": ("HuggingFaceH4/MATH-500", "test", "pass@1", 1, 0.8, 0.95),
+    "math": ("zwhe99/MATH", "test", "pass@1", 1, 0.8, 0.95),
+    "amc": ("AI-MO/aimo-validation-amc", "train", "avg@8", 8, 0.8, 0.95),
     "amc23": ("math-ai/amc23", "test", "avg@8", 8, 0.8, 0.95),
     "aime24": ("HuggingFaceH4/aime_2024", "train", "pass@8", 8, 0.8, 0.95),
     "cruxeval": ("cruxeval-org/cruxeval", "test", "pass@1", 1, 0.8, 0.95),
-    "olympiadbench": ("Hothan/OlympiadBench", "train", "pass@1", 1, 0.0, 1.0),
+    "olympiadbench": ("math-ai/olympiadbench", "test", "pass@1", 1, 0.0, 1.0),
     "minerva": ("math-ai/minervamath", "test", "pass@1", 1, 0.0, 1.0),
 }
 
@@ -245,6 +247,8 @@ ROWS = {
         "level": 1,
         "unique_id": "a",
     },
+    "math": {"problem": "1 + 1?", "expected_answer": "2", "solution": "s", "level": 1},
+    "amc": {"id": 0, "problem": "1 + 1?", "answer": 2.0, "url": "u"},
     "amc23": {"id": 0, "question": "1 + 1?", "answer": 2.0, "url": "u"},
     "aime24": {"id": 60, "problem": "1 + 1?", "solution": "s", "answer": "2", "url": "u", "year": "2024"},
     "cruxeval": {"id": "sample_0", "code": "def f(x):\n    return {x: 1}[x] + 1", "input": "1", "output": "2"},
