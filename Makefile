@@ -46,8 +46,9 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# One process a core, each with one thread; a file's tests stay together, since they share what is slow to make.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: setup-test
 	$(BIN)/python -m pytest -m slow

@@ -40,11 +40,13 @@ def run(
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
         return run_rounds(opened, stages, as_json)
+    from learnalign.gradients import check_modules
     from learnalign.policy import check_reference
     from learnalign.prompts import load_prompts
 
     load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
     check_reference(opened.config)
+    check_modules(opened.config)
     for command in COMMANDS:
         perform(command, directory)
     return finish(opened, as_json)

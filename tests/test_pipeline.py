@@ -98,8 +98,8 @@ def brute_force_gradient(
     log_pi = log_probs(policy)
     with torch.no_grad():
         c = advantage + beta * (torch.exp(log_probs(reference) - log_pi) - 1)
-    layers = [m.weight for n, m in policy.model.layers.named_modules() if isinstance(m, torch.nn.Linear)]
-    return torch.cat([g.flatten() for g in torch.autograd.grad((c * log_pi).mean(), layers)])
+    parameters = list(policy.parameters())
+    return torch.cat([g.flatten() for g in torch.autograd.grad((c * log_pi).mean(), parameters)])
 
 
 @pytest.mark.parametrize("width", [None, 32], ids=["default width", "width below every layer's"])

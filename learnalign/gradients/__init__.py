@@ -12,7 +12,17 @@ exact/       alignment without projection, and the comparison that `grad --verif
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
+from learnalign.gradients.inputs import check_modules
 from learnalign.gradients.result import GradResult, Verification
 from learnalign.gradients.stage import grad
 
-__all__ = ["GradResult", "GradientEngine", "GradientSettings", "Sample", "UsedRollout", "Verification", "grad"]
+__all__ = [
+    "GradResult",
+    "GradientEngine",
+    "GradientSettings",
+    "Sample",
+    "UsedRollout",
+    "Verification",
+    "check_modules",
+    "grad",
+]

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import GradConfig
+from learnalign.config import Config, GradConfig
 from learnalign.errors import RunError
+from learnalign.gradients.capture.choice import check_kinds
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
-from learnalign.policy import is_own_reference, load_policy, load_reference
+from learnalign.policy import is_own_reference, load_policy, load_reference, model_without_weights
 from learnalign.policy.parts import is_adapted
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
@@ -81,6 +82,15 @@ def to_sample(id: str, group: list[dict[str, Any]], which: str, prompts: str = "
             )
         used.append(UsedRollout(group[i]["completion_ids"], float(advantage[i] or 0.0)))
     return Sample(id, group[0]["prompt_ids"], used)
+
+
+def check_modules(config: Config) -> None:
+    """Raise InputError at once, not after hours of rollouts, if `grad.modules` is all and the model has fused experts and the like.
+
+    Looks at the kinds of layers only; the engine looks at what they compute.
+    """
+    if "all" in config.grad.modules and not (config.warmup.lora or config.model.adapter):
+        check_kinds(model_without_weights(config))
 
 
 def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:

@@ -155,6 +155,22 @@ def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
     return _load(config, "model.name", path or model_path(config), config.model.revision)
 
 
+def model_without_weights(config: Config) -> PreTrainedModel:
+    """The base model's modules, made in a second from its config.json alone, on torch's meta device."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    path, model = model_path(config), config.model
+    _check_directory(path)
+    options: dict[str, Any] = {"revision": model.revision, "trust_remote_code": model.trust_remote_code}
+    try:
+        settings = AutoConfig.from_pretrained(path, **options)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(settings, trust_remote_code=model.trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(f"model.name {path}: cannot build a causal language model ({one_line(error, 200)})") from None
+
+
 def load_reference(config: Config) -> PreTrainedModel:
     """The reference π_ref, frozen, in evaluation mode on `device()`; raises InputError if the policy's tokens are not its."""
     check_reference(config)

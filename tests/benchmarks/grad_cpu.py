@@ -164,9 +164,9 @@ def print_speed(name: str, speed: dict[str, Any]) -> None:
 
 
 def print_quality(quality: list[dict[str, Any]]) -> None:
-    print("quality: parameters and projection, Spearman of alignment against exact of all (mean and lowest over seeds)")
+    print("quality: projection, Spearman of alignment against exact (mean and lowest over seeds)")
     for row in quality:
-        print(f"  {row['way']:34} {row['spearman_mean']:.4f} {row['spearman_min']:.4f}")
+        print(f"  {row['projection']:28} {row['spearman_mean']:.4f} {row['spearman_min']:.4f}")
 
 
 if __name__ == "__main__":

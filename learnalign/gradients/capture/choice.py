@@ -177,9 +177,25 @@ def _refuse_uncovered(model: nn.Module, sites: Sites, probe: _Probe) -> None:
     used = {id(p) for p in blocks_of(model)[1].parameters()}
     used |= {id(p) for module, _, _ in probe.calls.values() for p in module.parameters(recurse=False)}
     others = [name for name, p in model.named_parameters() if id(p) in used and id(p) not in owned]
-    if others:
+    _refuse(others)
+
+
+def check_kinds(model: nn.Module) -> None:
+    """Raise InputError for parameters in the blocks that no layer of a kind known here can have; `model` needs no weights."""
+    prefix, blocks = blocks_of(model)
+    own = [
+        (f"{prefix}.{name}.{kind}", kind, parameter)
+        for name, module in blocks.named_modules()
+        if not isinstance(module, nn.Linear | Conv1D | nn.Embedding)
+        for kind, parameter in module.named_parameters(recurse=False)
+    ]
+    _refuse([name for name, kind, parameter in own if kind not in ("weight", "bias") or parameter.ndim > 2])
+
+
+def _refuse(names: Sequence[str]) -> None:
+    if names:
         raise InputError(
-            f"grad.modules 'all': the engine takes no per-prompt gradients of {_examples(others)} (fused experts, convolutions or "
+            f"grad.modules 'all': the engine takes no per-prompt gradients of {_examples(names)} (fused experts, convolutions or "
             "tables with rules of their own?). Ways out: choose parameters that have them, for example grad.modules: linear, or "
             "'*self_attn*_proj,norms'; or train a LoRA adapter (warmup.lora): gradients are then in adapter space"
         )

@@ -7,7 +7,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Gemma2Config, GptOssConfig, MambaConfig, OPTConfig
 
+from learnalign.config import load_config
 from learnalign.errors import InputError
+from learnalign.gradients import check_modules
 from learnalign.gradients.capture.choice import find_sites
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.policy.parts import check_head
@@ -131,3 +133,13 @@ def test_adapters_with_other_parameters_are_refused_by_name(changes):
     policy = adapted(**changes)
     with pytest.raises(InputError, match=r"parameters outside plain LoRA layers \(.*lora_"):
         GradientEngine(policy, GradientSettings(beta=0.0))
+
+
+@pytest.mark.parametrize("model", [gpt_oss, mamba, lambda: moe(torch.float32)], ids=["sinks", "convolution", "experts"])
+def test_kinds_of_layers_without_gradients_per_prompt_show_without_weights(tmp_path, model):
+    model().config.save_pretrained(tmp_path)
+    config = load_config("demo", [f"model.name={tmp_path}"])
+    with pytest.raises(InputError, match="grad.modules 'all'"):
+        check_modules(config)
+    check_modules(load_config("demo", [f"model.name={tmp_path}", "grad.modules=linear"]))
+    check_modules(load_config("demo"))

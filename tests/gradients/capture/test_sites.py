@@ -131,8 +131,7 @@ def test_an_adapter_at_its_start_has_gradients_in_its_second_matrix_only():
 
 
 @pytest.mark.parametrize("projection", ["kronecker", "dense"])
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("tied", "bias"), [(True, False), (False, True)])
 def test_all_kinds_of_parameters_are_projected_without_bias(monkeypatch, projection, tied, bias):
     policy, samples = tiny_model(tie_word_embeddings=tied, num_hidden_layers=1), random_samples(4, rollouts=2)
     names = ["lm_head.weight", "model.layers.0.self_attn.v_proj.weight", "model.layers.0.self_attn.v_proj.bias"]
@@ -148,14 +147,14 @@ def test_all_kinds_of_parameters_are_projected_without_bias(monkeypatch, project
     full = brute_force(policy, names, samples)
     monkeypatch.setitem(logprobs.CHUNK_ENTRIES, "cpu", 20 * 97)  # chunks that cut rows
     grams = []
-    for seed in range(80):
+    for seed in range(40):
         settings = GradientSettings(
             beta=0.0, modules="*v_proj,norms,embedding,head", dim=512, width=16, seed=seed, projection=projection
         )
         features = GradientEngine(policy, settings).features(samples)
         grams.append(features @ features.T)
     values = torch.stack(grams)
-    assert ((values.mean(0) - full @ full.T).abs() <= 4 * values.std(0) / 80**0.5).all()
+    assert ((values.mean(0) - full @ full.T).abs() <= 4 * values.std(0) / 40**0.5).all()
 
 
 def test_wide_projections_keep_inner_products_of_all_parameters():

@@ -11,7 +11,7 @@ from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.projections.dense import sign_rows
 from learnalign.gradients.projections.fold import Folder, Sketch, random_integers, random_signs
 from learnalign.randomness import key_of
-from tests.gradients.tiny import brute_force, every_parameter, random_samples, tiny_model
+from tests.gradients.tiny import block_parameters, brute_force, every_parameter, random_samples, tiny_model
 
 CPU = torch.device("cpu")
 
@@ -84,10 +84,11 @@ def test_a_fold_is_unbiased_with_the_variance_of_a_count_sketch():
 def test_projected_inner_products_average_to_the_unprojected_ones(projection, seeds):
     policy = tiny_model("qwen2", num_hidden_layers=1)
     samples = random_samples(4)
-    full = brute_force(policy, every_parameter(policy), samples)
+    full = brute_force(policy, block_parameters(policy), samples)
     exact, grams = full @ full.T, []
     for seed in range(seeds):
-        settings = GradientSettings(seed=seed, beta=0.0, dim=128, width=16, projection=projection)
+        sizes = {"dim": 128, "width": 16, "modules": "linear"}
+        settings = GradientSettings(seed=seed, beta=0.0, projection=projection, **sizes)
         features = GradientEngine(policy, settings).features(samples)
         grams.append(features @ features.T)
     values = torch.stack(grams)
