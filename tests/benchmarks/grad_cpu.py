@@ -64,6 +64,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--dtypes", default="float32,bfloat16")
+    parser.add_argument(
+        "--ways", default=",".join(WAYS), help="ways to take part, besides engine, engine_linear and floor"
+    )
     parser.add_argument("--quality", type=int, default=64, help="samples of the quality curve; 0 for none")
     parser.add_argument(
         "--rollouts", type=int, default=8, help="completions of a prompt that share its work; 0 for none"
@@ -164,9 +167,9 @@ def print_speed(name: str, speed: dict[str, Any]) -> None:
 
 
 def print_quality(quality: list[dict[str, Any]]) -> None:
-    print("quality: projection, Spearman of alignment against exact (mean and lowest over seeds)")
+    print("quality: parameters and projection, Spearman of alignment against exact of all (mean and lowest over seeds)")
     for row in quality:
-        print(f"  {row['projection']:28} {row['spearman_mean']:.4f} {row['spearman_min']:.4f}")
+        print(f"  {row['way']:34} {row['spearman_mean']:.4f} {row['spearman_min']:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""What leaving parameters out costs, and what it saves: gradients of all parameters, of linear layers, and of these and the head.
+"""What leaving parameters out costs, and what it saves, on a run's own prompts: all, linear layers, these and the head.
 
     python -m tests.benchmarks.grad_modules RUN [--prompts 150] [--repeats 5] [--out FILE]
-    python -m tests.benchmarks.grad_modules --model DIR --data DIR [--prompts 64] [--timed 8] [--repeats 3] [--out FILE]
 
-RUN: a run directory with rollouts, such as the demo's. DIR: SmolLM2-135M-Instruct as a Hugging Face directory and GSM8K's train.jsonl.
-Features of each choice are timed in turn, round after round, on one thread, by CPU time; ratios are taken within a round. Quality is
-Spearman's correlation of alignment with the exact one of all parameters: of features (mean and lowest over seeds), and of exact
-gradients of the same parameters, which no projection touches.
+RUN: a run directory with rollouts, such as the demo's. Features of each choice are timed in turn, round after round, on one thread, by
+CPU time; ratios are taken within a round. Quality is Spearman's correlation of alignment with the exact one of all parameters: of
+features (mean and lowest over seeds), and of exact gradients of the same parameters, which no projection touches. grad_cpu does the
+same for SmolLM2.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from learnalign.gradients.exact.alignment import accumulate, inner_products, zer
 from learnalign.gradients.inputs import make_engine, read_samples
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from tests.benchmarks import grad_ways
-from tests.benchmarks.grad_data import about, count_positions, gsm8k_samples, load_model
+from tests.benchmarks.grad_data import about, count_positions
 
 MODULES = ("all", "linear", "linear,head")
 SEEDS = (0, 1, 2)
@@ -40,10 +38,9 @@ MakeEngine = Callable[..., GradientEngine]  # settings by name
 def main() -> None:
     options = parse()
     torch.set_num_threads(1)
-    make, samples, weights = from_run(options) if options.run else from_solutions(options)
-    timed = samples[: options.timed or len(samples)]
-    result = about(prompts=len(samples), timed=len(timed), positions=count_positions(timed), repeats=options.repeats)
-    seconds = measure(make, timed, options.repeats)
+    make, samples, weights = read(options)
+    result = about(prompts=len(samples), positions=count_positions(samples), repeats=options.repeats)
+    seconds = measure(make, samples, options.repeats)
     truth = exact(make, samples, weights, "all")
     result["modules"] = [row(make, samples, weights, truth, modules, seconds) for modules in MODULES]
     for line in result["modules"]:
@@ -54,17 +51,14 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?")
-    parser.add_argument("--model")
-    parser.add_argument("--data")
-    parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--timed", type=int, default=0, help="prompts that are timed; 0: all")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("run")
+    parser.add_argument("--prompts", type=int, default=150)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out")
     return parser.parse_args()
 
 
-def from_run(options: argparse.Namespace) -> tuple[MakeEngine, list[Sample], np.ndarray]:
+def read(options: argparse.Namespace) -> tuple[MakeEngine, list[Sample], np.ndarray]:
     """Engines, prompts and learnabilities of a run."""
     run = RunDir.open(options.run)
     success = load_success(run)
@@ -79,13 +73,6 @@ def from_run(options: argparse.Namespace) -> tuple[MakeEngine, list[Sample], np.
         return make_engine(RunDir(run.path, run.config.model_copy(update={"grad": grad, "seed": seed})))
 
     return make, samples, np.array([success[sample.id].learnability for sample in samples])
-
-
-def from_solutions(options: argparse.Namespace) -> tuple[MakeEngine, list[Sample], np.ndarray]:
-    """Engines of a model, worked solutions as rollouts, and weights of 1."""
-    model = load_model(options.model, torch.float32)
-    samples = gsm8k_samples(options.model, options.data, options.prompts)
-    return lambda **changes: grad_ways.make_engine(model, "auto", **changes), samples, np.ones(len(samples))
 
 
 def measure(make: MakeEngine, samples: list[Sample], repeats: int) -> dict[str, list[float]]:
