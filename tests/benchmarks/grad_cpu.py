@@ -82,7 +82,8 @@ def parse() -> argparse.Namespace:
 def measure(options: argparse.Namespace, samples: list[Any], dtype: torch.dtype) -> dict[str, Any]:
     """CPU seconds and peak memory of every way, and their ratios within each round."""
     model = load_model(options.model, dtype)
-    names = [name for name in WAYS if "bergson" not in name or importlib.util.find_spec("bergson")]
+    wanted = {"engine", "engine_linear", "floor", *options.ways.split(",")}
+    names = [n for n in WAYS if n in wanted and ("bergson" not in n or importlib.util.find_spec("bergson"))]
     ways = {name: WAYS[name](model, samples, options.batch_tokens) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory: dict[str, float] = {}
@@ -99,8 +100,8 @@ def measure(options: argparse.Namespace, samples: list[Any], dtype: torch.dtype)
                 seconds[name].append(time.process_time() - started)
             memory[name] = max(memory.get(name, 0.0), peak.gigabytes)
         print(f"{dtype} round {number + 1}: " + ", ".join(f"{n} {s[-1]:.1f} s" for n, s in seconds.items()), flush=True)
-    less = less_projection_seconds(model, dtype, GAMMA_ENTRIES)
-    gradients = seconds["less"]
+    less = less_projection_seconds(model, dtype, GAMMA_ENTRIES) if "less" in names else {}
+    gradients = seconds.get("less", [])
     for part, per_sample in less.items():
         name = "less" if part == "whole" else f"less_{part}"
         seconds[name] = [one + per_sample * len(samples) for one in gradients]
