@@ -20,6 +20,7 @@ from learnalign.config.schema import (
     SignalConfig,
     UntilConfig,
     WarmupConfig,
+    words_of,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "flatten",
     "load_config",
     "ready_configs",
+    "words_of",
 ]

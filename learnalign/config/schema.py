@@ -177,6 +177,11 @@ class RolloutConfig(Section):
         return temperature
 
 
+def words_of(modules: str) -> list[str]:
+    """The words and patterns of `grad.modules`."""
+    return [word.strip() for word in modules.split(",") if word.strip()]
+
+
 class GradConfig(Section):
     """Stage 2, the projected GRPO gradient of every learnable prompt (§4.4, step 2)."""
 

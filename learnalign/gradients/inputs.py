@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, GradConfig
+from learnalign.config import Config, GradConfig, words_of
 from learnalign.errors import RunError
 from learnalign.gradients.capture.choice import check_kinds
 from learnalign.gradients.engine import GradientEngine, GradientSettings
@@ -89,7 +89,7 @@ def check_modules(config: Config) -> None:
 
     Looks at the kinds of layers only; the engine looks at what they compute.
     """
-    if "all" in config.grad.modules and not (config.warmup.lora or config.model.adapter):
+    if "all" in words_of(config.grad.modules) and not (config.warmup.lora or config.model.adapter):
         check_kinds(model_without_weights(config))
 
 

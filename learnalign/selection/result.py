@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from learnalign.config import words_of
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, policy_path
 from learnalign.selection.methods.method import Method, Scores
@@ -87,7 +88,7 @@ def inputs_notes(pool: Pool, method: Method) -> list[str]:
     notes, modules = [], pool.run.config.grad.modules
     if method.signal and (model := pool.signal_model(method.signal)) != "policy":
         notes.append(f"the signal {method.signal} is that of {model}")
-    words = {word.strip() for word in modules.split(",")}
+    words = words_of(modules)
     whole = "all" in words or (
         "linear" in words and is_adapter(policy_path(pool.run))
     )  # an adapter has linear layers only

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from learnalign.config import words_of
 from learnalign.errors import InputError
 from learnalign.gradients.capture.sites import Embedding, Norm, Site, Sites
 from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, last_hidden
@@ -40,7 +41,7 @@ def find_sites(model: nn.Module, modules: str = "all") -> Sites:
     "*self_attn*". A tied weight is one parameter: "embedding" and "head" both mean all of it. Raises InputError if a part matches
     nothing, or if a chosen parameter has no gradient per prompt, naming it and the ways out.
     """
-    words = [word.strip() for word in modules.split(",") if word.strip()]
+    words = words_of(modules)
     if is_adapted(model):
         return _adapter_sites(model, modules, words)
     probe = _probe(model)
