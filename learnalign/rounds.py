@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import learnalign
 from learnalign.config import Config
 from learnalign.errors import InputError
+from learnalign.gradients import check_modules
 from learnalign.plan import Plan, PoolSize, Work, plan, work
-from learnalign.policy import model_settings
+from learnalign.policy import check_reference, model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_json
@@ -102,6 +103,9 @@ def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[
 def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
     """One round, from its policy to the next."""
     prompts, subset = load_prompts(run), run.path / f"{NAME}.jsonl"
+    check_reference(run.config)
+    if size < len(prompts):
+        check_modules(run.config)
     perform("warmup", run)
     if size < len(prompts):
         for command in ("rollout", "grad"):

@@ -105,7 +105,7 @@ def test_a_config_stands_on_its_base_section_by_section(tmp_path: Path) -> None:
     [
         ("a.yaml", "base: a.yaml is based on this file itself"),
         ("b.yaml", "base: a.yaml is based on this file itself"),
-        ("gsm9k", "config gsm9k: no such file"),
+        ("gsm9k", "a.yaml: base: config gsm9k: no such file"),
         (["demo"], r"base: got ['demo'], but it should be the name"),
     ],
 )
@@ -186,6 +186,8 @@ def test_the_test_sets_can_give_the_values_that_the_papers_print() -> None:
         ("grad.beta=-1", "grad.beta: got -1"),
         ("grad.batch_tokens=many", "grad.batch_tokens: got 'many'"),
         ("warmup.lora.rank=8", "unknown key warmup.lora.rank"),
+        ("train.lora.rank=8", "unknown key train.lora.rank; known here: r,"),
+        ("data.few_shot=[{question: 2+2}]", "data.few_shot.0.answer is required"),
         ("select.size=1.5", "select.size: got 1.5"),
         ("data.answer_regex=(", "not a regular expression"),
         ("grad.dim", "expected KEY=VALUE"),

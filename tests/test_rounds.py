@@ -97,6 +97,20 @@ def test_the_reference_of_every_round_is_the_model_of_the_first(tmp_path: Path, 
     assert policy_path(rounds[0]) == (base if warm else str(rounds[0].warmup_dir))
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value"), [("grad", "modules", "heads"), ("model", "reference", "/no/such/model")]
+)
+def test_what_cannot_be_shows_before_the_first_round_begins(tmp_path: Path, section: str, key: str, value: str) -> None:
+    run = _run(tmp_path)
+    config = run.config.model_copy(update={section: getattr(run.config, section).model_copy(update={key: value})})
+    begun: list[str] = []
+    with pytest.raises(InputError, match=rf"{section}\.{key}.*{value}"):
+        train_in_rounds(
+            RunDir.create(tmp_path / "other", config), [0.5, 0.5], lambda command, *_, **__: begun.append(command)
+        )
+    assert not begun
+
+
 def test_an_interrupted_call_resumes(tmp_path: Path) -> None:
     run, whole = _run(tmp_path / "broken"), _run(tmp_path / "whole")
     done: list[tuple[str, str]] = []

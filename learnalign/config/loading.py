@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from learnalign.config.schema import Config
+from learnalign.config.schema import Config, Section
 from learnalign.errors import InputError, one_line
 
 
@@ -37,7 +36,10 @@ def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(base, str):
         raise InputError(f"{file}: base: got {base!r}, but it should be the name of a ready config or a YAML file")
     beside = file.parent / base
-    below, above = find_config(beside if beside.is_file() else base), (*above, file.resolve())
+    try:
+        below, above = find_config(beside if beside.is_file() else base), (*above, file.resolve())
+    except InputError as error:
+        raise InputError(f"{file}: base: {error}") from None
     if below.resolve() in above:
         raise InputError(f"{file}: base: {base} is based on this file itself")
     return _merged(_read(below, above), settings)
@@ -144,8 +146,9 @@ def _stands_in(settings: Any, key: str) -> bool:
 
 
 def _key_of(location: tuple[str | int, ...]) -> str:
-    """The dotted key of an error, without parts that name a branch of a union."""
-    parts = [str(part) for part in location]
+    """The dotted key of an error, without parts that name a branch of a union: the last ones, a section or list[…]."""
+    sections = {section.__name__ for section in Section.__subclasses__()}
+    parts = [text for part in location if (text := str(part)) not in sections and "[" not in text]
     while len(parts) > 1 and parts[-1] not in _keys_of(parts[:-1]) and _is_leaf(parts[:-1]):
         parts.pop()
     return ".".join(parts)
@@ -180,7 +183,7 @@ def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
-    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    options = typing.get_args(annotation) or (annotation,)
     return next((one for one in options if isinstance(one, type) and issubclass(one, BaseModel)), None)
 
 

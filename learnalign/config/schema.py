@@ -178,8 +178,13 @@ class RolloutConfig(Section):
 
 
 def words_of(modules: str) -> list[str]:
-    """The words and patterns of `grad.modules`."""
-    return [word.strip() for word in modules.split(",") if word.strip()]
+    """The words and patterns of `grad.modules`; raises ValueError if there are none."""
+    words = [word.strip() for word in modules.split(",") if word.strip()]
+    if not words:
+        raise ValueError(
+            "it names nothing; give all, linear, norms, embedding, head or patterns of linear layers' names"
+        )
+    return words
 
 
 class GradConfig(Section):
@@ -202,6 +207,12 @@ class GradConfig(Section):
     max_bad: Fraction = Field(
         0.01, description="share of bad gradients (NaN, infinite, zero) above which the stage fails"
     )
+
+    @field_validator("modules")
+    @classmethod
+    def _names_something(cls, modules: str) -> str:
+        words_of(modules)
+        return modules
 
 
 class SignalConfig(Section):

@@ -137,7 +137,8 @@ class GradientEngine:
     def _bytes_per_token(self) -> int:
         """A rough upper estimate of the memory of a token's forward and backward pass: twice the layers' inputs and outputs."""
         widths = [sum(site.sizes) for site in self.sites.linear] + [site.weight.numel() for site in self.sites.norms]
-        return 2 * sum(widths) * self.head.weight.element_size()
+        last = self.head.weight.shape[1]  # the hidden state below the head
+        return 2 * (last + sum(widths)) * self.head.weight.element_size()
 
     def backward(self, batch: Batch, sink: Sink, sites: Sites | None = None) -> Callable[[TokenSink], None]:
         """Run a batch forward, and backward down to the lowest of `sites` (default: all), feeding gradients times `scale` to `sink`.

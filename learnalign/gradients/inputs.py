@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, GradConfig, words_of
+from learnalign.config import Config, GradConfig
 from learnalign.errors import RunError
-from learnalign.gradients.capture.choice import check_kinds
+from learnalign.gradients.capture.choice import check_choice, refuse_frozen
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
 from learnalign.policy import is_own_reference, load_policy, load_reference, model_without_weights
@@ -85,12 +85,15 @@ def to_sample(id: str, group: list[dict[str, Any]], which: str, prompts: str = "
 
 
 def check_modules(config: Config) -> None:
-    """Raise InputError at once, not after hours of rollouts, if `grad.modules` is all and the model has fused experts and the like.
+    """Raise InputError at once, not after hours of rollouts, for a `grad.modules` that this model cannot have.
 
-    Looks at the kinds of layers only; the engine looks at what they compute.
+    A part that names nothing, or all and the model has fused experts and the like. Looks at names and kinds of layers only; the engine
+    looks at what they compute.
     """
-    if "all" in words_of(config.grad.modules) and not (config.warmup.lora or config.model.adapter):
-        check_kinds(model_without_weights(config))
+    if config.model.adapter or (config.warmup.size and config.warmup.lora):
+        refuse_frozen(config.grad.modules)  # the adapter's own layers are known once it is there
+    else:
+        check_choice(model_without_weights(config), config.grad.modules)
 
 
 def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:

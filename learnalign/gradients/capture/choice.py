@@ -43,19 +43,17 @@ def find_sites(model: nn.Module, modules: str = "all") -> Sites:
     """
     words = words_of(modules)
     if is_adapted(model):
-        return _adapter_sites(model, modules, words)
+        return _adapter_sites(model, modules)
+    _refuse_unmatched(words, layers_of_blocks(model))
     probe = _probe(model)
     every = _all_sites(model, probe)
     if "all" in words:
         _refuse_uncovered(model, every, probe)
         _refuse_ties(model, every)
         return every
-    prefix, blocks = blocks_of(model)
     patterns = ["*" if word == "linear" else word for word in words if word == "linear" or word not in KEYWORDS]
-    names = {f"{prefix}.{name}" for name, _ in blocks.named_modules()}
+    names = set(layers_of_blocks(model))
     linear = [site for site in every.linear if site.name in names and _matches(site.name, patterns)]
-    if patterns and not linear:
-        raise _no_match(modules, [site.name for site in every.linear])
     _refuse_other_matrices(model, linear, patterns, modules)
     tied = {site.name for site in every.embeddings} & {every.head.name if every.head else ""}
     head = every.head if "head" in words or (tied and "embedding" in words) else None
@@ -67,15 +65,25 @@ def find_sites(model: nn.Module, modules: str = "all") -> Sites:
     return sites
 
 
-def _adapter_sites(model: nn.Module, modules: str, words: Sequence[str]) -> Sites:
-    layers = adapter_layers(model)
-    frozen = [word for word in words if word in ("norms", "embedding", "head")]
+def layers_of_blocks(model: nn.Module) -> list[str]:
+    """The names of the linear layers of the blocks, which patterns are matched with; `model` needs no weights."""
+    prefix, blocks = blocks_of(model)
+    return [f"{prefix}.{name}" for name, each in blocks.named_modules() if isinstance(each, nn.Linear | Conv1D)]
+
+
+def refuse_frozen(modules: str) -> None:
+    """Raise InputError if `modules` names parts of the model that an adapter leaves as they are."""
+    frozen = [word for word in words_of(modules) if word in ("norms", "embedding", "head")]
     if frozen:
         raise InputError(f"grad.modules {modules!r}: an adapter does not train {', '.join(frozen)}; leave it out")
+
+
+def _adapter_sites(model: nn.Module, modules: str) -> Sites:
+    layers, words = adapter_layers(model), words_of(modules)
+    refuse_frozen(modules)
+    _refuse_unmatched(words, list(layers))
     patterns = ["*" if word in ("all", "linear") else word for word in words]
     chosen = [name for name in layers if _matches(name, patterns)]
-    if not chosen:
-        raise _no_match(modules, list(layers))
     readers = _probe(model).readers
     return Sites([Site(name, layers[name], f"{readers.get(name, name)}.input") for name in chosen])
 
@@ -181,8 +189,14 @@ def _refuse_uncovered(model: nn.Module, sites: Sites, probe: _Probe) -> None:
     _refuse(others)
 
 
-def check_kinds(model: nn.Module) -> None:
-    """Raise InputError for parameters in the blocks that no layer of a kind known here can have; `model` needs no weights."""
+def check_choice(model: nn.Module, modules: str) -> None:
+    """Raise InputError if a part of `modules` matches nothing, or if it is all and a parameter in the blocks is of no layer known here.
+
+    `model` needs no weights.
+    """
+    _refuse_unmatched(words_of(modules), layers_of_blocks(model))
+    if "all" not in words_of(modules):
+        return
     prefix, blocks = blocks_of(model)
     own = [
         (f"{prefix}.{name}.{kind}", kind, parameter)
@@ -197,8 +211,8 @@ def _refuse(names: Sequence[str]) -> None:
     if names:
         raise InputError(
             f"grad.modules 'all': the engine takes no per-prompt gradients of {_examples(names)} (fused experts, convolutions or "
-            "tables with rules of their own?). Ways out: choose parameters that have them, for example grad.modules: linear, or "
-            "'*self_attn*_proj,norms'; or train a LoRA adapter (warmup.lora): gradients are then in adapter space"
+            "tables with rules of their own?). Ways out: choose parameters that have them, for example grad.modules: linear (beside "
+            "experts: '*self_attn*_proj,norms'); or train a LoRA adapter (warmup.lora): gradients are then in adapter space"
         )
 
 
@@ -244,11 +258,13 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _no_match(modules: str, names: Sequence[str]) -> InputError:
-    return InputError(
-        f"grad.modules {modules!r} matches no linear layer; the model has {_examples(names)}; "
-        f"other words are {', '.join(KEYWORDS)}"
-    )
+def _refuse_unmatched(words: Sequence[str], names: Sequence[str]) -> None:
+    for word in words:
+        if word not in KEYWORDS and not any(fnmatch.fnmatchcase(name, word) for name in names):
+            raise InputError(
+                f"grad.modules: {word!r} matches no linear layer; the model has {_examples(names)}. Give a pattern of whole names, "
+                f"such as '*self_attn*', or one of {', '.join(KEYWORDS)}"
+            )
 
 
 def _examples(names: Sequence[str]) -> str:

@@ -88,13 +88,14 @@ class Keeper:
 
     def add_to(self, direction: Direction, factor: Float[Tensor, "B"]) -> None:
         """direction += Σ_b factor_b ∇_b of all but the head, in the dtype of `direction`; frees the kept tensors."""
+        # All products before the first sum: a batch that runs out of memory here is repeated as a whole.
+        vectors = {name: factor @ torch.nan_to_num(each.to(factor.dtype)) for name, each in self.vectors.items()}
         for name in list(self.calls):
             _add(*self.calls.pop(name), factor, direction)
         for name in list(self.lookups):
             _add_lookup(direction[f"{name}.weight"], *self.lookups.pop(name), factor)
-        for name, gradient in self.vectors.items():
-            total = direction[name]
-            total += (factor @ torch.nan_to_num(gradient.to(total.dtype))).view_as(total)
+        for name, total in vectors.items():
+            direction[name] += total.view_as(direction[name])
 
 
 def _looked_up(block: Block, indices: Tensor, delta: Tensor) -> Float[Tensor, "tokens D"]:

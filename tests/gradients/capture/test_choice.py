@@ -14,7 +14,7 @@ from learnalign.gradients.capture.choice import find_sites
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.policy.parts import check_head
 from tests.gradients.capture.test_sites import adapted, moe
-from tests.gradients.tiny import SHAPE, every_parameter, tiny_model
+from tests.gradients.tiny import SHAPE, brute_force, collected, every_parameter, random_samples, tiny_model
 
 LINEAR = ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"]
 BLOCKS = {f"model.layers.{i}.{kind}_proj" for i in range(2) for kind in LINEAR}
@@ -53,11 +53,29 @@ def test_a_tied_weight_is_one_parameter_with_both_its_parts(word):
     assert list(sites.shapes()) == ["lm_head.weight"]
 
 
-def test_a_pattern_that_matches_nothing_is_refused_with_examples():
+@pytest.mark.parametrize("model", [tiny_model, lambda: adapted()], ids=["weights", "adapter"])
+@pytest.mark.parametrize("modules", ["*attention*", "linear,*attention*", "all, *attention*"])
+def test_every_part_that_matches_nothing_is_refused_with_examples(modules, model):
     with pytest.raises(
-        InputError, match=r"grad.modules '\*attention\*' matches no linear layer; the model has model.layers.0"
-    ):
-        find_sites(tiny_model(), "*attention*")
+        InputError, match=r"grad.modules: '\*attention\*' matches no linear layer; the model has .*0"
+    ) as refusal:
+        find_sites(model(), modules)
+    assert "all, linear, norms, embedding, head" in str(refusal.value)
+
+
+def test_no_part_at_all_is_refused():
+    with pytest.raises(InputError, match=r"grad.modules: got ',', but it names nothing"):
+        load_config("demo", ["grad.modules=,"])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("modules", ["head", "embedding"])
+def test_the_head_or_the_embedding_can_stand_alone(modules, tied):
+    policy, samples = tiny_model(tie_word_embeddings=tied), random_samples(3)
+    engine = GradientEngine(policy, GradientSettings(beta=0.0, modules=modules))
+    names = list(engine.sites.shapes())
+    exact = brute_force(policy, names, samples)
+    torch.testing.assert_close(collected(engine, samples)[names[0]].flatten(1), exact, rtol=1e-6, atol=1e-9)
 
 
 def gpt_oss() -> torch.nn.Module:
@@ -141,5 +159,20 @@ def test_kinds_of_layers_without_gradients_per_prompt_show_without_weights(tmp_p
     config = load_config("demo", [f"model.name={tmp_path}"])
     with pytest.raises(InputError, match="grad.modules 'all'"):
         check_modules(config)
-    check_modules(load_config("demo", [f"model.name={tmp_path}", "grad.modules=*small*,linear"]))
+    check_modules(load_config("demo", [f"model.name={tmp_path}", "grad.modules=linear"]))
     check_modules(load_config("demo"))
+
+
+def test_a_wrong_part_shows_without_weights():
+    for modules in ("heads", "linear,heads"):
+        with pytest.raises(InputError, match="grad.modules: 'heads' matches no linear layer"):
+            check_modules(load_config("demo", [f"grad.modules={modules}"]))
+    check_modules(load_config("demo", ["grad.modules=*self_attn*,head"]))
+    with pytest.raises(InputError, match="an adapter does not train head"):
+        check_modules(load_config("demo", ["grad.modules=linear,head", "warmup.lora.r=4"]))
+    check_modules(load_config("demo", ["grad.modules=linear,head", "warmup.lora.r=4", "warmup.size=0"]))
+
+
+def test_a_pattern_with_all_in_it_is_a_pattern(tmp_path):
+    MambaConfig(vocab_size=97, hidden_size=64, num_hidden_layers=2).save_pretrained(tmp_path)
+    check_modules(load_config("demo", [f"model.name={tmp_path}", "grad.modules=*[!small]_proj"]))

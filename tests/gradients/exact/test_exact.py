@@ -68,7 +68,9 @@ def test_the_cheaper_way_to_a_norm_is_taken(length, grams):
     assert len(used) == grams
 
 
-@pytest.mark.parametrize("fails_at", [1, 2, 15, 16])
+@pytest.mark.parametrize(
+    "fails_at", [1, 2, 5, 6, 15, 16, 33, 34]
+)  # of vectors first, then of linear layers, the embedding
 def test_running_out_of_memory_adds_nothing_twice(monkeypatch, fails_at):
     samples = random_samples(6, rollouts=2)
     directions, nan_to_num = [], torch.nan_to_num
