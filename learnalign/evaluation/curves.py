@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.evaluation.stage import EvalResult, evaluate
 from learnalign.evaluation.testset import check_questions, default_name, evaluation_config
 from learnalign.policy import ALL, model_digest, model_path, policies_by_step, policy_path
@@ -92,12 +92,17 @@ def evaluate_curves(
         overrides, overwrite: as in `evaluate`.
 
     Each point is an evaluation of its own, as by `evaluate`; an interrupted call resumes. Raises what `evaluate` raises, and
-    InputError for test sets of the same name or a training that started from another model than the run has now.
+    InputError for test sets of the same name or a training that started from another model than the run has now, RunError
+    for one that has stored no policy yet.
     """
     labels = _labels(data)
     steps = {training: policies_by_step(run, training) for training in dict.fromkeys(trainings)}
-    for training in steps:
+    for training, policies in steps.items():
         _check_start(run, training)
+        if len(policies) == 1:
+            raise RunError(
+                f"train/{training}@all: no policy is stored yet; run `learnalign train` again to resume or begin the training"
+            )
     configs = {label: evaluation_config(run, each, "base", overrides) for label, each in labels.items()}
     for config in configs.values():
         check_questions(config)

@@ -232,6 +232,13 @@ def test_an_unfinished_training_has_the_policies_kept_so_far(run: RunDir, questi
         evaluate(run, questions, policy="train/z")
 
 
+def test_a_training_without_a_policy_has_no_curve(run: RunDir, questions: str) -> None:
+    write_training(run, "z", {}, done=False)
+    with pytest.raises(RunError, match="train/z@all: no policy is stored yet"):
+        evaluate_curves(run, [questions], ["x", "z"], overrides=SAMPLED)
+    assert not (run.path / "eval").exists()
+
+
 def test_a_training_that_began_from_another_model_has_no_curve(run: RunDir, questions: str, tmp_path: Path) -> None:
     sub = RunDir.open(run.path / "train" / "x")
     with sub.stage("train") as record:
