@@ -183,6 +183,8 @@ def test_the_test_sets_can_give_the_values_that_the_papers_print() -> None:
         ("grad.dims=3", "did you mean grad.dim?"),
         ("learning_rate=1", "did you mean warmup.learning_rate?"),
         ("waarmup.size=3", "did you mean warmup?"),
+        ("train.until=20", "got 20, but this is a section: give its keys, patience, min_delta"),
+        ("rollout=20", "got 20, but this is a section: give its keys, engine, num_generations"),
         ("grad.beta=-1", "grad.beta: got -1"),
         ("grad.batch_tokens=many", "grad.batch_tokens: got 'many'"),
         ("warmup.lora.rank=8", "unknown key warmup.lora.rank"),

@@ -166,6 +166,10 @@ def _message(item: Any) -> str:
 def _problem(key: str, item: Any) -> str:
     if item["type"] == "missing":
         return f"{key} is required"
+    if item["type"] == "model_type":
+        return (
+            f"{key}: got {item['input']!r}, but this is a section: give its keys, {', '.join(_keys_of(key.split('.')))}"
+        )
     if item["type"] != "extra_forbidden":
         return f"{key}: got {item['input']!r}, but {_message(item)}"
     section, _, last = key.rpartition(".")

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.evaluation.stage import EvalResult, evaluate
 from learnalign.evaluation.testset import check_questions, default_name, evaluation_config
-from learnalign.policy import ALL, model_path, policies_by_step, policy_path
+from learnalign.policy import ALL, model_digest, model_path, policies_by_step, policy_path
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_csv
-from learnalign.rundir.stages import digest_of
 
 AVERAGE = "average"  # the test set of the rows of the table that hold the mean over all test sets
 SAME = 1e-12  # accuracies nearer than this are equal: sums of the same numbers differ by rounding
@@ -93,12 +92,17 @@ def evaluate_curves(
         overrides, overwrite: as in `evaluate`.
 
     Each point is an evaluation of its own, as by `evaluate`; an interrupted call resumes. Raises what `evaluate` raises, and
-    InputError for test sets of the same name or a training that started from another model than the run has now.
+    InputError for test sets of the same name or a training that started from another model than the run has now, RunError
+    for one that has stored no policy yet.
     """
     labels = _labels(data)
     steps = {training: policies_by_step(run, training) for training in dict.fromkeys(trainings)}
-    for training in steps:
+    for training, policies in steps.items():
         _check_start(run, training)
+        if len(policies) == 1:
+            raise RunError(
+                f"train/{training}@all: no policy is stored yet; run `learnalign train` again to resume or begin the training"
+            )
     configs = {label: evaluation_config(run, each, "base", overrides) for label, each in labels.items()}
     for config in configs.values():
         check_questions(config)
@@ -180,7 +184,7 @@ def _check_start(run: RunDir, training: str) -> None:
     recorded = directory.read_record()["stages"].get("train", {}).get("start_digest")
     start = directory.config.train.start
     model = model_path(run.config) if start == "base" else policy_path(run)
-    if recorded and recorded != (digest_of(Path(model)) if Path(model).is_dir() else model):
+    if recorded and recorded != model_digest(model):
         raise InputError(
             f"{directory.path} was trained from another {start} than the current one, so its curve has no beginning; train "
             f"it again, or evaluate its steps one by one (--policy train/{training}@STEP)"

@@ -85,7 +85,7 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
     if own.rounds > 1 and temperature == 0:
         raise InputError(
             f"eval.rounds: {own.rounds} rounds of greedy decoding are all the same; sample "
-            "(--set eval.temperature=0.8 eval.top_p=0.95 are the paper's), or evaluate one round"
+            "(--set eval.temperature=0.8 --set eval.top_p=0.95 are the paper's values), or evaluate one round"
         )
     settings["rollout"] |= {
         "num_generations": own.num_generations,

@@ -13,13 +13,13 @@ ALL = "@all"
 
 def policies_by_step(run: RunDir, name: str, key: str = "eval.policy") -> dict[int, str]:
     """The policies of training DIR/train/NAME by ascending step: the model it started from (step 0: base or policy), those
-    kept on the way, and, once the training is finished, the last. Raises RunError, naming the config `key`, if there is no
+    kept on the way, and, once the training is finished, the last. Raises InputError, naming the config `key`, if there is no
     such training.
     """
     directory = run.path / "train" / name
     if not name or not (directory / "config.yaml").is_file():
         names = ", ".join(f"train/{done.parent.name}" for done in sorted((run.path / "train").glob("*/config.yaml")))
-        raise RunError(f"{key} train/{name}: no such training; this run has {names or 'none'}")
+        raise InputError(f"{key} train/{name}: no such training; this run has {names or 'none'}")
     training = RunDir.peek(directory)
     kept = [re.fullmatch(r"step-(\d{6,})", path.name) for path in (directory / "policies").glob("step-*")]
     policies = {int(match[1]): f"train/{name}@{int(match[1])}" for match in kept if match}
@@ -33,7 +33,7 @@ def policies_by_step(run: RunDir, name: str, key: str = "eval.policy") -> dict[i
 def plain_name(run: RunDir, policy: str, key: str = "eval.policy") -> str:
     """`policy`, or the plainest name of train/NAME@STEP: train/NAME for the last step, base or policy for step 0.
 
-    Raises InputError if the training has no policy of that step, RunError if there is no such training.
+    Raises InputError if there is no such training, or it has no policy of that step.
     """
     name, at, step = policy.removeprefix("train/").partition("@")
     if not at or not policy.startswith("train/"):
@@ -50,7 +50,9 @@ def plain_name(run: RunDir, policy: str, key: str = "eval.policy") -> str:
 
 
 def trained_path(run: RunDir, policy: str, key: str = "eval.policy") -> Path:
-    """The directory of train/NAME or train/NAME@STEP, a plain name; raises RunError if it is not there."""
+    """The directory of train/NAME or train/NAME@STEP, a plain name; raises InputError if there is no such training,
+    RunError if it is not finished.
+    """
     name, at, step = policy.removeprefix("train/").partition("@")
     directory = run.path / "train" / name
     path = directory / "policies" / f"step-{int(step):06d}" if at else directory / "policy"

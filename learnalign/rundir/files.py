@@ -51,6 +51,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 temporary.unlink()
 
 
+def remove_leftovers(path: Path) -> None:
+    """Delete what a killed process left of `path` half-written; no other process may be writing it."""
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+
+
 def disk_error(path: Path, error: OSError) -> Exception:
     """A RunError with a way out if the disk refused the write; any other error unchanged."""
     reasons = {

@@ -179,11 +179,15 @@ class RunDir:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[StageRecord]:
-        """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory."""
-        record, started = StageRecord(), time.monotonic()
+        """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory.
+
+        An InputError before anything new is stored leaves the record as it was, so that the user may correct the setting.
+        """
+        record, started, refused = StageRecord(), time.monotonic(), False
         with self._lock:
-            earlier = self.read_record()["stages"].get(name, {})
-            earlier = earlier if earlier.get("fingerprint") == self.fingerprint(name) else {}
+            previous = self.read_record()["stages"].get(name)
+            same = previous is not None and previous.get("fingerprint") == self.fingerprint(name)
+            earlier = previous if previous is not None and same else {}
             settings = settings_of(self.config, name)
             entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
             entry |= {"started": earlier.get("started", _now()), "seconds": earlier.get("seconds", 0.0)}
@@ -191,13 +195,23 @@ class RunDir:
             try:
                 yield record
                 entry |= {"status": "done", "finished": _now(), "counts": record.counts, **record.notes}
+            except InputError:
+                refused = same or not self._has_outputs(name)
+                raise
             finally:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
                 entry["peak_memory_gb"] = peak_memory_gb()
-                self._update_stage(name, {**earlier, **entry})
+                self._update_stage(name, previous if refused else {**earlier, **entry})
 
-    def _update_stage(self, name: str, entry: dict[str, Any]) -> None:
-        self._update(stages={**self.read_record()["stages"], name: entry})
+    def _update_stage(self, name: str, entry: dict[str, Any] | None) -> None:
+        """Store the stage's entry; None deletes it."""
+        others = {other: stored for other, stored in self.read_record()["stages"].items() if other != name}
+        self._update(stages=others if entry is None else {**others, name: entry})
+
+    def _has_outputs(self, stage: str) -> bool:
+        """Whether a file of the stage is stored."""
+        paths = [path for output in STAGES[stage].outputs for path in self.path.glob(output)]
+        return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in paths)
 
     def _update(self, **changes: Any) -> None:
         about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}

@@ -23,7 +23,7 @@ from learnalign.policy import check_reference, load_tokenizer, model_path, promp
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import atomic_path, write_jsonl
+from learnalign.rundir.files import atomic_path, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
@@ -41,7 +41,7 @@ class Job:
 
     `start` is the model to train from, and also π_ref unless `reference` names another; `settings.lora` puts an
     adapter on it and leaves it unchanged. `until` may end it early; `keep` policies stay, the last one in `output`, the
-    others in `policies` beside it. `work` holds them and the checkpoints while training; it is deleted at the end.
+    others in `policies` beside it. `work` holds the checkpoints while training; it is deleted at the end.
     """
 
     section: str
@@ -97,9 +97,10 @@ def optimise(run: RunDir, job: Job) -> JobResult:
             trainer.refer_to(job.reference, run.config.model.reference_revision)
         save = functools.partial(_save, run, job, trainer, tokenizer)
         steps = kept_steps(arguments.max_steps // trainer.updates, job.keep)
-        kept = Kept(job.work / POLICIES, steps[:-1], save)
+        kept = Kept(job.output.with_name(POLICIES), steps[:-1], save)
         trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
         disk = checkpoints.check_disk(job.work, trained, with_checkpoints, len(steps) - len(kept.stored()))
+        remove_leftovers(job.output)
         resumed, ended = _train(trainer, job, kept)
         result = JobResult(
             steps=trainer.step,
@@ -113,7 +114,6 @@ def optimise(run: RunDir, job: Job) -> JobResult:
         with atomic_path(job.output) as folder:
             save(folder)
             write_jsonl(folder / "metrics.jsonl", result.metrics)
-    kept.move(job.output.with_name(POLICIES))
     shutil.rmtree(job.work)
     with contextlib.suppress(OSError):  # not empty if another job has checkpoints there
         job.work.parent.rmdir()
@@ -178,6 +178,8 @@ def _train(trainer: Trainer, job: Job, kept: Kept) -> tuple[int, str]:
         if convergence is not None:
             convergence.load_state_dict(state["convergence"])
     planned = trainer.args.max_steps // trainer.updates
+    if convergence is not None and convergence.reached:  # an earlier process ended here, before it saved the policy
+        trainer.args.max_steps = done * trainer.updates
     with Progress(planned, "steps", job.section, done=done) as progress:
         trainer.add_callback(Bookkeeping(trainer, job.work, progress, kept, convergence))
         try:

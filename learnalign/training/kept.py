@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from learnalign.rundir.files import atomic_path
+from learnalign.rundir.files import atomic_path, remove_leftovers
 
 POLICIES = "policies"  # the directory of those of a training
 
@@ -15,7 +15,7 @@ class Kept:
     """Saves the policy after certain steps in `folder`; the last step's is the training's result and not saved here.
 
     Args:
-        folder: of an unfinished training; `move` takes it to its place in the end.
+        folder: where they are, also while the training is unfinished.
         steps: after which the policy is kept.
         save: writes the policy as it is now into a directory.
     """
@@ -29,6 +29,7 @@ class Kept:
 
     def begin(self, done: int) -> bool:
         """Delete what was kept after step `done`, where training goes on; whether everything before is still there."""
+        remove_leftovers(self.folder / "step-*")
         stored = self.stored()
         for step, path in stored.items():
             if step > done or step not in self.steps:
@@ -40,12 +41,6 @@ class Kept:
         if step in self.steps:
             with atomic_path(self.folder / f"step-{step:06d}") as folder:
                 self.save(folder)
-
-    def move(self, target: Path) -> None:
-        """Put the kept policies, if there are any, in `target`, in place of those of an earlier attempt."""
-        if self.folder.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            self.folder.rename(target)
 
 
 def step_of(folder: Path) -> int:

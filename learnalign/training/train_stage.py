@@ -159,6 +159,10 @@ def _optimise(
     from learnalign.training.saving import merge_adapter
 
     settings = sub.config.train.over(sub.config.warmup)
+    work = sub.path / "work" / "train" / digest.replace("/", "-")
+    for other in work.parent.glob("*"):
+        if other != work:  # checkpoints of another start; Kept deletes the policies that it kept
+            shutil.rmtree(other)
     begin = start
     if is_adapter(start):
         begin = str(sub.path / "start")
@@ -173,7 +177,7 @@ def _optimise(
         algorithm=sub.config.train.algorithm,
         until=sub.config.train.until,
         keep=sub.config.train.keep_checkpoints,
-        work=sub.path / "work" / "train" / digest.replace("/", "-"),  # another start, other checkpoints
+        work=work,
         output=policy,
     )
     result = optimise(sub, job)

@@ -203,7 +203,7 @@ def test_an_interrupted_curve_resumes(run: RunDir, questions: str, monkeypatch: 
 def test_a_policy_that_was_not_kept_is_refused_with_those_that_were(
     run: RunDir, questions: str, policy: str, words: str
 ) -> None:
-    with pytest.raises((InputError, RunError), match=words):
+    with pytest.raises(InputError, match=words):
         evaluate(run, questions, policy=policy)
     assert not (run.path / "eval").exists()
 
@@ -230,6 +230,13 @@ def test_an_unfinished_training_has_the_policies_kept_so_far(run: RunDir, questi
     assert any("train/z is not finished: its curve ends at step 50" in note for note in curves.notes)
     with pytest.raises(RunError, match="train/z: its training is not finished"):
         evaluate(run, questions, policy="train/z")
+
+
+def test_a_training_without_a_policy_has_no_curve(run: RunDir, questions: str) -> None:
+    write_training(run, "z", {}, done=False)
+    with pytest.raises(RunError, match="train/z@all: no policy is stored yet"):
+        evaluate_curves(run, [questions], ["x", "z"], overrides=SAMPLED)
+    assert not (run.path / "eval").exists()
 
 
 def test_a_training_that_began_from_another_model_has_no_curve(run: RunDir, questions: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from learnalign.config import build_config
 from learnalign.errors import InputError, RunError
-from learnalign.rundir import Quarantined, RunDir
+from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
 
 SETTINGS = {"model": {"name": "m"}, "data": {"path": "d"}}
@@ -154,3 +154,31 @@ def test_keys_that_came_later_change_no_fingerprint_at_their_defaults() -> None:
     assert differing == ["warmup", "train", "grad"]
     without = changed.model_copy(update={"warmup": changed.warmup.model_copy(update={"size": 0})})
     assert "model.reference" not in settings_of(without, "warmup")
+
+
+def test_a_stage_that_refuses_a_setting_has_not_begun_and_may_have_another(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with pytest.raises(InputError), run.stage("rollout"):
+        raise InputError("refused")
+    assert "rollout" not in run.read_record()["stages"]
+    assert make(tmp_path / "run", rollout={"temperature": 0.5}).config.rollout.temperature == 0.5
+
+
+def test_a_finished_stage_stays_finished_if_another_call_is_refused(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with run.stage("signal") as record:
+        record.counts["values"] = 3
+    finished = run.read_record()["stages"]["signal"]
+    with pytest.raises(InputError), run.stage("signal"):
+        raise InputError("refused")
+    assert run.read_record()["stages"]["signal"] == finished
+
+
+def test_a_stage_that_has_stored_something_has_begun_whatever_ends_it(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with pytest.raises(InputError), run.stage("rollout"):
+        run.rollouts_file(Shard(0, 0, 1)).parent.mkdir()
+        run.rollouts_file(Shard(0, 0, 1)).touch()
+        raise InputError("refused later")
+    with pytest.raises(InputError, match=r"rollout\.temperature: stored 1\.0, requested 0\.5"):
+        make(tmp_path / "run", rollout={"temperature": 0.5})

@@ -17,6 +17,7 @@ from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from learnalign.training import TrainResult, train
 from learnalign.training.convergence import Convergence
+from learnalign.training.saving import save_policy
 from learnalign.training.trainer import Bookkeeping
 from tests.tiny import make_run
 
@@ -74,11 +75,11 @@ def test_the_rule_is_that_of_the_whole_curve_also_when_resumed(seed: int) -> Non
     assert _followed(curve, patience, min_delta, break_at=random_numbers.randint(1, expected - 1)) == expected
 
 
-def _run(folder: Path) -> RunDir:
+def _run(folder: Path, save_steps: int = 4) -> RunDir:
     """A training whose reward rises to 1 within about 20 steps, and which may take 60."""
     settings: dict[str, Any] = {"steps": 60, "until": {"patience": 5, "min_delta": 0.05}, "batch_size": 32}
     settings |= {"num_generations": 16, "beta": 0.0, "max_completion_length": 2, "learning_rate": 5e-3}
-    settings |= {"lr_scheduler_type": "constant", "keep_checkpoints": 6, "trainer": {"save_steps": 4}}
+    settings |= {"lr_scheduler_type": "constant", "keep_checkpoints": 6, "trainer": {"save_steps": save_steps}}
     return make_run(folder, 8, verifier="tests.training.coin_verifier:low", train=settings)
 
 
@@ -120,3 +121,30 @@ def test_a_training_ends_at_convergence_and_an_interrupted_one_at_the_same_step_
         expected, weights = (load_file(path / "model.safetensors") for path in (folder, resumed.policies[step]))
         assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert train(broken, broken.config.data.path) == resumed
+
+
+def test_a_training_that_was_killed_after_it_converged_is_not_trained_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Convergence at a step with a checkpoint, and no policy yet: the rewards and the weights are those of that step."""
+    probe = _run(tmp_path / "probe")
+    end = train(probe, probe.config.data.path).steps
+    whole, broken = (_run(tmp_path / name, save_steps=end) for name in ("whole", "broken"))
+    finished = train(whole, whole.config.data.path)
+    with monkeypatch.context() as patch:
+        patch.setattr("learnalign.training.job.save_policy", _killed_at_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, broken.config.data.path)
+    resumed = train(broken, broken.config.data.path)
+    assert (resumed.steps, resumed.ended) == (finished.steps, "converged") == (end, "converged")
+    assert _rewards(resumed) == _rewards(finished)
+    assert list(resumed.policies) == list(finished.policies)
+    expected, weights = (load_file(each.policy / "model.safetensors") for each in (finished, resumed))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert resumed.metrics.read_text().count("\n") == finished.metrics.read_text().count("\n") == end
+
+
+def _killed_at_the_end(folder: Path, *more: Any) -> None:
+    if "policy" in folder.name:
+        raise KeyboardInterrupt
+    save_policy(folder, *more)

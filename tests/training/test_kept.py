@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from learnalign.errors import RunError
-from learnalign.policy import model_path
+from learnalign.policy import model_path, policies_by_step
 from learnalign.rundir import RunDir
 from learnalign.training import train
 from learnalign.training.trainer import Bookkeeping
@@ -27,8 +28,12 @@ def _run(folder: Path, **train: Any) -> RunDir:
     return make_run(folder, 8, verifier="tests.training.coin_verifier:coin", train=settings)
 
 
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
 def _interrupted_after(run: RunDir, step: int, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The work directory of a training that was interrupted after `step`."""
+    """The directory of a training that was interrupted after `step`."""
     end = Bookkeeping.on_step_end
 
     def interrupt(self: Bookkeeping, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -40,7 +45,7 @@ def _interrupted_after(run: RunDir, step: int, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(Bookkeeping, "on_step_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(run, run.config.data.path)
-    return next((run.path / "train" / "pool" / "work" / "train").iterdir())
+    return run.path / "train" / "pool"
 
 
 @pytest.mark.parametrize("updates", [1, 2])
@@ -80,14 +85,32 @@ def test_kept_policies_of_an_adapter_are_adapters_on_the_same_model(tmp_path: Pa
 
 def test_a_kept_policy_that_is_gone_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, whole = _run(tmp_path / "broken"), _run(tmp_path / "whole")
-    work = _interrupted_after(run, 5, monkeypatch)
-    assert sorted(path.name for path in (work / "policies").iterdir()) == ["step-000002", "step-000004"]
-    shutil.rmtree(work / "policies" / "step-000002")
+    training = _interrupted_after(run, 5, monkeypatch)
+    shutil.rmtree(training / "policies" / "step-000002")
     policies, expected = train(run, run.config.data.path).policies, train(whole, whole.config.data.path).policies
     assert RunDir.peek(run.path / "train" / "pool").read_record()["stages"]["train"]["resumed_steps"] == 0
     for step, folder in expected.items():
         first, second = (load_file(path / "model.safetensors") for path in (folder, policies[step]))
         assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_interrupted_training_has_the_policies_kept_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(tmp_path)
+    _interrupted_after(run, 5, monkeypatch)
+    assert policies_by_step(run, "pool") == {0: "base", 2: "train/pool@2", 4: "train/pool@4"}
+    early = _digests(run.path / "train" / "pool" / "policies" / "step-000002")
+    train(run, run.config.data.path)
+    assert _digests(run.path / "train" / "pool" / "policies" / "step-000002") == early
+
+
+def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(tmp_path)
+    training = _interrupted_after(run, 5, monkeypatch)
+    for name in ("policies/.step-000004.7-abcd.tmp", ".policy.7-abcd.tmp"):
+        (training / name).mkdir()
+        (training / name / "model.safetensors").write_bytes(b"half")
+    train(run, run.config.data.path)
+    assert not list(training.rglob("*.tmp"))
 
 
 def test_the_disk_estimate_counts_every_kept_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

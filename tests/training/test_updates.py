@@ -146,6 +146,7 @@ def test_settings_that_do_not_divide_a_step_are_refused(tmp_path: Path, changes:
     run = make_run(tmp_path, 8, train={**SETTINGS, "batch_size": 16, **changes})
     with pytest.raises(InputError, match=words):
         train(run, run.config.data.path)
+    assert "train" not in RunDir.peek(run.path / "train" / "pool").read_record()["stages"]  # and may be corrected
 
 
 def test_a_step_is_drawn_and_counted_once_however_many_updates_it_has(tmp_path: Path) -> None:
