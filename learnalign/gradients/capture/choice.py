@@ -114,6 +114,8 @@ def _norm(name: str, module: nn.Module, args: tuple[Any, ...], output: Tensor) -
     if not args or kinds not in ({"weight"}, {"weight", "bias"}):
         return
     weight, bias = module.get_parameter("weight"), getattr(module, "bias", None)
+    if output.shape[-weight.ndim :] != weight.shape:  # one number for many entries is no scale of each
+        return
     for constant in (0.0, -1.0):
         if not _with_weight(module, constant)(*args).any():
             unit = _with_weight(module, constant + 1)

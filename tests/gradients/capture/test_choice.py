@@ -110,6 +110,24 @@ def test_parameters_that_all_cannot_cover_are_refused_by_name(model, named):
     assert "grad.modules: linear" in str(refusal.value)
 
 
+class Scaled(torch.nn.Module):
+    """Its input times one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((1,), 2.0, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
+
+
+def test_one_number_for_all_entries_is_no_norm():
+    model = tiny_model()
+    model.model.layers[0].mlp.act_fn = Scaled()
+    with pytest.raises(InputError, match="no per-prompt gradients of model.layers.0.mlp.act_fn.weight"):
+        find_sites(model)
+
+
 def test_grouped_experts_are_refused_by_name():
     with pytest.raises(InputError, match=r"model.layers.0.mlp.experts.gate_up_proj") as refusal:
         find_sites(moe(torch.float32), "linear")
