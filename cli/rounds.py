@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
 
 
-def run_rounds(run: RunDir, stages: str, as_json: bool) -> None:
+def run_rounds(run: RunDir, stages: str, overwrite: bool, as_json: bool) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
     from learnalign.rounds import train_in_rounds
 
-    results = train_in_rounds(run, _fractions(stages), _perform)
+    results = train_in_rounds(run, _fractions(stages), _perform, overwrite=overwrite)
     if as_json:
         print_json([vars(result) for result in results])
         return

@@ -39,7 +39,7 @@ def run(
         return show_plan(directory, config, overrides, as_json)
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
-        return run_rounds(opened, stages, as_json)
+        return run_rounds(opened, stages, overwrite, as_json)
     from learnalign.gradients import check_modules
     from learnalign.policy import check_reference
     from learnalign.prompts import load_prompts

@@ -4,6 +4,7 @@ from the rest.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +47,9 @@ def in_process(command: str, run: RunDir, **options: Any) -> None:
     getattr(learnalign, command)(run, **options)
 
 
-def train_in_rounds(run: RunDir, fractions: Sequence[float], perform: Perform = in_process) -> list[RoundResult]:
+def train_in_rounds(
+    run: RunDir, fractions: Sequence[float], perform: Perform = in_process, *, overwrite: bool = False
+) -> list[RoundResult]:
     """Train in rounds, each on the prompts that the policy so far would learn most from.
 
     Every round is an ordinary run directory: DIR/stage-1, DIR/stage-2 and so on. The first has the run's settings,
@@ -60,10 +63,13 @@ def train_in_rounds(run: RunDir, fractions: Sequence[float], perform: Perform = 
         run: its settings; nothing else is read from it.
         fractions: of the original pool, each in (0, 1], at most 1 in total; the paper's are 0.5, 0.3, 0.2.
         perform: runs each command.
+        overwrite: delete the rounds of earlier calls first.
 
     Raises InputError for invalid fractions, and whatever the commands raise.
     """
     check_fractions(fractions)
+    for folder in run.path.glob("stage-*") if overwrite else ():
+        shutil.rmtree(folder)
     current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None))
     results: list[RoundResult] = []
     for number, size in enumerate(round_sizes(len(load_prompts(current)), fractions), 1):

@@ -111,6 +111,16 @@ def test_what_cannot_be_shows_before_the_first_round_begins(tmp_path: Path, sect
     assert not begun
 
 
+def test_other_settings_are_refused_and_overwrite_begins_again(tmp_path: Path) -> None:
+    run = _run(tmp_path, size=0)
+    assert [result.steps for result in train_in_rounds(run, [0.5, 0.5])] == [3, 3]
+    train = run.config.train.model_copy(update={"steps": 1})
+    other = RunDir.create(run.path, run.config.model_copy(update={"train": train}))
+    with pytest.raises(InputError, match=r"(?s)train\.steps.*--overwrite"):
+        train_in_rounds(other, [0.5, 0.5])
+    assert [result.steps for result in train_in_rounds(other, [0.5, 0.5], overwrite=True)] == [1, 1]
+
+
 def test_an_interrupted_call_resumes(tmp_path: Path) -> None:
     run, whole = _run(tmp_path / "broken"), _run(tmp_path / "whole")
     done: list[tuple[str, str]] = []
