@@ -11,6 +11,7 @@ same for SmolLM2.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import time
@@ -67,10 +68,11 @@ def read(options: argparse.Namespace) -> tuple[MakeEngine, list[Sample], np.ndar
     ]
     samples = samples[: options.prompts]
 
-    def make(**changes: Any) -> GradientEngine:
+    def make(seed: int = 0, **changes: Any) -> GradientEngine:
         grad = run.config.grad.model_copy(update=changes)
-        seed = changes.get("seed", run.config.seed)
-        return make_engine(RunDir(run.path, run.config.model_copy(update={"grad": grad, "seed": seed})))
+        engine = make_engine(RunDir(run.path, run.config.model_copy(update={"grad": grad})))
+        engine.settings = dataclasses.replace(engine.settings, seed=seed)  # of the projection, not of the run
+        return engine
 
     return make, samples, np.array([success[sample.id].learnability for sample in samples])
 
