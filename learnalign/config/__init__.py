@@ -9,19 +9,8 @@ from learnalign.config.loading import (
     load_config,
     ready_configs,
 )
-from learnalign.config.schema import (
-    AdarftConfig,
-    Config,
-    DataConfig,
-    Example,
-    GradConfig,
-    GrpoConfig,
-    ModelConfig,
-    SignalConfig,
-    UntilConfig,
-    WarmupConfig,
-    words_of,
-)
+from learnalign.config.schema import Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
+from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
 
 __all__ = [
     "AdarftConfig",

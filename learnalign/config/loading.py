@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from learnalign.config.schema import Config, Section
+from learnalign.config.schema import Config
+from learnalign.config.section import Section
 from learnalign.errors import InputError, one_line
 
 

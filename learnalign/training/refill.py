@@ -79,7 +79,7 @@ class Refill(Base):
         return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)[:, None]
 
     def _success_rates(self, count: int) -> list[float | None]:
-        """Success rates of the batch's `count` groups, which has gone through."""
+        """Success rates of the finished batch's `count` groups."""
         filled, self._filled = self._filled, None
         if filled is None:
             return self.rewards.success_rates(count)
