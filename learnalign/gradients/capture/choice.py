@@ -59,6 +59,7 @@ def find_sites(model: nn.Module, modules: str = "all") -> Sites:
     head = every.head if "head" in words or (tied and "embedding" in words) else None
     embeddings = [s for s in every.embeddings if "embedding" in words or (s.name in tied and head)]
     sites = Sites(linear, every.norms if "norms" in words else [], embeddings, head)
+    _refuse_odd(every, probe, words)
     _refuse_ties(model, sites)
     if not list(sites):
         raise InputError(f"grad.modules {modules!r} names nothing that this model has; give all, linear or patterns")
@@ -189,6 +190,22 @@ def _refuse_uncovered(model: nn.Module, sites: Sites, probe: _Probe) -> None:
     used |= {id(p) for module, _, _ in probe.calls.values() for p in module.parameters(recurse=False)}
     others = [name for name, p in model.named_parameters() if id(p) in used and id(p) not in owned]
     _refuse(others)
+
+
+def _refuse_odd(every: Sites, probe: _Probe, words: Sequence[str]) -> None:
+    """Refuse "norms" or "embedding" if the probe did not understand one of them: a gated norm, a table with rules of its own."""
+    owned = {id(site.module) for site in every}
+    odd = {name: module for name, (module, _, _) in probe.calls.items() if id(module) not in owned}
+    tables = [name for name, module in odd.items() if isinstance(module, nn.Embedding)]
+    norms = [
+        name for name, module in odd.items() if name not in tables and all(p.ndim == 1 for p in module.parameters())
+    ]
+    chosen = [*(norms if "norms" in words else []), *(tables if "embedding" in words else [])]
+    if chosen:
+        raise InputError(
+            f"grad.modules: the engine takes no per-prompt gradients of {_examples(chosen)}; leave "
+            f"{'norms' if norms and 'norms' in words else 'embedding'} out, for example grad.modules: linear"
+        )
 
 
 def check_choice(model: nn.Module, modules: str) -> None:

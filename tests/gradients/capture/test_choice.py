@@ -128,6 +128,12 @@ def test_one_number_for_all_entries_is_no_norm():
         find_sites(model)
 
 
+def test_a_table_that_is_not_understood_is_refused_by_its_word_too():
+    with pytest.raises(InputError, match=r"model.decoder.embed_positions; leave embedding out"):
+        find_sites(opt(), "linear,embedding")
+    assert find_sites(opt(), "linear,norms").norms
+
+
 def test_grouped_experts_are_refused_by_name():
     with pytest.raises(InputError, match=r"model.layers.0.mlp.experts.gate_up_proj") as refusal:
         find_sites(moe(torch.float32), "linear")
