@@ -36,7 +36,7 @@ def _math(item: Item) -> Verdict | Task:
         return _boxed(item)
     text = item.completion.strip()
     stated = stated_answers(text)
-    quick = _judged(item.answer, stated[0].sentence if stated else text) if text else NO_ANSWER
+    quick = _judged(item.answer, stated[0] if stated else text) if text else NO_ANSWER
     return quick or ("completion", item.answer, text)
 
 
@@ -44,8 +44,8 @@ def _boxed(item: Item) -> Verdict | Task:
     boxes = find_boxes(item.completion)
     if not boxes.contents:
         return Verdict(0.0, "the box is not closed") if boxes.unterminated else NO_ANSWER
-    text = boxes.contents[-1]
-    return _judged(item.answer, text) or ("answer", item.answer, text, boxes.joined)
+    text = boxes.contents[-1] if boxes.joined is None or boxes.loose else boxes.joined
+    return _judged(item.answer, text) or ("answer", item.answer, text, boxes.joined if boxes.loose else None)
 
 
 def _answer_tag(item: Item) -> Verdict | Task:

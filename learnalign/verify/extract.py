@@ -12,12 +12,15 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r"\\{1,3}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 # Text allowed between the boxes of one answer: \boxed{1} and \boxed{2}
 _CONNECTOR = re.compile(
-    r"[\s$]*(?:,|;|and|or|,\s*and|,\s*or|和|或|、)[\s$]*(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*", re.IGNORECASE
+    r"(?:[\s$~]|\\[,;: ]|\\q?quad)*(?:\\text\s*\{\s*)?(?P<word>,|;|and|or|,\s*and|,\s*or|和|或|、)?(?:\s*\})?(?:[\s$~]|\\[,;: ]|\\q?quad)*"
+    r"(?:x|y|[a-z]_?\d?)?\s*=?[\s$]*",
+    re.IGNORECASE,
 )
 _CUE = re.compile(
-    r"(?i)(?:\banswers?\b|答案)[*_\s]{0,4}(?:(?:is|are|was|would be|equals|comes to|=|是|为|：|:)[*_\s]{0,4}){1,2}|####"
+    r"(?i)(?:\banswers?\b|答案)[*_\s]{0,6}(?:(?:is|are|was|would be|must be|equals|comes to|=|是|为|：|:)[*_\s]{0,6}){1,2}"
+    r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####"
 )
-_SENTENCE_END = re.compile(r"\n|。|[.!?;](?=\s|\*|$)|(?:,| because| since| so)\s")
+_SENTENCE_END = re.compile(r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s")
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 
@@ -27,7 +30,8 @@ class Boxes:
     """The complete boxes of a text, outermost only, in order, and whether one was left open."""
 
     contents: list[str]
-    joined: str | None  # the last boxes, joined by commas, if only commas or "and" separate them
+    joined: str | None  # the last boxes, joined by commas, if only commas, "and" or white space separate them
+    loose: bool  # whether some of them are separated only by white space: perhaps a corrected answer, not a list
     unterminated: bool
 
 
@@ -46,18 +50,21 @@ def find_boxes(text: str) -> Boxes:
                 while spans and spans[-1][0] > box[0]:
                     spans.pop()
                 spans.append((*box, token.start()))
-    contents = [text[start:end].strip() for _, start, end in spans]
-    return Boxes(contents, _joined(text, spans, contents), any(box is not None for box in open_braces))
+    contents = [text[start:end].strip(" \n\r\t") for _, start, end in spans]
+    joined, loose = _joined(text, spans, contents)
+    return Boxes(contents, joined, loose, any(box is not None for box in open_braces))
 
 
-def _joined(text: str, spans: list[tuple[int, int, int]], contents: list[str]) -> str | None:
-    first = len(spans) - 1
+def _joined(text: str, spans: list[tuple[int, int, int]], contents: list[str]) -> tuple[str | None, bool]:
+    first, loose = len(spans) - 1, False
     while first > 0:
         between = text[spans[first - 1][2] + 1 : spans[first][0]]
-        if len(between) > 40 or not _CONNECTOR.fullmatch(between):
+        if len(between) > 60 or not (connector := _CONNECTOR.fullmatch(between)):
             break
+        loose = loose or not connector["word"]
         first -= 1
-    return ", ".join(contents[first:]) if first < len(spans) - 1 else None
+    boxes = list(dict.fromkeys(contents[first:]))
+    return (", ".join(boxes), loose) if len(boxes) > 1 else (None, False)
 
 
 def last_tag(text: str, tag: str = "answer") -> str | None:
@@ -67,21 +74,13 @@ def last_tag(text: str, tag: str = "answer") -> str | None:
     return text[start + len(opening) : text.find(closing, start)].strip() if start >= 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """The stated answer, up to the end of its sentence and up to the end of its line."""
-
-    sentence: str
-    line: str
-
-
-def stated_answers(text: str) -> list[Statement]:
-    """Return what follows "the answer is", "Answer:", #### and the like: the last four at most, last first."""
+def stated_answers(text: str) -> list[str]:
+    """Return what follows "the answer is", "Answer:", #### and the like, to the end of the sentence: the last four, last first."""
     statements = []
     for cue in reversed(list(_CUE.finditer(text))[-_MOST_STATEMENTS:]):
         rest = text[cue.end() : cue.end() + _LONGEST_STATEMENT].lstrip()
         end = _SENTENCE_END.search(rest)
-        statements.append(Statement(rest[: end.start()] if end else rest, rest.split("\n")[0]))
+        statements.append(("not " if cue["denied"] else "") + (rest[: end.start()] if end else rest))
     return statements
 
 

@@ -1,119 +1,161 @@
-"""Units: split from the number, and converted if both sides name one ("60 minutes" is "1 hour")."""
+"""Units: splits a text into its number and unit, and says what a unit measures; pint knows the factors.
+
+pint accepts thousands of names, prefixes and plurals ("cats" would be centi-technical-atmospheres), so only the names
+below are asked for; any other word beside a number is a label.
+"""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import NamedTuple
+
+import pint
 
 
 class Unit(NamedTuple):
-    """What it measures and its size in base units; `kind` is None for a word that only labels the number."""
+    """The dimension that it measures, its size in base units, and its zero in them (20 °C is 293.15 K)."""
 
-    kind: str | None
+    dimension: str
     factor: Fraction
+    zero: Fraction = Fraction(0)
 
 
-_SCALES = {
-    "length": {
-        "m meter meters metre metres": "1", "km kilometer kilometers kilometre kilometres": "1000",
-        "cm centimeter centimeters centimetre centimetres": "0.01",
-        "mm millimeter millimeters millimetre millimetres": "0.001", "in inch inches": "0.0254",
-        "ft foot feet": "0.3048", "yd yard yards": "0.9144", "mi mile miles": "1609.344",
-    },
-    "mass": {
-        "g gram grams": "1", "kg kilogram kilograms": "1000", "mg milligram milligrams": "0.001",
-        "ton tons tonne tonnes": "1000000",
-        "lb lbs pound pounds": "453.59237", "oz ounce ounces": "28.349523125",
-    },
-    "time": {
-        "s sec secs second seconds": "1", "min mins minute minutes": "60", "h hr hrs hour hours": "3600",
-        "day days": "86400",
-        "week weeks": "604800", "ms millisecond milliseconds": "0.001",
-    },
-    "calendar": {"month months": "1", "year years yr yrs": "12"},
-    "volume": {"l L liter liters litre litres": "1", "ml mL milliliter milliliters millilitre millilitres": "0.001"},
-    "us money": {"$ usd dollar dollars": "1", "¢ cent cents": "0.01"},
-    "euros": {"€ eur euro euros": "1"},
-    "yen": {"¥ yen": "1"},
-    "rupees": {"₹ rs rupee rupees": "1"},
-    "speed": {"m/s": "1", "km/h kmh kph": "1/3.6", "mph": "0.44704"},
-    "before noon": {"am a.m": "1"},
-    "after noon": {"pm p.m": "1"},
-    "angle": {"degree degrees deg": "1", "rad radian radians": "57.29577951308232"},
-}  # fmt: skip
-_UNITS = {
-    name: Unit(kind, Fraction(value.partition("/")[0]) / Fraction(value.partition("/")[2] or "1"))
-    for kind, scale in _SCALES.items()
-    for names, value in scale.items()
-    for name in names.split()
-}
-_SINGLE_LETTERS = frozenset("mgshlL")  # only after a space: "5 m" is a length, "5m" a product
-_NOT_LABELS = {
-    "and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "mod", "choose", "times",
-    "over", "divided", "plus", "minus", "percent",
-}  # fmt: skip
-_POWERS = {"sq": 2, "square": 2, "cubic": 3, "cu": 3}
-
-_TEXT_UNIT = re.compile(
-    r"(?P<value>.*?)\s*\\(?:text|mathrm|mbox|textrm|textbf|textit|mathit|mathbf|operatorname|rm)\s*\{(?P<unit>[^{}]*)\}"
-    r"(?:\^\{?(?P<power>-?\d)\}?)?"
+_SHORT = frozenset(
+    "m cm mm km nm in ft yd mi g kg mg lb lbs oz t N J W s sec secs ms min mins h hr hrs l L ml mL dl cl kl N kN J kJ MJ W kW MW kWh V mV "
+    "A mA K Pa kPa MPa atm Hz kHz MHz GHz mol eV keV MeV cal kcal mph kph km/h C T F rad deg ha gal qt pt tsp tbsp Ω".split()
 )
-_BARE_UNIT = re.compile(r"(?P<value>.*?[\d)}\s$])(?P<unit>[A-Za-z][A-Za-z/. -]*|¢)(?:\^\{?(?P<power>-?\d)\}?)?")
-_CJK_UNIT = re.compile(r"(?P<value>.*?[\d)}\s$%])(?P<unit>[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)(?P<power>)")
-_DEGREES = re.compile(r"(?P<value>.*\d)\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:C|F|\\(?:text|mathrm)\s*\{\s*[CF]\s*\})?")
+_LONG = re.compile(
+    r"(?:(?:kilo|centi|milli|deci|micro|nano|mega|giga)?(?:met(?:er|re)|gram(?:me)?|lit(?:er|re)|second|newton|joule|watt|volt|ampere|"
+    r"amp|pascal|hertz|ohm|calorie|hectare)|inch|inche|foot|feet|yard|mile|ounce|pound|ton|tonne|minute|hour|day|week|"
+    r"month|year|yr|gallon|quart|pint|cup|tablespoon|teaspoon|acre|degree|radian|kelvin|celsius|fahrenheit|mole|"
+    r"dollar|cent|euro|sterling|rupee|yen|yuan|penny|pence|usd|eur|gbp|inr|rs)s?",
+    re.IGNORECASE,
+)
+_NAMES = {
+    "c": "celsius", "f": "fahrenheit", "rs": "rupee", "yr": "calendar_year", "yrs": "calendar_year",
+    "year": "calendar_year", "years": "calendar_year", "month": "calendar_month", "months": "calendar_month",
+    "degree": "angle_degree", "degrees": "angle_degree", "radian": "angle_radian", "radians": "angle_radian", "t": "tonne", "ton": "tonne",
+    "tons": "tonne", "usd": "dollar", "eur": "euro", "gbp": "sterling", "inr": "rupee", "inche": "inch", "amp": "ampere",
+    "amps": "ampere", "pt": "pint", "Ω": "ohm", "pence": "penny", "lbs": "pound", "secs": "second", "s": "second",
+    "sec": "second", "mins": "minute", "min": "minute", "hr": "hour", "hrs": "hour", "h": "hour", "in": "inch", "kph": "km/hour",
+    "deg": "angle_degree", "rad": "angle_radian", "gal": "gallon", "qt": "quart", "yuan": "yuan", "l": "liter", "L": "liter", "C": "celsius",
+    "T": "tesla", "A": "ampere", "K": "kelvin",
+}  # fmt: skip
+_TEMPERATURES = {
+    "celsius": Unit("temperature", Fraction(1), Fraction(27315, 100)),
+    "fahrenheit": Unit("temperature", Fraction(5, 9), Fraction(45967, 180)),
+    "kelvin": Unit("temperature", Fraction(1)),
+}
+_CURRENCIES = {"$": "dollar", "€": "euro", "£": "sterling", "¥": "yen", "₹": "rupee", "¢": "cent"}
+_SCALES = {
+    "hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+    "lakh": 10**5, "crore": 10**7,
+}  # fmt: skip
+_CHINESE = {"元": "yuan", "米": "m", "厘米": "cm", "千米": "km", "公里": "km", "克": "g", "千克": "kg", "小时": "hour", "分钟": "minute", "秒": "second", "天": "day"}
+_LABELS = frozenset(("unit", "units", "square units", "cubic units", "sq units", "sq. units", "units^2"))
+
+_LABEL = re.compile(r"[A-Za-z][a-z'-]{2,}[.,!]?|of|in|at|to|on|a|by")
+NOT_LABELS = frozenset(
+    "and or sin cos tan cot sec csc log ln exp sqrt pi mod choose times over divided plus minus percent gcd lcm max min remainder".split()
+)
+
+_SIGN = r"\\?\$|€|£|¥|₹|\\pounds\s*|(?:US\s*\\?\$|USD|EUR|GBP|Rs\b\.?)\s*"
+_PREFIX = re.compile(rf"(?P<sign>-?)\s*(?P<currency>{_SIGN})\s*(?P<value>[-\d.\\].*)", re.DOTALL)
+_SUFFIX = re.compile(r"(?P<value>.*?[\d)}\s$%])\s*(?P<unit>(?:[A-Za-z¢€£°Ω$]|\\circ|\\Omega|\\cdot|/)[A-Za-z0-9/.·^*{}\s$\\()+-]*)", re.DOTALL)
+_CJK = re.compile(r"(?P<value>.*?[\d)}\s$%])(?P<unit>[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)", re.DOTALL)
+_DEGREES = re.compile(
+    r"(?P<value>.*[\d)}])\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*(?P<minutes>\d+)\s*(?:'|\^\s*\{?\\prime\}?))?\s*(?P<unit>[CF]?)"
+)
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
-_CURRENCY = re.compile(r"(?P<sign>-?)\s*(?P<unit>\\?\$|€|£|¥|₹|\\text\s*\{\s*\$\s*\}|USD|EUR|US\$)\s*(?P<value>[^$]*)")
-_NUMBER = re.compile(r"[-+]?\s*\\?\$?[\d.,:]*\d[\d.,]*(?:\s*/\s*\d+)?|[-+]?\d*\s*\\[dtc]?frac\s*\{-?\d+\}\s*\{\d+\}")
 _PART = re.compile(r"\s*(?:,|and)?\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?")  # of 5 feet 6 inches
-_LONGEST = 400
+_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 
 
-def split_unit(text: str) -> tuple[str, Unit | None]:
-    """Split `text` into number and unit; returns `text` and None if it is not a number with a unit.
+@cache
+def _registry() -> pint.UnitRegistry:
+    registry: pint.UnitRegistry = pint.UnitRegistry(non_int_type=Fraction)
+    for line in (
+        "dollar = [us_money]", "cent = dollar / 100", "euro = [euro_money]", "sterling = [uk_money]",
+        "penny = sterling / 100", "rupee = [rupee_money]", "yen = [yen_money]", "yuan = [yuan_money]",
+        "calendar_month = [calendar]", "calendar_year = 12 * calendar_month", "angle_degree = [plane_angle]",
+        "angle_radian = 57.295779513082320876798154814105 * angle_degree",
+    ):  # fmt: skip
+        registry.define(line)
+    return registry
 
-    Other words ("72 apples") are a label, dropped only after a plain number: "2 sin x" is unchanged.
-    """
-    if len(text) > _LONGEST:
-        return text, None
-    if compound := _compound(text):
-        return compound
-    if match := _CURRENCY.fullmatch(text):
-        value, unit = split_unit(match["value"])
-        symbol = match["unit"].strip("\\ ").replace("text{", "").strip("} ").lower().removeprefix("us")
-        return match["sign"] + value, unit or _UNITS.get(symbol or "usd", Unit(None, Fraction(1)))
+
+def split_unit(text: str) -> tuple[str, Unit | None, str]:
+    """Split `text` into a number's text, its unit (None without one), and the label left over ("apples", "C" …)."""
+    if total := compound(text):
+        return *total, ""
+    if match := _PREFIX.fullmatch(text):
+        value, unit, label = split_unit(match["value"].strip().rstrip("$").rstrip("\\"))
+        sign = re.sub(r"[\\\s.]|US(?=\W)", "", match["currency"])
+        name = _CURRENCIES.get(sign) or {"pounds": "sterling"}.get(sign) or _NAMES.get(sign.lower(), "dollar")
+        return match["sign"] + value, unit or unit_of(name), label
     if (match := _DEGREES.fullmatch(text)) and not _TRIGONOMETRY.search(text):
-        return match["value"], Unit("angle", Fraction(1))
-    for pattern in (_TEXT_UNIT, _BARE_UNIT, _CJK_UNIT):
-        if (match := pattern.fullmatch(text)) and (unit := _unit(match, bare=pattern is _BARE_UNIT)):
-            return match["value"].strip(), unit
-    return text, None
+        value = match["value"] if not match["minutes"] else str(Fraction(match["value"]) + Fraction(int(match["minutes"]), 60))
+        return value, unit_of(match["unit"] or "degree"), ""
+    if match := _CJK.fullmatch(text):
+        return match["value"].strip(), unit_of(_CHINESE.get(match["unit"], "")), match["unit"]
+    match = _SUFFIX.fullmatch(text)
+    if match is None or _TRIGONOMETRY.search(text) or not match["value"].strip(" $"):
+        return text, None, ""
+    value, words = match["value"].strip(), match["unit"].split()
+    if words and (scale := _SCALES.get(words[0].lower().rstrip("s."))):
+        value, words = f"({value})\\cdot {scale}", words[1:]
+    for count in range(len(words), 0, -1):  # the longest unit, then words: 5 km north, 7 dollars left
+        name = " ".join(words[:count])
+        if name.lower() in _LABELS:
+            return value, None, " ".join(words[count:])
+        if (unit := unit_of(name, spaced=text[match.start("unit") - 1].isspace())) is not None:
+            return value, unit, " ".join(words[count:])
+    labelled = words and all(_LABEL.fullmatch(word) and word.lower() not in NOT_LABELS for word in words)
+    return (value, None, " ".join(words)) if labelled or (not words and value != match["value"].strip()) else (text, None, "")
 
 
-def _compound(text: str) -> tuple[str, Unit] | None:
-    """Add up several parts of one kind in base units: 7 hours 30 minutes."""
-    bare = re.sub(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}", r" \1 ", text).strip()
-    parts = _PART.findall(bare)
-    units = [_UNITS.get(name) or _UNITS.get(name.lower()) for _, name in parts]
-    if len(parts) < 2 or _PART.sub("", bare).strip() or len({unit and unit.kind for unit in units}) != 1:
+def compound(text: str) -> tuple[str, Unit] | None:
+    """Add up several parts of one dimension in the unit of the first: 7 hours 30 minutes is 7.5 hours."""
+    parts = _PART.findall(text)
+    if len(parts) < 2 or _PART.sub("", text).strip():
+        return None
+    units = [unit_of(name, spaced=True) for _, name in parts]
+    first = units[0]
+    if first is None or any(unit is None or unit.dimension != first.dimension for unit in units):
         return None
     total = sum(Fraction(number) * unit.factor for (number, _), unit in zip(parts, units, strict=True) if unit)
-    return (str(total), Unit(units[0].kind, Fraction(1))) if units[0] else None
+    return str(total / first.factor), first
 
 
-def _unit(match: re.Match[str], bare: bool) -> Unit | None:
-    value, name = match["value"].strip(), match["unit"].strip().rstrip(".")
-    if not value or not name:
+@cache
+def unit_of(text: str, spaced: bool = True) -> Unit | None:
+    """Read a unit ("cm^2", "sq. ft", "m s^{-1}", "miles per hour"); None if it is none, or a letter without a space."""
+    name = re.sub(r"[{}$]|\\(?=[A-Z])", "", text.replace("\\cdot", " ").replace("\\Omega", "Ω").replace("\\circ", "deg")).strip(" .")
+    name = re.sub(r"\s*\^\s*", "^", re.sub(r"\s*\bper\b\s*", "/", name.replace("°", "deg")))
+    if not spaced and len(name) == 1 and name not in "¢€£Ω$":
         return None
-    words = name.replace(" per hour", "/h").replace(" per second", "/s").split()
-    power = int(match["power"] or 1)
-    if len(words) > 1 and words[0].lower() in _POWERS:
-        power, words = _POWERS[words.pop(0).lower()], words
-    key = " ".join(words)
-    known = _UNITS.get(key) or _UNITS.get(key.lower())
-    if bare and len(name) == 1 and not (name in _SINGLE_LETTERS and match["value"][-1:].isspace()):
+    total, sign, power = _registry().Quantity(Fraction(1)), 1, 1
+    for word in re.sub(r"([/*·])", r" \1 ", name).split():
+        base, _, exponent = word.rstrip(".").partition("^")
+        if word in "/*·":
+            sign = -1 if word == "/" else 1
+        elif base.lower() in _POWERS:
+            power = _POWERS[base.lower()]
+        elif (known := _known(base)) is None or (exponent and not re.fullmatch(r"-?\d", exponent)):
+            return None
+        elif known in _TEMPERATURES and word == name:
+            return _TEMPERATURES[known]
+        else:
+            total *= _registry().Unit(known) ** (sign * power * int(exponent or 1))
+            sign = power = 1
+    base_units = total.to_base_units()
+    dimension = " ".join(f"{name}^{exponent}" for name, exponent in sorted(base_units.dimensionality.items()))
+    return Unit(dimension, Fraction(base_units.magnitude)) if dimension else None
+
+
+def _known(name: str) -> str | None:
+    if not (name in _SHORT or name in _CURRENCIES or _LONG.fullmatch(name)):
         return None
-    if known is not None:
-        return Unit(f"{known.kind}^{power}" if power != 1 else known.kind, known.factor**power)
-    label = not bare or (len(name) > 2 and _NUMBER.fullmatch(value) is not None)
-    return Unit(None, Fraction(1)) if label and _NOT_LABELS.isdisjoint(words) else None
+    return _CURRENCIES.get(name) or _NAMES.get(name) or _NAMES.get(name.lower()) or (name if name in _SHORT else name.lower())

@@ -1,0 +1,149 @@
+"""The forms of an answer: what a text says once it is read. `equality` compares two of them by their form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from learnalign.verify.notation import PlainNumber
+from learnalign.verify.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An answer that is read; `text` is its cleaned text without spaces: identical texts are always equal."""
+
+    text: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Form):
+    """A number or expression (sympy), with its unit, and the words beside it ("increase by 20%", "72 apples").
+
+    `plain` is set if a single number is written; `many` if words name a scale or a part that must be compared too.
+    """
+
+    value: Any
+    plain: PlainNumber | None = None
+    unit: Unit | None = None
+    percent: bool = False
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Form):
+    """Several answers: without brackets ("2, 5", "2 or 5") or as a set ("\\{2, 5\\}"); the order does not count."""
+
+    items: tuple[Form, ...]
+    braces: bool = False
+    alternatives: bool = False  # x = 2 or x = 5: several values of one name, never a point
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket(Form):
+    """(1, 2), [1, 2, 3] or (1, 2]: a tuple or an interval; the order counts."""
+
+    brackets: str
+    items: tuple[Form, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RealSet(Form):
+    """A set of numbers: a union of intervals, an inequality, all real numbers."""
+
+    values: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Equation(Form):
+    """left = right of expressions, and `value`, the form of the last side; `named` if the left side is only a name."""
+
+    left: Any
+    right: Any
+    value: Form | None
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments(Form):
+    """Values of several names: x = 1, y = 2."""
+
+    values: tuple[tuple[str, Form], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Form):
+    """A chain of comparisons from the smallest, A < B ≤ C: its texts and signs in turn."""
+
+    chain: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Date(Form):
+    """A date; what is not named is None."""
+
+    year: int | None
+    month: int
+    day: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock(Form):
+    """A time of day: minutes since midnight or noon, and am, pm or neither; or, without them, a ratio."""
+
+    minutes: int
+    half: str
+    ratio: Ratio | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio(Form):
+    """a : b : c of numbers or expressions."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Based(Form):
+    """Digits in a base: 10110_2."""
+
+    digits: str
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder(Form):
+    """A quotient and a remainder, 7 R 2, or a residue and its modulus, 3 (mod 7)."""
+
+    kind: str
+    first: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class Family(Form):
+    """The values of an expression for every integer `k`."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Form):
+    """An option's letter, and what stands behind it: (A) 12."""
+
+    letter: str
+    content: Form | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix(Form):
+    """Rows of forms."""
+
+    rows: tuple[tuple[Form, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Form):
+    """Words in lower case, or a formula that cannot be parsed: compared as text alone."""
+
+    words: str
