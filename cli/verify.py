@@ -31,6 +31,15 @@ Output = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; all CPUs by default.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds that one completion may take.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reasoning-tag",
+        metavar="TAG",
+        help="Further tag around reasoning, which is no answer: a name, or an opening and a closing one; repeatable.",
+        show_default=False,
+    ),
+]
 
 
 def verify(
@@ -41,6 +50,7 @@ def verify(
     output: Output = None,
     workers: Workers = None,
     timeout: Timeout = 5.0,
+    reasoning_tags: Tags = None,
     as_json: Json = False,
 ) -> None:
     """Score the completions of a JSONL file against their gold answers.
@@ -53,6 +63,7 @@ def verify(
     from learnalign.verify.rows import verify_file
 
     options: dict[str, Any] = dict(completion=completion, answer=answer, workers=workers, timeout=timeout)
+    options["reasoning_tags"] = reasoning_tags or ()
     if output is None:
         report = verify_file(file, verifiers, None if as_json else sys.stdout.write, **options)
     else:

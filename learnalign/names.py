@@ -7,6 +7,7 @@ its file (learnalign/README.md says where); tests/test_names.py holds both lists
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 from learnalign.errors import InputError
@@ -113,3 +114,19 @@ def unknown(known: Iterable[str], name: str) -> str:
 def listed(names: Mapping[str, str]) -> str:
     """The names with commas between, for help texts."""
     return ", ".join(names)
+
+
+def tag_pair(tag: str) -> tuple[str, str]:
+    """The opening and the closing tag of a reasoning: a name means <name>…</name>; else both, with a space between.
+
+    Raises ValueError for any other text.
+    """
+    words = tag.split()
+    if len(words) == 1 and re.fullmatch(r"\w[\w:.-]*", words[0]):
+        return f"<{words[0]}>", f"</{words[0]}>"
+    if len(words) == 2 and words[0].lower() != words[1].lower():
+        return words[0], words[1]
+    raise ValueError(
+        f"{tag!r} is no tag; give a name (scratch means <scratch>…</scratch>) or the opening and the closing tag with a "
+        "space between ([[T]] [[/T]])"
+    )

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from learnalign.config.section import Fraction, NonNegativeFloat, Section, described, one_of
 from learnalign.config.training import TrainConfig, WarmupConfig
-from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, unknown
+from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
 
 
 class ModelConfig(Section):
@@ -68,6 +68,11 @@ class DataConfig(Section):
     max_prompt_tokens: PositiveInt = Field(
         512, description="longer prompts are left out (tokens, chat template and worked examples included)"
     )
+    reasoning_tags: list[str] = Field(
+        default_factory=list,
+        description="tags, besides <think> and the like, around reasoning that is no answer: a name (scratch: "
+        "<scratch>…</scratch>) or a pair with a space between",
+    )
 
     @field_validator("prompt_regex", "answer_regex")
     @classmethod
@@ -77,6 +82,13 @@ class DataConfig(Section):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
         return regex
+
+    @field_validator("reasoning_tags")
+    @classmethod
+    def _are_tags(cls, tags: list[str]) -> list[str]:
+        for tag in tags:
+            tag_pair(tag)
+        return tags
 
 
 class RolloutConfig(Section):

@@ -111,7 +111,7 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
         one.text if one.text is not None else str(tokenizer.decode(one.completion_ids or [], skip_special_tokens=True))
         for _, one in asked
     ]
-    with open_verifier(run.config.verifier) as verifier:
+    with open_verifier(run.config.verifier, reasoning_tags=run.config.data.reasoning_tags) as verifier:
         rewards = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
     asked_ids = {id: prompt_ids(tokenizer, prompt.messages) for id, prompt in {p.id: p for p, _ in asked}.items()}
     groups: dict[str, list[Rollout]] = {}

@@ -46,7 +46,7 @@ class RolloutWorker:
         self._tokenizer = load_tokenizer(config)
         stack = ExitStack()
         self.close = weakref.finalize(self, stack.close)
-        self._verifier = stack.enter_context(open_verifier(config.verifier))
+        self._verifier = stack.enter_context(open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags))
         self._engine = stack.enter_context(open_engine(config, policy_path(run), longest))
 
     def __call__(self, shard: Shard, advance: Advance) -> None:

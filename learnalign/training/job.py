@@ -90,7 +90,7 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
-    with quiet(), open_verifier(run.config.verifier) as verifier:
+    with quiet(), open_verifier(run.config.verifier, reasoning_tags=run.config.data.reasoning_tags) as verifier:
         rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations)
         trainer = _trainer(job, arguments, rewards, tokenizer)
         if job.reference is not None and job.settings.beta > 0:

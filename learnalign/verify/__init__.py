@@ -1,7 +1,8 @@
 """Verifiers: which completions are correct, judged in worker processes that can be killed.
 
-Reading order: verifier → builtin → extract → notation → [in a worker process: equality → reading → units].
+Reading order: verifier → reasoning → builtin → extract → notation → [in a worker process: equality → reading → units].
 
+- reasoning: cuts <think>…</think> and the like from a completion.
 - extract: finds where a completion states its answer.
 - notation: rewrites what people type as LaTeX, and reads plain numbers exactly.
 - reading: parses one answer, gold or sampled, as mathematics, words and a unit.

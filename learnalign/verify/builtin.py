@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from learnalign.verify.extract import after_hashes, find_boxes, last_tag, stated_answers
+from learnalign.verify import gsm8k
+from learnalign.verify.extract import find_boxes, last_tag, stated_answers
 from learnalign.verify.literal import find_answer
-from learnalign.verify.notation import PlainNumber, leading_number, plain_number, same_number, unwrap
+from learnalign.verify.notation import PlainNumber, plain_number, same_number, unwrap
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, different
 
 Task = tuple[object, ...]  # for a worker: its kind of judgement and the arguments
@@ -73,28 +74,6 @@ def _number(text: str) -> PlainNumber | None:
     return plain_number(text.strip()) or plain_number(unwrap(text)) if len(text) <= _LONGEST_QUICK else None
 
 
-def _gsm8k_gold(answer: str) -> Verdict:
-    if not answer.strip():
-        return Verdict(None, "the gold answer is empty")
-    stated = after_hashes(answer)
-    return (
-        CORRECT
-        if leading_number(answer if stated is None else stated)
-        else Verdict(None, "the gold answer is not a number")
-    )
-
-
-def _gsm8k(item: Item) -> Verdict:
-    stated = after_hashes(item.completion)
-    number = leading_number(stated) if stated else None
-    if number is None:
-        return Verdict(0.0, "no number after ####") if stated else NO_ANSWER
-    gold_text = after_hashes(item.answer)
-    gold = leading_number(item.answer if gold_text is None else gold_text)
-    same = gold is not None and number.value == gold.value
-    return CORRECT if same else different(stated or "", gold_text or item.answer)
-
-
 def _exact_gold(answer: str) -> Verdict:
     return CORRECT if answer.strip() else Verdict(None, "the gold answer is empty")
 
@@ -117,7 +96,7 @@ BUILT_IN = {
     "math": BuiltIn(_math_gold, _math),
     "boxed": BuiltIn(_math_gold, _boxed),
     "answer_tag": BuiltIn(_math_gold, _answer_tag),
-    "gsm8k": BuiltIn(_gsm8k_gold, _gsm8k),
+    "gsm8k": BuiltIn(gsm8k.judge_gold, gsm8k.judge),
     "exact": BuiltIn(_exact_gold, _exact),
     "literal": BuiltIn(_exact_gold, _literal),
 }

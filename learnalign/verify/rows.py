@@ -75,6 +75,7 @@ def verify_file(
     answer: str = "answer",
     workers: int | None = None,
     timeout: float = 5.0,
+    reasoning_tags: Sequence[str] = (),
 ) -> Report:
     """Score every row of `path` and write it as a line of JSON with the rewards added.
 
@@ -85,6 +86,7 @@ def verify_file(
         names: verifiers; the first adds `reward` and `reason`, the second `reward_2` and `reason_2`, and so on.
         write: called with each line; None for the report alone.
         completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
+        workers, timeout, reasoning_tags: those of `open_verifier`.
 
     Raises:
         InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
@@ -92,7 +94,9 @@ def verify_file(
     total = sum(1 for _ in _rows(path, completion, answer))
     report = Report(total, [Tally(name) for name in names])
     with contextlib.ExitStack() as stack:
-        verifiers = [stack.enter_context(open_verifier(name, workers, timeout)) for name in names]
+        verifiers = [
+            stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags)) for name in names
+        ]
         progress = stack.enter_context(Progress(total, "completions", "verify"))
         rows = _rows(path, completion, answer)
         while chunk := list(islice(rows, _CHUNK)):

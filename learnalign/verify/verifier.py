@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from learnalign.errors import InputError
 from learnalign.verify.builtin import BUILT_IN, BuiltIn, Task
-from learnalign.verify.verdict import CORRECT, Item, Verdict
+from learnalign.verify.reasoning import check_tags, without_reasoning
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict
 from learnalign.verify.workers import Workers
 
+_NOTHING_AFTER = Verdict(0.0, "no answer after the reasoning")
 MEMORY_LIMIT = 2 * 2**30  # bytes beyond a worker's imports
 
 
 class Verifier:
     """Checks gold answers and scores completions; works in any thread. Use `open_verifier`, as a context manager."""
 
-    def __init__(self, judge: BuiltIn, workers: Workers) -> None:
-        self._judge, self._workers = judge, workers
+    def __init__(self, judge: BuiltIn, workers: Workers, visible: Callable[[str], str] = lambda text: text) -> None:
+        """`visible` returns the part of a completion that is judged."""
+        self._judge, self._workers, self._visible = judge, workers, visible
         self._golds: dict[str, str | None] = {}
 
     def check_golds(self, answers: Sequence[str]) -> list[str | None]:
@@ -33,10 +38,15 @@ class Verifier:
     def score(self, items: Sequence[Item]) -> list[Verdict]:
         """Return the verdict of each item, in order; None, not 0.0, if the gold is unusable or the verifier failed."""
         golds = self.check_golds([item.answer for item in items])
-        return self._decide(
-            self._judge.item(item) if gold is None else Verdict(None, gold)
-            for item, gold in zip(items, golds, strict=True)
+        texts = [self._visible(item.completion) for item in items]
+        verdicts = self._decide(
+            self._judge.item(replace(item, completion=text)) if gold is None else Verdict(None, gold)
+            for item, text, gold in zip(items, texts, golds, strict=True)
         )
+        return [
+            _NOTHING_AFTER if verdict == NO_ANSWER and len(text) < len(item.completion) else verdict
+            for item, text, verdict in zip(items, texts, verdicts, strict=True)
+        ]
 
     def _decide(self, answers: Iterable[Verdict | Task]) -> list[Verdict]:
         """Send undecided items to the workers, each distinct task once."""
@@ -59,7 +69,11 @@ class Verifier:
 
 
 def open_verifier(
-    name: str, workers: int | None = None, timeout: float = 5.0, memory_limit: int = MEMORY_LIMIT
+    name: str,
+    workers: int | None = None,
+    timeout: float = 5.0,
+    memory_limit: int = MEMORY_LIMIT,
+    reasoning_tags: Sequence[str] = (),
 ) -> Verifier:
     """Open a verifier.
 
@@ -68,12 +82,16 @@ def open_verifier(
         workers: most processes at once; None: one per usable CPU.
         timeout: wall-clock seconds for one completion; one that takes longer is unscorable and its worker is killed.
         memory_limit: bytes a worker may take beyond its imports before it is killed.
+        reasoning_tags: further ones (see `reasoning`). Verifiers by name judge what follows the reasoning; a user's
+            function gets the whole completion.
 
     Raises:
-        InputError: there is no such verifier, or a user's function cannot be loaded.
+        InputError: there is no such verifier, a reasoning tag is none, or a user's function cannot be loaded.
     """
     if name in BUILT_IN:
-        return Verifier(BUILT_IN[name], Workers(None, workers, timeout, memory_limit))
+        check_tags(reasoning_tags)
+        visible = partial(without_reasoning, tags=tuple(reasoning_tags))
+        return Verifier(BUILT_IN[name], Workers(None, workers, timeout, memory_limit), visible)
     module, colon, function = name.partition(":")
     if not (module and colon and function):
         near = difflib.get_close_matches(name, BUILT_IN, n=1)

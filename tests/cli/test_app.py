@@ -33,7 +33,18 @@ OPTIONS = {
     "compare": ["DIR", "-n", "--norms", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],
-    "verify": ["FILE", "--verifier", "--completion", "--answer", "-o", "--workers", "--timeout", "--json", "--help"],
+    "verify": [
+        "FILE",
+        "--verifier",
+        "--completion",
+        "--answer",
+        "-o",
+        "--workers",
+        "--timeout",
+        "--reasoning-tag",
+        "--json",
+        "--help",
+    ],
     "status": ["DIR", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
