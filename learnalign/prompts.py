@@ -131,7 +131,10 @@ def _refused(
             return False
         return True
 
-    what, ways = "every prompt", "correct the prompts (data.prompt, data.prompt_template, data.system_prompt, data.few_shot)"
+    what, ways = (
+        "every prompt",
+        "correct the prompts (data.prompt, data.prompt_template, data.system_prompt, data.few_shot)",
+    )
     if data.few_shot and renders([m for m in messages[:-1] if m["role"] == "system"] + messages[-1:]):
         what, ways = "the worked examples of data.few_shot", "set data.few_shot: null"
     elif data.system_prompt and messages[0]["content"] == data.system_prompt and renders(messages[1:]):

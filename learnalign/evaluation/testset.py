@@ -36,7 +36,8 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
     be.
 
     A test set in YAML has a `data` section and, if they differ from the run's, `verifier` and `eval`; it inherits the
-    pool's system prompt, worked examples and settings of the chat template. Other data is read with the pool's columns. Raises InputError for any other `data`.
+    pool's system prompt, worked examples and settings of the chat template. Other data is read with the pool's columns.
+    Raises InputError for any other `data`.
     """
     file = test_sets().get(data) or Path(data).expanduser()
     settings = config.model_dump(mode="json")

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import transformers.utils.chat_template_utils as templates
 
-from learnalign.config import Config
+from learnalign.config import Config, apply_overrides, build_config
 from learnalign.errors import InputError
 from learnalign.evaluation import evaluate
+from learnalign.evaluation.testset import settings_of
 from learnalign.plan import plan
 from learnalign.policy import TemplateRefusal, load_tokenizer, prompt_ids, run_tokenizer
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import load_rollouts, rollout
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, stages
 from learnalign.signals.rendered import render_prompts
 from learnalign.signals.segments import prefix_length
 from learnalign.signals.signal import SignalInputs
@@ -25,7 +26,9 @@ from tests.tiny import CHATML, make_config, make_run
 
 DATED = "{{ strftime_now('%d %b %Y') }}\n" + CHATML
 THINKING = CHATML + "{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}"
-NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+NO_SYSTEM = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+)
 ALTERNATING = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Roles must alternate user/assistant') }}{% endif %}{% endfor %}" + CHATML
@@ -85,7 +88,11 @@ def set_date(monkeypatch: pytest.MonkeyPatch, day: int) -> None:
     [
         (NO_SYSTEM, [message("system", "Be brief."), message("user", "1?")], "System role not supported"),
         (ALTERNATING, [message("user", "1?"), message("user", "Well?")], "Roles must alternate user/assistant"),
-        (CHATML + "{% if messages[1] %}{{ messages[1].x.y }}{% endif %}", [message("user", "1")] * 2, "no attribute 'x'"),
+        (
+            CHATML + "{% if messages[1] %}{{ messages[1].x.y }}{% endif %}",
+            [message("user", "1")] * 2,
+            "no attribute 'x'",
+        ),
     ],
 )
 def test_a_row_that_the_template_refuses_is_left_out_with_its_reason(
@@ -179,6 +186,37 @@ def test_every_stage_asks_the_same_tokens(algorithm: str, tmp_path: Path, traine
     assert {tuple(ids) for ids in trained} <= {tuple(ids) for ids in expected.values()}
 
 
+def test_a_test_set_inherits_the_settings_and_may_have_its_own(tmp_path: Path) -> None:
+    config = make_config(tmp_path, data={"chat_template_kwargs": {"enable_thinking": False}})
+    for own, expected in (("", {"enable_thinking": False}), ("chat_template_kwargs: {depth: 2}", {"depth": 2})):
+        (tmp_path / "set.yaml").write_text(f"data:\n  path: {config.data.path}\n  {own}\n", encoding="utf-8")
+        assert settings_of(config, str(tmp_path / "set.yaml"))["data"]["chat_template_kwargs"] == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("{tokenize: true}", "tokenize cannot be set"),
+        ("{chat_template: x}", "chat_template cannot be set"),
+        ("{a: null}", "a is null"),
+    ],
+)
+def test_what_is_no_setting_of_a_template_is_refused(settings: str, words: str, tmp_path: Path) -> None:
+    config = make_config(tmp_path).model_dump(mode="json")
+    with pytest.raises(InputError, match=rf"data\.chat_template_kwargs: .*{words}"):
+        build_config(apply_overrides(config, [f"data.chat_template_kwargs={settings}"]))
+
+
+def test_an_option_reaches_one_setting(tmp_path: Path) -> None:
+    settings = apply_overrides(make_config(tmp_path).model_dump(), ["data.chat_template_kwargs.enable_thinking=false"])
+    assert build_config(settings).data.chat_template_kwargs == {"enable_thinking": False}
+
+
+def test_runs_of_versions_without_the_key_stay_valid(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    assert not any("chat_template" in key for key in stages.settings_of(config, "pool"))
+
+
 def test_changed_settings_of_the_template_are_refused(tmp_path: Path) -> None:
     run = made(tmp_path, THINKING)
     load_prompts(run)
@@ -216,7 +254,9 @@ def test_another_run_has_the_date_of_its_own_day(tmp_path: Path, monkeypatch: py
 
 
 def test_a_date_among_the_settings_wins(tmp_path: Path) -> None:
-    template = "{% if date_string is not defined %}{% set date_string = strftime_now('%Y') %}{% endif %}{{ date_string }}"
+    template = (
+        "{% if date_string is not defined %}{% set date_string = strftime_now('%Y') %}{% endif %}{{ date_string }}"
+    )
     run = made(tmp_path, template, data={"chat_template_kwargs": {"date_string": "26 Jul 2024"}})
     tokenizer = run_tokenizer(run)
     assert tokenizer.decode(prompt_ids(tokenizer, [message("user", "1?")])) == "26 Jul 2024"
