@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from learnalign.config import Config, GrpoConfig
-from learnalign.policy import load_tokenizer, prompt_ids
-from learnalign.prompts import check_room, read_pool
+from learnalign.policy import load_tokenizer
+from learnalign.prompts import count_tokens, read_pool
 from learnalign.training.steps import kept_steps, planned_steps
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
@@ -58,15 +58,12 @@ class PoolSize:
 def plan(config: Config, stages: Sequence[str]) -> Plan:
     """The work of `stages` (warmup, rollout, grad, train); writes nothing."""
     prompts, left_out, rows = read_pool(config.data)
-    tokenizer = load_tokenizer(config)
-    lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
-    check_room(config.data, lengths)
-    lengths = [length for length in lengths if length <= config.data.max_prompt_tokens]
-    pool = PoolSize(len(lengths), sum(lengths))
+    lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
+    pool = PoolSize(len(lengths), sum(lengths.values()))
     return Plan(
         config=config,
         rows=rows,
-        left_out=len(left_out) + len(prompts) - pool.prompts,
+        left_out=len(left_out) + len(unaskable),
         prompts=pool.prompts,
         prompt_tokens=pool.tokens,
         stages=[work(stage, config, pool) for stage in stages],

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from learnalign.columns import LeaveOut, Messages, answer_of, lookup, messages_o
 from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError
 from learnalign.few_shot import show, worked_examples
-from learnalign.policy import load_tokenizer, model_path, prompt_ids
+from learnalign.policy import TemplateRefusal, model_path, prompt_ids, run_tokenizer
 from learnalign.rundir import Quarantined, RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
@@ -27,6 +27,7 @@ from learnalign.verify import open_verifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,64 @@ def elsewhere(data: DataConfig, path: str | Path) -> DataConfig:
     return data.model_copy(update={"path": str(path), "limit": None, "few_shot": pool_examples(data) or None})
 
 
-def check_room(data: DataConfig, lengths: Sequence[int]) -> None:
+def count_tokens(
+    data: DataConfig, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
+) -> tuple[dict[str, int], list[Quarantined]]:
+    """Tokens of every prompt that can be asked, by id; and those left out: refused by the chat template, or too long.
+
+    Raises InputError if the template refuses every prompt, or worked examples make every one too long.
+    """
+    lengths: dict[str, int] = {}
+    left_out, refusal = [], None
+    for prompt in prompts:
+        try:
+            lengths[prompt.id] = len(prompt_ids(tokenizer, prompt.messages))
+        except TemplateRefusal as error:
+            refusal = refusal or error
+            reason = f"refused by the chat template: {error.reason}"
+            left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+    if refusal is not None and not lengths:
+        raise _refused(data, tokenizer, prompts[0].messages, refusal)
+    _check_room(data, lengths.values())
+    limit = data.max_prompt_tokens
+    left_out += [
+        Quarantined(
+            id=prompt.id, row=prompt.row, reason=f"too long: {length} tokens, data.max_prompt_tokens is {limit}"
+        )
+        for prompt in prompts
+        if (length := lengths.get(prompt.id, 0)) > limit
+    ]
+    return {id: length for id, length in lengths.items() if length <= limit}, left_out
+
+
+def _refused(
+    data: DataConfig, tokenizer: PreTrainedTokenizerBase, messages: Messages, refusal: TemplateRefusal
+) -> InputError:
+    """The error for a template that refuses every prompt, with the setting that is the cause, if one is."""
+
+    def renders(fewer: Messages) -> bool:
+        try:
+            prompt_ids(tokenizer, fewer)
+        except TemplateRefusal:
+            return False
+        return True
+
+    what, ways = (
+        "every prompt",
+        "correct the prompts (data.prompt, data.prompt_template, data.system_prompt, data.few_shot)",
+    )
+    if data.few_shot and renders([m for m in messages[:-1] if m["role"] == "system"] + messages[-1:]):
+        what, ways = "the worked examples of data.few_shot", "set data.few_shot: null"
+    elif data.system_prompt and messages[0]["content"] == data.system_prompt and renders(messages[1:]):
+        what = "the system message of data.system_prompt"
+        ways = "set data.system_prompt: null, put its text into the question with data.prompt_template"
+    return InputError(
+        f"{refusal.where}: its chat template refuses {what} ({refusal.reason}); {ways}, or use another model or "
+        "chat_template.jinja"
+    )
+
+
+def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
     """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
     if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
         raise InputError(
@@ -165,7 +223,8 @@ def reason_counts(left_out: Iterable[dict[str, Any]]) -> dict[str, int]:
 def _prepare(run: RunDir) -> None:
     with run.stage("pool") as record:
         prompts, left_out, count = read_pool(run.config.data)
-        for check in (_too_long(run, prompts), _unusable_golds(run, prompts)):
+        unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)[1]
+        for check in (unaskable, _unusable_golds(run, prompts)):
             left_out += check
             left_out_ids = {entry.id for entry in check}
             prompts = [prompt for prompt in prompts if prompt.id not in left_out_ids]
@@ -200,19 +259,6 @@ def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int)
                 f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns)"
             )
     raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {rows.left_out[0].reason}")
-
-
-def _too_long(run: RunDir, prompts: Sequence[Prompt]) -> list[Quarantined]:
-    tokenizer, limit = load_tokenizer(run.config), run.config.data.max_prompt_tokens
-    lengths = [len(prompt_ids(tokenizer, prompt.messages)) for prompt in prompts]
-    check_room(run.config.data, lengths)
-    return [
-        Quarantined(
-            id=prompt.id, row=prompt.row, reason=f"too long: {length} tokens, data.max_prompt_tokens is {limit}"
-        )
-        for prompt, length in zip(prompts, lengths, strict=True)
-        if length > limit
-    ]
 
 
 def _unusable_golds(run: RunDir, prompts: Sequence[Prompt]) -> list[Quarantined]:

@@ -70,7 +70,7 @@ def train_in_rounds(
     check_fractions(fractions)
     for folder in run.path.glob("stage-*") if overwrite else ():
         shutil.rmtree(folder)
-    current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None))
+    current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None), template_time=run.template_time)
     results: list[RoundResult] = []
     for number, size in enumerate(round_sizes(len(load_prompts(current)), fractions), 1):
         if number > 1:
@@ -141,7 +141,7 @@ def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDi
         chosen = {prompt.id for prompt in read_pool(subset)[0]}
         write_source(pool, [prompt for prompt in load_prompts(before) if prompt.id not in chosen])
     model = {**before.config.model.model_dump(), **model_settings(before, str(policy))}
-    return RunDir.create(folder, round_config(run.config, model, pool))
+    return RunDir.create(folder, round_config(run.config, model, pool), template_time=before.template_time)
 
 
 def round_config(config: Config, model: dict[str, Any] | None, pool: Path | None) -> Config:

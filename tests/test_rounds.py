@@ -14,6 +14,7 @@ from learnalign.policy import adapter_base, model_path, policy_path
 from learnalign.prompts import load_prompts
 from learnalign.rounds import in_process, plan_rounds, round_sizes, train_in_rounds
 from learnalign.rundir import RunDir
+from tests.policy.test_template import set_date
 from tests.tiny import make_run
 
 GRPO: dict[str, Any] = {"size": 4, "num_train_epochs": 1, "batch_size": 8, "num_generations": 4}
@@ -69,6 +70,16 @@ def test_each_round_chooses_with_the_policy_that_the_one_before_trained(tmp_path
             str(first.warmup_dir if one is first else results[0].policy.resolve())
         )
     assert {prompt.id for prompt in load_prompts(second)} < {prompt.id for prompt in load_prompts(first)}
+
+
+def test_templates_of_all_rounds_have_the_date_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def perform(command: str, run: RunDir, **options: Any) -> None:
+        in_process(command, run, **options)
+        set_date(monkeypatch, day=2)
+
+    set_date(monkeypatch, day=1)
+    results = train_in_rounds(_run(tmp_path), [0.5, 0.5], perform)
+    assert {RunDir.peek(result.directory).template_time.day for result in results} == {1}
 
 
 def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:

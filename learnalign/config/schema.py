@@ -6,7 +6,7 @@ import re
 import typing
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, PositiveInt, ValidationInfo, field_validator
 
 from learnalign.config.section import Fraction, NonNegativeFloat, Section, described, one_of
 from learnalign.config.training import TrainConfig, WarmupConfig
@@ -41,6 +41,14 @@ class Example(Section):
     answer: str = Field(min_length=1, description="what the assistant answers, in the form that the verifier reads")
 
 
+# What the caller of a chat template decides, and no setting of its own.
+RENDERING = (
+    *("conversation", "conversations", "messages", "tools", "documents", "chat_template", "strftime_now"),
+    *("add_generation_prompt", "continue_final_message", "tokenize", "tokenizer_kwargs", "padding", "truncation"),
+    *("max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
+)
+
+
 class DataConfig(Section):
     """Where the pool comes from and which columns hold what; dots reach into nested columns."""
 
@@ -59,6 +67,10 @@ class DataConfig(Section):
     id: str | None = Field(None, description="column with the id; if null, ids are made from the content")
     answer_regex: str | None = Field(None, description="cuts the gold out of the answer column: group 1, or the match")
     system_prompt: str | None = Field(None, description="first message of every prompt that has no system message")
+    chat_template_kwargs: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="settings of the model's chat template, in every stage, such as {enable_thinking: false} of Qwen3's",
+    )
     few_shot: PositiveInt | str | list[Example] | None = Field(
         None,
         description="worked examples before every question: a JSON or JSONL file, the pool's first K solved rows (which "
@@ -73,6 +85,16 @@ class DataConfig(Section):
         description="tags, besides <think> and the like, around reasoning that is no answer: a name (scratch: "
         "<scratch>…</scratch>) or a pair with a space between",
     )
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _are_the_templates(cls, settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for key, value in settings.items():
+            if key in RENDERING:
+                raise ValueError(f"{key} cannot be set; give variables that the chat template reads")
+            if value is None:
+                raise ValueError(f"{key} is null; leave it out, or give a value")
+        return settings
 
     @field_validator("prompt_regex", "answer_regex")
     @classmethod

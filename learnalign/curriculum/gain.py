@@ -152,7 +152,7 @@ def make(run: RunDir, config: Config, prompts: Sequence[Prompt], count: int) -> 
 
     order = rank_by_angle(run, [prompt.id for prompt in prompts], config.train.start)
     sampler = GaussianSampler(len(prompts), count, config.seed, **config.train.gain.model_dump())
-    return Gain(order, sampler, Angles(prompts, load_tokenizer(config), run.config.signal))
+    return Gain(order, sampler, Angles(prompts, load_tokenizer(config, run.template_time), run.config.signal))
 
 
 def rank_by_angle(run: RunDir, ids: Sequence[str], trained: str | None = None) -> list[int]:

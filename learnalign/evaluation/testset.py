@@ -18,7 +18,7 @@ from learnalign.sources import read_rows
 
 SECTIONS = ("data", "verifier", "eval")
 # From the pool's `data` section, if the test set does not set them.
-INHERITED = ("system_prompt", "few_shot", "max_prompt_tokens", "reasoning_tags")
+INHERITED = ("system_prompt", "few_shot", "max_prompt_tokens", "chat_template_kwargs", "reasoning_tags")
 
 
 def test_sets() -> dict[str, Path]:
@@ -36,8 +36,8 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
     be.
 
     A test set in YAML has a `data` section and, if they differ from the run's, `verifier` and `eval`; it inherits the
-    pool's system prompt, worked examples and reasoning tags. Other data is read with the pool's columns. Raises
-    InputError for any other `data`.
+    pool's system prompt, worked examples, settings of the chat template and reasoning tags. Other data is read with the
+    pool's columns. Raises InputError for any other `data`.
     """
     file = test_sets().get(data) or Path(data).expanduser()
     settings = config.model_dump(mode="json")

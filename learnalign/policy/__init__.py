@@ -18,12 +18,15 @@ from learnalign.policy.loading import (
     policy_path,
     prompt_ids,
     reference_path,
+    run_tokenizer,
 )
+from learnalign.policy.template import TemplateRefusal
 from learnalign.policy.trained import ALL, plain_name, policies_by_step
 
 __all__ = [
     "ALL",
     "NamedModel",
+    "TemplateRefusal",
     "adapter_base",
     "check_reference",
     "device",
@@ -45,4 +48,5 @@ __all__ = [
     "policy_path",
     "prompt_ids",
     "reference_path",
+    "run_tokenizer",
 ]

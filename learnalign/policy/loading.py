@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnalign import demo
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError, one_line
+from learnalign.policy.template import fix_template
 from learnalign.policy.trained import plain_name, trained_path
 from learnalign.rundir.files import read_json
 
@@ -85,8 +87,17 @@ def model_settings(run: RunDir, policy: str, key: str = "eval.policy") -> dict[s
     return {"name": path, "revision": None, "adapter": None}
 
 
-def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
-    """The base model's tokenizer; raises InputError if it is missing or has no chat template."""
+def run_tokenizer(run: RunDir) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer, whose chat template takes the time when the run was made for the present one."""
+    return load_tokenizer(run.config, run.template_time)
+
+
+def load_tokenizer(config: Config, time: datetime | None = None) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; raises InputError if it is missing or has no chat template.
+
+    Its template has the settings of `data.chat_template_kwargs`, and `time` for the present one. To render prompts of a run,
+    take `run_tokenizer`.
+    """
     path = model_path(config)
     tokenizer = _read_tokenizer(config, "model.name", path, config.model.revision)
     if not tokenizer.chat_template:
@@ -96,6 +107,7 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    fix_template(tokenizer, f"model.name {path}", config.data.chat_template_kwargs, time or datetime.now(UTC))
     return tokenizer
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError
-from learnalign.policy import load_tokenizer, prompt_ids
+from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
 from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
 from learnalign.rollouts.result import RolloutResult, conclude
@@ -105,7 +105,7 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
     """The file's completions as judged rollouts by prompt id, and how many of them had to be tokenised."""
     if not given.completions:
         return {}, 0
-    tokenizer = load_tokenizer(run.config)
+    tokenizer = run_tokenizer(run)
     asked = [(prompt, one) for prompt in prompts for one in given.completions.get(prompt.id, ())]
     texts = [
         one.text if one.text is not None else str(tokenizer.decode(one.completion_ids or [], skip_special_tokens=True))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from learnalign.executor import execute
-from learnalign.policy import load_tokenizer, policy_path, prompt_ids
+from learnalign.policy import policy_path, prompt_ids, run_tokenizer
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.randomness import seed_of
@@ -43,7 +43,7 @@ class RolloutWorker:
         self._run, self._prompts = run, prompts
         config = run.config
         longest = config.data.max_prompt_tokens + config.rollout.max_completion_length
-        self._tokenizer = load_tokenizer(config)
+        self._tokenizer = run_tokenizer(run)
         stack = ExitStack()
         self.close = weakref.finalize(self, stack.close)
         self._verifier = stack.enter_context(open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags))

@@ -59,10 +59,19 @@ class RunDir:
         self._prompt_count: int | None = None
 
     @classmethod
-    def create(cls, path: str | Path, config: Config, *, overwrite: bool = False, stage: str | None = None) -> Self:
+    def create(
+        cls,
+        path: str | Path,
+        config: Config,
+        *,
+        overwrite: bool = False,
+        stage: str | None = None,
+        template_time: datetime | None = None,
+    ) -> Self:
         """Open `path` with `config` and write it there; raises InputError if a stage was made with other settings.
 
         With `overwrite`, stages made with other settings are deleted; if there are none, the results of `stage` are.
+        A new run directory keeps `template_time`.
         """
         run = cls(Path(path), config)
         stale = run.stale()
@@ -73,6 +82,8 @@ class RunDir:
         text = dump_config(config)
         if not run.config_file.is_file() or run.config_file.read_text(encoding="utf-8") != text:
             files.write_text(run.config_file, text)
+        if template_time is not None and not run.record_file.is_file():
+            run._update(template_time=template_time.isoformat(timespec="seconds"))
         return run
 
     @classmethod
@@ -92,11 +103,13 @@ class RunDir:
         return cls(path, load_config(path / "config.yaml"))
 
     def child(self, kind: str, name: str, config: Config, *, overwrite: bool = False) -> Self:
-        """The run directory DIR/`kind`/`name` with a `config` of its own; `overwrite` deletes an earlier one first."""
+        """The run directory DIR/`kind`/`name` with a `config` of its own and this run's `template_time`; `overwrite` deletes an
+        earlier one first.
+        """
         directory = self.path / kind / name
         if overwrite and (directory / "config.yaml").is_file():
             shutil.rmtree(directory)
-        return type(self).create(directory, config)
+        return type(self).create(directory, config, template_time=self.template_time)
 
     # paths
 
@@ -163,6 +176,12 @@ class RunDir:
     def read_record(self) -> dict[str, Any]:
         """run.json; an empty record before the first stage."""
         return files.read_json(self.record_file) if self.record_file.is_file() else {"inputs": {}, "stages": {}}
+
+    @property
+    def template_time(self) -> datetime:
+        """What a chat template takes for the present time, whenever it renders: when this run was made, or the run around it."""
+        record = self.read_record()
+        return datetime.fromisoformat(record.get("template_time") or record.get("created") or _now())
 
     def fingerprint(self, stage: str) -> str:
         """A digest of the settings and input files that `stage` and all stages before it depend on."""

@@ -119,6 +119,7 @@ STAGES: dict[str, Stage] = {
 # Keys that later versions added, with their first default: at it they are left out, so that older results stay valid.
 ADDED: dict[str, Any] = {
     "data.reasoning_tags": [],
+    "data.chat_template_kwargs": {},
     "train.algorithm": "grpo",
     **{f"train.adarft.{key}": value for key, value in AdarftConfig().model_dump().items()},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from learnalign.policy import prompt_ids
+from learnalign.policy import TemplateRefusal, prompt_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,10 +42,13 @@ def prefix_text(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> str:
 
 
 def _last_turn(tokenizer: PreTrainedTokenizerBase, message: dict[str, str]) -> str:
-    """The text that the template adds for `message` after an assistant's turn."""
+    """The text that the template adds for `message` after an assistant's turn; none if it refuses such a conversation."""
     pair = [message, {"role": "assistant", "content": MARK}]
-    close = _after_mark(_render(tokenizer, pair))
-    rest = _after_mark(_render(tokenizer, [*pair, message]))
+    try:
+        close = _after_mark(_render(tokenizer, pair))
+        rest = _after_mark(_render(tokenizer, [*pair, message]))
+    except TemplateRefusal:
+        return ""
     return rest.removeprefix(close) if rest.startswith(close) else ""
 
 

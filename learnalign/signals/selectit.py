@@ -85,7 +85,7 @@ def make(inputs: SignalInputs) -> Compute:
     for name in inputs.config.signal.selectit_models:
         other = ModelConfig(name=name, dtype=inputs.config.model.dtype, attn=inputs.config.model.attn)
         config = inputs.config.model_copy(update={"model": other})
-        raters.append(Rater(load_model(config), load_tokenizer(config), batch_tokens))
+        raters.append(Rater(load_model(config), load_tokenizer(config, inputs.run.template_time), batch_tokens))
     weights = torch.tensor([rater.parameters for rater in raters], dtype=torch.float64)
 
     def skip_reason(rendered: RenderedPrompt) -> str | None:

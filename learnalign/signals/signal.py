@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from learnalign.config import Config
-from learnalign.policy import load_named, load_tokenizer
+from learnalign.policy import load_named, run_tokenizer
 from learnalign.rundir import RunDir
 from learnalign.signals.rendered import RenderedPrompt
 
@@ -30,7 +30,7 @@ class SignalInputs:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self.config)
+        return run_tokenizer(self.run)
 
     @cached_property
     def policy(self) -> PreTrainedModel:

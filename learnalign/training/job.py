@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Curriculum
 from learnalign.errors import InputError, one_line
-from learnalign.policy import check_reference, load_tokenizer, model_path, prompt_ids
+from learnalign.policy import check_reference, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
@@ -78,7 +78,7 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     An interrupted job resumes from its last complete checkpoint and ends bitwise the same. Raises InputError for
     invalid settings, RunError if disk or GPU memory runs out or the training diverges.
     """
-    tokenizer = load_tokenizer(run.config)
+    tokenizer = run_tokenizer(run)
     if job.reference is not None:
         check_reference(run.config)
         if job.settings.trainer.get("cast_lm_head_to_fp32"):

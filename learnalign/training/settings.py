@@ -41,6 +41,7 @@ OWNED = {
     "data_seed": "seed",
     "model_init_kwargs": "model.dtype, model.attn or model.revision",
     "trust_remote_code": "model.trust_remote_code",
+    "chat_template_kwargs": "data.chat_template_kwargs",
 }
 # Fields that would break this trainer's use of the run directory; each with the reason.
 REFUSED = {

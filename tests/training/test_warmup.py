@@ -190,6 +190,7 @@ def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(tmp_path: Path
         ({"trainer": {"optimm": "sgd"}}, r"warmup\.trainer\.optimm.*did you mean optim\?"),
         ({"trainer": {"learning_rate": 1.0}}, r"set warmup\.learning_rate instead"),
         ({"trainer": {"gradient_accumulation_steps": 2}}, r"set warmup\.batch_size instead"),
+        ({"trainer": {"chat_template_kwargs": {"a": 1}}}, r"set data\.chat_template_kwargs instead"),
         ({"trainer": {"output_dir": "x"}}, r"warmup\.trainer\.output_dir: cannot be set"),
         ({"trainer": {"per_device_train_batch_size": 3}}, r"must divide warmup\.batch_size \(8\)"),
         ({"trainer": {"use_vllm": True}}, r"use_vllm.*CPU"),
