@@ -35,7 +35,7 @@ def _math(item: Item) -> Verdict | Task:
     boxes = find_boxes(item.completion)
     if boxes.contents or boxes.unterminated:
         return _boxed(item)
-    text = item.completion.strip()
+    text = (last_tag(item.completion) or item.completion).strip()
     stated = stated_answers(text)
     quick = _judged(item.answer, stated[0] if stated else text) if text else NO_ANSWER
     return quick or ("completion", item.answer, text)
