@@ -12,8 +12,23 @@ from typing import Any
 import sympy
 
 from learnalign.verify.forms import (
-    Assignments, Based, Bracket, Choice, Clock, Date, Equation, Family, Form, Listing, Matrix, Order, Ratio, RealSet,
-    Remainder, Value, Words,
+    Assignments,
+    Based,
+    Bracket,
+    Choice,
+    Clock,
+    Date,
+    Equation,
+    Family,
+    Form,
+    Listing,
+    Matrix,
+    Order,
+    Ratio,
+    RealSet,
+    Remainder,
+    Value,
+    Words,
 )  # fmt: skip
 from learnalign.verify.notation import same_number
 from learnalign.verify.reading import LONGEST_ANSWER, as_set, read, read_completion, read_gold
@@ -44,7 +59,9 @@ def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
         return Verdict(0.0, f"the answer is longer than {LONGEST_ANSWER} characters")
     form = read_once(text)
     several = isinstance(gold, Listing | Assignments)
-    if (form is not None and same(gold, form)) or (joined and several and (both := read_once(joined)) and same(gold, both)):
+    if (form is not None and same(gold, form)) or (
+        joined and several and (both := read_once(joined)) and same(gold, both)
+    ):
         return CORRECT
     return different(text, answer) if form else Verdict(0.0, f"the answer {shown(text)} cannot be read as mathematics")
 
@@ -100,11 +117,22 @@ def _same_values(gold: Value, answer: Value) -> bool:
         if gold.unit.dimension != answer.unit.dimension:
             return False
         if gold.unit != answer.unit:
-            return same_value(*(form.value * _rational(form.unit.factor) + _rational(form.unit.zero) for form in (gold, answer) if form.unit))
-    if gold.percent != answer.percent and _same_plain(gold.value / (100 if gold.percent else 1), answer.value / (100 if answer.percent else 1), gold, answer):
+            return same_value(
+                *(
+                    form.value * _rational(form.unit.factor) + _rational(form.unit.zero)
+                    for form in (gold, answer)
+                    if form.unit
+                )
+            )
+    if gold.percent != answer.percent and _same_plain(
+        gold.value / (100 if gold.percent else 1), answer.value / (100 if answer.percent else 1), gold, answer
+    ):
         return True
-    return _same_plain(gold.value, answer.value, gold, answer) or _same_angle(gold, answer) or _same_angle(answer, gold) or (
-        len(gold.text) == 1 and gold.text.casefold() == answer.text.casefold()
+    return (
+        _same_plain(gold.value, answer.value, gold, answer)
+        or _same_angle(gold, answer)
+        or _same_angle(answer, gold)
+        or (len(gold.text) == 1 and gold.text.casefold() == answer.text.casefold())
     )
 
 
@@ -163,12 +191,18 @@ def _in_order(gold: Sequence[Form], answer: Sequence[Form]) -> bool:
 
 
 def _same_bracket(gold: Bracket, answer: Bracket) -> bool:
-    alike = gold.brackets == answer.brackets or (len(gold.items) > 2 and {gold.brackets, answer.brackets} == {"()", "[]"})
+    alike = gold.brackets == answer.brackets or (
+        len(gold.items) > 2 and {gold.brackets, answer.brackets} == {"()", "[]"}
+    )
     return alike and _in_order(gold.items, answer.items)
 
 
 def _bracket_listing(bracket: Bracket, listing: Listing) -> bool:
-    return bracket.brackets == "()" and not (listing.braces or listing.alternatives) and _in_order(bracket.items, listing.items)
+    return (
+        bracket.brackets == "()"
+        and not (listing.braces or listing.alternatives)
+        and _in_order(bracket.items, listing.items)
+    )
 
 
 def _bracket_matrix(bracket: Bracket, matrix: Matrix) -> bool:

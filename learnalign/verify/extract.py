@@ -20,7 +20,9 @@ _CUE = re.compile(
     r"(?i)(?:\banswers?\b|答案)[*_\s]{0,6}(?:(?:is|are|was|would be|must be|equals|comes to|=|是|为|：|:)[*_\s]{0,6}){1,2}"
     r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####"
 )
-_SENTENCE_END = re.compile(r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s")
+_SENTENCE_END = re.compile(
+    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
+)
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 

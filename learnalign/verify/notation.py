@@ -78,6 +78,13 @@ _REWRITES = (
         ),
         lambda match: match[3].replace("&", "").rstrip(),
     ),
+    # \begin{cases} x=1 \\ y=2 \end{cases} ->  x=1 , y=2
+    (
+        re.compile(r"\\begin\s*\{cases\}([^&]*?)\\end\s*\{cases\}"),
+        lambda match: match[1].replace("\\\\", ","),
+    ),
+    # \lg 2 -> \log_{10} 2
+    (re.compile(r"\\lg(?![A-Za-z])"), r"\\log_{10}"),
     # x² -> x^{2}
     (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+"), lambda match: "^{" + match.group().translate(_SUPERSCRIPTS) + "}"),
     # a₁ -> a_{1}
@@ -219,14 +226,6 @@ def plain_number(text: str) -> PlainNumber | None:
     )
     long = decimals > 0 and digits >= _FEWEST_DIGITS
     return PlainNumber(value, Fraction(1, 10**decimals) * power if long else Fraction(0))
-
-
-_LEADING = re.compile(rf"[+-]?\s*\$?\s*[+-]?(?:{_DECIMAL})(?:/\d+)?")
-
-
-def leading_number(text: str) -> PlainNumber | None:
-    match = _LEADING.match(text.strip()[:_LONGEST_PLAIN])
-    return plain_number(match.group()) if match else None
 
 
 def same_number(a: PlainNumber, b: PlainNumber) -> bool:

@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import re
 
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp sqrt gcd lcm mod inf sup max min det lim".split()
-)
-_SHORT_WORDS = frozenset(
-    "is of or at to in by if so it he we as an on be no do us up my go am".split()
-)
+FUNCTIONS = frozenset((
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log",
+    "exp", "sqrt", "gcd", "lcm", "mod", "inf", "sup", "max", "min", "det", "lim",
+))  # fmt: skip
+_SHORT_WORDS = frozenset((
+    "is", "of", "or", "at", "to", "in", "by", "if", "so", "it", "he", "we", "as", "an", "on", "be", "no", "do",
+    "us", "up", "my", "go", "am",
+))  # fmt: skip
 _COMMAND = re.compile(r"\\(?:begin|end)\s*\{[^}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|\^\{[^{}]*\}")
 _WORD = re.compile(r"(?<![\\A-Za-z_^{])(?:[A-Za-z][A-Za-z'’-]*[a-z][A-Za-z'’-]*|[aAI](?=\s))(?![A-Za-z(_^])")
-_STOP_WORDS = frozenset(
-    "a about above after again all altogether also an and answer approximately are around as at be because been being but by can "
-    "correct cost costs could did do does equal equals exactly final finally find first for from get gets give given gives "
-    "had has have he hence her here his how i if in into is it its just left me must my number of old on one only other our "
-    "per possible required result she should simply so some still such than that the their them then there therefore these "
-    "they this thus to total us value was way ways we were what when which who will with would you your roughly nearly "
-    "pay pays take takes maximum minimum equivalent measure measures length area volume sum left".split()
-)
+_STOP_WORDS = frozenset((
+    "a", "about", "above", "after", "again", "all", "altogether", "also", "an", "and", "answer",
+    "approximately", "are", "around", "as", "at", "be", "because", "been", "being", "but", "by", "can",
+    "correct", "cost", "costs", "could", "did", "do", "does", "equal", "equals", "exactly", "final", "finally",
+    "find", "first", "for", "from", "get", "gets", "give", "given", "gives", "had", "has", "have", "he",
+    "hence", "her", "here", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "left", "me",
+    "must", "my", "number", "of", "old", "on", "one", "only", "other", "our", "per", "possible", "required",
+    "result", "she", "should", "simply", "so", "some", "still", "such", "than", "that", "the", "their", "them",
+    "then", "there", "therefore", "these", "they", "this", "thus", "to", "total", "us", "value", "was", "way",
+    "ways", "we", "were", "what", "when", "which", "who", "will", "with", "would", "you", "your", "roughly",
+    "nearly", "pay", "pays", "take", "takes", "maximum", "minimum", "equivalent", "measure", "measures",
+    "length", "area", "volume", "sum", "left",
+))  # fmt: skip
 _VALUE = re.compile(r"[\d\\]|[A-Za-z]\s*[=+/^*-]\s*\w")
 _PUNCTUATION = " ,.;:!?*\n\"'“”()"
-_NEGATED = re.compile(r"\b(?:not|never|cannot|neither|nor|isn'?t|aren'?t|wasn'?t|won'?t|doesn'?t)\b", re.IGNORECASE)
-_OPERATOR_WORDS = re.compile(r"\b(?:times|plus|minus|divided by|multiplied by|over|squared|cubed|half of|twice|double)\b", re.IGNORECASE)
-_REASON = re.compile(r"(?:,|\s)\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that)\b.*", re.IGNORECASE | re.DOTALL)
+_NEGATED = re.compile(
+    r"(?:\b(?:not|never|cannot|neither|nor)|n['’]?t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
+)
+_OPERATOR_WORDS = re.compile(
+    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|half of \d|twice \d)\b", re.IGNORECASE
+)
+_REASON = re.compile(
+    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
 _LEADING_REASON = re.compile(r"(?:since|because|as|when|if|given)\b[^,]*,\s*(?=\S)", re.IGNORECASE)
-_CLAUSE = re.compile(r"\s*(?:which|then|so|thus|hence|giving|leaving|we|he|she|it|they|there|this|that)\b", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"\s*(?:which|then|so|thus|hence|giving|leaving|we|he|she|it|they|there|this|that)\b", re.IGNORECASE
+)
 _BOUNDS = (
     (re.compile(r"\b(?:at least|no less than|not less than|no fewer than|no smaller than|a minimum of)\s+", re.IGNORECASE), "\\ge "),
     (re.compile(r"\b(?:at most|no more than|not more than|no greater than|up to|a maximum of)\s+", re.IGNORECASE), "\\le "),
-    (re.compile(r"\b(?:more|greater|larger|bigger|higher) than\s+|\b(?:over|above|exceeding)\s+(?=[\d$])", re.IGNORECASE), "> "),
-    (re.compile(r"\b(?:less|fewer|smaller|lower) than\s+|\b(?:under|below)\s+(?=[\d$])", re.IGNORECASE), "< "),
+    (re.compile(r"\b(?:more|greater|larger|bigger|higher) than\s+(?=[\d$\\(.-]|[a-z]\b)|\b(?:over|above|exceeding)\s+(?=[\d$])", re.IGNORECASE), "> "),
+    (re.compile(r"\b(?:less|fewer|smaller|lower) than\s+(?=[\d$\\(.-]|[a-z]\b)|\b(?:under|below)\s+(?=[\d$])", re.IGNORECASE), "< "),
 )  # fmt: skip
 
 
@@ -54,6 +70,11 @@ def is_prose(text: str) -> bool:
 def negated(text: str) -> bool:
     """Whether `text` denies what it names: "not 9"."""
     return _NEGATED.search(text) is not None
+
+
+def is_range(text: str) -> bool:
+    """Whether `text` names two ends: between 7 and 9."""
+    return re.search(r"\bbetween\s+[\d$\\(-]", text) is not None
 
 
 def bounded(text: str) -> str | None:

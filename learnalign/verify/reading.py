@@ -14,8 +14,23 @@ import sympy
 from learnalign.verify import prose
 from learnalign.verify.extract import after_hashes, find_boxes, stated_answers
 from learnalign.verify.forms import (
-    Assignments, Based, Bracket, Choice, Clock, Date, Equation, Family, Form, Listing, Matrix, Order, Ratio, RealSet,
-    Remainder, Value, Words,
+    Assignments,
+    Based,
+    Bracket,
+    Choice,
+    Clock,
+    Date,
+    Equation,
+    Family,
+    Form,
+    Listing,
+    Matrix,
+    Order,
+    Ratio,
+    RealSet,
+    Remainder,
+    Value,
+    Words,
 )  # fmt: skip
 from learnalign.verify.notation import as_words, clean, plain_number
 from learnalign.verify.symbolic import parse
@@ -38,29 +53,48 @@ _SYNONYMS = {
     for word in words.split("|")
 }
 _SAME_WORDS = {"dne": "does not exist", "not exist": "does not exist", "not defined": "undefined"}
-_SMALL = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
+_SMALL = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = dict(
+    zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True)
+)
 _UNUSABLE = re.compile(
     r"nan|null|none|n/?a|<na>|\?+|-+|tbd|todo|unknown|proof\.?|(?:see )?(?:the )?(?:proof|solution|explanation|above|below)\b.*|mcq|"
     r"not ?found|no answer|omitted|open[- ]ended|answers? (?:may|will|can) vary.*|prove.*|q\.?e\.?d\.?|error|multiple choice",
     re.IGNORECASE,
 )
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+    "november", "december",
+)  # fmt: skip
 _MONTH = "(?P<month>" + "|".join(f"{month[:3]}(?:{month[3:]})?" for month in _MONTHS) + r"|sept)\.?"
 _DATES = (
     re.compile(rf"{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:\s*,?\s*(?P<year>\d{{4}}))?", re.IGNORECASE),
-    re.compile(rf"(?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)?\s+{_MONTH}(?:\s*,?\s*(?P<year>\d{{4}}))?", re.IGNORECASE),
+    re.compile(
+        rf"(?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)?\s+{_MONTH}(?:\s*,?\s*(?P<year>\d{{4}}))?", re.IGNORECASE
+    ),
     re.compile(rf"{_MONTH}\s*,?\s*(?P<year>\d{{4}})(?P<day>)", re.IGNORECASE),
     re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"),
 )
-_CLOCK = re.compile(r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*(a|p)\s*\.?\s*m\b\.?)?|(\d{1,2})\s*(a|p)\s*\.?\s*m\b\.?", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*(a|p)\s*\.?\s*m\b\.?)?|(\d{1,2})\s*(a|p)\s*\.?\s*m\b\.?", re.IGNORECASE
+)
 _BASED = re.compile(r"(-?[0-9A-Fa-f]+)\s*_\s*\{?\s*(\d+|[a-z]+)\s*\}?")
 _CHOICE = re.compile(r"\(\s*([A-H])\s*\)\s*[:.]?\s*(.*)|([A-H])\s*[).:]\s*(.*)", re.DOTALL)
 _REMAINDER = re.compile(r"(\d+)\s*,?\s*(?:with (?:a )?)?(?:remainder|rem\.?|R)\s*(?:of )?(\d+)", re.IGNORECASE)
-_CONGRUENCE = re.compile(r"(?:[a-z]\s*(?:\\equiv|≡|=)\s*)?(-?\d+)\s*\(?\s*(?:\\pmod|\\mod|\\bmod|mod)\s*\{?\s*(\d+)\s*\}?\s*\)?")
-_BUILDER = re.compile(r"\\\{\s*(?:([a-z])|([a-z])\s*\\in\s*\\(?:mathbb\s*\{?R\}?|R))\s*(?:\||:)\s*(.*?)\s*\\\}", re.DOTALL)
-_INTEGERS = re.compile(r"[,;\s(]*(?:where|for|with)?\s*([a-z])\s*(?:\\in|∈|is an?y?)\s*(?:\\mathbb\s*\{?Z\}?|\\Z|integer|N)\s*\)?$")
+_CONGRUENCE = re.compile(
+    r"(?:[a-z]\s*(?:\\equiv|≡|=)\s*)?(-?\d+)\s*\(?\s*(?:\\pmod|\\mod|\\bmod|mod)\s*\{?\s*(\d+)\s*\}?\s*\)?"
+)
+_BUILDER = re.compile(
+    r"\\\{\s*(?:([a-z])|([a-z])\s*\\in\s*\\(?:mathbb\s*\{?R\}?|R))\s*(?:\||:)\s*(.*?)\s*\\\}", re.DOTALL
+)
+_INTEGERS = re.compile(
+    r"[,;\s(]*(?:where|for|with)?\s*([a-z])\s*(?:\\in|∈|is an?y?)\s*(?:\\mathbb\s*\{?Z\}?|\\Z|integer|N)\s*\)?$"
+)
 _ORDINAL = re.compile(r"(\d+)\s*\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?")
+_UNDEFINED = re.compile(r"\\frac\s*\{[^{}]*\}\s*\{\s*0?\s*\}|/\s*0(?![\d.])")
 _QUOTED = re.compile(r"\[\s*([\"']).*\1\s*\]", re.DOTALL)
 _MATRIX = re.compile(r"\(?\s*\\begin\s*\{([pbB]?matrix|array)\}\s*(?:\{[^}]*\})?(.*)\\end\s*\{\1\}\s*\)?", re.DOTALL)
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_(?:\{[^{}]*\}|\w))?'*")
@@ -114,8 +148,12 @@ def read_gold(answer: str) -> Form | str:
 def _usable(form: Words, text: str) -> bool:
     words = prose.words_of(text)
     if words:
-        return len(words) <= _LONGEST_PHRASE and not re.search(r"[.;!?]\s|\d\.\s*[A-Z]", text) and len(form.words.split()) <= 12
-    return bool(re.search(r"\w", text)) and "\\frac{1}{0}" not in text and parse("1") is not None and _balanced(text)
+        return (
+            len(words) <= _LONGEST_PHRASE
+            and not re.search(r"[.;!?]\s|\d\.\s*[A-Z]", text)
+            and len(form.words.split()) <= 12
+        )
+    return bool(re.search(r"\w", text)) and not _UNDEFINED.search(text) and _balanced(text)
 
 
 def _balanced(text: str) -> bool:
@@ -132,15 +170,29 @@ def read_completion(text: str) -> list[Form]:
     for stated in stated_answers(text):
         if (form := read(stated)) is not None:
             return [form]
-    sentences = [part for part in re.split(r"\n|(?<=[.!?。])\s+(?=[A-Z\d$\\*])", text[-_TAIL:]) if re.search(r"\w", part)]
+    sentences = [
+        part for part in re.split(r"\n|(?<=[.!?。])\s+(?=[A-Z\d$\\*])", text[-_TAIL:]) if re.search(r"\w", part)
+    ]
     for sentence in reversed(sentences[-3:]):
-        form = read(sentence)
-        if isinstance(form, Words) and not prose.negated(sentence) and prose.bounded(sentence) is None:
-            pieces, _ = prose.split_sentence(clean(sentence))
-            form = _read(pieces[-1]) if pieces else (form if len(sentences) == 1 else None)
-        if form is not None:
+        if (form := _concluded(clean(sentence), only=len(sentences) == 1)) is not None:
             return [form]
     return []
+
+
+def _concluded(text: str, only: bool) -> Form | None:
+    """Read the last value of a sentence: behind its last =, else what it states, else its last number."""
+    if not prose.is_prose(text):
+        return _read(text)
+    if "=" in text and not prose.negated(text):
+        tail = text.rpartition("=")[2]
+        pieces, _ = prose.split_sentence(tail)
+        if pieces and (form := _read(pieces[0] if prose.is_prose(tail) else tail)) is not None:
+            return form
+    form = _read(text)
+    if isinstance(form, Words) and not prose.negated(text):
+        pieces, _ = prose.split_sentence(text)
+        return _read(pieces[-1]) if pieces else (form if only else None)
+    return form
 
 
 # The readers, in order. Each returns the form of `text`, a cleaned answer, or None.
@@ -163,11 +215,7 @@ def _words(text: str) -> Form | None:
         return Value(sympy.Integer(number), plain_number(str(number)), text=str(number))
     if len(words) == 1 or (prose.words_of(text) == [] and not text.isupper()):
         return None  # a letter, or a product of letters
-    return None if _negated_or_bounded(text) else Words(_SAME_WORDS.get(words, words), text=_key(text.strip("()")))
-
-
-def _negated_or_bounded(text: str) -> bool:
-    return prose.bounded(text) is not None
+    return None if prose.bounded(text) else Words(_SAME_WORDS.get(words, words), text=_key(text.strip("()")))
 
 
 def _number_word(words: str) -> int | None:
@@ -185,7 +233,9 @@ def _plain(text: str) -> Form | None:
     if plain is None:
         ordinal = _ORDINAL.fullmatch(text)
         plain = plain_number(ordinal[1]) if ordinal else None
-    return Value(sympy.Rational(plain.value.numerator, plain.value.denominator), plain, text=_key(text)) if plain else None
+    return (
+        Value(sympy.Rational(plain.value.numerator, plain.value.denominator), plain, text=_key(text)) if plain else None
+    )
 
 
 def _compound(text: str) -> Form | None:
@@ -196,7 +246,11 @@ def _date(text: str) -> Form | None:
     for pattern in _DATES:
         if match := pattern.fullmatch(text.strip(". ")):
             month = match["month"].lower()
-            number = int(month) if month.isdigit() else 1 + next(i for i, name in enumerate(_MONTHS) if name[:3] == month[:3])
+            number = (
+                int(month)
+                if month.isdigit()
+                else 1 + next(i for i, name in enumerate(_MONTHS) if name[:3] == month[:3])
+            )
             year, day = match["year"], match["day"]
             if number <= 12 and int(day or 1) <= 31:
                 return Date(int(year) if year else None, number, int(day) if day else None, text=_key(text))
@@ -263,7 +317,7 @@ def _family(text: str) -> Form | None:
 def _bound(text: str) -> Form | None:
     if not prose.is_prose(text):
         return None
-    if prose.negated(text) or re.search(r"\bbetween\b", text):
+    if prose.negated(text) or prose.is_range(text):
         return Words(" ".join(text.casefold().split()), text=_key(text))
     bounded = prose.bounded(text)
     return _read(bounded) if bounded else None
@@ -282,29 +336,32 @@ def _alternatives(text: str) -> Form | None:
     forms = [_read(part) for part in parts]
     if all(isinstance(form, RealSet) for form in forms):
         return RealSet(sympy.Union(*(form.values for form in forms if isinstance(form, RealSet))), text=_key(text))
-    return _listing(_one_by_one(forms), text, merge=True)
+    return _listing(forms, text, merge=True)
 
 
-def _listed(text: str) -> Form | None:
-    parts = split(text, _AND)
-    if len(parts) < 2 or _pieces(text) == 1 or any(map(prose.is_clause, parts[1:])):
+def _listed(whole: str) -> Form | None:
+    text, parts = whole, split(whole, _AND)
+    while len(parts) > 1 and prose.is_prose(parts[0]) and prose.split_sentence(parts[0]) == ([], ()):
+        text = ",".join(parts := parts[1:])  # "Therefore, …"
+    while len(parts) > 1 and prose.is_clause(parts[-1]) and not _pieces(parts[-1]):
+        text = ",".join(parts := parts[:-1])  # "Yes, it is."
+    if len(parts) == 1:
+        return _read(text) if text != whole else None
+    if _pieces(text) == 1 or any(map(prose.is_clause, parts[1:])):
         return None
     forms = [_read(part) for part in parts if part.strip()]
     sets = [form for form in forms if isinstance(form, RealSet)]
     if sets and len(sets) == len(forms):
         both = sympy.Intersection(*(form.values for form in sets))
-        return RealSet(sympy.Union(*(form.values for form in sets)) if both == sympy.EmptySet else both, text=_key(text))
-    return _listing(_one_by_one(forms), text)
+        return RealSet(
+            sympy.Union(*(form.values for form in sets)) if both == sympy.EmptySet else both, text=_key(text)
+        )
+    return _listing(forms, text)
 
 
 def _pieces(text: str) -> int:
     """The values that a sentence of several clauses names; 0 if it is no sentence."""
     return len(prose.split_sentence(text)[0]) if prose.is_prose(text) else 0
-
-
-def _one_by_one(forms: list[Form | None]) -> list[Form | None]:
-    """Spread out what n = 2, 5, 9 lists: the name before the first value is that of all."""
-    return forms
 
 
 def _listing(forms: list[Form | None], text: str, merge: bool = False) -> Form | None:
@@ -321,7 +378,9 @@ def _listing(forms: list[Form | None], text: str, merge: bool = False) -> Form |
     if merge:
         distinct = {item.text: item for item in items}
         items = list(distinct.values())
-    return items[0] if len(items) == 1 else Listing(tuple(items), alternatives=merge or bool(equations), text=_key(text))
+    return (
+        items[0] if len(items) == 1 else Listing(tuple(items), alternatives=merge or bool(equations), text=_key(text))
+    )
 
 
 def _relation(text: str) -> Form | None:
@@ -331,7 +390,8 @@ def _relation(text: str) -> Form | None:
         return None
     signs = [{"\\lt": "<", "\\gt": ">", "\\neq": "\\ne"}.get(sign, sign) for sign in signs]
     if signs[-1] == "\\approx":
-        shown = sides[:-1] if sides[0].strip() else sides[1:]
+        named = len(sides) == 2 and _NAME.fullmatch(sides[0].strip())
+        shown = sides[1:] if named or not sides[0].strip() else sides[:-1]
         return _read("=".join(shown)) if len(signs) == 1 or set(signs) <= {"=", "\\approx"} else None
     if signs == ["\\in"]:
         return _read(sides[1])
@@ -339,7 +399,11 @@ def _relation(text: str) -> Form | None:
         return _equation(sides, text)
     if signs == ["\\ne"]:
         value = parse(sides[1])
-        return RealSet(sympy.Reals - sympy.FiniteSet(value), text=_key(text)) if value is not None and value.is_number else None
+        return (
+            RealSet(sympy.Reals - sympy.FiniteSet(value), text=_key(text))
+            if value is not None and value.is_number
+            else None
+        )
     if set(signs) <= set(_FLIPPED):
         return _inequality(sides, signs, text)
     return None
@@ -352,7 +416,12 @@ def _equation(sides: list[str], text: str) -> Form | None:
         return Words(" ".join(text.casefold().split()), text=_key(text))
     value = _read(last)
     names = [name.strip() for name in first.strip("()").split(",")]
-    if first.startswith("(") and isinstance(value, Bracket) and len(names) == len(value.items) and all(map(_NAME.fullmatch, names)):
+    if (
+        first.startswith("(")
+        and isinstance(value, Bracket)
+        and len(names) == len(value.items)
+        and all(map(_NAME.fullmatch, names))
+    ):
         return Assignments(tuple(zip(names, value.items, strict=True)), text=_key(text))
     if value is None:
         return None
@@ -369,7 +438,9 @@ def _is_name(text: str, value: Any) -> bool:
         return False
     powers = [part for part in sympy.preorder_traversal(value) if isinstance(part, sympy.Pow)]
     lower = [symbol for symbol in value.free_symbols if not symbol.name.startswith("q_")]
-    return not (isinstance(value, sympy.Mul) and len(lower) > 1 and not powers) and all(power.exp == -1 for power in powers)
+    return not (isinstance(value, sympy.Mul) and len(lower) > 1 and not powers) and all(
+        power.exp == -1 for power in powers
+    )
 
 
 def _inequality(sides: list[str], signs: list[str], text: str) -> Form | None:
@@ -383,7 +454,9 @@ def _inequality(sides: list[str], signs: list[str], text: str) -> Form | None:
     if len(sides) == 2 and len(ends) == 1:
         low, high = (values[0], sympy.oo) if 0 in ends else (-sympy.oo, values[1])
         if _is_variable(sides[1 if 0 in ends else 0]):
-            return RealSet(sympy.Interval(low, high, 0 in ends and signs[0] == "<", 1 in ends and signs[0] == "<"), text=_key(text))
+            return RealSet(
+                sympy.Interval(low, high, 0 in ends and signs[0] == "<", 1 in ends and signs[0] == "<"), text=_key(text)
+            )
     if len(sides) == 3 and ends == {0, 2} and _is_variable(sides[1]):
         return RealSet(sympy.Interval(values[0], values[2], signs[0] == "<", signs[1] == "<"), text=_key(text))
     if any(value is None for value in values):
@@ -489,7 +562,11 @@ def _quantity(text: str) -> Form | None:
     plain = plain_number(number.strip(" %\\"))
     if label and plain is None and unit is None:
         return None
-    value = sympy.Rational(plain.value.numerator, plain.value.denominator) if plain else parse(number.rstrip(" %\\") if percent else number)
+    value = (
+        sympy.Rational(plain.value.numerator, plain.value.denominator)
+        if plain
+        else parse(number.rstrip(" %\\") if percent else number)
+    )
     if not isinstance(value, sympy.Expr) or prose.is_prose(number):
         return None
     meant = tuple(prose.split_sentence(label)[1])
@@ -534,7 +611,9 @@ _READERS: tuple[Callable[[str], Form | None], ...] = (
 def split_marks(text: str, pattern: str) -> Iterator[re.Match[str]]:
     """The matches of `pattern` in `text` outside of all brackets."""
     depth = 0
-    for match in re.finditer(rf"(?P<open>\\\{{|[(\[{{])|(?P<close>\\\}}|[)\]}}])|(?P<env>\\(?:begin|end)(?=\s*\{{))|(?:{pattern})", text):
+    for match in re.finditer(
+        rf"(?P<open>\\\{{|[(\[{{])|(?P<close>\\\}}|[)\]}}])|(?P<env>\\(?:begin|end)(?=\s*\{{))|(?:{pattern})", text
+    ):
         if match["env"]:
             depth += 1 if "begin" in match["env"] else -1
         elif match["open"] or match["close"]:

@@ -22,10 +22,13 @@ class Unit(NamedTuple):
     zero: Fraction = Fraction(0)
 
 
-_SHORT = frozenset(
-    "m cm mm km nm in ft yd mi g kg mg lb lbs oz t N J W s sec secs ms min mins h hr hrs l L ml mL dl cl kl N kN J kJ MJ W kW MW kWh V mV "
-    "A mA K Pa kPa MPa atm Hz kHz MHz GHz mol eV keV MeV cal kcal mph kph km/h C T F rad deg ha gal qt pt tsp tbsp Ω".split()
-)
+_SHORT = frozenset((
+    "m", "cm", "mm", "km", "nm", "in", "ft", "yd", "mi", "g", "kg", "mg", "lb", "lbs", "oz", "t", "N", "J", "W",
+    "s", "sec", "secs", "ms", "min", "mins", "h", "hr", "hrs", "l", "L", "ml", "mL", "dl", "cl", "kl", "N",
+    "kN", "J", "kJ", "MJ", "W", "kW", "MW", "kWh", "V", "mV", "A", "mA", "K", "Pa", "kPa", "MPa", "atm", "Hz",
+    "kHz", "MHz", "GHz", "mol", "eV", "keV", "MeV", "cal", "kcal", "mph", "kph", "km/h", "C", "T", "F", "rad",
+    "deg", "ha", "gal", "qt", "pt", "tsp", "tbsp", "Ω",
+))  # fmt: skip
 _LONG = re.compile(
     r"(?:(?:kilo|centi|milli|deci|micro|nano|mega|giga)?(?:met(?:er|re)|gram(?:me)?|lit(?:er|re)|second|newton|joule|watt|volt|ampere|"
     r"amp|pascal|hertz|ohm|calorie|hectare)|inch|inche|foot|feet|yard|mile|ounce|pound|ton|tonne|minute|hour|day|week|"
@@ -40,7 +43,8 @@ _NAMES = {
     "tons": "tonne", "usd": "dollar", "eur": "euro", "gbp": "sterling", "inr": "rupee", "inche": "inch", "amp": "ampere",
     "amps": "ampere", "pt": "pint", "Ω": "ohm", "pence": "penny", "lbs": "pound", "secs": "second", "s": "second",
     "sec": "second", "mins": "minute", "min": "minute", "hr": "hour", "hrs": "hour", "h": "hour", "in": "inch", "kph": "km/hour",
-    "deg": "angle_degree", "rad": "angle_radian", "gal": "gallon", "qt": "quart", "yuan": "yuan", "l": "liter", "L": "liter", "C": "celsius",
+    "deg": "angle_degree", "rad": "angle_radian", "gal": "gallon", "qt": "quart", "yuan": "yuan", "l": "liter", "L": "liter",
+    "C": "celsius",
     "T": "tesla", "A": "ampere", "K": "kelvin",
 }  # fmt: skip
 _TEMPERATURES = {
@@ -53,17 +57,33 @@ _SCALES = {
     "hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
     "lakh": 10**5, "crore": 10**7,
 }  # fmt: skip
-_CHINESE = {"元": "yuan", "米": "m", "厘米": "cm", "千米": "km", "公里": "km", "克": "g", "千克": "kg", "小时": "hour", "分钟": "minute", "秒": "second", "天": "day"}
+_CHINESE = {
+    "元": "yuan",
+    "米": "m",
+    "厘米": "cm",
+    "千米": "km",
+    "公里": "km",
+    "克": "g",
+    "千克": "kg",
+    "小时": "hour",
+    "分钟": "minute",
+    "秒": "second",
+    "天": "day",
+}
 _LABELS = frozenset(("unit", "units", "square units", "cubic units", "sq units", "sq. units", "units^2"))
 
 _LABEL = re.compile(r"[A-Za-z][a-z'-]{2,}[.,!]?|of|in|at|to|on|a|by")
-NOT_LABELS = frozenset(
-    "and or sin cos tan cot sec csc log ln exp sqrt pi mod choose times over divided plus minus percent gcd lcm max min remainder".split()
-)
+NOT_LABELS = frozenset((
+    "and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "mod", "choose",
+    "times", "over", "divided", "plus", "minus", "percent", "gcd", "lcm", "max", "min", "remainder",
+))  # fmt: skip
 
 _SIGN = r"\\?\$|€|£|¥|₹|\\pounds\s*|(?:US\s*\\?\$|USD|EUR|GBP|Rs\b\.?)\s*"
 _PREFIX = re.compile(rf"(?P<sign>-?)\s*(?P<currency>{_SIGN})\s*(?P<value>[-\d.\\].*)", re.DOTALL)
-_SUFFIX = re.compile(r"(?P<value>.*?[\d)}\s$%])\s*(?P<unit>(?:[A-Za-z¢€£°Ω$]|\\circ|\\Omega|\\cdot|/)[A-Za-z0-9/.·^*{}\s$\\()+-]*)", re.DOTALL)
+_SUFFIX = re.compile(
+    r"(?P<value>.*?[\d)}\s$%])\s*(?P<unit>(?:[A-Za-z¢€£°Ω$]|\\circ|\\Omega|\\cdot|/)[A-Za-z0-9/.·^*{}\s$\\()+-]*)",
+    re.DOTALL,
+)
 _CJK = re.compile(r"(?P<value>.*?[\d)}\s$%])(?P<unit>[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)", re.DOTALL)
 _DEGREES = re.compile(
     r"(?P<value>.*[\d)}])\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*(?P<minutes>\d+)\s*(?:'|\^\s*\{?\\prime\}?))?\s*(?P<unit>[CF]?)"
@@ -96,7 +116,11 @@ def split_unit(text: str) -> tuple[str, Unit | None, str]:
         name = _CURRENCIES.get(sign) or {"pounds": "sterling"}.get(sign) or _NAMES.get(sign.lower(), "dollar")
         return match["sign"] + value, unit or unit_of(name), label
     if (match := _DEGREES.fullmatch(text)) and not _TRIGONOMETRY.search(text):
-        value = match["value"] if not match["minutes"] else str(Fraction(match["value"]) + Fraction(int(match["minutes"]), 60))
+        value = (
+            match["value"]
+            if not match["minutes"]
+            else str(Fraction(match["value"]) + Fraction(int(match["minutes"]), 60))
+        )
         return value, unit_of(match["unit"] or "degree"), ""
     if match := _CJK.fullmatch(text):
         return match["value"].strip(), unit_of(_CHINESE.get(match["unit"], "")), match["unit"]
@@ -113,7 +137,11 @@ def split_unit(text: str) -> tuple[str, Unit | None, str]:
         if (unit := unit_of(name, spaced=text[match.start("unit") - 1].isspace())) is not None:
             return value, unit, " ".join(words[count:])
     labelled = words and all(_LABEL.fullmatch(word) and word.lower() not in NOT_LABELS for word in words)
-    return (value, None, " ".join(words)) if labelled or (not words and value != match["value"].strip()) else (text, None, "")
+    return (
+        (value, None, " ".join(words))
+        if labelled or (not words and value != match["value"].strip())
+        else (text, None, "")
+    )
 
 
 def compound(text: str) -> tuple[str, Unit] | None:
@@ -132,8 +160,11 @@ def compound(text: str) -> tuple[str, Unit] | None:
 @cache
 def unit_of(text: str, spaced: bool = True) -> Unit | None:
     """Read a unit ("cm^2", "sq. ft", "m s^{-1}", "miles per hour"); None if it is none, or a letter without a space."""
-    name = re.sub(r"[{}$]|\\(?=[A-Z])", "", text.replace("\\cdot", " ").replace("\\Omega", "Ω").replace("\\circ", "deg")).strip(" .")
+    name = re.sub(
+        r"[{}$]|\\(?=[A-Z])", "", text.replace("\\cdot", " ").replace("\\Omega", "Ω").replace("\\circ", "deg")
+    ).strip(" .")
     name = re.sub(r"\s*\^\s*", "^", re.sub(r"\s*\bper\b\s*", "/", name.replace("°", "deg")))
+    name = re.sub(r"^(?:degrees?|deg)\s+(?=[CFcf])", "", name)
     if not spaced and len(name) == 1 and name not in "¢€£Ω$":
         return None
     total, sign, power = _registry().Quantity(Fraction(1)), 1, 1
@@ -145,8 +176,8 @@ def unit_of(text: str, spaced: bool = True) -> Unit | None:
             power = _POWERS[base.lower()]
         elif (known := _known(base)) is None or (exponent and not re.fullmatch(r"-?\d", exponent)):
             return None
-        elif known in _TEMPERATURES and word == name:
-            return _TEMPERATURES[known]
+        elif known in _TEMPERATURES:
+            return _TEMPERATURES[known] if word == name else None
         else:
             total *= _registry().Unit(known) ** (sign * power * int(exponent or 1))
             sign = power = 1
@@ -158,4 +189,9 @@ def unit_of(text: str, spaced: bool = True) -> Unit | None:
 def _known(name: str) -> str | None:
     if not (name in _SHORT or name in _CURRENCIES or _LONG.fullmatch(name)):
         return None
-    return _CURRENCIES.get(name) or _NAMES.get(name) or _NAMES.get(name.lower()) or (name if name in _SHORT else name.lower())
+    return (
+        _CURRENCIES.get(name)
+        or _NAMES.get(name)
+        or _NAMES.get(name.lower())
+        or (name if name in _SHORT else name.lower())
+    )

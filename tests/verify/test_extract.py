@@ -38,12 +38,19 @@ def test_boxes_are_complete_and_outermost(text: str, contents: list[str], unterm
         (r"$x = \boxed{1}$ or $x = \boxed{2}$", "1, 2"),
         (r"\boxed{0} is wrong. So \boxed{1} and \boxed{2}", "1, 2"),
         (r"\boxed{1} and then \boxed{2}", None),
-        (r"\boxed{1} \boxed{2}", None),
+        (r"\boxed{1} \boxed{2}", "1, 2"),
+        (r"\boxed{(2, 2)} \quad \text{and} \quad \boxed{(6, 2)}", "(2, 2), (6, 2)"),
+        (r"\boxed{5}, \boxed{5}", None),
         (r"\boxed{1}", None),
     ],
 )
 def test_adjacent_boxes_make_one_list(text: str, joined: str | None) -> None:
     assert find_boxes(text).joined == joined
+
+
+def test_boxes_separated_only_by_white_space_may_be_a_correction() -> None:
+    assert find_boxes(r"\boxed{1} \boxed{2}").loose
+    assert not find_boxes(r"\boxed{1}, \boxed{2}").loose
 
 
 def balanced(depth: int = 3) -> st.SearchStrategy[str]:
@@ -91,5 +98,5 @@ def test_the_text_after_the_last_hashes_counts() -> None:
 
 def test_statements_come_last_first() -> None:
     text = "The answer is 4. No: **Answer:** 5, I think.\nThe final answer is $\\frac{1}{2}$"
-    assert [stated.sentence for stated in stated_answers(text)] == ["$\\frac{1}{2}$", "5", "4"]
+    assert stated_answers(text) == ["$\\frac{1}{2}$", "5, I think", "4"]
     assert stated_answers("I answered 12.") == []

@@ -42,7 +42,12 @@ def test_hostile_text_is_judged_by_every_verifier(name: str) -> None:
 
 
 def test_a_hostile_gold_is_unusable_before_any_sampling() -> None:
-    golds = ["9^{9^{9^{9}}}", "12", r"\frac{1}{2}", r"((9!)!)!"]
+    golds = [
+        r"\sum_{k=1}^{10^{9}} \frac{1}{k^{3}+1}",
+        "12",
+        r"\frac{1}{2}",
+        r"\prod_{k=1}^{100000000} (1+\frac{1}{k^2})",
+    ]
     with open_verifier("math", workers=2, timeout=1.0) as verifier:
         reasons = verifier.check_golds(golds)
         verdicts = verifier.score([Item(r"\boxed{12}", gold) for gold in golds])

@@ -92,7 +92,7 @@ def test_works_off_the_main_thread(module: Path) -> None:
     def work() -> None:
         with open_mine() as verifier, open_verifier("math", workers=1, timeout=1.0) as mathematics:
             rewards.extend(v.reward for v in verifier.score([Item("hang", "1"), Item("1", "1")]))
-            items = [Item(r"\boxed{9^{9^{9^9}}}", "1"), Item(r"\boxed{\sqrt{4}}", "2")]
+            items = [Item(r"\boxed{\sum_{k=1}^{10^{9}} \frac{1}{k^{3}+1}}", "1"), Item(r"\boxed{\sqrt{4}}", "2")]
             rewards.extend(v.reward for v in mathematics.score(items))
 
     thread = threading.Thread(target=work)
