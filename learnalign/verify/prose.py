@@ -30,7 +30,7 @@ _STOP_WORDS = frozenset((
 _VALUE = re.compile(r"[\d\\]|[A-Za-z]\s*[=+/^*-]\s*\w")
 _PUNCTUATION = " ,.;:!?*\n\"'“”()"
 _NEGATED = re.compile(
-    r"(?:\b(?:not|never|cannot|neither|nor)|n['’]?t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
+    r"(?:\b(?:not|never|cannot|neither|nor)|n['’]t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
 )
 _OPERATOR_WORDS = re.compile(
     r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|half of \d|twice \d)\b", re.IGNORECASE

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import sympy
@@ -140,7 +141,8 @@ def read_gold(answer: str) -> Form | str:
     if len(text) > LONGEST_ANSWER:
         return f"the gold answer is longer than {LONGEST_ANSWER} characters"
     form = read(text)
-    if form is None or (isinstance(form, Words) and not _usable(form, clean(text))):
+    parts = form.items if isinstance(form, Listing) else (form,)
+    if any(part is None or (isinstance(part, Words) and not _usable(part, clean(text))) for part in parts):
         return "the gold answer cannot be read as mathematics or one short answer; to compare it as text, use the verifier `exact`"
     return form
 
@@ -183,7 +185,7 @@ def _concluded(text: str, only: bool) -> Form | None:
     """Read the last value of a sentence: behind its last =, else what it states, else its last number."""
     if not prose.is_prose(text):
         return _read(text)
-    if "=" in text and not prose.negated(text):
+    if "=" in (text := prose.without_reasons(text)) and not prose.negated(text):
         tail = text.rpartition("=")[2]
         pieces, _ = prose.split_sentence(tail)
         if pieces and (form := _read(pieces[0] if prose.is_prose(tail) else tail)) is not None:
@@ -586,15 +588,18 @@ def _sentence(text: str) -> Form | None:
     if not prose.is_prose(text):
         return None
     pieces, words = prose.split_sentence(text)
-    if len(pieces) == 1 and not prose.has_operators(text):
-        form = _read(pieces[0]) if pieces[0] != text else None
-        if isinstance(form, Value):
-            return Value(form.value, form.plain, form.unit, form.percent, tuple(dict.fromkeys(words)), text=_key(text))
-        if form is not None:
-            return form
-        if isinstance(bare := _read(prose.split_sentence(text)[0][0].split(" ")[0]), Value):
-            return Value(bare.value, bare.plain, bare.unit, bare.percent, tuple(dict.fromkeys(words)), text=_key(text))
-    return Words(" ".join(text.casefold().split()), text=_key(text))
+    counted = [word for word in words if _number_word(word) is not None]
+    if len(pieces) + len(counted) != 1 or prose.has_operators(text):
+        return Words(" ".join(text.casefold().split()), text=_key(text))  # no value, or more than one
+    piece = pieces[0] if pieces else counted[0]
+    form = _read(piece) if piece != text else None
+    if not isinstance(form, Value | None):
+        return form
+    value = form or _read(piece.split(" ")[0])
+    if not isinstance(value, Value):
+        return Words(" ".join(text.casefold().split()), text=_key(text))
+    meant = tuple(dict.fromkeys(word for word in words if word not in counted))
+    return replace(value, words=meant, text=_key(text))
 
 
 def _as_text(text: str) -> Form | None:
