@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,7 +147,9 @@ def print_plot(plot: Path | None) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    from learnalign.rundir.files import as_json
+
+    print(as_json(value, indent=2, default=str))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[Any]], stderr: bool = False) -> None:

@@ -23,12 +23,13 @@ def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     if not value:
         raise LeaveOut(f"no prompt in column {data.prompt}")
     if not isinstance(value, list) or not all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str | list)
+        for m in value
     ):
         raise LeaveOut(
             f"the prompt in column {data.prompt} is neither text nor a list of messages with role and content"
         )
-    messages = [{"role": m["role"], "content": m["content"]} for m in value]
+    messages = [{"role": unicode(m["role"], "prompt"), "content": text_of(m["content"])} for m in value]
     if not messages[-1]["content"].strip():
         raise LeaveOut("empty prompt")
     if messages[-1]["role"] != "user":
@@ -40,6 +41,25 @@ def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     return messages
 
 
+def text_of(content: Any) -> str:
+    """The content of a message: a text, or parts of text, which are joined as chat templates join them."""
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else part
+        if kind != "text" or not isinstance(part.get("text"), str):
+            raise LeaveOut(f"a message has content other than text (a part of type {kind!r})")
+    return unicode("".join(part["text"] for part in parts), "prompt")
+
+
+def unicode(text: str, name: str) -> str:
+    """`text`, if it can be written; half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise LeaveOut(f"half a surrogate pair in the {name} ({text[error.start]!r})") from None
+    return text
+
+
 def answer_of(source: dict[str, Any], data: DataConfig) -> str:
     """The gold answer, cut out by `answer_regex`."""
     value = lookup(source, data.answer)
@@ -49,7 +69,7 @@ def answer_of(source: dict[str, Any], data: DataConfig) -> str:
         raise LeaveOut(f"no answer in column {data.answer}")
     if not isinstance(value, str | int | float):
         raise LeaveOut(f"the answer in column {data.answer} is a {type(value).__name__}, not text or a number")
-    answer = str(value).strip()
+    answer = unicode(str(value).strip(), "answer")
     if data.answer_regex:
         answer = _cut(data.answer_regex, answer, f"data.answer_regex, {data.answer}")
     if not answer:
@@ -60,7 +80,7 @@ def answer_of(source: dict[str, Any], data: DataConfig) -> str:
 def solution_of(source: dict[str, Any], data: DataConfig) -> str | None:
     """The worked solution, if the row has one."""
     solution = lookup(source, data.solution) if data.solution else None
-    return solution if isinstance(solution, str) else None
+    return unicode(solution, "solution") if isinstance(solution, str) else None
 
 
 def lookup(source: Any, column: str) -> Any:

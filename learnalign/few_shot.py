@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from learnalign.columns import LeaveOut, Messages, answer_of, messages_of, solution_of
+from learnalign.columns import LeaveOut, Messages, answer_of, messages_of, solution_of, text_of
 from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError
 from learnalign.sources import read_rows
@@ -88,7 +88,10 @@ def _pairs(messages: Any, where: str) -> list[Example]:
             f"data.few_shot {where}: `messages` must be turns of user and assistant, in this order and text only (a "
             "system prompt belongs into data.system_prompt)"
         )
-    texts = [m.get("content") for m in messages]
-    if not all(isinstance(text, str) and text.strip() for text in texts):
+    try:
+        texts = [text_of(m.get("content")) for m in messages]
+    except LeaveOut as reason:
+        raise InputError(f"data.few_shot {where}: {reason}") from None
+    if not all(text.strip() for text in texts):
         raise InputError(f"data.few_shot {where}: a message has no text")
     return [Example(question=q, answer=a) for q, a in zip(texts[::2], texts[1::2], strict=True)]

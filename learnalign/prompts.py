@@ -11,10 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learnalign.columns import LeaveOut, Messages, answer_of, lookup, messages_of, solution_of
+from learnalign.columns import LeaveOut, Messages, answer_of, lookup, messages_of, solution_of, unicode
 from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError
 from learnalign.few_shot import show, worked_examples
@@ -28,6 +29,10 @@ from learnalign.verify import open_verifier
 if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedTokenizerBase
+
+_NUMBER = re.compile(
+    r"(?P<math>\$?)(?P<value>[+-]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:e[+-][0-9]{1,3})?)(?P=math)"
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
     """
     rows, count = _read_rows(data)
     examples = worked_examples(data, lambda: _solved(rows, data))
-    shown = {example.question for example in examples}
+    shown = {example.question.strip() for example in examples}
     asked = []
     for prompt in rows.prompts.values():
         if _question(prompt) in shown:
@@ -164,7 +169,7 @@ def _solved(rows: _Rows, data: DataConfig) -> list[Example]:
 def _question(prompt: Prompt) -> str | None:
     """The text of a prompt without turns of its own before the question."""
     own = [message["content"] for message in prompt.messages if message["role"] != "system"]
-    return own[0] if len(own) == 1 else None
+    return own[0].strip() if len(own) == 1 else None
 
 
 def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
@@ -204,7 +209,7 @@ class _Rows:
             self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
         else:
             self.left_out.append(Quarantined(id=first.id, row=prompt.row, reason=f"duplicate of row {first.row}"))
-            if prompt.answer != first.answer:
+            if _value(prompt.answer) != _value(first.answer):
                 self._answers.setdefault(first.id, {first.answer}).add(prompt.answer)
 
     def leave_out_conflicts(self) -> None:
@@ -243,7 +248,7 @@ def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) ->
     id = lookup(source, data.id) if data.id else _digest(messages)
     if id is None or isinstance(id, dict | list) or str(id) == "":
         raise LeaveOut(f"no usable id in column {data.id}")
-    return Prompt(str(id), row, messages, answer, solution_of(source, data), text)
+    return Prompt(unicode(str(id), "id"), row, messages, answer, solution_of(source, data), text)
 
 
 def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int) -> None:
@@ -306,4 +311,12 @@ def _digests(run: RunDir) -> dict[str, str]:
 
 
 def _digest(messages: Messages) -> str:
-    return hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode()).hexdigest()[:16]
+    """A digest of what is asked; white space around a message makes no other question."""
+    asked = [{**message, "content": message["content"].strip()} for message in messages]
+    return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _value(answer: str) -> Decimal | str:
+    """A plain number by its value (4, 4.0 and $4.00$ are the same gold), any other answer by its text."""
+    number = _NUMBER.fullmatch(answer)
+    return Decimal(number["value"]) if number else answer

@@ -1,10 +1,11 @@
-"""Rows of a pool's source as JSON text: JSON, JSONL, Parquet and CSV files, `datasets` directories, hub names."""
+"""Rows of a pool's source as JSON text: JSON, JSONL, Parquet and CSV files, directories, hub names."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from typing import Any
 from learnalign import demo
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, one_line
+from learnalign.rundir.files import as_json
 
-FORMATS = "a .json, .jsonl, .parquet or .csv file, a directory saved by `datasets`, or a hub name"
+FORMATS = "a .json, .jsonl, .parquet or .csv file, a directory of .parquet or .jsonl files or saved by `datasets`, or a hub name"
+_SHARD = re.compile(r"-\d+-of-\d+$")
+_SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 
 
 def local_source(data: DataConfig) -> Path | None:
@@ -33,10 +37,9 @@ def read_rows(data: DataConfig) -> Iterator[str]:
     elif path.is_dir():
         rows = _directory_rows(path, data)
     else:
-        readers = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}
-        if path.suffix.lower() not in readers:
+        if path.suffix.lower() not in READERS:
             raise InputError(f"data.path {path}: unknown kind of file {path.suffix!r}; give {FORMATS}")
-        rows = readers[path.suffix.lower()](path)
+        rows = READERS[path.suffix.lower()](path)
     return itertools.islice(rows, data.limit)
 
 
@@ -86,20 +89,36 @@ def _csv_rows(path: Path) -> Iterator[str]:
         for row in reader:
             if None in row or None in row.values():
                 raise InputError(f"{path}, line {reader.line_num}: fewer or more fields than the header")
-            yield json.dumps(row, ensure_ascii=False)
+            yield as_json(row)
 
 
 def _directory_rows(path: Path, data: DataConfig) -> Iterator[str]:
+    if not ((path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()):
+        return _shard_rows(path, data)
     import datasets
 
-    if not ((path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()):
-        raise InputError(f"data.path {path}: a directory that `datasets` did not save; give {FORMATS}")
     loaded = datasets.load_from_disk(str(path))
     if isinstance(loaded, datasets.DatasetDict):
         if data.split not in loaded:
             raise InputError(f"data.split {data.split}: {path} has {', '.join(loaded)}")
         loaded = loaded[data.split]
     return _as_json(loaded)
+
+
+def _shard_rows(path: Path, data: DataConfig) -> Iterator[str]:
+    """The rows of a directory's files in the order of their names; of several splits (train-00000-of-00002.parquet,
+    test.parquet), those of `data.split`."""
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS and file.name[0] != ".")
+    kinds = sorted({file.suffix.lower() for file in files})
+    if kinds not in ([".parquet"], [".jsonl"]):
+        held = f"it holds {' and '.join(kinds)} files" if kinds else "it holds no .parquet or .jsonl file"
+        raise InputError(f"data.path {path}: {held}; give {FORMATS}")
+    splits = {file: _SHARD.sub("", file.stem) for file in files}
+    if len(set(splits.values())) > 1 and not _SPLITS.isdisjoint(splits.values()):
+        files = [file for file in files if splits[file] == data.split]
+        if not files:
+            raise InputError(f"data.split {data.split}: {path} has {', '.join(sorted(set(splits.values())))}")
+    return itertools.chain.from_iterable(READERS[kinds[0]](file) for file in files)
 
 
 def _hub_rows(data: DataConfig) -> Iterator[str]:
@@ -117,4 +136,7 @@ def _hub_rows(data: DataConfig) -> Iterator[str]:
 
 def _as_json(rows: Iterable[Any]) -> Iterator[str]:
     for row in rows:
-        yield json.dumps(row, ensure_ascii=False, default=str)
+        yield as_json(row, default=str)
+
+
+READERS = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}

@@ -51,6 +51,20 @@ def user(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
 
 
+def test_examples_may_have_parts_of_text_and_no_half_of_a_surrogate_pair(tmp_path: Path) -> None:
+    parts = [{"role": "user", "content": [{"type": "text", "text": "a?"}]}, {"role": "assistant", "content": "A"}]
+    path = write(tmp_path / "e.jsonl", [{"messages": parts}])
+    assert read_pool(pool(tmp_path, few_shot=path))[0][0].messages[:2] == turns([("a?", "A")])
+    write(tmp_path / "e.jsonl", [{"messages": turns([("a\ud800", "A")])}])
+    with pytest.raises(InputError, match="half a surrogate pair"):
+        read_pool(pool(tmp_path, few_shot=path))
+
+
+def test_a_question_with_other_white_space_than_its_example_is_not_asked(tmp_path: Path) -> None:
+    data = pool(tmp_path, few_shot=[{"question": "2 + 2?\n", "answer": "4"}])
+    assert "2 + 2?" not in [prompt.messages[-1]["content"] for prompt in read_pool(data)[0]]
+
+
 @pytest.mark.parametrize("name", ["e.jsonl", "e.json"])
 @pytest.mark.parametrize(
     "rows",

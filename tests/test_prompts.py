@@ -16,6 +16,7 @@ from learnalign.config import DataConfig
 from learnalign.errors import InputError
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
+from learnalign.selection.subset import write_source
 from tests.tiny import make_config, make_run
 
 ROWS: list[dict[str, Any]] = [
@@ -35,7 +36,7 @@ def read(path: Path, **data: Any) -> Any:
     return read_pool(DataConfig(path=str(path), **{**DATA, **data}))
 
 
-@pytest.fixture(params=["jsonl", "json", "wrapped.json", "parquet", "directory"])
+@pytest.fixture(params=["jsonl", "json", "wrapped.json", "parquet", "directory", "parquet shards", "jsonl shards"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"pool.{request.param}"
     uniform = [{**row, "gold": {"value": str(row["gold"]["value"])}} for row in ROWS]
@@ -45,6 +46,16 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         path.write_text(json.dumps(ROWS))
     elif request.param == "wrapped.json":
         path.write_text(json.dumps({"version": 1, "data": ROWS}))
+    elif request.param == "jsonl shards":
+        path.mkdir()
+        write_jsonl(path / "b.jsonl", ROWS[1:])
+        write_jsonl(path / "a.jsonl", ROWS[:1])
+    elif request.param == "parquet shards":
+        path.mkdir()
+        (path / "README.md").write_text("about")
+        pq.write_table(pa.Table.from_pylist(uniform[2:]), path / "train-00001-of-00002.parquet")
+        pq.write_table(pa.Table.from_pylist(uniform[:2]), path / "train-00000-of-00002.parquet")
+        pq.write_table(pa.Table.from_pylist(uniform), path / "test-00000-of-00001.parquet")
     elif request.param == "parquet":
         pq.write_table(pa.Table.from_pylist(uniform), path)
     else:
@@ -98,6 +109,95 @@ def test_duplicates_merge_and_conflicts_are_left_out_whole(tmp_path: Path) -> No
     assert len(prompts) + len(left_out) == count
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (4, 4.0, True),
+        ("4", "4.00", True),
+        ("4", "$4$", True),
+        (-4, "-4.0", True),
+        (1e22, 10**22, True),
+        ("4", "-4", False),
+        ("4", "4 dollars", False),
+        ("4", "4%", False),
+        ("7", "007", False),
+        ("0.3333333333333333", "0.33333333333333331", False),
+    ],
+)
+def test_duplicates_agree_if_their_golds_are_the_same_number(one: Any, other: Any, same: bool, tmp_path: Path) -> None:
+    rows = [{"question": "a?", "answer": one}, {"question": "a?", "answer": other}, {"question": "b?", "answer": 1}]
+    prompts, left_out, _ = read(write_jsonl(tmp_path / "p.jsonl", rows), answer="answer")
+    assert [p.row for p in prompts] == ([0, 2] if same else [2])
+    assert sorted({entry.row for entry in left_out}) == ([1] if same else [0, 1])
+
+
+@pytest.mark.parametrize("end", [" ", "\n", "\u3000", "\t \n"])
+def test_white_space_around_a_question_makes_no_other_one(end: str, tmp_path: Path) -> None:
+    rows = [{"question": question, "answer": "1"} for question in ("a b?", f"a b?{end}", f"{end}a b?", "ab?")]
+    prompts, left_out, _ = read(write_jsonl(tmp_path / "p.jsonl", rows), answer="answer")
+    assert [p.row for p in prompts] == [0, 3]
+    assert [entry.reason for entry in left_out] == ["duplicate of row 0"] * 2
+
+
+def test_content_in_parts_of_text_is_that_text(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "a", "image": None}, {"type": "text", "text": " b?"}]
+    rows = [{"question": [{"role": "user", "content": content}], "answer": 1} for content in (parts, "a b?")]
+    prompts, left_out, _ = read(write_jsonl(tmp_path / "p.jsonl", rows), answer="answer")
+    assert prompts[0].messages == [{"role": "user", "content": "a b?"}]
+    assert left_out[0].reason == "duplicate of row 0"
+
+
+LONE = "half \ud800"
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"question": LONE}, "prompt"),
+        ({"question": [{"role": "user", "content": [{"type": "text", "text": LONE}]}]}, "prompt"),
+        ({"question": [{"role": LONE, "content": "b?"}]}, "prompt"),
+        ({"answer": LONE}, "answer"),
+        ({"why": LONE}, "solution"),
+        ({"id": LONE}, "id"),
+        ({"more": LONE, LONE: 1}, None),
+    ],
+)
+def test_half_a_surrogate_pair_leaves_out_its_row_alone(
+    suffix: str, row: dict[str, Any], name: str | None, tmp_path: Path
+) -> None:
+    rows = [{"question": f"{i}?", "answer": "1", "id": str(i)} for i in range(2)]
+    rows[1] |= row
+    path = tmp_path / f"p.{suffix}"
+    path.write_text(json.dumps(rows) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+    run = RunDir.create(
+        tmp_path / "run", make_config(tmp_path, data={**DATA, "path": str(path), "answer": "answer", "id": "id"})
+    )
+    prompts = load_prompts(run)
+    write_source(tmp_path / "subset.jsonl", prompts)
+    assert [json.loads(p.source) for p in prompts] == (rows[:1] if name else rows)
+    assert [(line["row"], line["reason"]) for line in run.quarantined()] == (
+        [(1, f"half a surrogate pair in the {name} ('\\ud800')")] if name else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([], "no .parquet or .jsonl file"),
+        (["README.md", ".a.parquet"], "no .parquet or .jsonl file"),
+        (["a.jsonl", "b.parquet"], ".jsonl and .parquet files"),
+        (["a.csv"], ".csv files"),
+        (["test.jsonl", "dev.jsonl"], "data.split train"),
+    ],
+)
+def test_a_directory_without_files_of_one_kind_is_refused(names: list[str], words: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=words):
+        read(tmp_path)
+
+
 def test_one_id_for_two_prompts_keeps_the_first(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "p.jsonl", [{"question": q, "answer": 1, "id": 5} for q in ("a?", "b?", "b?")])
     prompts, left_out, count = read(path, answer="answer", id="id")
@@ -115,6 +215,9 @@ def test_one_id_for_two_prompts_keeps_the_first(tmp_path: Path) -> None:
         ({"answer": 1}, "no prompt"),
         ({"question": 5, "answer": 1}, "neither text nor a list"),
         ({"question": [{"role": "user"}], "answer": 1}, "neither text nor a list"),
+        ({"question": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 1}, "part of type 'image_url'"),
+        ({"question": [{"role": "user", "content": ["hi"]}], "answer": 1}, "part of type 'hi'"),
+        ({"question": [{"role": "user", "content": []}], "answer": 1}, "empty prompt"),
         ({"question": [{"role": "assistant", "content": "hi"}], "answer": 1}, "from the assistant"),
     ],
 )

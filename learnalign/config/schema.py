@@ -52,7 +52,9 @@ RENDERING = (
 class DataConfig(Section):
     """Where the pool comes from and which columns hold what; dots reach into nested columns."""
 
-    path: str = Field(description="JSON, JSONL, Parquet or CSV file, a `datasets` directory, a hub name, or `demo`")
+    path: str = Field(
+        description="JSON, JSONL, Parquet or CSV file, a directory of Parquet or JSONL files or of `datasets`, a hub name, or `demo`"
+    )
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")
     prompt: str = Field("prompt", description="column with the question: a string or a list of messages")

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from learnalign.columns import LeaveOut, text_of
 from learnalign.errors import InputError
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
 from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
 from learnalign.rollouts.result import RolloutResult, conclude
-from learnalign.rollouts.stage import judge
+from learnalign.rollouts.stage import judge, open_judge
 from learnalign.rundir import Quarantined, RunDir, Shard
-from learnalign.verify import open_verifier
 
 Key = tuple[tuple[str, str], ...]
 
@@ -111,7 +111,7 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
         one.text if one.text is not None else str(tokenizer.decode(one.completion_ids or [], skip_special_tokens=True))
         for _, one in asked
     ]
-    with open_verifier(run.config.verifier, reasoning_tags=run.config.data.reasoning_tags) as verifier:
+    with open_judge(run.config) as verifier:
         rewards = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
     asked_ids = {id: prompt_ids(tokenizer, prompt.messages) for id, prompt in {p.id: p for p, _ in asked}.items()}
     groups: dict[str, list[Rollout]] = {}
@@ -173,11 +173,11 @@ def _completions(row: dict[str, Any], where: str) -> list[_GivenCompletion] | No
     if reason not in ("stop", "length"):
         raise InputError(f"{where}: finish_reason is {reason!r}, not stop or length")
     if isinstance(several, list) and several and all(isinstance(one, str) for one in several):
-        return [_GivenCompletion(one, None, reason) for one in several]
+        return [_GivenCompletion(_unicode(one), None, reason) for one in several]
     if ids is not None and not (isinstance(ids, list) and ids and all(type(id) is int and id >= 0 for id in ids)):
         raise InputError(f"{where}: completion_ids is not a list of token ids")
     if isinstance(text, str) or (text is None and ids is not None):
-        return [_GivenCompletion(text, ids, reason)]
+        return [_GivenCompletion(None if text is None else _unicode(text), ids, reason)]
     correct, scored = row.get("correct"), row.get("scored")
     if type(correct) is int and type(scored) is int and 0 <= correct <= scored:
         return None
@@ -185,6 +185,11 @@ def _completions(row: dict[str, Any], where: str) -> list[_GivenCompletion] | No
         f"{where} needs a `completion` (text), `completions` (a list of texts), `completion_ids`, or `correct` and "
         "`scored` (whole numbers, correct ≤ scored)"
     )
+
+
+def _unicode(text: str) -> str:
+    """`text` with � for half a surrogate pair, as a tokenizer prints what is no character."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 class _PromptIndex:
@@ -210,7 +215,7 @@ class _PromptIndex:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         try:
             ids = self._by_text.get(_key(messages), [])
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, LeaveOut):
             raise InputError(f"{where}: prompt is neither text nor a list of messages with role and content") from None
         if len(ids) == 1:
             return ids[0], ""
@@ -223,4 +228,5 @@ class _PromptIndex:
 
 
 def _key(messages: Sequence[dict[str, str]]) -> Key:
-    return tuple((message["role"], message["content"]) for message in messages if message["role"] != "system")
+    turns = [message for message in messages if message["role"] != "system"]
+    return tuple((turn["role"], text_of(turn["content"]).strip()) for turn in turns)

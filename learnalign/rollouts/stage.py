@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from learnalign.config import Config
 from learnalign.executor import execute
 from learnalign.policy import policy_path, prompt_ids, run_tokenizer
 from learnalign.progress import Advance
@@ -46,7 +47,7 @@ class RolloutWorker:
         self._tokenizer = run_tokenizer(run)
         stack = ExitStack()
         self.close = weakref.finalize(self, stack.close)
-        self._verifier = stack.enter_context(open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags))
+        self._verifier = stack.enter_context(open_judge(config))
         self._engine = stack.enter_context(open_engine(config, policy_path(run), longest))
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
@@ -93,6 +94,11 @@ class RolloutWorker:
         for (p, sample, one), text, reward in zip(drawn, texts, rewards, strict=True):
             groups[p.id].append(Rollout(p.id, sample, ids[p.id], one.completion_ids, text, reward, one.finish_reason))
         return groups
+
+
+def open_judge(config: Config) -> Verifier:
+    """The verifier of a run, for `judge`."""
+    return open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags)
 
 
 def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]]) -> list[float | None]:

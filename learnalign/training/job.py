@@ -22,6 +22,7 @@ from learnalign.errors import InputError, one_line
 from learnalign.policy import check_reference, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
+from learnalign.rollouts.stage import open_judge
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
@@ -32,7 +33,6 @@ from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, trainer_arguments
 from learnalign.training.steps import kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
-from learnalign.verify import open_verifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
-    with quiet(), open_verifier(run.config.verifier, reasoning_tags=run.config.data.reasoning_tags) as verifier:
+    with quiet(), open_judge(run.config) as verifier:
         rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations)
         trainer = _trainer(job, arguments, rewards, tokenizer)
         if job.reference is not None and job.settings.beta > 0:

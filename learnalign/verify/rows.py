@@ -13,6 +13,7 @@ from typing import Any
 
 from learnalign.errors import InputError
 from learnalign.progress import Progress
+from learnalign.rundir.files import as_json
 from learnalign.verify.verdict import Item, Verdict
 from learnalign.verify.verifier import Verifier, open_verifier
 
@@ -89,7 +90,8 @@ def verify_file(
         workers, timeout, reasoning_tags: those of `open_verifier`.
 
     Raises:
-        InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
+        InputError: there is no such file or verifier, a line is not a JSON object, a column is missing, a completion
+            is not a string, or an answer neither that nor a number.
     """
     total = sum(1 for _ in _rows(path, completion, answer))
     report = Report(total, [Tally(name) for name in names])
@@ -103,7 +105,7 @@ def verify_file(
             for line, row, verdicts in _score(chunk, verifiers):
                 report.add(line, verdicts)
                 if write is not None:
-                    write(_line({**row, **_columns(verdicts)}))
+                    write(as_json({**row, **_columns(verdicts)}) + "\n")
             progress.advance(len(chunk))
     return report
 
@@ -123,15 +125,6 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         suffix = f"_{number}" if number > 1 else ""
         columns |= {f"reward{suffix}": verdict.reward, f"reason{suffix}": verdict.reason}
     return columns
-
-
-def _line(row: dict[str, Any]) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8; escape it
-        text = json.dumps(row)
-    return text + "\n"
 
 
 def _rows(path: Path, completion: str, answer: str) -> Iterator[tuple[int, dict[str, Any], Item]]:
@@ -169,12 +162,12 @@ def _text(row: dict[str, Any], column: str, option: str, where: str) -> str:
                 f"name the right one with {option}"
             )
         value = value[part]
-    if not isinstance(value, str):
+    if not isinstance(value, str | int | float if option == "--answer" else str):
         raise InputError(
             f"{where}: column {column!r} is a {_kind(value)}, not a string; convert it, leave the row out, "
             f"or name another column with {option}"
         )
-    return value
+    return str(value)  # of a number as the pool reads it
 
 
 def _kind(value: Any) -> str:

@@ -61,6 +61,29 @@ def test_completions_by_id_and_by_text_are_judged_by_the_runs_verifier(run: RunD
     assert rows_of[1].completion_ids == [*tokenizer("wrong")["input_ids"], tokenizer.eos_token_id]
 
 
+def test_reasoning_within_the_named_tags_is_not_judged(tmp_path: Path) -> None:
+    run = make_run(tmp_path, data={"reasoning_tags": ["scratch"]})
+    [first, *_] = load_prompts(run)
+    texts = [f"<scratch>x</scratch>{first.answer}", f"<scratch>{first.answer}</scratch>"]
+    import_rollouts(run, write(run, [{"id": first.id, "completions": texts}]))
+    assert (success(run)[first.id]["correct"], success(run)[first.id]["scored"]) == (1, 2)
+
+
+def test_a_prompt_matches_in_parts_and_with_other_white_space_around_it(run: RunDir, pool: list[Prompt]) -> None:
+    question = pool[0].messages[0]["content"]
+    parts = [{"role": "user", "content": [{"type": "text", "text": question}]}]
+    rows = [{"prompt": prompt, "completion": pool[0].answer} for prompt in (f"{question}\n", parts)]
+    assert import_rollouts(run, write(run, rows)).unmatched == {}
+
+
+def test_half_a_surrogate_pair_in_a_completion_is_stored_as_no_character(run: RunDir, pool: list[Prompt]) -> None:
+    file = write(run, [])
+    rows = [{"id": pool[0].id, "completion": "a \ud800"}, {"id": "\ud800", "completion": "b"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert list(import_rollouts(run, file).unmatched) == [2]
+    assert next(one.text for shard in run.shards() for one in load_rollouts(run, shard)).startswith("a \ufffd")
+
+
 def test_given_tokens_are_kept_exactly(run: RunDir, pool: list[Prompt]) -> None:
     tokenizer = load_tokenizer(run.config)
     ids = [*tokenizer(pool[0].answer)["input_ids"], tokenizer.eos_token_id]

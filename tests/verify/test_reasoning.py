@@ -7,9 +7,13 @@ import pytest
 
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
+from learnalign.evaluation.testset import settings_of
+from learnalign.prompts import elsewhere
+from learnalign.rundir.stages import settings_of as stage_settings
 from learnalign.verify import Item, open_verifier
 from learnalign.verify.builtin import BUILT_IN
 from learnalign.verify.reasoning import without_reasoning
+from tests.tiny import make_config, make_run
 
 PAIRS = [
     ("<think>", "</think>"),
@@ -145,3 +149,14 @@ def test_it_agrees_with_an_automaton_on_random_texts() -> None:
             elif not inside:
                 kept.append(word)
         assert without_reasoning(" ".join(words)).split() == ([] if inside else kept), words
+
+
+def test_test_sets_subsets_and_rounds_keep_the_pools_tags(tmp_path: Path) -> None:
+    run = make_run(tmp_path, data={"reasoning_tags": ["scratch"]})
+    assert settings_of(run.config, "gsm8k")["data"]["reasoning_tags"] == ["scratch"]
+    assert elsewhere(run.config.data, "subset.jsonl").reasoning_tags == ["scratch"]
+
+
+def test_tags_change_the_settings_of_the_pool_only_if_named(tmp_path: Path) -> None:
+    configs = [make_config(tmp_path, data={"reasoning_tags": tags}) for tags in ([], ["scratch"])]
+    assert ["data.reasoning_tags" in stage_settings(config, "pool") for config in configs] == [False, True]

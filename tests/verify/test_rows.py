@@ -96,6 +96,25 @@ def test_columns_have_other_names_or_are_nested(tmp_path: Path) -> None:
     assert lines(run(path, *columns, "--answer", "a.b").stdout)[0]["reward"] == 0.0
 
 
+def test_a_number_as_answer_is_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.jsonl"
+    rows = [{"completion": text, "answer": answer} for text, answer in (("5", 5), ("2.5", 2.5), ("True", True))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    scored = lines(run(path, "--verifier", "exact").stdout)
+    assert [row["reward"] for row in scored] == [1.0] * 3
+    assert [row["answer"] for row in scored] == [5, 2.5, True]
+
+
+def test_further_reasoning_tags_are_an_option(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"completion": "<a>1</a>[b]2[/b]5", "answer": "5"}), encoding="utf-8")
+    options = ["--verifier", "exact", "--reasoning-tag", "a", "--reasoning-tag", "[b] [/b]"]
+    assert lines(run(path, *options).stdout)[0]["reward"] == 1.0
+    wrong = run(path, "--reasoning-tag", "[b]")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "'[b]' is no tag" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
