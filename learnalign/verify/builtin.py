@@ -8,6 +8,7 @@ text's length.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from learnalign.verify import gsm8k
@@ -70,6 +71,7 @@ def _judged(answer: str, text: str) -> Verdict | None:
     return CORRECT if same_number(gold, number) else different(text, answer)
 
 
+@lru_cache(maxsize=16_384)
 def _number(text: str) -> PlainNumber | None:
     return plain_number(text.strip()) or plain_number(unwrap(text)) if len(text) <= _LONGEST_QUICK else None
 

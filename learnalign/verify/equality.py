@@ -48,6 +48,7 @@ def judge_gold(answer: str) -> Verdict:
     return CORRECT
 
 
+@lru_cache(maxsize=16_384)
 def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
     """Judge `text`, the last box or tag; `joined` is several boxes next to each other as one answer."""
     gold = read_gold_once(answer)
@@ -63,9 +64,10 @@ def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
         joined and several and (both := read_once(joined)) and same(gold, both)
     ):
         return CORRECT
-    return different(text, answer) if form else Verdict(0.0, f"the answer {shown(text)} cannot be read as mathematics")
+    return _wrong(gold, form, text, answer) if form else Verdict(0.0, f"the answer {shown(text)} cannot be read")
 
 
+@lru_cache(maxsize=16_384)
 def judge_completion(answer: str, text: str) -> Verdict:
     """Judge a completion without a box by its stated answer, else by what its last sentence states."""
     gold = read_gold_once(answer)
@@ -74,7 +76,13 @@ def judge_completion(answer: str, text: str) -> Verdict:
     forms = read_completion(text)
     if any(same(gold, form) for form in forms):
         return CORRECT
-    return different(forms[0].text or text, answer) if forms else NO_ANSWER
+    return _wrong(gold, forms[0], forms[0].text or text, answer) if forms else NO_ANSWER
+
+
+def _wrong(gold: Form, form: Form, text: str, answer: str) -> Verdict:
+    if gold.kind == form.kind:
+        return different(text, answer)
+    return Verdict(0.0, f"{shown(text)} ({form.kind}) is not {shown(answer)} ({gold.kind})")
 
 
 def same(gold: Form, answer: Form) -> bool:

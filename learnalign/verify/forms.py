@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from learnalign.verify.notation import PlainNumber
 from learnalign.verify.units import Unit
@@ -13,6 +13,7 @@ from learnalign.verify.units import Unit
 class Form:
     """An answer that is read; `text` is its cleaned text without spaces: identical texts are always equal."""
 
+    kind: ClassVar[str] = "answer"
     text: str = field(default="", kw_only=True)
 
 
@@ -20,8 +21,10 @@ class Form:
 class Value(Form):
     """A number or expression (sympy), with its unit, and the words beside it ("increase by 20%", "72 apples").
 
-    `plain` is set if a single number is written; `many` if words name a scale or a part that must be compared too.
+    `plain` is set if it is written as one number.
     """
+
+    kind: ClassVar[str] = "number or expression"
 
     value: Any
     plain: PlainNumber | None = None
@@ -34,6 +37,8 @@ class Value(Form):
 class Listing(Form):
     """Several answers: without brackets ("2, 5", "2 or 5") or as a set ("\\{2, 5\\}"); the order does not count."""
 
+    kind: ClassVar[str] = "list"
+
     items: tuple[Form, ...]
     braces: bool = False
     alternatives: bool = False  # x = 2 or x = 5: several values of one name, never a point
@@ -43,6 +48,8 @@ class Listing(Form):
 class Bracket(Form):
     """(1, 2), [1, 2, 3] or (1, 2]: a tuple or an interval; the order counts."""
 
+    kind: ClassVar[str] = "tuple or interval"
+
     brackets: str
     items: tuple[Form, ...]
 
@@ -51,12 +58,16 @@ class Bracket(Form):
 class RealSet(Form):
     """A set of numbers: a union of intervals, an inequality, all real numbers."""
 
+    kind: ClassVar[str] = "set of numbers"
+
     values: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Equation(Form):
     """left = right of expressions, and `value`, the form of the last side; `named` if the left side is only a name."""
+
+    kind: ClassVar[str] = "equation"
 
     left: Any
     right: Any
@@ -68,6 +79,8 @@ class Equation(Form):
 class Assignments(Form):
     """Values of several names: x = 1, y = 2."""
 
+    kind: ClassVar[str] = "assignment"
+
     values: tuple[tuple[str, Form], ...]
 
 
@@ -75,12 +88,16 @@ class Assignments(Form):
 class Order(Form):
     """A chain of comparisons from the smallest, A < B ≤ C: its texts and signs in turn."""
 
+    kind: ClassVar[str] = "chain of comparisons"
+
     chain: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Date(Form):
     """A date; what is not named is None."""
+
+    kind: ClassVar[str] = "date"
 
     year: int | None
     month: int
@@ -91,6 +108,8 @@ class Date(Form):
 class Clock(Form):
     """A time of day: minutes since midnight or noon, and am, pm or neither; or, without them, a ratio."""
 
+    kind: ClassVar[str] = "time of day"
+
     minutes: int
     half: str
     ratio: Ratio | None
@@ -100,12 +119,16 @@ class Clock(Form):
 class Ratio(Form):
     """a : b : c of numbers or expressions."""
 
+    kind: ClassVar[str] = "ratio"
+
     parts: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Based(Form):
     """Digits in a base: 10110_2."""
+
+    kind: ClassVar[str] = "number in a base"
 
     digits: str
     base: int
@@ -114,6 +137,8 @@ class Based(Form):
 @dataclass(frozen=True, slots=True)
 class Remainder(Form):
     """A quotient and a remainder, 7 R 2, or a residue and its modulus, 3 (mod 7)."""
+
+    kind: ClassVar[str] = "remainder"
 
     kind: str
     first: int
@@ -124,12 +149,16 @@ class Remainder(Form):
 class Family(Form):
     """The values of an expression for every integer `k`."""
 
+    kind: ClassVar[str] = "family of solutions"
+
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Choice(Form):
     """An option's letter, and what stands behind it: (A) 12."""
+
+    kind: ClassVar[str] = "choice"
 
     letter: str
     content: Form | None
@@ -139,11 +168,15 @@ class Choice(Form):
 class Matrix(Form):
     """Rows of forms."""
 
+    kind: ClassVar[str] = "matrix"
+
     rows: tuple[tuple[Form, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Words(Form):
     """Words in lower case, or a formula that cannot be parsed: compared as text alone."""
+
+    kind: ClassVar[str] = "text"
 
     words: str

@@ -33,7 +33,8 @@ _NEGATED = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor)|n['’]t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
 )
 _OPERATOR_WORDS = re.compile(
-    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|half of \d|twice \d)\b", re.IGNORECASE
+    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|half of \d|twice \d)\b",
+    re.IGNORECASE,
 )
 _REASON = re.compile(
     r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that)\b.*",

@@ -61,6 +61,9 @@ _SMALL = (
 _TENS = dict(
     zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True)
 )
+_UNREADABLE = (
+    "the gold answer cannot be read as mathematics or one short answer; to compare it as text, use the verifier `exact`"
+)
 _UNUSABLE = re.compile(
     r"nan|null|none|n/?a|<na>|\?+|-+|tbd|todo|unknown|proof\.?|(?:see )?(?:the )?(?:proof|solution|explanation|above|below)\b.*|mcq|"
     r"not ?found|no answer|omitted|open[- ]ended|answers? (?:may|will|can) vary.*|prove.*|q\.?e\.?d\.?|error|multiple choice",
@@ -143,8 +146,8 @@ def read_gold(answer: str) -> Form | str:
     form = read(text)
     parts = form.items if isinstance(form, Listing) else (form,)
     if any(part is None or (isinstance(part, Words) and not _usable(part, clean(text))) for part in parts):
-        return "the gold answer cannot be read as mathematics or one short answer; to compare it as text, use the verifier `exact`"
-    return form
+        return _UNREADABLE
+    return form or _UNREADABLE
 
 
 def _usable(form: Words, text: str) -> bool:
@@ -551,9 +554,9 @@ def _ratio(text: str) -> Form | None:
 def _plus_minus(text: str) -> Form | None:
     if not re.search(r"\\(?:pm|mp)(?![a-z])", text):
         return None
-    signs = [{"\\pm": first, "\\mp": second} for first, second in (("+", "-"), ("-", "+"))]
-    texts = [re.sub(r"\\(?:pm|mp)(?![a-z])", lambda match, sign=sign: sign[match.group()], text) for sign in signs]
-    return _listing([_read(each) for each in texts], text)
+    upper = re.sub(r"\\mp(?![a-z])", "-", re.sub(r"\\pm(?![a-z])", "+", text))
+    lower = re.sub(r"\\mp(?![a-z])", "+", re.sub(r"\\pm(?![a-z])", "-", text))
+    return _listing([_read(upper), _read(lower)], text)
 
 
 def _quantity(text: str) -> Form | None:

@@ -40,7 +40,9 @@ class Verifier:
         golds = self.check_golds([item.answer for item in items])
         texts = [self._visible(item.completion) for item in items]
         verdicts = self._decide(
-            self._judge.item(replace(item, completion=text)) if gold is None else Verdict(None, gold)
+            self._judge.item(item if text is item.completion else replace(item, completion=text))
+            if gold is None
+            else Verdict(None, gold)
             for item, text, gold in zip(items, texts, golds, strict=True)
         )
         return [
