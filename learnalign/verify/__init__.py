@@ -1,13 +1,13 @@
 """Verifiers: which completions are correct, judged in worker processes that can be killed.
 
-Reading order: verifier → reasoning → builtin → extract → notation → [in a worker process: equality → reading → units].
+Reading order: verifier → reasoning → builtin → extract → [in a worker process: equality → reading → forms].
 
-- reasoning: cuts <think>…</think> and the like from a completion.
-- extract: finds where a completion states its answer.
+- reasoning: cuts what a completion thinks before it answers.
+- extract: finds where a completion states its answer; gsm8k does so for its own format.
 - notation: rewrites what people type as LaTeX, and reads plain numbers exactly.
-- reading: parses one answer, gold or sampled, as mathematics, words and a unit.
-- units: splits a unit from its number and converts it.
-- equality: decides whether two readings are the same answer.
+- reading: turns one answer, gold or sampled, into its form: a number, list, interval, date, … (see forms).
+- prose, units, symbolic: what reading asks about sentences, quantities and formulas.
+- equality: compares two forms, each pair by a rule that is listed.
 
 A trainer with its own reward function may judge differently than p was judged here; to measure p with that function,
 set `verifier: package.module:function` (see `functions`).

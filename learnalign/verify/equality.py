@@ -330,7 +330,7 @@ def _same_words_form(gold: Words, answer: Words) -> bool:
 
 
 def _same_remainder(gold: Remainder, answer: Remainder) -> bool:
-    return (gold.kind, gold.first, gold.second) == (answer.kind, answer.first, answer.second)
+    return (gold.modular, gold.first, gold.second) == (answer.modular, answer.first, answer.second)
 
 
 _RULES: dict[tuple[type[Form], type[Form]], Any] = {

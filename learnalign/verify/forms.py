@@ -140,7 +140,7 @@ class Remainder(Form):
 
     kind: ClassVar[str] = "remainder"
 
-    kind: str
+    modular: bool
     first: int
     second: int
 

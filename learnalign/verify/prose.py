@@ -44,12 +44,19 @@ _LEADING_REASON = re.compile(r"(?:since|because|as|when|if|given)\b[^,]*,\s*(?=\
 _CLAUSE = re.compile(
     r"\s*(?:which|then|so|thus|hence|giving|leaving|we|he|she|it|they|there|this|that)\b", re.IGNORECASE
 )
-_BOUNDS = (
-    (re.compile(r"\b(?:at least|no less than|not less than|no fewer than|no smaller than|a minimum of)\s+", re.IGNORECASE), "\\ge "),
-    (re.compile(r"\b(?:at most|no more than|not more than|no greater than|up to|a maximum of)\s+", re.IGNORECASE), "\\le "),
-    (re.compile(r"\b(?:more|greater|larger|bigger|higher) than\s+(?=[\d$\\(.-]|[a-z]\b)|\b(?:over|above|exceeding)\s+(?=[\d$])", re.IGNORECASE), "> "),
-    (re.compile(r"\b(?:less|fewer|smaller|lower) than\s+(?=[\d$\\(.-]|[a-z]\b)|\b(?:under|below)\s+(?=[\d$])", re.IGNORECASE), "< "),
-)  # fmt: skip
+_NUMBER_AHEAD = r"(?=[\d$\\(.-]|[a-z]\b)"
+_BOUNDS = tuple(
+    (re.compile(pattern, re.IGNORECASE), sign)
+    for pattern, sign in (
+        (r"\b(?:at least|no less than|not less than|no fewer than|no smaller than|a minimum of)\s+", "\\ge "),
+        (r"\b(?:at most|no more than|not more than|no greater than|up to|a maximum of)\s+", "\\le "),
+        (
+            rf"\b(?:more|greater|larger|bigger|higher) than\s+{_NUMBER_AHEAD}|\b(?:over|above|exceeding)\s+(?=[\d$])",
+            "> ",
+        ),
+        (rf"\b(?:less|fewer|smaller|lower) than\s+{_NUMBER_AHEAD}|\b(?:under|below)\s+(?=[\d$])", "< "),
+    )
+)
 
 
 def words_of(text: str) -> list[str]:

@@ -292,10 +292,10 @@ def _choice(text: str) -> Form | None:
 
 
 def _remainder(text: str) -> Form | None:
-    for kind, pattern in (("remainder", _REMAINDER), ("modulo", _CONGRUENCE)):
+    for modular, pattern in ((False, _REMAINDER), (True, _CONGRUENCE)):
         if match := pattern.fullmatch(text):
             first, second = int(match[1]), int(match[2])
-            return Remainder(kind, first % second if kind == "modulo" and second else first, second, text=_key(text))
+            return Remainder(modular, first % second if modular and second else first, second, text=_key(text))
     return None
 
 
