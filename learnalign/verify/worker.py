@@ -23,7 +23,8 @@ def main(settings: dict[str, Any]) -> None:
     """Serve tasks until the parent closes the connection.
 
     Args:
-        settings: `descriptor` of the socket, `timeout` in seconds, and `function`, a user's `module:function` or None.
+        settings: `descriptor` of the socket, `timeout` in seconds (of CPU time for the built-in verifiers), and
+            `function`, a user's `module:function` or None.
     """
     connection = Connection(settings["descriptor"])
     try:
@@ -31,6 +32,8 @@ def main(settings: dict[str, Any]) -> None:
     except InputError as error:
         _send(connection, {"error": str(error)})
         return
+    # If the parent dies or stalls, the kernel kills a hung worker: no Python runs while C code computes 9^9^9.
+    timer = signal.ITIMER_REAL if settings["function"] else signal.ITIMER_PROF
     _send(connection, {"ready": True})
     while True:
         try:
@@ -38,10 +41,9 @@ def main(settings: dict[str, Any]) -> None:
         except (EOFError, ConnectionError):
             return
         for task in tasks:
-            # If the parent dies or stalls, the kernel kills a hung worker: no Python runs while C code computes 9^9^9.
-            signal.setitimer(signal.ITIMER_REAL, 2 * settings["timeout"] + 1)
+            signal.setitimer(timer, 2 * settings["timeout"] + 1)
             verdict = _judge(judge, task)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(timer, 0)
             _send(connection, [verdict.reward, verdict.reason])
 
 
@@ -62,8 +64,10 @@ def _send(connection: Connection, message: object) -> None:
 def _mathematics() -> Callable[..., Verdict]:
     try:
         from learnalign.verify import equality
+        from learnalign.verify.symbolic import MOST_DIGITS
     except ImportError as error:
         raise InputError(f"math-verify cannot be imported ({error}); pip install 'math-verify[antlr4_13_2]'") from None
+    sys.set_int_max_str_digits(10 * MOST_DIGITS)  # sympy prints the integers that it compares
     # Warm-up: the parser takes 0.1 s for the first formula of a kind, which no completion should be charged.
     equality.judge_answer(r"\frac{\sqrt{3}}{2}+x^{2}", r"(x, 1]\cup\{2\}", None)
     judges: dict[str, Callable[..., Verdict]] = {

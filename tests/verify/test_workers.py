@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from learnalign.errors import InputError, RunError
-from learnalign.verify import Item, Verifier, open_verifier
+from learnalign.verify import Item, Verdict, Verifier, open_verifier
+from learnalign.verify.workers import usable_cpus
 
 FUNCTION = """
 import os, signal, subprocess, sys, time
@@ -84,6 +85,34 @@ def test_an_exception_makes_that_item_unscorable_not_wrong(module: Path) -> None
     assert failed.reward is None
     assert "KeyError" in failed.reason
     assert scored.reward == 0.0
+
+
+def test_verdicts_do_not_depend_on_the_load_of_the_machine() -> None:
+    slow = r"\prod_{k=1}^{300} (1+\frac{1}{k^2})"  # takes most of a second
+    items = [Item(rf"\boxed{{{n} {slow}}}", slow) for n in ("1", "2")]
+
+    def judged() -> list[float | None]:
+        with open_verifier("math", workers=2, timeout=3.0) as verifier:
+            return [verdict.reward for verdict in verifier.score(items)]
+
+    idle = judged()
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(6 * usable_cpus())
+    ]
+    try:
+        loaded = judged()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert idle == loaded == [1.0, 0.0]
+
+
+def test_a_hung_built_in_verifier_ends_by_its_cpu_time() -> None:
+    with open_verifier("math", workers=1, timeout=0.5) as verifier:
+        [verdict] = verifier.score([Item(r"\boxed{\sum_{k=1}^{10^{9}} \frac{1}{k^{3}+1}}", "1")])
+    assert verdict == Verdict(None, "the verifier ran out of time (0.5 s of CPU time)")
 
 
 def test_works_off_the_main_thread(module: Path) -> None:
