@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.names import VERIFIERS, listed
+from learnalign.names import GRADERS, VERIFIERS, check_name, listed
 
 from .common import Json, print_json, print_table
 
 if TYPE_CHECKING:
     from learnalign.verify.rows import Report
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL file of completions.", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE|DIR", help="JSONL file of completions, or a run directory: its rollouts.", show_default=False
+    ),
+]
 Names = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--verifier",
         metavar="NAME",
-        help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several.",
+        help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several. Default: math, or the run's.",
+        show_default=False,
+    ),
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NAME",
+        help=f"Count how often a trainer's own grader judges otherwise: {listed(GRADERS)}.",
+        show_default=False,
     ),
 ]
 Completion = Annotated[str, typer.Option("--completion", metavar="COL", help="Column of the completion.")]
@@ -49,7 +65,8 @@ Tags = Annotated[
 
 def verify(
     file: File,
-    verifiers: Names = ["math"],  # noqa: B006  # the default of a repeated typer option; never changed
+    verifiers: Names = None,
+    graders: With = None,
     completion: Completion = "completion",
     answer: Answer = "answer",
     output: Output = None,
@@ -58,26 +75,43 @@ def verify(
     reasoning_tags: Tags = None,
     as_json: Json = False,
 ) -> None:
-    """Score the completions of a JSONL file against their gold answers.
+    """Score completions against their gold answers: of a JSONL file, or the stored rollouts of a run.
 
     Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable) and `reason`; further verifiers add
     `reward_2`, `reason_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and stdout
-    has the summary.
+    has the summary. Of a run nothing changes; rows are written only to -o, and rewards are compared with the stored ones.
     """
     from learnalign.rundir.files import atomic_path
-    from learnalign.verify.rows import verify_file
 
-    options: dict[str, Any] = dict(completion=completion, answer=answer, workers=workers, timeout=timeout)
-    options["reasoning_tags"] = reasoning_tags or ()
-    if output is None:
-        report = verify_file(file, verifiers, None if as_json else sys.stdout.write, **options)
-    else:
-        with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as target:
-            report = verify_file(file, verifiers, target.write, **options)
+    for name in graders or []:
+        check_name("grader", name, GRADERS)
+    with contextlib.ExitStack() as stack:
+        write = None if as_json or file.is_dir() else sys.stdout.write
+        if output is not None:
+            temporary = stack.enter_context(atomic_path(output))
+            write = stack.enter_context(temporary.open("w", encoding="utf-8")).write
+        report = _judge(
+            file, [*(verifiers or []), *(graders or [])], bool(verifiers), write, (completion, answer),
+            workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or (),
+        )  # fmt: skip
     if as_json:
         print_json(_summary(report))
     else:
         _show(report)
+
+
+def _judge(file: Path, names: list[str], chosen: bool, write: Any, columns: tuple[str, str], **options: Any) -> Report:
+    """Judge a file with `names`, and with `math` if no verifier was chosen; a run with the run's own."""
+    if not file.is_dir():
+        from learnalign.verify.rows import verify_file
+
+        return verify_file(file, names if chosen else ["math", *names], write, *columns, **options)
+    from learnalign.rollouts.again import verify_run
+    from learnalign.rundir import RunDir
+
+    run = RunDir.open(file)
+    options["reasoning_tags"] = options["reasoning_tags"] or run.config.data.reasoning_tags
+    return verify_run(run, names if chosen else [run.config.verifier, *names], write, **options)
 
 
 def _summary(report: Report) -> dict[str, Any]:

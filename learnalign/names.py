@@ -53,6 +53,12 @@ VERIFIERS = {
     "literal": "the last [ANSWER], box or <answer>, compared as a Python literal (CRUXEval)",
 }
 
+GRADERS = {
+    "verl": "verl's default_compute_score, by the row's data_source",
+    "trl": "TRL's accuracy_reward",
+    "math-verify": "plain math-verify",
+}
+
 CURRICULA = {
     "shuffled": "every prompt once an epoch, in seeded random order",
     "gain": "a Gaussian over prompts sorted by angle concentration (GAIN-RL)",

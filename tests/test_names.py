@@ -16,6 +16,7 @@ from learnalign.selection.methods import METHODS
 from learnalign.selection.subset import FORMATS
 from learnalign.training.trainer import TRAINERS
 from learnalign.verify.builtin import BUILT_IN
+from learnalign.verify.graders import GRADERS
 
 
 def modules_with(package: ModuleType, attribute: str) -> set[str]:
@@ -28,6 +29,7 @@ def test_every_table_names_what_there_is() -> None:
     assert list(METHODS) == list(names.METHODS)
     assert methods._defined.keys() == METHODS.keys()
     assert set(BUILT_IN) == set(names.VERIFIERS)
+    assert set(GRADERS) == set(names.GRADERS)
     assert set(TRAINERS) == set(names.ALGORITHMS)
     assert set(FORMATS) == set(names.FORMATS)
     assert set(test_sets()) == set(names.TEST_SETS)
@@ -39,7 +41,7 @@ def test_every_table_names_what_there_is() -> None:
 
 def test_every_name_has_one_line() -> None:
     tables = [value for value in vars(names).values() if isinstance(value, dict) and value and "__name__" not in value]
-    assert len(tables) == 9
+    assert len(tables) == 10
     assert all(about and "\n" not in about and len(about) < 100 for table in tables for about in table.values())
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 from learnalign.errors import InputError
 from learnalign.progress import Progress
 from learnalign.rundir.files import as_json
+from learnalign.verify.graders import GRADERS
 from learnalign.verify.verdict import Item, Verdict
-from learnalign.verify.verifier import Verifier, open_verifier
+from learnalign.verify.verifier import open_verifier
 
 _CHUNK = 4096  # rows in memory at once
 _MOST_EXAMPLES = 10
@@ -68,55 +69,76 @@ class Report:
                 self.examples.append(Disagreement(line, verdicts))
 
 
+Rows = Iterator[tuple[int, dict[str, Any], Item]]
+
+
 def verify_file(
     path: Path,
     names: Sequence[str],
     write: Callable[[str], Any] | None,
     completion: str = "completion",
     answer: str = "answer",
-    workers: int | None = None,
-    timeout: float = 5.0,
-    reasoning_tags: Sequence[str] = (),
+    **options: Any,
 ) -> Report:
-    """Score every row of `path` and write it as a line of JSON with the rewards added.
-
-    Reads the file twice, a few thousand rows at a time: the first pass only checks every row, so that nothing is
-    written for a bad file.
+    """Score every row of a JSONL file: see `verify_rows`, which takes `names`, `write` and `options`.
 
     Args:
-        names: verifiers; the first adds `reward` and `reason`, the second `reward_2` and `reason_2`, and so on.
-        write: called with each line; None for the report alone.
         completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
-        workers, timeout, reasoning_tags: those of `open_verifier`.
 
     Raises:
         InputError: there is no such file or verifier, a line is not a JSON object, a column is missing, a completion
             is not a string, or an answer neither that nor a number.
     """
-    total = sum(1 for _ in _rows(path, completion, answer))
-    report = Report(total, [Tally(name) for name in names])
+    return verify_rows(lambda: _rows(path, completion, answer), names, write, **options)
+
+
+def verify_rows(
+    rows: Callable[[], Rows],
+    names: Sequence[str],
+    write: Callable[[str], Any] | None,
+    workers: int | None = None,
+    timeout: float = 5.0,
+    reasoning_tags: Sequence[str] = (),
+    stored: Callable[[dict[str, Any]], Verdict] | None = None,
+) -> Report:
+    """Score every row and write it as a line of JSON with the rewards added.
+
+    Reads the rows twice, a few thousand at a time: the first pass only checks every row, so that nothing is written for
+    a bad file.
+
+    Args:
+        rows: makes an iterator of (line, row, item).
+        names: verifiers, or a trainer's grader (`graders.GRADERS`); the first adds `reward` and `reason`, the second
+            `reward_2` and `reason_2`, and so on.
+        write: called with each line; None for the report alone.
+        workers, timeout, reasoning_tags: those of `open_verifier`.
+        stored: the verdict that a row already has; it comes first in the report.
+    """
+    total = sum(1 for _ in rows())
+    report = Report(total, [Tally(name) for name in [*(["stored"] if stored else []), *names]])
     with contextlib.ExitStack() as stack:
         verifiers = [
-            stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags)) for name in names
+            stack.enter_context(open_verifier(GRADERS.get(name, name), workers, timeout, reasoning_tags=reasoning_tags))
+            for name in names
         ]
         progress = stack.enter_context(Progress(total, "completions", "verify"))
-        rows = _rows(path, completion, answer)
-        while chunk := list(islice(rows, _CHUNK)):
-            for line, row, verdicts in _score(chunk, verifiers):
-                report.add(line, verdicts)
+        remaining = rows()
+        while chunk := list(islice(remaining, _CHUNK)):
+            # TRL's grader reads message lists alone: a row without a prompt gets an empty one.
+            items = [item if item.messages else replace(item, messages=[]) for _, _, item in chunk]
+            scored = zip(
+                *(
+                    verifier.score(items if name == "trl" else [item for _, _, item in chunk])
+                    for name, verifier in zip(names, verifiers, strict=True)
+                ),
+                strict=True,
+            )
+            for (line, row, _), verdicts in zip(chunk, scored, strict=True):
+                report.add(line, [*([stored(row)] if stored else []), *verdicts])
                 if write is not None:
                     write(as_json({**row, **_columns(verdicts)}) + "\n")
             progress.advance(len(chunk))
     return report
-
-
-def _score(
-    chunk: Sequence[tuple[int, dict[str, Any], Item]], verifiers: Sequence[Verifier]
-) -> Iterator[tuple[int, dict[str, Any], list[Verdict]]]:
-    items = [item for _, _, item in chunk]
-    scored = zip(*(verifier.score(items) for verifier in verifiers), strict=True)
-    for (line, row, _), verdicts in zip(chunk, scored, strict=True):
-        yield line, row, list(verdicts)
 
 
 def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -127,10 +149,10 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return columns
 
 
-def _rows(path: Path, completion: str, answer: str) -> Iterator[tuple[int, dict[str, Any], Item]]:
+def _rows(path: Path, completion: str, answer: str) -> Rows:
     if not path.is_file():
         what = "a directory" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}; name a JSONL file of completions")
+        raise InputError(f"{path}: {what}; name a JSONL file of completions or a run directory")
     with path.open(encoding="utf-8") as file:
         try:
             for number, line in enumerate(file, start=1):
