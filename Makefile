@@ -73,6 +73,7 @@ bench-select: setup-test
 
 bench-verify: setup-test
 	$(BIN)/python -m tests.benchmarks.verify_speed
+	$(BIN)/python -m tests.benchmarks.verify_graders
 
 clean:
 	rm -rf .venv .cache runs build *.egg-info

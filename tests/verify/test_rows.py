@@ -143,7 +143,11 @@ def test_bad_input_is_named_and_nothing_is_written(tmp_path: Path, text: str | b
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["none.jsonl"], "no such file"), (["."], "not a run directory"), (["{file}", "--verifier", "mth"], "did you mean math")],
+    [
+        (["none.jsonl"], "no such file"),
+        (["."], "not a run directory"),
+        (["{file}", "--verifier", "mth"], "did you mean math"),
+    ],
 )
 def test_wrong_use_is_exit_code_two(file: Path, arguments: list[str], message: str) -> None:
     result = run(*(argument.replace("{file}", str(file)) for argument in arguments))

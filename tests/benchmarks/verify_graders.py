@@ -1,0 +1,71 @@
+"""Counts false accepts, false rejects and nulls of verifiers and graders on the answer pairs of the tests, and their speed.
+
+    python -m tests.benchmarks.verify_graders [MODULE:FUNCTION …]
+
+Beside ours it takes plain math-verify and TRL's grader, and any function that a verifier can be: a trainer's own. Prints
+a table for learnalign/verify/README.md; time is CPU time of the worker and the parent, after a first pass that warms up.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from learnalign.verify import Item, Verdict, open_verifier
+from learnalign.verify.graders import GRADERS
+from tests.verify.fuzz import generate
+from tests.verify.pairs import PAIRS
+
+FIELD = Path(__file__).parents[1] / "verify" / "field_pairs.jsonl"
+
+
+def pairs() -> list[tuple[Item, float | None]]:
+    """The pairs of `math`: those from the field, those of the table but its huge texts, and generated ones."""
+    field = [json.loads(line) for line in FIELD.read_text(encoding="utf-8").splitlines()]
+    found = [(p["completion"], p["answer"], p["reward"]) for p in field if p["verifier"] == "math"]
+    found += [(p.completion, p.gold, p.reward) for p in PAIRS if p.verifier == "math" and len(p.completion) < 5_000]
+    return [(Item(text, gold, messages=[]), reward) for text, gold, reward in found]
+
+
+def generated() -> list[tuple[Item, float | None]]:
+    cases = dict.fromkeys(generate(seed=11, rounds=10))
+    return [(Item(rf"So it is \boxed{{{case.answer}}}.", case.gold, messages=[]), float(case.equal)) for case in cases]
+
+
+def cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def judged(name: str, items: list[Item]) -> tuple[list[Verdict], float]:
+    """The verdicts and the CPU seconds of a whole verifier, its start taken off."""
+    before = cpu_seconds()
+    with open_verifier(name, workers=1, timeout=10) as verifier:
+        verifier.score(items[:1] if ":" in name else [Item(r"\boxed{\sqrt{2}}", "x")])
+    start = cpu_seconds() - before
+    with open_verifier(name, workers=1, timeout=10) as verifier:
+        verdicts = verifier.score(items)
+    return verdicts, max(cpu_seconds() - before - 2 * start, 1e-3)
+
+
+def main() -> None:
+    names = ["math", GRADERS["math-verify"], GRADERS["trl"], *sys.argv[1:]]
+    for title, table in (("pairs", pairs()), ("generated pairs", generated())):
+        items = [item for item, _ in table]
+        print(
+            f"\n| {len(items)} {title} | false accepts | false rejects | null where it is not right | rows/s |\n|---|---|---|---|---|"
+        )
+        for name in names:
+            verdicts, seconds = judged(name, items)
+            right = [reward for _, reward in table]
+            found = list(zip(right, (verdict.reward for verdict in verdicts), strict=True))
+            accepts = sum(reward == 1.0 and want != 1.0 for want, reward in found)
+            rejects = sum(reward == 0.0 and want == 1.0 for want, reward in found)
+            nulls = sum(reward is None and want is not None for want, reward in found)
+            print(f"| {name} | {accepts} | {rejects} | {nulls} | {len(items) / seconds:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
