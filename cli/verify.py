@@ -30,7 +30,14 @@ Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout.")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; all CPUs by default.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds that one completion may take.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        min=0.01,
+        help="Seconds that one completion may take: of CPU time, for functions of your own by the clock.",
+    ),
+]
 Tags = Annotated[
     list[str] | None,
     typer.Option(
