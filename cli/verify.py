@@ -1,31 +1,56 @@
-"""`learnalign verify`: score completions that already exist."""
+"""`learnalign verify`: score completions that already exist, in a file or a run."""
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learnalign.errors import InputError
 from learnalign.names import VERIFIERS, listed
 
 from .common import Json, print_json, print_table
 
 if TYPE_CHECKING:
-    from learnalign.verify.rows import Report
+    from learnalign.verify.rows import Agreement, Report
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL file of completions.", show_default=False)]
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="FILE|DIR", help="JSONL file of completions, or a run directory.", show_default=False),
+]
 Names = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--verifier",
         metavar="NAME",
         help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several.",
+        show_default="math; a run's own",
     ),
 ]
-Completion = Annotated[str, typer.Option("--completion", metavar="COL", help="Column of the completion.")]
-Answer = Annotated[str, typer.Option("--answer", metavar="COL", help="Column of the gold answer; a.b for b inside a.")]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="GRADER",
+        help="Compare with another grader: verl, trl or math-verify; repeatable.",
+        show_default=False,
+    ),
+]
+Completion = Annotated[
+    str | None,
+    typer.Option("--completion", metavar="COL", help="Column of the completion.", show_default="completion"),
+]
+Answer = Annotated[
+    str | None,
+    typer.Option(
+        "--answer", metavar="COL", help="Column of the gold answer; a.b for b inside a.", show_default="answer"
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout.")
 ]
@@ -50,39 +75,71 @@ Tags = Annotated[
 
 
 def verify(
-    file: File,
-    verifiers: Names = ["math"],  # noqa: B006  # the default of a repeated typer option; never changed
-    completion: Completion = "completion",
-    answer: Answer = "answer",
+    source: Source,
+    verifiers: Names = None,
+    graders: With = None,
+    completion: Completion = None,
+    answer: Answer = None,
     output: Output = None,
     workers: Workers = None,
     timeout: Timeout = 5.0,
     reasoning_tags: Tags = None,
     as_json: Json = False,
 ) -> None:
-    """Score the completions of a JSONL file against their gold answers.
+    """Score the completions of a JSONL file, or a run's rollouts again, against their gold answers.
 
     Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable) and `reason`; further verifiers add
     `reward_2`, `reason_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and stdout
     has the summary.
+
+    Of a run directory nothing is changed: stderr shows how many verdicts differ from the stored rewards, and rows are
+    written only to -o. --with counts how often a trainer's own grader decides otherwise.
     """
     from learnalign.rundir.files import atomic_path
-    from learnalign.verify.rows import verify_file
+    from learnalign.verify.graders import verifier_name
 
-    options: dict[str, Any] = dict(completion=completion, answer=answer, workers=workers, timeout=timeout)
-    options["reasoning_tags"] = reasoning_tags or ()
+    others = [verifier_name(grader) for grader in graders or ()]
+    options: dict[str, Any] = dict(workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or ())
+    score = _scorer(source, verifiers or [], others, completion, answer, options)
     if output is None:
-        report = verify_file(file, verifiers, None if as_json else sys.stdout.write, **options)
+        report = score(None if as_json or source.is_dir() else sys.stdout.write)
     else:
         with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as target:
-            report = verify_file(file, verifiers, target.write, **options)
+            report = score(target.write)
+    ours = report.tallies[1 if source.is_dir() else 0].verifier
+    agreements = [report.agreement(grader, ours) for grader in graders or ()]
     if as_json:
-        print_json(_summary(report))
+        print_json(_summary(report, agreements))
     else:
-        _show(report)
+        _show(report, ours, agreements)
 
 
-def _summary(report: Report) -> dict[str, Any]:
+def _scorer(
+    source: Path,
+    verifiers: list[str],
+    others: list[str],
+    completion: str | None,
+    answer: str | None,
+    options: dict[str, Any],
+) -> Callable[[Callable[[str], Any] | None], Report]:
+    if not source.is_dir():
+        from learnalign.verify.rows import verify_file
+
+        options |= dict(completion=completion or "completion", answer=answer or "answer")
+        return lambda write: verify_file(source, [*(verifiers or ["math"]), *others], write, **options)
+
+    from learnalign.rollouts.again import verify_run
+    from learnalign.rundir import RunDir
+
+    if completion or answer:
+        raise InputError(
+            f"--completion and --answer name the columns of a file; {source} is a directory: leave them out"
+        )
+    own = [RunDir.peek(source).config.verifier]
+    return lambda write: verify_run(source, [*(verifiers or own), *others], write, **options)
+
+
+def _summary(report: Report, agreements: list[Agreement]) -> dict[str, Any]:
     verifiers = [
         {
             "verifier": tally.verifier,
@@ -94,7 +151,12 @@ def _summary(report: Report) -> dict[str, Any]:
         for tally in report.tallies
     ]
     examples = [
-        {"line": each.line, "rewards": [v.reward for v in each.verdicts], "reasons": [v.reason for v in each.verdicts]}
+        {
+            report.places: each.place,
+            "answer": each.item.answer,
+            "rewards": [v.reward for v in each.verdicts],
+            "reasons": [v.reason for v in each.verdicts],
+        }
         for each in report.examples
     ]
     return {
@@ -102,27 +164,42 @@ def _summary(report: Report) -> dict[str, Any]:
         "verifiers": verifiers,
         "disagreements": report.disagreements,
         "patterns": [{"rewards": list(rewards), "rows": count} for rewards, count in report.patterns.most_common()],
+        "agreements": [asdict(agreement) for agreement in agreements],
         "examples": examples,
+        "without_completions": report.without_completions,
     }
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, ours: str, agreements: list[Agreement]) -> None:
     """Print counts, reasons of unscorable rows and disagreements on stderr: stdout is for the rows."""
+    show = functools.partial(print_table, stderr=True)
     tallies = [[t.verifier, t.correct, t.wrong, t.unscorable.total()] for t in report.tallies]
-    print_table(f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies, stderr=True)
+    show(f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies)
+    if report.without_completions:
+        print(f"{report.without_completions} prompts have counts only, no completions", file=sys.stderr)
     reasons = [[t.verifier, n, reason] for t in report.tallies for reason, n in t.unscorable.most_common(10)]
     if reasons:
-        print_table("unscorable", ["verifier", "rows", "reason"], reasons, stderr=True)
+        show("unscorable", ["verifier", "rows", "reason"], reasons)
     if len(report.tallies) > 1:
         print(f"the verifiers disagree on {report.disagreements} rows", file=sys.stderr)
         names = [tally.verifier for tally in report.tallies]
         patterns = [[*map(_reward, rewards), count] for rewards, count in report.patterns.most_common()]
-        print_table("rewards", [*names, "rows"], patterns, stderr=True)
+        show("rewards", [*names, "rows"], patterns)
+    if agreements:
+        columns = ["grader", "both correct", "only ours", "only theirs", "both wrong", "unscorable"]
+        show(f"{ours} (ours) and other graders (theirs)", columns, [list(astuple(each)) for each in agreements])
     if report.examples:
         lines = [
-            [str(each.line), *(f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts)] for each in report.examples
+            [str(each.place), _end(each.item.answer), _end(each.item.completion)]
+            + [f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts]
+            for each in report.examples
         ]
-        print_table("first disagreements", ["line", *names], lines, stderr=True)
+        show("first disagreements", [report.places, "gold", "completion ends in", *names], lines)
+
+
+def _end(text: str, limit: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else "…" + line[1 - limit :]
 
 
 def _reward(reward: float | None) -> str:

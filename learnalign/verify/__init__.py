@@ -8,6 +8,7 @@ Reading order: verifier → reasoning → builtin → extract → notation → [
 - reading: parses one answer, gold or sampled, as mathematics, words and a unit.
 - units: splits a unit from its number and converts it.
 - equality: decides whether two readings are the same answer.
+- rows: scores a file's completions, or compares verifiers on them; graders: those of trainers, to compare with.
 
 A trainer with its own reward function may judge differently than p was judged here; to measure p with that function,
 set `verifier: package.module:function` (see `functions`).

@@ -1,4 +1,4 @@
-"""Scores a JSONL file of completions with one verifier, or compares several on it."""
+"""Scores completions with one verifier, or compares several on them: those of a JSONL file, or of any source of `Row`s."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from learnalign.errors import InputError
 from learnalign.progress import Progress
+from learnalign.verify.graders import short_name
 from learnalign.verify.verdict import Item, Verdict
 from learnalign.verify.verifier import Verifier, open_verifier
 
 _CHUNK = 4096  # rows in memory at once
 _MOST_EXAMPLES = 10
+
+
+class Row(NamedTuple):
+    """A completion to judge: its place (a file's line), its columns, and verdicts that it has already."""
+
+    place: int | str
+    columns: dict[str, Any]
+    item: Item
+    stored: tuple[Verdict, ...] = ()
 
 
 @dataclass
@@ -40,23 +50,43 @@ class Tally:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A row that the verifiers judge differently: its line in the file, and the verdict of each."""
+    """A row that the verifiers judge differently: its place, its item, and the verdict of each."""
 
-    line: int
+    place: int | str
+    item: Item
     verdicts: list[Verdict]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a grader's verdicts compare with ours; the five counts add up to the rows."""
+
+    grader: str
+    both_correct: int
+    only_ours: int
+    only_theirs: int
+    both_wrong: int
+    unscorable: int
 
 
 @dataclass
 class Report:
-    """The result of `verify_file`: a tally per verifier, how often they disagree, and the first such rows."""
+    """The result: a tally per verifier, how often they disagree, and the first such rows.
+
+    Args:
+        places: what a row's place is.
+        without_completions: prompts of a run that have counts only.
+    """
 
     rows: int
     tallies: list[Tally]
+    places: str = "line"
+    without_completions: int = 0
     disagreements: int = 0
     patterns: Counter[tuple[float | None, ...]] = field(default_factory=Counter)
     examples: list[Disagreement] = field(default_factory=list)
 
-    def add(self, line: int, verdicts: list[Verdict]) -> None:
+    def add(self, row: Row, verdicts: list[Verdict]) -> None:
         for tally, verdict in zip(self.tallies, verdicts, strict=True):
             tally.add(verdict)
         rewards = tuple(verdict.reward for verdict in verdicts)
@@ -64,7 +94,18 @@ class Report:
         if len(set(rewards)) > 1:
             self.disagreements += 1
             if len(self.examples) < _MOST_EXAMPLES:
-                self.examples.append(Disagreement(line, verdicts))
+                self.examples.append(Disagreement(row.place, row.item, verdicts))
+
+    def agreement(self, grader: str, ours: str) -> Agreement:
+        """Compare two of the verifiers."""
+        names = [tally.verifier for tally in self.tallies]
+        first, second = names.index(ours), names.index(grader)
+        pairs: Counter[tuple[float | None, float | None]] = Counter()
+        for rewards, count in self.patterns.items():
+            pairs[rewards[first], rewards[second]] += count
+        scored = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0))
+        both, only_ours, only_theirs, neither = (pairs.pop(pair, 0) for pair in scored)
+        return Agreement(grader, both, only_ours, only_theirs, neither, pairs.total())
 
 
 def verify_file(
@@ -92,7 +133,7 @@ def verify_file(
         InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
     """
     total = sum(1 for _ in _rows(path, completion, answer))
-    report = Report(total, [Tally(name) for name in names])
+    report = Report(total, [Tally(short_name(name)) for name in names])
     with contextlib.ExitStack() as stack:
         verifiers = [
             stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags)) for name in names
@@ -100,21 +141,21 @@ def verify_file(
         progress = stack.enter_context(Progress(total, "completions", "verify"))
         rows = _rows(path, completion, answer)
         while chunk := list(islice(rows, _CHUNK)):
-            for line, row, verdicts in _score(chunk, verifiers):
-                report.add(line, verdicts)
-                if write is not None:
-                    write(_line({**row, **_columns(verdicts)}))
+            score_rows(chunk, verifiers, report, write)
             progress.advance(len(chunk))
     return report
 
 
-def _score(
-    chunk: Sequence[tuple[int, dict[str, Any], Item]], verifiers: Sequence[Verifier]
-) -> Iterator[tuple[int, dict[str, Any], list[Verdict]]]:
-    items = [item for _, _, item in chunk]
+def score_rows(
+    chunk: Sequence[Row], verifiers: Sequence[Verifier], report: Report, write: Callable[[str], Any] | None
+) -> None:
+    """Judge rows, add them to the report and write them with their new verdicts."""
+    items = [row.item for row in chunk]
     scored = zip(*(verifier.score(items) for verifier in verifiers), strict=True)
-    for (line, row, _), verdicts in zip(chunk, scored, strict=True):
-        yield line, row, list(verdicts)
+    for row, verdicts in zip(chunk, scored, strict=True):
+        report.add(row, [*row.stored, *verdicts])
+        if write is not None:
+            write(_line({**row.columns, **_columns(verdicts)}))
 
 
 def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -134,10 +175,10 @@ def _line(row: dict[str, Any]) -> str:
     return text + "\n"
 
 
-def _rows(path: Path, completion: str, answer: str) -> Iterator[tuple[int, dict[str, Any], Item]]:
+def _rows(path: Path, completion: str, answer: str) -> Iterator[Row]:
     if not path.is_file():
         what = "a directory" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}; name a JSONL file of completions")
+        raise InputError(f"{path}: {what}; name a JSONL file of completions or a run directory")
     with path.open(encoding="utf-8") as file:
         try:
             for number, line in enumerate(file, start=1):
@@ -145,7 +186,7 @@ def _rows(path: Path, completion: str, answer: str) -> Iterator[tuple[int, dict[
                     where = f"{path}, line {number}"
                     row = _object(line, where)
                     texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
-                    yield number, row, Item(*texts, messages=_messages(row), source=row)
+                    yield Row(number, row, Item(*texts, messages=_messages(row), source=row))
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 text ({error.reason}); save it as JSONL in UTF-8") from None
 

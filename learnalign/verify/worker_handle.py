@@ -41,7 +41,8 @@ class WorkerHandle:
         self.ready = self._ended = False
         self._start_memory = 0
         ours = function is None or function.startswith("learnalign.")
-        self._cpu_limit, self._wall_limit = (timeout, _WALL * timeout) if ours else (None, timeout)
+        self._cpu_limit = timeout if ours else None
+        self._wall_limit = _WALL * timeout if ours else timeout
         self._begun_at = 0.0  # CPU seconds of the process
         self.connection, far_end = multiprocessing.Pipe()
         limits = {"cpu_limit": self._cpu_limit, "wall_limit": self._wall_limit}

@@ -58,7 +58,7 @@ def test_two_verifiers_show_their_disagreements(file: Path) -> None:
     assert "disagree on 1 rows" in result.stderr
     report = verify_file(file, ["math", "boxed"], None)
     assert report.disagreements == 1
-    assert report.examples[0].line == 3  # blank lines are counted, so that an editor finds the row
+    assert report.examples[0].place == 3  # blank lines are counted, so that an editor finds the row
     assert report.patterns == {(1.0, 1.0): 1, (1.0, 0.0): 1, (0.0, 0.0): 2, (None, None): 1}
 
 
@@ -122,7 +122,11 @@ def test_bad_input_is_named_and_nothing_is_written(tmp_path: Path, text: str | b
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["none.jsonl"], "no such file"), (["."], "a directory"), (["{file}", "--verifier", "mth"], "did you mean math")],
+    [
+        (["none.jsonl"], "no such file"),
+        (["."], "is not a run directory"),
+        (["{file}", "--verifier", "mth"], "did you mean math"),
+    ],
 )
 def test_wrong_use_is_exit_code_two(file: Path, arguments: list[str], message: str) -> None:
     result = run(*(argument.replace("{file}", str(file)) for argument in arguments))
