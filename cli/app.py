@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (compare, "runs/demo -n 50"),
     "train": (train, "runs/demo --subset runs/demo/subset.jsonl"),
     "eval": (evaluate, "runs/demo --data demo --k 4"),
-    "verify": (verify, "completions.jsonl --verifier math -o scored.jsonl"),
+    "verify": (verify, "runs/demo --with trl"),
     "status": (status, "runs/demo"),
 }
 

@@ -1,47 +1,56 @@
-"""`learnalign verify`: score completions that already exist."""
+"""`learnalign verify`: score completions that already exist, in a file or a run."""
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import sys
+from collections.abc import Callable
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.names import GRADERS, VERIFIERS, check_name, listed
+from learnalign.errors import InputError
+from learnalign.names import VERIFIERS, listed
 
 from .common import Json, print_json, print_table
 
 if TYPE_CHECKING:
-    from learnalign.verify.rows import Report
+    from learnalign.verify.rows import Agreement, Report
 
-File = Annotated[
+Source = Annotated[
     Path,
-    typer.Argument(
-        metavar="FILE|DIR", help="JSONL file of completions, or a run directory: its rollouts.", show_default=False
-    ),
+    typer.Argument(metavar="FILE|DIR", help="JSONL file of completions, or a run directory.", show_default=False),
 ]
 Names = Annotated[
     list[str] | None,
     typer.Option(
         "--verifier",
         metavar="NAME",
-        help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several. Default: math, or the run's.",
-        show_default=False,
+        help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several.",
+        show_default="math; a run's own",
     ),
 ]
 With = Annotated[
     list[str] | None,
     typer.Option(
         "--with",
-        metavar="NAME",
-        help=f"Count how often a trainer's own grader judges otherwise: {listed(GRADERS)}.",
+        metavar="GRADER",
+        help="Compare with another grader: verl, trl or math-verify; repeatable.",
         show_default=False,
     ),
 ]
-Completion = Annotated[str, typer.Option("--completion", metavar="COL", help="Column of the completion.")]
-Answer = Annotated[str, typer.Option("--answer", metavar="COL", help="Column of the gold answer; a.b for b inside a.")]
+Completion = Annotated[
+    str | None,
+    typer.Option("--completion", metavar="COL", help="Column of the completion.", show_default="completion"),
+]
+Answer = Annotated[
+    str | None,
+    typer.Option(
+        "--answer", metavar="COL", help="Column of the gold answer; a.b for b inside a.", show_default="answer"
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout.")
 ]
@@ -49,7 +58,9 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker pr
 Timeout = Annotated[
     float,
     typer.Option(
-        "--timeout", min=0.01, help="Seconds that one completion may take: CPU time, or by the clock for a function."
+        "--timeout",
+        min=0.01,
+        help="Seconds that one completion may take: of CPU time, for functions of your own by the clock.",
     ),
 ]
 Tags = Annotated[
@@ -64,57 +75,71 @@ Tags = Annotated[
 
 
 def verify(
-    file: File,
+    source: Source,
     verifiers: Names = None,
     graders: With = None,
-    completion: Completion = "completion",
-    answer: Answer = "answer",
+    completion: Completion = None,
+    answer: Answer = None,
     output: Output = None,
     workers: Workers = None,
     timeout: Timeout = 5.0,
     reasoning_tags: Tags = None,
     as_json: Json = False,
 ) -> None:
-    """Score completions against their gold answers: of a JSONL file, or the stored rollouts of a run.
+    """Score the completions of a JSONL file, or a run's rollouts again, against their gold answers.
 
     Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable) and `reason`; further verifiers add
     `reward_2`, `reason_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and stdout
-    has the summary. Of a run nothing changes; rows are written only to -o, and rewards are compared with the stored ones.
+    has the summary.
+
+    Of a run directory nothing is changed: stderr shows how many verdicts differ from the stored rewards, and rows are
+    written only to -o. --with counts how often a trainer's own grader decides otherwise.
     """
     from learnalign.rundir.files import atomic_path
+    from learnalign.verify.graders import verifier_name
 
-    for name in graders or []:
-        check_name("grader", name, GRADERS)
-    with contextlib.ExitStack() as stack:
-        write = None if as_json or file.is_dir() else sys.stdout.write
-        if output is not None:
-            temporary = stack.enter_context(atomic_path(output))
-            write = stack.enter_context(temporary.open("w", encoding="utf-8")).write
-        report = _judge(
-            file, [*(verifiers or []), *(graders or [])], bool(verifiers), write, (completion, answer),
-            workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or (),
-        )  # fmt: skip
-    if as_json:
-        print_json(_summary(report))
+    others = [verifier_name(grader) for grader in graders or ()]
+    options: dict[str, Any] = dict(workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or ())
+    score = _scorer(source, verifiers or [], others, completion, answer, options)
+    if output is None:
+        report = score(None if as_json or source.is_dir() else sys.stdout.write)
     else:
-        _show(report)
+        with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as target:
+            report = score(target.write)
+    ours = report.tallies[1 if source.is_dir() else 0].verifier
+    agreements = [report.agreement(grader, ours) for grader in graders or ()]
+    if as_json:
+        print_json(_summary(report, agreements))
+    else:
+        _show(report, ours, agreements)
 
 
-def _judge(file: Path, names: list[str], chosen: bool, write: Any, columns: tuple[str, str], **options: Any) -> Report:
-    """Judge a file with `names`, and with `math` if no verifier was chosen; a run with the run's own."""
-    if not file.is_dir():
+def _scorer(
+    source: Path,
+    verifiers: list[str],
+    others: list[str],
+    completion: str | None,
+    answer: str | None,
+    options: dict[str, Any],
+) -> Callable[[Callable[[str], Any] | None], Report]:
+    if not source.is_dir():
         from learnalign.verify.rows import verify_file
 
-        return verify_file(file, names if chosen else ["math", *names], write, *columns, **options)
+        options |= dict(completion=completion or "completion", answer=answer or "answer")
+        return lambda write: verify_file(source, [*(verifiers or ["math"]), *others], write, **options)
+
     from learnalign.rollouts.again import verify_run
     from learnalign.rundir import RunDir
 
-    run = RunDir.open(file)
-    options["reasoning_tags"] = options["reasoning_tags"] or run.config.data.reasoning_tags
-    return verify_run(run, names if chosen else [run.config.verifier, *names], write, **options)
+    if completion or answer:
+        raise InputError(
+            f"--completion and --answer name the columns of a file; {source} is a directory: leave them out"
+        )
+    own = [RunDir.peek(source).config.verifier]
+    return lambda write: verify_run(source, [*(verifiers or own), *others], write, **options)
 
 
-def _summary(report: Report) -> dict[str, Any]:
+def _summary(report: Report, agreements: list[Agreement]) -> dict[str, Any]:
     verifiers = [
         {
             "verifier": tally.verifier,
@@ -126,7 +151,12 @@ def _summary(report: Report) -> dict[str, Any]:
         for tally in report.tallies
     ]
     examples = [
-        {"line": each.line, "rewards": [v.reward for v in each.verdicts], "reasons": [v.reason for v in each.verdicts]}
+        {
+            report.places: each.place,
+            "answer": each.item.answer,
+            "rewards": [v.reward for v in each.verdicts],
+            "reasons": [v.reason for v in each.verdicts],
+        }
         for each in report.examples
     ]
     return {
@@ -134,27 +164,42 @@ def _summary(report: Report) -> dict[str, Any]:
         "verifiers": verifiers,
         "disagreements": report.disagreements,
         "patterns": [{"rewards": list(rewards), "rows": count} for rewards, count in report.patterns.most_common()],
+        "agreements": [asdict(agreement) for agreement in agreements],
         "examples": examples,
+        "without_completions": report.without_completions,
     }
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, ours: str, agreements: list[Agreement]) -> None:
     """Print counts, reasons of unscorable rows and disagreements on stderr: stdout is for the rows."""
+    show = functools.partial(print_table, stderr=True)
     tallies = [[t.verifier, t.correct, t.wrong, t.unscorable.total()] for t in report.tallies]
-    print_table(f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies, stderr=True)
+    show(f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies)
+    if report.without_completions:
+        print(f"{report.without_completions} prompts have counts only, no completions", file=sys.stderr)
     reasons = [[t.verifier, n, reason] for t in report.tallies for reason, n in t.unscorable.most_common(10)]
     if reasons:
-        print_table("unscorable", ["verifier", "rows", "reason"], reasons, stderr=True)
+        show("unscorable", ["verifier", "rows", "reason"], reasons)
     if len(report.tallies) > 1:
         print(f"the verifiers disagree on {report.disagreements} rows", file=sys.stderr)
         names = [tally.verifier for tally in report.tallies]
         patterns = [[*map(_reward, rewards), count] for rewards, count in report.patterns.most_common()]
-        print_table("rewards", [*names, "rows"], patterns, stderr=True)
+        show("rewards", [*names, "rows"], patterns)
+    if agreements:
+        columns = ["grader", "both correct", "only ours", "only theirs", "both wrong", "unscorable"]
+        show(f"{ours} (ours) and other graders (theirs)", columns, [list(astuple(each)) for each in agreements])
     if report.examples:
         lines = [
-            [str(each.line), *(f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts)] for each in report.examples
+            [str(each.place), _end(each.item.answer), _end(each.item.completion)]
+            + [f"{_reward(v.reward)}: {v.reason}" for v in each.verdicts]
+            for each in report.examples
         ]
-        print_table("first disagreements", ["line", *names], lines, stderr=True)
+        show("first disagreements", [report.places, "gold", "completion ends in", *names], lines)
+
+
+def _end(text: str, limit: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else "…" + line[1 - limit :]
 
 
 def _reward(reward: float | None) -> str:

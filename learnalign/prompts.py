@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign.columns import LeaveOut, Messages, answer_of, lookup, messages_of, solution_of, unicode
 from learnalign.config import DataConfig, Example
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.few_shot import show, worked_examples
 from learnalign.policy import TemplateRefusal, model_path, prompt_ids, run_tokenizer
 from learnalign.rundir import Quarantined, RunDir
@@ -60,8 +60,14 @@ def load_prompts(run: RunDir) -> list[Prompt]:
     else:
         run.record_inputs(inputs)
         _prepare(run)
-    rows = read_parquet(run.prompts_file).to_pylist()
-    return [Prompt(**row) for row in rows]
+    return stored_prompts(run)
+
+
+def stored_prompts(run: RunDir) -> list[Prompt]:
+    """The pool that a run has stored, whatever has become of its source; raises RunError if there is none."""
+    if not run.prompts_file.is_file():
+        raise RunError(f"{run.prompts_file} does not exist; run `learnalign rollout {run.path}` first")
+    return [Prompt(**row) for row in read_parquet(run.prompts_file).to_pylist()]
 
 
 def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:

@@ -1,38 +1,75 @@
-"""A run's stored rollouts as rows for verifiers: judged again, and compared with the rewards that are stored."""
+"""Judges a run's stored rollouts again, with its own verifier or others; writes nothing into the run."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from learnalign.prompts import load_prompts
-from learnalign.rollouts.groups import load_rollouts
+from learnalign.errors import InputError
+from learnalign.progress import Progress
+from learnalign.prompts import Prompt, stored_prompts
+from learnalign.rollouts.groups import Rollout, load_outcomes, load_rollouts
 from learnalign.rundir import RunDir
-from learnalign.verify import Item, Verdict
-from learnalign.verify.rows import Report, verify_rows
+from learnalign.verify import Item, Verdict, open_verifier
+from learnalign.verify.graders import short_name
+from learnalign.verify.rows import Report, Row, Tally, score_rows
+
+STORED = "stored"
 
 
-def verify_run(run: RunDir, names: Sequence[str], write: Callable[[str], Any] | None, **options: Any) -> Report:
-    """Judge the rollouts of `run` with each verifier of `names`; nothing in the run changes.
+def verify_run(
+    path: Path,
+    names: Sequence[str],
+    write: Callable[[str], Any] | None,
+    workers: int | None = None,
+    timeout: float = 5.0,
+    reasoning_tags: Sequence[str] = (),
+) -> Report:
+    """Judge every stored rollout; the report's first tally, `STORED`, has the rewards of the run.
 
-    The report's first column, `stored`, is the run's own reward. Raises RunError if rollouts are missing; `write` and
-    `options` are those of `verify_rows`.
+    Args:
+        path: the run directory.
+        names: verifiers; none: the run's own.
+        write: called with each rollout as a line of JSON: id, sample, answer, completion, stored, reward, reason.
+        workers, timeout: those of `open_verifier`.
+        reasoning_tags: besides the run's `data.reasoning_tags`.
+
+    Raises:
+        InputError: there is no such run or verifier, or it holds no completions.
+        RunError: it has no rollouts yet.
     """
-    prompts = {prompt.id: prompt for prompt in load_prompts(run)}
-
-    def rows() -> Iterator[tuple[int, dict[str, Any], Item]]:
-        number = 0
+    run = RunDir.peek(path)
+    names = list(names) or [run.config.verifier]
+    tags = [*run.config.data.reasoning_tags, *reasoning_tags]
+    prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
+    outcomes, counts, _ = load_outcomes(run)
+    if not outcomes:
+        raise InputError(
+            f"{path} holds no completions ({len(counts)} prompts have counts only); there is none to judge"
+        )
+    total = sum(map(len, outcomes.values()))
+    tallies = [Tally(STORED), *(Tally(short_name(name)) for name in names)]
+    report = Report(total, tallies, places="rollout", without_completions=len(counts))
+    with contextlib.ExitStack() as stack:
+        verifiers = [stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=tags)) for name in names]
+        progress = stack.enter_context(Progress(total, "completions", "verify"))
         for shard in run.shards():
-            for rollout in load_rollouts(run, shard):
-                number += 1
-                prompt = prompts[rollout.id]
-                row = {"id": rollout.id, "sample": rollout.sample, "answer": prompt.answer, "completion": rollout.text}
-                item = Item(rollout.text, prompt.answer, prompt.messages, json.loads(prompt.source))
-                yield number, {**row, "stored": rollout.reward}, item
-
-    return verify_rows(rows, names, write, stored=_stored, **options)
+            rows = [_row(rollout, prompts[rollout.id]) for rollout in load_rollouts(run, shard)]
+            score_rows(rows, verifiers, report, write)
+            progress.advance(len(rows))
+    return report
 
 
-def _stored(row: dict[str, Any]) -> Verdict:
-    return Verdict(row["stored"], "not scored" if row["stored"] is None else "stored")
+def _row(rollout: Rollout, prompt: Prompt) -> Row:
+    columns = {
+        "id": rollout.id,
+        "sample": rollout.sample,
+        "answer": prompt.answer,
+        "completion": rollout.text,
+        "stored": rollout.reward,
+    }
+    item = Item(rollout.text, prompt.answer, prompt.messages, json.loads(prompt.source))
+    return Row(f"{rollout.id}, sample {rollout.sample}", columns, item, (Verdict(rollout.reward, "as stored"),))

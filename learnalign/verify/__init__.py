@@ -8,6 +8,7 @@ Reading order: verifier → reasoning → builtin → extract → [in a worker p
 - reading: turns one answer, gold or sampled, into its form: a number, list, interval, date, … (see forms).
 - prose, units, symbolic: what reading asks about sentences, quantities and formulas.
 - equality: compares two forms, each pair by a rule that is listed.
+- rows: scores a file's completions, or compares verifiers on them; graders: those of trainers, to compare with.
 
 A trainer with its own reward function may judge differently than p was judged here; to measure p with that function,
 set `verifier: package.module:function` (see `functions`).

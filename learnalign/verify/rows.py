@@ -1,4 +1,4 @@
-"""Scores a JSONL file of completions with one verifier, or compares several on it."""
+"""Scores completions with one verifier, or compares several on them: those of a JSONL file, or of any source of `Row`s."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from learnalign.errors import InputError
 from learnalign.progress import Progress
-from learnalign.rundir.files import as_json
-from learnalign.verify.graders import GRADERS
+from learnalign.verify.graders import short_name
 from learnalign.verify.verdict import Item, Verdict
-from learnalign.verify.verifier import open_verifier
+from learnalign.verify.verifier import Verifier, open_verifier
 
 _CHUNK = 4096  # rows in memory at once
 _MOST_EXAMPLES = 10
+
+
+class Row(NamedTuple):
+    """A completion to judge: its place (a file's line), its columns, and verdicts that it has already."""
+
+    place: int | str
+    columns: dict[str, Any]
+    item: Item
+    stored: tuple[Verdict, ...] = ()
 
 
 @dataclass
@@ -42,23 +50,43 @@ class Tally:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A row that the verifiers judge differently: its line in the file, and the verdict of each."""
+    """A row that the verifiers judge differently: its place, its item, and the verdict of each."""
 
-    line: int
+    place: int | str
+    item: Item
     verdicts: list[Verdict]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a grader's verdicts compare with ours; the five counts add up to the rows."""
+
+    grader: str
+    both_correct: int
+    only_ours: int
+    only_theirs: int
+    both_wrong: int
+    unscorable: int
 
 
 @dataclass
 class Report:
-    """The result of `verify_file`: a tally per verifier, how often they disagree, and the first such rows."""
+    """The result: a tally per verifier, how often they disagree, and the first such rows.
+
+    Args:
+        places: what a row's place is.
+        without_completions: prompts of a run that have counts only.
+    """
 
     rows: int
     tallies: list[Tally]
+    places: str = "line"
+    without_completions: int = 0
     disagreements: int = 0
     patterns: Counter[tuple[float | None, ...]] = field(default_factory=Counter)
     examples: list[Disagreement] = field(default_factory=list)
 
-    def add(self, line: int, verdicts: list[Verdict]) -> None:
+    def add(self, row: Row, verdicts: list[Verdict]) -> None:
         for tally, verdict in zip(self.tallies, verdicts, strict=True):
             tally.add(verdict)
         rewards = tuple(verdict.reward for verdict in verdicts)
@@ -66,10 +94,18 @@ class Report:
         if len(set(rewards)) > 1:
             self.disagreements += 1
             if len(self.examples) < _MOST_EXAMPLES:
-                self.examples.append(Disagreement(line, verdicts))
+                self.examples.append(Disagreement(row.place, row.item, verdicts))
 
-
-Rows = Iterator[tuple[int, dict[str, Any], Item]]
+    def agreement(self, grader: str, ours: str) -> Agreement:
+        """Compare two of the verifiers."""
+        names = [tally.verifier for tally in self.tallies]
+        first, second = names.index(ours), names.index(grader)
+        pairs: Counter[tuple[float | None, float | None]] = Counter()
+        for rewards, count in self.patterns.items():
+            pairs[rewards[first], rewards[second]] += count
+        scored = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0))
+        both, only_ours, only_theirs, neither = (pairs.pop(pair, 0) for pair in scored)
+        return Agreement(grader, both, only_ours, only_theirs, neither, pairs.total())
 
 
 def verify_file(
@@ -78,67 +114,48 @@ def verify_file(
     write: Callable[[str], Any] | None,
     completion: str = "completion",
     answer: str = "answer",
-    **options: Any,
-) -> Report:
-    """Score every row of a JSONL file: see `verify_rows`, which takes `names`, `write` and `options`.
-
-    Args:
-        completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
-
-    Raises:
-        InputError: there is no such file or verifier, a line is not a JSON object, a column is missing, a completion
-            is not a string, or an answer neither that nor a number.
-    """
-    return verify_rows(lambda: _rows(path, completion, answer), names, write, **options)
-
-
-def verify_rows(
-    rows: Callable[[], Rows],
-    names: Sequence[str],
-    write: Callable[[str], Any] | None,
     workers: int | None = None,
     timeout: float = 5.0,
     reasoning_tags: Sequence[str] = (),
-    stored: Callable[[dict[str, Any]], Verdict] | None = None,
 ) -> Report:
-    """Score every row and write it as a line of JSON with the rewards added.
+    """Score every row of `path` and write it as a line of JSON with the rewards added.
 
-    Reads the rows twice, a few thousand at a time: the first pass only checks every row, so that nothing is written for
-    a bad file.
+    Reads the file twice, a few thousand rows at a time: the first pass only checks every row, so that nothing is
+    written for a bad file.
 
     Args:
-        rows: makes an iterator of (line, row, item).
-        names: verifiers, or a trainer's grader (`graders.GRADERS`); the first adds `reward` and `reason`, the second
-            `reward_2` and `reason_2`, and so on.
+        names: verifiers; the first adds `reward` and `reason`, the second `reward_2` and `reason_2`, and so on.
         write: called with each line; None for the report alone.
+        completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
         workers, timeout, reasoning_tags: those of `open_verifier`.
-        stored: the verdict that a row already has; it comes first in the report.
+
+    Raises:
+        InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
     """
-    total = sum(1 for _ in rows())
-    report = Report(total, [Tally(name) for name in [*(["stored"] if stored else []), *names]])
+    total = sum(1 for _ in _rows(path, completion, answer))
+    report = Report(total, [Tally(short_name(name)) for name in names])
     with contextlib.ExitStack() as stack:
         verifiers = [
-            stack.enter_context(open_verifier(GRADERS.get(name, name), workers, timeout, reasoning_tags=reasoning_tags))
-            for name in names
+            stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags)) for name in names
         ]
         progress = stack.enter_context(Progress(total, "completions", "verify"))
-        remaining = rows()
-        while chunk := list(islice(remaining, _CHUNK)):
-            # TRL's grader reads message lists alone: a row without a prompt gets an empty one.
-            items = [item if item.messages else replace(item, messages=[]) for _, _, item in chunk]
-            scored = zip(
-                *(
-                    verifier.score(items if name == "trl" else [item for _, _, item in chunk])
-                    for name, verifier in zip(names, verifiers, strict=True)
-                ),
-                strict=True,
-            )
-            for (line, row, _), verdicts in zip(chunk, scored, strict=True):
-                report.add(line, [*([stored(row)] if stored else []), *verdicts])
-                if write is not None:
-                    write(as_json({**row, **_columns(verdicts)}) + "\n")
+        rows = _rows(path, completion, answer)
+        while chunk := list(islice(rows, _CHUNK)):
+            score_rows(chunk, verifiers, report, write)
             progress.advance(len(chunk))
     return report
+
+
+def score_rows(
+    chunk: Sequence[Row], verifiers: Sequence[Verifier], report: Report, write: Callable[[str], Any] | None
+) -> None:
+    """Judge rows, add them to the report and write them with their new verdicts."""
+    items = [row.item for row in chunk]
+    scored = zip(*(verifier.score(items) for verifier in verifiers), strict=True)
+    for row, verdicts in zip(chunk, scored, strict=True):
+        report.add(row, [*row.stored, *verdicts])
+        if write is not None:
+            write(_line({**row.columns, **_columns(verdicts)}))
 
 
 def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -149,7 +166,16 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return columns
 
 
-def _rows(path: Path, completion: str, answer: str) -> Rows:
+def _line(row: dict[str, Any]) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8; escape it
+        text = json.dumps(row)
+    return text + "\n"
+
+
+def _rows(path: Path, completion: str, answer: str) -> Iterator[Row]:
     if not path.is_file():
         what = "a directory" if path.is_dir() else "no such file"
         raise InputError(f"{path}: {what}; name a JSONL file of completions or a run directory")
@@ -160,7 +186,7 @@ def _rows(path: Path, completion: str, answer: str) -> Rows:
                     where = f"{path}, line {number}"
                     row = _object(line, where)
                     texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
-                    yield number, row, Item(*texts, messages=_messages(row), source=row)
+                    yield Row(number, row, Item(*texts, messages=_messages(row), source=row))
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 text ({error.reason}); save it as JSONL in UTF-8") from None
 
@@ -184,12 +210,12 @@ def _text(row: dict[str, Any], column: str, option: str, where: str) -> str:
                 f"name the right one with {option}"
             )
         value = value[part]
-    if not isinstance(value, str | int | float if option == "--answer" else str):
+    if not isinstance(value, str):
         raise InputError(
             f"{where}: column {column!r} is a {_kind(value)}, not a string; convert it, leave the row out, "
             f"or name another column with {option}"
         )
-    return str(value)  # of a number as the pool reads it
+    return value
 
 
 def _kind(value: Any) -> str:

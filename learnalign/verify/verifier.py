@@ -82,8 +82,8 @@ def open_verifier(
     Args:
         name: of `names.VERIFIERS`, or `package.module:function` (see `functions`).
         workers: most processes at once; None: one per usable CPU.
-        timeout: seconds for one completion, of CPU time for a built-in verifier, by the clock for a user's function
-            (which may wait for a service); one that takes longer is unscorable and its worker is killed.
+        timeout: seconds for one completion: of CPU time (and ten times as many by the clock), or by the clock for a
+            user's function. One that takes longer is unscorable and its worker is killed.
         memory_limit: bytes a worker may take beyond its imports before it is killed.
         reasoning_tags: further ones (see `reasoning`). Verifiers by name judge what follows the reasoning; a user's
             function gets the whole completion.

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -23,8 +24,8 @@ def main(settings: dict[str, Any]) -> None:
     """Serve tasks until the parent closes the connection.
 
     Args:
-        settings: `descriptor` of the socket, `timeout` in seconds (of CPU time for the built-in verifiers), and
-            `function`, a user's `module:function` or None.
+        settings: `descriptor` of the socket, `function`, a `module:function` or None, and the parent's limits for a
+            task in seconds: `cpu_limit` (or None) and `wall_limit`.
     """
     connection = Connection(settings["descriptor"])
     try:
@@ -32,19 +33,23 @@ def main(settings: dict[str, Any]) -> None:
     except InputError as error:
         _send(connection, {"error": str(error)})
         return
-    # If the parent dies or stalls, the kernel kills a hung worker: no Python runs while C code computes 9^9^9.
-    timer = signal.ITIMER_REAL if settings["function"] else signal.ITIMER_PROF
-    _send(connection, {"ready": True})
+    _send(connection, {"ready": time.process_time()})
     while True:
         try:
             tasks = json.loads(connection.recv_bytes())
         except (EOFError, ConnectionError):
             return
         for task in tasks:
-            signal.setitimer(timer, 2 * settings["timeout"] + 1)
+            _set_timers(settings["cpu_limit"], settings["wall_limit"])
             verdict = _judge(judge, task)
-            signal.setitimer(timer, 0)
-            _send(connection, [verdict.reward, verdict.reason])
+            _set_timers(0, 0)
+            _send(connection, [verdict.reward, verdict.reason, time.process_time()])
+
+
+def _set_timers(cpu_limit: float | None, wall_limit: float) -> None:
+    """If the parent dies or stalls, the kernel kills a hung worker: no Python runs while C code computes 9^9^9."""
+    signal.setitimer(signal.ITIMER_PROF, 2 * cpu_limit + 1 if cpu_limit else 0)
+    signal.setitimer(signal.ITIMER_REAL, 2 * wall_limit + 1 if wall_limit else 0)
 
 
 def _judge(judge: Callable[..., Verdict], task: list[Any]) -> Verdict:

@@ -25,22 +25,28 @@ sys.path[:] = settings["path"]
 from learnalign.verify.worker import main
 main(settings)
 """
+_WALL = 10  # a built-in verifier's seconds by the clock for each CPU second that it may take
 _START_LIMIT = 300.0  # seconds; a user's module may load a model
-MOST_WAIT = 20  # wall-clock seconds for each CPU second that a built-in verifier may take: for a crowded machine
 
 
 class WorkerHandle:
-    """A worker process, the numbers of its unanswered tasks, and `since`, the time it began the first of them."""
+    """A worker process, the numbers of its unanswered tasks, and when it began the first of them, by clock and CPU time.
+
+    Built-in verifiers compute: `timeout` is CPU time, so that a verdict does not depend on the machine's load. A user's
+    function may wait on a service, which takes no CPU time: there `timeout` is by the clock.
+    """
 
     def __init__(self, function: str | None, timeout: float) -> None:
         self.tasks: deque[int] = deque()
-        self._counts_cpu = function is None  # a user's function may wait for a service, which takes no CPU time
-        self._cpu_before = 0.0
         self.ready = self._ended = False
         self._start_memory = 0
-        self.timeout = timeout
+        ours = function is None or function.startswith("learnalign.")
+        self._cpu_limit = timeout if ours else None
+        self._wall_limit = _WALL * timeout if ours else timeout
+        self._begun_at = 0.0  # CPU seconds of the process
         self.connection, far_end = multiprocessing.Pipe()
-        settings = {"descriptor": far_end.fileno(), "function": function, "timeout": timeout, "path": sys.path}
+        limits = {"cpu_limit": self._cpu_limit, "wall_limit": self._wall_limit}
+        settings = {"descriptor": far_end.fileno(), "function": function, "path": sys.path, **limits}
         with far_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, json.dumps(settings)],
@@ -64,7 +70,7 @@ class WorkerHandle:
         except (BrokenPipeError, ConnectionResetError):
             return False
         self.tasks.extend(numbers)
-        self._begin()
+        self.since = time.monotonic()
         return True
 
     def answers(self) -> list[tuple[int, Verdict]]:
@@ -73,52 +79,45 @@ class WorkerHandle:
         while True:
             try:
                 if not self.connection.poll():
-                    if arrived:
-                        self._begin()
                     return arrived
                 message = json.loads(self.connection.recv_bytes())
             except (EOFError, ConnectionResetError):
                 if arrived:
                     return arrived  # the next call raises
                 raise EOFError from None
+            self.since = time.monotonic()
             if isinstance(message, list):
-                arrived.append((self.tasks.popleft(), Verdict(*message)))
+                reward, reason, self._begun_at = message
+                arrived.append((self.tasks.popleft(), Verdict(reward, reason)))
             elif "error" in message:
                 raise InputError(message["error"])
             else:
-                self.ready, self._start_memory = True, self._resident()
-                self._begin()
+                self.ready, self._begun_at, self._start_memory = True, message["ready"], self._resident()
 
     def overdue(self, memory_limit: int) -> str | None:
         """Return why the worker must be killed, the time or memory of its current task; None if it is within limits."""
         seconds = time.monotonic() - self.since
         if not self.ready:
             return f"not ready after {_START_LIMIT:.0f} s" if seconds > _START_LIMIT else None
-        if self.tasks and seconds > self.timeout and self._spent(seconds) > self.timeout:
+        if self.tasks and seconds > self._wall_limit:
+            return self._out_of_time()
+        if self.tasks and self._cpu_limit and seconds > self._cpu_limit and self._cpu_time() > self._cpu_limit:
             return self._out_of_time()
         if seconds > 0.05 and self.memory() > memory_limit:
             return f"the verifier ran out of memory ({memory_limit / 2**30:g} GiB)"
         return None
 
-    def _begin(self) -> None:
-        """Count the time of the next task from now."""
-        self.since = time.monotonic()
-        self._cpu_before = self._cpu()
+    def _out_of_time(self) -> str:
+        limit = f"{self._cpu_limit:g} s of CPU time" if self._cpu_limit else f"{self._wall_limit:g} s"
+        return f"the verifier ran out of time ({limit})"
 
-    def _spent(self, seconds: float) -> float:
-        """The time that counts of `seconds` since the task began: of a built-in verifier its CPU time, so that a
-        verdict does not depend on the machine's load, and a part of the rest, so that nothing waits for ever."""
-        return max(self._cpu() - self._cpu_before, seconds / MOST_WAIT) if self._counts_cpu else seconds
-
-    def _cpu(self) -> float:
+    def _cpu_time(self) -> float:
+        """Return the CPU seconds of the current task; read only if it is late by the clock."""
         try:
             times = self._status.cpu_times()
-            return float(times.user + times.system)
         except psutil.NoSuchProcess:
             return 0.0
-
-    def _out_of_time(self) -> str:
-        return f"the verifier ran out of time ({self.timeout:g} s{' of CPU time' if self._counts_cpu else ''})"
+        return float(times.user + times.system) - self._begun_at
 
     def memory(self) -> int:
         """Return the bytes taken beyond the imports."""

@@ -28,7 +28,7 @@ class Workers:
     Args:
         function: a user's `module:function`, or None for the built-in verifiers.
         workers: most processes at once; None: one per usable CPU.
-        timeout: seconds that one task may take: CPU time for the built-in verifiers, wall clock for a function.
+        timeout: seconds that one task may take: of CPU time, or by the clock for a user's function.
         memory_limit: bytes of resident memory that a worker may take beyond its imports.
     """
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from learnalign.verify import Item, Verdict, open_verifier
-from learnalign.verify.graders import GRADERS
+from learnalign.verify.graders import short_name, verifier_name
 from tests.verify.fuzz import generate
 from tests.verify.pairs import PAIRS
 
@@ -51,7 +51,7 @@ def judged(name: str, items: list[Item]) -> tuple[list[Verdict], float]:
 
 
 def main() -> None:
-    names = ["math", GRADERS["math-verify"], GRADERS["trl"], *sys.argv[1:]]
+    names = ["math", verifier_name("math-verify"), verifier_name("trl"), *sys.argv[1:]]
     for title, table in (("pairs", pairs()), ("generated pairs", generated())):
         items = [item for item, _ in table]
         print(
@@ -64,7 +64,7 @@ def main() -> None:
             accepts = sum(reward == 1.0 and want != 1.0 for want, reward in found)
             rejects = sum(reward == 0.0 and want == 1.0 for want, reward in found)
             nulls = sum(reward is None and want is not None for want, reward in found)
-            print(f"| {name} | {accepts} | {rejects} | {nulls} | {len(items) / seconds:.0f} |", flush=True)
+            print(f"| {short_name(name)} | {accepts} | {rejects} | {nulls} | {len(items) / seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

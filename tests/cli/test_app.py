@@ -34,8 +34,9 @@ OPTIONS = {
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],
     "verify": [
-        "FILE",
+        "FILE|DIR",
         "--verifier",
+        "--with",
         "--completion",
         "--answer",
         "-o",

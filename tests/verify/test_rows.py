@@ -8,11 +8,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from learnalign.errors import InputError
-from learnalign.rollouts.groups import load_rollouts
 from learnalign.verify.rows import verify_file
 from learnalign_cli.common import guarded
 from learnalign_cli.verify import verify
-from tests.gradients.pool import run_with_rollouts
 
 ROWS = [
     {"id": 1, "completion": r"So \boxed{5}", "answer": "5", "more": {"a": [1, None, "ü"]}},
@@ -60,7 +58,7 @@ def test_two_verifiers_show_their_disagreements(file: Path) -> None:
     assert "disagree on 1 rows" in result.stderr
     report = verify_file(file, ["math", "boxed"], None)
     assert report.disagreements == 1
-    assert report.examples[0].line == 3  # blank lines are counted, so that an editor finds the row
+    assert report.examples[0].place == 3  # blank lines are counted, so that an editor finds the row
     assert report.patterns == {(1.0, 1.0): 1, (1.0, 0.0): 1, (0.0, 0.0): 2, (None, None): 1}
 
 
@@ -98,25 +96,6 @@ def test_columns_have_other_names_or_are_nested(tmp_path: Path) -> None:
     assert lines(run(path, *columns, "--answer", "a.b").stdout)[0]["reward"] == 0.0
 
 
-def test_a_number_as_answer_is_its_text(tmp_path: Path) -> None:
-    path = tmp_path / "numbers.jsonl"
-    rows = [{"completion": text, "answer": answer} for text, answer in (("5", 5), ("2.5", 2.5), ("True", True))]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    scored = lines(run(path, "--verifier", "exact").stdout)
-    assert [row["reward"] for row in scored] == [1.0] * 3
-    assert [row["answer"] for row in scored] == [5, 2.5, True]
-
-
-def test_further_reasoning_tags_are_an_option(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps({"completion": "<a>1</a>[b]2[/b]5", "answer": "5"}), encoding="utf-8")
-    options = ["--verifier", "exact", "--reasoning-tag", "a", "--reasoning-tag", "[b] [/b]"]
-    assert lines(run(path, *options).stdout)[0]["reward"] == 1.0
-    wrong = run(path, "--reasoning-tag", "[b]")
-    assert (wrong.exit_code, wrong.stdout) == (2, "")
-    assert "'[b]' is no tag" in wrong.stderr
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -145,7 +124,7 @@ def test_bad_input_is_named_and_nothing_is_written(tmp_path: Path, text: str | b
     ("arguments", "message"),
     [
         (["none.jsonl"], "no such file"),
-        (["."], "not a run directory"),
+        (["."], "is not a run directory"),
         (["{file}", "--verifier", "mth"], "did you mean math"),
     ],
 )
@@ -177,40 +156,3 @@ def test_a_users_function_sees_the_row(tmp_path: Path, monkeypatch: pytest.Monke
 def test_python_users_get_the_same_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         verify_file(tmp_path / "none.jsonl", ["math"], None)
-
-
-def test_a_trainers_grader_is_counted_against_ours(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    rows = [(r"\boxed{5 km}", "5000 m"), (r"\boxed{5}", "5"), (r"\boxed{5}", "6"), (r"\boxed{5}", "proof")]
-    path.write_text("".join(json.dumps({"completion": text, "answer": gold}) + "\n" for text, gold in rows))
-    result = run(path, "--with", "trl", "--with", "math-verify", "--json")
-    summary = json.loads(result.stdout)
-    assert result.exit_code == 0
-    assert [tally["verifier"] for tally in summary["verifiers"]] == ["math", "trl", "math-verify"]
-    assert {tuple(pattern["rewards"]): pattern["rows"] for pattern in summary["patterns"]} == {
-        (1.0, 0.0, 0.0): 1,  # units are no mathematics to them
-        (1.0, 1.0, 1.0): 1,
-        (0.0, 0.0, 0.0): 1,
-        (None, None, 0.0): 1,
-    }
-
-
-def test_an_unknown_grader_is_refused_with_the_known_ones(file: Path) -> None:
-    result = run(file, "--with", "nemo")
-    assert result.exit_code == 2
-    assert "grader nemo: unknown; known are verl, trl, math-verify" in result.stderr
-
-
-def test_a_runs_rollouts_are_judged_again_and_compared_with_the_stored_rewards(tmp_path: Path) -> None:
-    judged = run_with_rollouts(tmp_path / "run")
-    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    result = run(judged.path, "-o", tmp_path / "rows.jsonl", "--json")
-    summary = json.loads(result.stdout)
-    rows = lines((tmp_path / "rows.jsonl").read_text())
-    stored = [row["stored"] for row in rows]
-    assert result.exit_code == 0
-    assert [tally["verifier"] for tally in summary["verifiers"]] == ["stored", judged.config.verifier]
-    assert summary["verifiers"][0]["correct"] == stored.count(1.0)
-    assert summary["disagreements"] == sum(row["stored"] != row["reward"] for row in rows)
-    assert summary["rows"] == len(rows) == sum(len(load_rollouts(judged, shard)) for shard in judged.shards())
-    assert {path: path.read_bytes() for path in before} == before

@@ -1,19 +1,20 @@
 """The worker processes: one that hangs is killed, one that dies is replaced, and only the guilty item is lost."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from learnalign.errors import InputError, RunError
-from learnalign.verify import Item, Verdict, Verifier, open_verifier
-from learnalign.verify.workers import usable_cpus
+from learnalign.verify import Item, Verifier, open_verifier
 
 FUNCTION = """
 import os, signal, subprocess, sys, time
@@ -49,6 +50,8 @@ def judge(solution_str, ground_truth, extra_info):
         print("LOUD")
     return float(solution_str == ground_truth)
 """
+HANGS = r"\boxed{\sum_{k=1}^{10^{9}} \frac{1}{k^{3}+1}}"
+SLOW = r"\sum_{k=1}^{2000} \frac{1}{k^{3}+1}"  # a second or two of CPU time
 GUILTY = ["hang", "sleep", "power", "exit", "sys.exit", "crash", "memory"]
 
 
@@ -87,47 +90,46 @@ def test_an_exception_makes_that_item_unscorable_not_wrong(module: Path) -> None
     assert scored.reward == 0.0
 
 
-def test_verdicts_do_not_depend_on_the_load_of_the_machine() -> None:
-    slow = r"\prod_{k=1}^{300} (1+\frac{1}{k^2})"  # takes most of a second
-    items = [Item(rf"\boxed{{{n} {slow}}}", slow) for n in ("1", "2")]
-
-    def judged() -> list[float | None]:
-        with open_verifier("math", workers=2, timeout=3.0) as verifier:
-            return [verdict.reward for verdict in verifier.score(items)]
-
-    idle = judged()
-    busy = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
-        for _ in range(6 * usable_cpus())
-    ]
-    try:
-        loaded = judged()
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
-    assert idle == loaded == [1.0, 0.0]
-
-
-def test_a_hung_built_in_verifier_ends_by_its_cpu_time() -> None:
-    with open_verifier("math", workers=1, timeout=0.5) as verifier:
-        [verdict] = verifier.score([Item(r"\boxed{\sum_{k=1}^{10^{9}} \frac{1}{k^{3}+1}}", "1")])
-    assert verdict == Verdict(None, "the verifier ran out of time (0.5 s of CPU time)")
-
-
 def test_works_off_the_main_thread(module: Path) -> None:
     rewards: list[float | None] = []
 
     def work() -> None:
         with open_mine() as verifier, open_verifier("math", workers=1, timeout=1.0) as mathematics:
             rewards.extend(v.reward for v in verifier.score([Item("hang", "1"), Item("1", "1")]))
-            items = [Item(r"\boxed{\sum_{k=1}^{10^{9}} \frac{1}{k^{3}+1}}", "1"), Item(r"\boxed{\sqrt{4}}", "2")]
+            items = [Item(HANGS, "1"), Item(r"\boxed{\sqrt{4}}", "2")]
             rewards.extend(v.reward for v in mathematics.score(items))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert rewards == [None, 1.0, None, 1.0]
+
+
+def test_a_loaded_machine_gives_the_same_verdicts() -> None:
+    with open_verifier("math", workers=1, timeout=4.0) as verifier:
+        idle = verifier.check_golds([SLOW])
+    with busy_cpu(), open_verifier("math", workers=1, timeout=4.0) as verifier:
+        loaded = verifier.check_golds([SLOW])
+    assert loaded == idle == [None]
+
+
+def test_a_built_in_verifier_that_computes_without_end_is_stopped_by_its_cpu_time() -> None:
+    with open_verifier("math", workers=1, timeout=0.5) as verifier:
+        verdict = verifier.score([Item(HANGS, "1")])[0]
+    assert verdict.reward is None
+    assert "0.5 s of CPU time" in verdict.reason
+
+
+def test_a_built_in_verifier_that_takes_no_cpu_time_is_stopped_by_the_clock() -> None:
+    with open_verifier("math", workers=1, timeout=0.2) as verifier:
+        before = children()
+        assert verifier.score([Item(r"\boxed{\sqrt{4}}", "2")])[0].reward == 1.0
+        for worker in children() - before:
+            worker.suspend()
+        verdicts = verifier.score([Item(r"\boxed{\sqrt{9}}", "3"), Item(r"\boxed{\sqrt{16}}", "4")])
+    assert verdicts[0].reward is None
+    assert "out of time" in verdicts[0].reason
+    assert verdicts[1].reward == 1.0
 
 
 def test_equal_items_are_judged_once_a_call(module: Path) -> None:
@@ -177,7 +179,7 @@ with open_verifier("mine:judge", workers=1, timeout=1.0) as verifier:
     import psutil
     print(psutil.Process().children()[0].pid, flush=True)
     verifier._workers._timeout = 1000.0
-    verifier._workers._handles[0].timeout = 1000.0
+    verifier._workers._handles[0]._wall_limit = 1000.0
     verifier.score([Item("power", "1")])
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -223,6 +225,23 @@ def test_an_unknown_verifier_is_refused_with_the_nearest_name() -> None:
         open_verifier("boxd")
     with pytest.raises(InputError, match="module:function"):
         open_verifier("mine:")
+
+
+@contextlib.contextmanager
+def busy_cpu() -> Iterator[None]:
+    """Leave one CPU, shared with four busy processes, to this thread and the processes that it starts."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system cannot bind processes to a CPU")
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usable)})
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 def children() -> set[psutil.Process]:
