@@ -32,7 +32,7 @@ from learnalign.verify.forms import (
 )  # fmt: skip
 from learnalign.verify.notation import same_number
 from learnalign.verify.reading import LONGEST_ANSWER, as_set, read, read_completion, read_gold
-from learnalign.verify.symbolic import same_decimal, same_value
+from learnalign.verify.symbolic import has_unknown_function, same_decimal, same_value
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, different, shown
 
 read_gold_once = lru_cache(maxsize=16_384)(read_gold)
@@ -106,8 +106,8 @@ def _bare(form: Form) -> Form:
 
 
 def _same_equation(gold: Equation, answer: Equation) -> bool:
-    if gold.named and answer.named and gold.value and answer.value and same(gold.value, answer.value):
-        return True
+    if gold.named and answer.named and gold.value and answer.value and _same_name(gold, answer):
+        return same(gold.value, answer.value)
     sides = (gold.left, gold.right, answer.left, answer.right)
     if not all(isinstance(side, sympy.Expr) for side in sides):
         return False
@@ -116,6 +116,15 @@ def _same_equation(gold: Equation, answer: Equation) -> bool:
         return False
     ratio = sympy.cancel(sympy.expand(first) / sympy.expand(second))
     return bool(ratio.is_number and ratio != 0)
+
+
+def _same_name(gold: Equation, answer: Equation) -> bool:
+    """Whether the left sides may name the same: equal ones, words, a calculation (3 + 4), y and f(x), S and S_1."""
+    sides = (gold.left, answer.left)
+    if any(not isinstance(side, sympy.Expr) or side.is_number or has_unknown_function(side) for side in sides):
+        return True
+    bare = [form.text.partition("=")[0].partition("_") for form in (gold, answer)]
+    return same_value(*sides) or (bare[0][0] == bare[1][0] and "" in (bare[0][2], bare[1][2]))
 
 
 def _same_values(gold: Value, answer: Value) -> bool:
@@ -132,6 +141,8 @@ def _same_values(gold: Value, answer: Value) -> bool:
                     if form.unit
                 )
             )
+    if (gold.percent and answer.unit) or (answer.percent and gold.unit):
+        return False
     if gold.percent != answer.percent and _same_plain(
         gold.value / (100 if gold.percent else 1), answer.value / (100 if answer.percent else 1), gold, answer
     ):
@@ -272,7 +283,7 @@ def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
 
 
 def _ratio_value(ratio: Ratio, value: Value) -> bool:
-    return len(ratio.parts) == 2 and value.unit is None and same_value(ratio.parts[0] / ratio.parts[1], value.value)
+    return len(ratio.parts) == 2 and value.unit is None and not value.value.is_integer and same_value(ratio.parts[0] / ratio.parts[1], value.value)
 
 
 def _clock_other(clock: Clock, other: Form) -> bool:

@@ -21,7 +21,7 @@ _CUE = re.compile(
     r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####"
 )
 _SENTENCE_END = re.compile(
-    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
+    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)(?<!\\)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
 )
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")

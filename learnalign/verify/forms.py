@@ -65,7 +65,10 @@ class RealSet(Form):
 
 @dataclass(frozen=True, slots=True)
 class Equation(Form):
-    """left = right of expressions, and `value`, the form of the last side; `named` if the left side is only a name."""
+    """left = right of expressions, and `value`, the form of the last side; `named` if the left side is only a name.
+
+    `left` is None for a name in words.
+    """
 
     kind: ClassVar[str] = "equation"
 

@@ -13,7 +13,10 @@ _SHORT_WORDS = frozenset((
     "us", "up", "my", "go", "am",
 ))  # fmt: skip
 _COMMAND = re.compile(r"\\(?:begin|end)\s*\{[^}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|\^\{[^{}]*\}")
-_WORD = re.compile(r"(?<![\\A-Za-z_^{])(?:[A-Za-z][A-Za-z'’-]*[a-z][A-Za-z'’-]*|[aAI](?=\s))(?![A-Za-z(_^])")
+# A hyphen joins words of two letters and more: x-y is a difference.
+_WORD = re.compile(
+    r"(?<![\\A-Za-z_^{])(?:[A-Za-z]+['’][a-z]+|[A-Za-z]+[a-z](?:-[A-Za-z]{2,})*|[aAI](?=\s))(?![A-Za-z(_^])"
+)
 _STOP_WORDS = frozenset((
     "a", "about", "above", "after", "again", "all", "altogether", "also", "an", "and", "answer",
     "approximately", "are", "around", "as", "at", "be", "because", "been", "being", "but", "by", "can",

@@ -85,7 +85,7 @@ _DATES = (
 _CLOCK = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*(a|p)\s*\.?\s*m\b\.?)?|(\d{1,2})\s*(a|p)\s*\.?\s*m\b\.?", re.IGNORECASE
 )
-_BASED = re.compile(r"(-?[0-9A-Fa-f]+)\s*_\s*\{?\s*(\d+|[a-z]+)\s*\}?")
+_BASED = re.compile(r"\(?(-?[0-9A-Fa-f]+)\)?\s*_\s*\{?\s*(\d+|[a-z]+)\s*\}?")
 _CHOICE = re.compile(r"\(\s*([A-H])\s*\)\s*[:.]?\s*(.*)|([A-H])\s*[).:]\s*(.*)", re.DOTALL)
 _REMAINDER = re.compile(r"(\d+)\s*,?\s*(?:with (?:a )?)?(?:remainder|rem\.?|R)\s*(?:of )?(\d+)", re.IGNORECASE)
 _CONGRUENCE = re.compile(
@@ -102,8 +102,8 @@ _UNDEFINED = re.compile(r"\\frac\s*\{[^{}]*\}\s*\{\s*0?\s*\}|/\s*0(?![\d.])")
 _QUOTED = re.compile(r"\[\s*([\"']).*\1\s*\]", re.DOTALL)
 _MATRIX = re.compile(r"\(?\s*\\begin\s*\{([pbB]?matrix|array)\}\s*(?:\{[^}]*\})?(.*)\\end\s*\{\1\}\s*\)?", re.DOTALL)
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_(?:\{[^{}]*\}|\w))?'*")
-_OR = r"\s*,?\s*(?:\bor\b|或者?|\\lor|\\vee)\s*"
-_AND = r"\s*(?:[,;、]\s*(?:\band\b\s*)?|\band\b|和|\\land|\\wedge)\s*"
+_OR = r"\s*,?\s*(?:\bor\b|或者?)\s*"
+_AND = r"\s*(?:[,;、]\s*(?:\band\b\s*)?|\band\b|和)\s*"
 _SIGN = r"(?<![<>=!:])=(?!=)|<|>|\\(?:le|ge|lt|gt|ne|neq|in|approx|equiv|to)(?![A-Za-z])"
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
@@ -334,6 +334,12 @@ def _clauses(text: str) -> Form | None:
     return _read(shorter) if shorter and shorter != text else None
 
 
+def _logical(text: str) -> Form | None:
+    """Relations joined by signs of logic are read like those joined by words; p ∨ q is a formula."""
+    words = re.sub(r"\\(?:lor|vee)(?![A-Za-z])", " or ", re.sub(r"\\(?:land|wedge)(?![A-Za-z])", " and ", text))
+    return _read(words) if words != text and re.search(_SIGN, text) else None
+
+
 def _alternatives(text: str) -> Form | None:
     parts = split(text, _OR)
     if len(parts) < 2:
@@ -437,7 +443,9 @@ def _equation(sides: list[str], text: str) -> Form | None:
 
 def _is_name(text: str, value: Any) -> bool:
     """Whether the left side of an equation only names its value: x, f(3), AB, \\frac{a}{b}, Area, or a calculation, 3 + 4."""
-    if "\\angle" in text or value is None or not isinstance(value, sympy.Expr) or value.is_number:
+    if value is None:
+        return "\\angle" in text or prose.is_prose(text) or not re.search(r"[A-Za-z\d)}]\s*[-+*/^]", text)
+    if not isinstance(value, sympy.Expr) or value.is_number:
         return True
     if isinstance(value, sympy.Add) or (isinstance(value, sympy.Mul) and any(part.is_number for part in value.args)):
         return False
@@ -611,7 +619,7 @@ def _as_text(text: str) -> Form | None:
 
 _READERS: tuple[Callable[[str], Form | None], ...] = (
     _quoted, _words, _plain, _compound, _date, _clock, _based, _remainder, _choice, _set_builder, _family, _bound, _clauses,
-    _alternatives, _listed, _relation, _union, _bracketed, _matrix, _ratio, _plus_minus, _quantity, _formula, _sentence,
+    _logical, _alternatives, _listed, _relation, _union, _bracketed, _matrix, _ratio, _plus_minus, _quantity, _formula, _sentence,
     _as_text,
 )  # fmt: skip
 

@@ -38,12 +38,17 @@ _NAME = re.compile(
 )
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b.*\\circ", re.DOTALL)
 _ARGUMENTS = re.compile(r"\\?(gcd|lcm)\s*\(([^()]*)\)")
+# What latex2sympy reads as a product of letters (angle ABC, p and q), or leaves out (the minutes of 5').
+_FOREIGN = re.compile(
+    r"\\(?:angle|triangle|odot|parallel|perp|land|lor|neg|wedge|vee|cong|sim|iff|implies|Rightarrow|rightarrow|forall|exists)"
+    r"(?![A-Za-z])|\d\s*'"
+)
 _POINTS = ((97, 14, 71), (53, 22, 37), (-41, 31, 29))  # numerator, step, denominator of the symbols' values
 
 
 def parse(text: str) -> Any:
     """Parse one formula to an exact sympy object; returns None if it is not one or is undefined (1/0)."""
-    if any(re.search(r"[a-z]", match[2]) for match in _ARGUMENTS.finditer(text)):
+    if _FOREIGN.search(text) or any(re.search(r"[a-z]", match[2]) for match in _ARGUMENTS.finditer(text)):
         return None  # of variables: latex2sympy computes gcd(a, b) = 1
     normalized = normalize_latex(_NAME.sub(_encoded, text), _NORMALIZATION)
     if not normalized:
@@ -55,7 +60,11 @@ def parse(text: str) -> Any:
         raise
     except Exception:  # latex2sympy raises bare Exceptions, and sympy anything, if it is not mathematics
         return None
-    if value is None or value.has(sympy.zoo, sympy.nan) or any(isinstance(s, str) for s in value.args):
+    if (
+        value is None
+        or value.has(sympy.zoo, sympy.nan, sympy.Derivative)
+        or any(isinstance(s, str) for s in value.args)
+    ):
         return None
     letter = sympy.Symbol("i")
     return value.subs(letter, sympy.I) if letter in value.free_symbols else value

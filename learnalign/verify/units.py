@@ -75,7 +75,7 @@ _LABELS = frozenset(("unit", "units", "square units", "cubic units", "sq units",
 _LABEL = re.compile(r"[A-Za-z][a-z'-]{2,}[.,!]?|of|in|at|to|on|a|by")
 NOT_LABELS = frozenset((
     "and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "mod", "choose",
-    "times", "over", "divided", "plus", "minus", "percent", "gcd", "lcm", "max", "min", "remainder",
+    "times", "over", "divided", "plus", "minus", "percent", "squared", "cubed", "gcd", "lcm", "max", "min", "remainder",
 ))  # fmt: skip
 
 _SIGN = r"\\?\$|€|£|¥|₹|\\pounds\s*|(?:US\s*\\?\$|USD|EUR|GBP|Rs\b\.?)\s*"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from learnalign.verify import Item, Verdict, open_verifier
 from learnalign.verify.graders import short_name, verifier_name
-from tests.verify.fuzz import generate
+from tests.verify.fuzz import false_pairs, true_pairs
 from tests.verify.pairs import PAIRS
 
 FIELD = Path(__file__).parents[1] / "verify" / "field_pairs.jsonl"
@@ -30,8 +30,8 @@ def pairs() -> list[tuple[Item, float | None]]:
 
 
 def generated() -> list[tuple[Item, float | None]]:
-    cases = dict.fromkeys(generate(seed=11, rounds=10))
-    return [(Item(rf"So it is \boxed{{{case.answer}}}.", case.gold, messages=[]), float(case.equal)) for case in cases]
+    made = [(pair, 0.0) for pair in false_pairs(20)] + [(pair, 1.0) for pair in true_pairs(20)]
+    return [(Item(pair.completion, pair.gold, messages=[]), reward) for pair, reward in made]
 
 
 def cpu_seconds() -> float:
