@@ -283,7 +283,12 @@ def _same_ratio(gold: Ratio, answer: Ratio) -> bool:
 
 
 def _ratio_value(ratio: Ratio, value: Value) -> bool:
-    return len(ratio.parts) == 2 and value.unit is None and not value.value.is_integer and same_value(ratio.parts[0] / ratio.parts[1], value.value)
+    return (
+        len(ratio.parts) == 2
+        and value.unit is None
+        and not value.value.is_integer
+        and same_value(ratio.parts[0] / ratio.parts[1], value.value)
+    )
 
 
 def _clock_other(clock: Clock, other: Form) -> bool:

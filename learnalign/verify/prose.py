@@ -17,6 +17,7 @@ _COMMAND = re.compile(r"\\(?:begin|end)\s*\{[^}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|\^\{
 _WORD = re.compile(
     r"(?<![\\A-Za-z_^{])(?:[A-Za-z]+['’][a-z]+|[A-Za-z]+[a-z](?:-[A-Za-z]{2,})*|[aAI](?=\s))(?![A-Za-z(_^])"
 )
+_PRODUCT = re.compile(r"a?b?c?d?|w?x?y?z?|p?q?r?s?|k?l?m?n?")  # abc and xyz are products
 _STOP_WORDS = frozenset((
     "a", "about", "above", "after", "again", "all", "altogether", "also", "an", "and", "answer",
     "approximately", "are", "around", "as", "at", "be", "because", "been", "being", "but", "by", "can",
@@ -68,7 +69,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _is_word(word: str) -> bool:
-    if word.casefold() in FUNCTIONS or (word.isupper() and word not in ("A", "I")):
+    if word.casefold() in FUNCTIONS or _PRODUCT.fullmatch(word) or (word.isupper() and word not in ("A", "I")):
         return False
     return len(word) >= 3 or word.casefold() in _SHORT_WORDS or word in ("A", "a", "I")
 

@@ -86,7 +86,11 @@ _CLOCK = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*(a|p)\s*\.?\s*m\b\.?)?|(\d{1,2})\s*(a|p)\s*\.?\s*m\b\.?", re.IGNORECASE
 )
 _BASED = re.compile(r"\(?(-?[0-9A-Fa-f]+)\)?\s*_\s*\{?\s*(\d+|[a-z]+)\s*\}?")
-_CHOICE = re.compile(r"\(\s*([A-H])\s*\)\s*[:.]?\s*(.*)|([A-H])\s*[).:]\s*(.*)", re.DOTALL)
+_CHOICE = re.compile(
+    r"(?:(?i:option|choice|answer)\s+)?\(\s*([A-H])\s*\)\s*[:.]?\s*(.*)|(?:(?i:option|choice|answer)\s+)?([A-H])\s*[).:]\s*(.*)"
+    r"|(?i:option|choice|answer)\s+([A-H])()",
+    re.DOTALL,
+)
 _REMAINDER = re.compile(r"(\d+)\s*,?\s*(?:with (?:a )?)?(?:remainder|rem\.?|R)\s*(?:of )?(\d+)", re.IGNORECASE)
 _CONGRUENCE = re.compile(
     r"(?:[a-z]\s*(?:\\equiv|≡|=)\s*)?(-?\d+)\s*\(?\s*(?:\\pmod|\\mod|\\bmod|mod)\s*\{?\s*(\d+)\s*\}?\s*\)?"
@@ -218,7 +222,7 @@ def _words(text: str) -> Form | None:
         return _read(_SYNONYMS[words])
     if (number := _number_word(words)) is not None:
         return Value(sympy.Integer(number), plain_number(str(number)), text=str(number))
-    if len(words) == 1 or (prose.words_of(text) == [] and not text.isupper()):
+    if len(words) == 1 or re.search(r"\b(?:and|or)\b", words) or (prose.words_of(text) == [] and not text.isupper()):
         return None  # a letter, or a product of letters
     return None if prose.bounded(text) else Words(_SAME_WORDS.get(words, words), text=_key(text.strip("()")))
 
@@ -288,7 +292,7 @@ def _choice(text: str) -> Form | None:
     if match is None:
         return None
     rest = (match[2] or match[4] or "").strip()
-    return Choice((match[1] or match[3]).upper(), _read(rest) if rest else None, text=_key(text))
+    return Choice((match[1] or match[3] or match[5]).upper(), _read(rest) if rest else None, text=_key(text))
 
 
 def _remainder(text: str) -> Form | None:
@@ -422,6 +426,8 @@ def _relation(text: str) -> Form | None:
 
 def _equation(sides: list[str], text: str) -> Form | None:
     first, last = sides[0].strip(), sides[-1].strip()
+    if len(sides) == 2 and _NAME.fullmatch(last) and plain_number(first):
+        first, last = last, first
     inner = [side for side in sides[1:] if prose.is_prose(side)]
     if any(_pieces(side) > 1 for side in inner) or (len(inner) and _pieces(last) == 0):
         return Words(" ".join(text.casefold().split()), text=_key(text))
@@ -449,11 +455,7 @@ def _is_name(text: str, value: Any) -> bool:
         return True
     if isinstance(value, sympy.Add) or (isinstance(value, sympy.Mul) and any(part.is_number for part in value.args)):
         return False
-    powers = [part for part in sympy.preorder_traversal(value) if isinstance(part, sympy.Pow)]
-    lower = [symbol for symbol in value.free_symbols if not symbol.name.startswith("q_")]
-    return not (isinstance(value, sympy.Mul) and len(lower) > 1 and not powers) and all(
-        power.exp == -1 for power in powers
-    )
+    return all(part.exp == -1 for part in sympy.preorder_traversal(value) if isinstance(part, sympy.Pow))
 
 
 def _inequality(sides: list[str], signs: list[str], text: str) -> Form | None:
@@ -618,7 +620,7 @@ def _as_text(text: str) -> Form | None:
 
 
 _READERS: tuple[Callable[[str], Form | None], ...] = (
-    _quoted, _words, _plain, _compound, _date, _clock, _based, _remainder, _choice, _set_builder, _family, _bound, _clauses,
+    _quoted, _choice, _words, _plain, _compound, _date, _clock, _based, _remainder, _set_builder, _family, _bound, _clauses,
     _logical, _alternatives, _listed, _relation, _union, _bracketed, _matrix, _ratio, _plus_minus, _quantity, _formula, _sentence,
     _as_text,
 )  # fmt: skip
