@@ -1,16 +1,18 @@
 """Counts false accepts, false rejects and nulls of verifiers and graders on the answer pairs of the tests, and their speed.
 
-    python -m tests.benchmarks.verify_graders [MODULE:FUNCTION …]
+    python -m tests.benchmarks.verify_graders [--verl DIR] [--open-instruct DIR] [MODULE:FUNCTION …]
 
-Beside ours it takes plain math-verify and TRL's grader, and any function that a verifier can be: a trainer's own. Prints
-a table for learnalign/verify/README.md; time is CPU time of the worker and the parent, after a first pass that warms up.
+Beside ours it takes plain math-verify and TRL's grader, those of verl and open-instruct from the directories that hold
+their packages (see `rivals`), and any function that a verifier can be: a trainer's own. Prints a table for
+learnalign/verify/README.md; time is CPU time of the worker and the parent, after a first pass that warms up.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import resource
-import sys
 from pathlib import Path
 
 from learnalign.verify import Item, Verdict, open_verifier
@@ -50,8 +52,26 @@ def judged(name: str, items: list[Item]) -> tuple[list[Verdict], float]:
     return verdicts, max(cpu_seconds() - before - 2 * start, 1e-3)
 
 
+def graders() -> list[str]:
+    """The verifiers that the command line asks for; a rival's directory reaches the workers by the environment."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--verl", metavar="DIR")
+    parser.add_argument("--open-instruct", metavar="DIR")
+    parser.add_argument("functions", nargs="*", metavar="MODULE:FUNCTION")
+    given = parser.parse_args()
+    rivals = []
+    if given.verl:
+        os.environ["VERL"] = given.verl
+        rivals += [f"verl_{name}" for name in ("math_dapo", "math_reward", "math_verify", "prime_math")]
+    if given.open_instruct:
+        os.environ["OPEN_INSTRUCT"] = given.open_instruct
+        rivals += ["open_instruct_math"]
+    ours = ["math", verifier_name("math-verify"), verifier_name("trl")]
+    return ours + [f"tests.benchmarks.rivals:{name}" for name in rivals] + given.functions
+
+
 def main() -> None:
-    names = ["math", verifier_name("math-verify"), verifier_name("trl"), *sys.argv[1:]]
+    names = graders()
     for title, table in (("pairs", pairs()), ("generated pairs", generated())):
         items = [item for item, _ in table]
         print(
