@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from learnalign.verify import gsm8k
-from learnalign.verify.extract import find_boxes, last_tag, stated_answers
+from learnalign.verify.extract import Boxes, find_boxes, last_tag, stated_answers
 from learnalign.verify.literal import find_answer
 from learnalign.verify.notation import PlainNumber, plain_number, same_number, unwrap
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, different
@@ -35,7 +35,7 @@ def _math_gold(answer: str) -> Verdict | Task:
 def _math(item: Item) -> Verdict | Task:
     boxes = find_boxes(item.completion)
     if boxes.contents or boxes.unterminated:
-        return _boxed(item)
+        return _in_box(item, boxes)
     text = (last_tag(item.completion) or item.completion).strip()
     stated = stated_answers(text)
     quick = _judged(item.answer, stated[0] if stated else text) if text else NO_ANSWER
@@ -43,7 +43,10 @@ def _math(item: Item) -> Verdict | Task:
 
 
 def _boxed(item: Item) -> Verdict | Task:
-    boxes = find_boxes(item.completion)
+    return _in_box(item, find_boxes(item.completion))
+
+
+def _in_box(item: Item, boxes: Boxes) -> Verdict | Task:
     if not boxes.contents:
         return Verdict(0.0, "the box is not closed") if boxes.unterminated else NO_ANSWER
     text = boxes.contents[-1] if boxes.joined is None or boxes.loose else boxes.joined
