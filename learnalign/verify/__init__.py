@@ -5,8 +5,8 @@ Reading order: verifier → reasoning → builtin → extract → [in a worker p
 - reasoning: cuts what a completion thinks before it answers.
 - extract: finds where a completion states its answer; gsm8k does so for its own format.
 - notation: rewrites what people type as LaTeX, and reads plain numbers exactly.
-- reading: turns one answer, gold or sampled, into its form: a number, list, interval, date, … (see forms).
-- prose, units, symbolic: what reading asks about sentences, quantities and formulas.
+- reading: turns one answer, gold or sampled, into its form: a number, list, interval, date, … (see forms, readers).
+- prose, units, symbolic: what the readers ask about sentences, quantities and formulas.
 - equality: compares two forms, each pair by a rule that is listed.
 - rows: scores a file's completions, or compares verifiers on them; graders: those of trainers, to compare with.
 

@@ -5,6 +5,7 @@ Runs in worker processes (see `reading`).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -31,7 +32,8 @@ from learnalign.verify.forms import (
     Words,
 )  # fmt: skip
 from learnalign.verify.notation import same_number
-from learnalign.verify.reading import LONGEST_ANSWER, as_set, read, read_completion, read_gold
+from learnalign.verify.readers.brackets import as_set
+from learnalign.verify.reading import LONGEST_ANSWER, read, read_completion, read_gold
 from learnalign.verify.symbolic import has_unknown_function, same_decimal, same_value
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, different, shown
 
@@ -337,18 +339,6 @@ def _letters_listing(letters: Form, listing: Listing) -> bool:
     return letters.text.isupper() and letters.text.isalpha() and sorted(letters.text) == sorted(named)
 
 
-def _same_order(gold: Order, answer: Order) -> bool:
-    return gold.chain == answer.chain
-
-
-def _same_words_form(gold: Words, answer: Words) -> bool:
-    return gold.words == answer.words
-
-
-def _same_remainder(gold: Remainder, answer: Remainder) -> bool:
-    return (gold.modular, gold.first, gold.second) == (answer.modular, answer.first, answer.second)
-
-
 _RULES: dict[tuple[type[Form], type[Form]], Any] = {
     (Value, Value): _same_values,
     (Listing, Listing): _same_listing,
@@ -377,7 +367,7 @@ _RULES: dict[tuple[type[Form], type[Form]], Any] = {
     (Choice, Listing): _choice_other,
     (Value, Listing): _letters_listing,
     (Words, Listing): _letters_listing,
-    (Words, Words): _same_words_form,
-    (Remainder, Remainder): _same_remainder,
-    (Order, Order): _same_order,
+    (Words, Words): operator.eq,
+    (Remainder, Remainder): operator.eq,
+    (Order, Order): operator.eq,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ class Form:
     """An answer that is read; `text` is its cleaned text without spaces: identical texts are always equal."""
 
     kind: ClassVar[str] = "answer"
-    text: str = field(default="", kw_only=True)
+    text: str = field(default="", kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +184,16 @@ class Words(Form):
     kind: ClassVar[str] = "text"
 
     words: str
+
+
+Read = Callable[[str], Form | None]
+
+
+def key(text: str) -> str:
+    """Return `text` without white space: identical keys are equal answers."""
+    return "".join(text.split())
+
+
+def phrase(text: str) -> Words:
+    """Make the form of a sentence or phrase that is compared as text."""
+    return Words(" ".join(text.casefold().split()), text=key(text))

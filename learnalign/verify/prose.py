@@ -118,6 +118,11 @@ def split_sentence(text: str) -> tuple[list[str], tuple[str, ...]]:
     return [f"{value} {after.strip(_PUNCTUATION)}".strip() for value, after in zip(values, behind, strict=True)], meant
 
 
+def count_values(text: str) -> int:
+    """Count the values that a sentence names; 0 if `text` is no sentence."""
+    return len(split_sentence(text)[0]) if is_prose(text) else 0
+
+
 def is_clause(text: str) -> bool:
     """Whether `text`, between two commas, is a clause of its own rather than an item of a list."""
     return _CLAUSE.match(text) is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import pint
@@ -157,7 +157,7 @@ def compound(text: str) -> tuple[str, Unit] | None:
     return str(total / first.factor), first
 
 
-@cache
+@lru_cache(maxsize=4096)
 def unit_of(text: str, spaced: bool = True) -> Unit | None:
     """Read a unit ("cm^2", "sq. ft", "m s^{-1}", "miles per hour"); None if it is none, or a letter without a space."""
     name = re.sub(
