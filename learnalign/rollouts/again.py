@@ -11,7 +11,7 @@ from typing import Any
 from learnalign.errors import InputError
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt, stored_prompts
-from learnalign.rollouts.groups import Rollout, load_outcomes, load_rollouts
+from learnalign.rollouts.groups import Rollout, load_opened, load_outcomes, load_rollouts
 from learnalign.rundir import RunDir
 from learnalign.verify import Item, Verdict, open_verifier
 from learnalign.verify.graders import short_name
@@ -57,13 +57,14 @@ def verify_run(
         verifiers = [stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=tags)) for name in names]
         progress = stack.enter_context(Progress(total, "completions", "verify"))
         for shard in run.shards():
-            rows = [_row(rollout, prompts[rollout.id]) for rollout in load_rollouts(run, shard)]
+            opened = load_opened(run, shard)
+            rows = [_row(rollout, prompts[rollout.id], opened) for rollout in load_rollouts(run, shard)]
             score_rows(rows, verifiers, report, write)
             progress.advance(len(rows))
     return report
 
 
-def _row(rollout: Rollout, prompt: Prompt) -> Row:
+def _row(rollout: Rollout, prompt: Prompt, opened: str) -> Row:
     columns = {
         "id": rollout.id,
         "sample": rollout.sample,
@@ -71,5 +72,5 @@ def _row(rollout: Rollout, prompt: Prompt) -> Row:
         "completion": rollout.text,
         "stored": rollout.reward,
     }
-    item = Item(rollout.text, prompt.answer, prompt.messages, json.loads(prompt.source))
+    item = Item(rollout.text, prompt.answer, prompt.messages, json.loads(prompt.source), opened)
     return Row(f"{rollout.id}, sample {rollout.sample}", columns, item, (Verdict(rollout.reward, "as stored"),))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT = b"learnalign.left_out"
 COUNTS = b"learnalign.counts"
+OPENED = b"learnalign.opened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,13 @@ def write_rollouts(
     rollouts: Sequence[Rollout],
     left_out: Sequence[Quarantined] = (),
     counts: Sequence[Counts] = (),
+    opened: str = "",
 ) -> None:
-    """Store a shard; the file's metadata holds the prompts that were left out, and the groups known by their counts only."""
+    """Store a shard.
+
+    The file's metadata holds the prompts that were left out, the groups known by their counts only, and the tag of a
+    reasoning that the prompts opened.
+    """
     import pyarrow as pa
 
     names = _schema().names
@@ -83,6 +89,7 @@ def write_rollouts(
             {
                 LEFT_OUT: json.dumps([[entry.id, entry.row, entry.reason] for entry in left_out]).encode(),
                 COUNTS: json.dumps([[entry.id, entry.scored, entry.correct] for entry in counts]).encode(),
+                **({OPENED: opened.encode()} if opened else {}),
             }
         ),
     )
@@ -92,6 +99,12 @@ def write_rollouts(
 def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
     """A shard's rollouts in the pool's order, by ascending sample; raises RunError if they are missing."""
     return [Rollout(**row) for row in _read(run, shard).to_pylist()]
+
+
+def load_opened(run: RunDir, shard: Shard) -> str:
+    """The tag of a reasoning that the shard's prompts opened; empty without one."""
+    metadata: dict[bytes, bytes] = _read(run, shard, ["id"]).schema.metadata
+    return metadata.get(OPENED, b"").decode()
 
 
 def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Counts], list[Quarantined]]:

@@ -19,8 +19,8 @@ from learnalign.errors import InputError
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
 from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
+from learnalign.rollouts.judging import completion_text, judge, open_judge
 from learnalign.rollouts.result import RolloutResult, conclude
-from learnalign.rollouts.stage import judge, open_judge
 from learnalign.rundir import Quarantined, RunDir, Shard
 
 Key = tuple[tuple[str, str], ...]
@@ -106,9 +106,10 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
     if not given.completions:
         return {}, 0
     tokenizer = run_tokenizer(run)
+    tags = run.config.data.reasoning_tags
     asked = [(prompt, one) for prompt in prompts for one in given.completions.get(prompt.id, ())]
     texts = [
-        one.text if one.text is not None else str(tokenizer.decode(one.completion_ids or [], skip_special_tokens=True))
+        one.text if one.text is not None else completion_text(tokenizer, one.completion_ids or [], tags)
         for _, one in asked
     ]
     with open_judge(run.config) as verifier:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from learnalign.config import Config
 from learnalign.executor import execute
 from learnalign.policy import policy_path, prompt_ids, run_tokenizer
 from learnalign.progress import Advance
@@ -17,10 +15,10 @@ from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half,
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
 from learnalign.rollouts.groups import Rollout, write_rollouts
+from learnalign.rollouts.judging import completion_text, judge, open_judge, opened_reasoning
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done
-from learnalign.verify import Item, Verifier, open_verifier
 
 
 def rollout(run: RunDir) -> RolloutResult:
@@ -75,7 +73,12 @@ class RolloutWorker:
             unfinished = [prompt for prompt, more in zip(prompts, needed, strict=True) if more]
             for id, rest in self._draw(unfinished, ids, range(first, size), ended).items():
                 groups[id] += rest
-        write_rollouts(self._run, shard, [rollout for prompt in prompts for rollout in groups[prompt.id]], left_out)
+        rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]
+        write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids))
+
+    def _opened(self, ids: dict[str, list[int]]) -> str:
+        """The tag of a reasoning that the chat template opens; the same for all prompts."""
+        return opened_reasoning(self._tokenizer, next(iter(ids.values())), self._run.config.data.reasoning_tags)
 
     def _draw(
         self, prompts: Sequence[Prompt], ids: dict[str, list[int]], samples: Sequence[int], ended: Advance
@@ -88,21 +91,11 @@ class RolloutWorker:
             ended,
         )
         drawn = [(p, sample, one) for p in prompts for sample, one in zip(samples, completions[p.id], strict=True)]
-        texts = [str(self._tokenizer.decode(one.completion_ids, skip_special_tokens=True)) for _, _, one in drawn]
-        rewards = judge(self._verifier, [(prompt, text) for (prompt, _, _), text in zip(drawn, texts, strict=True)])
+        tags = config.data.reasoning_tags
+        texts = [completion_text(self._tokenizer, one.completion_ids, tags) for _, _, one in drawn]
+        judged = [(prompt, text) for (prompt, _, _), text in zip(drawn, texts, strict=True)]
+        rewards = judge(self._verifier, judged, self._opened(ids))
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
         for (p, sample, one), text, reward in zip(drawn, texts, rewards, strict=True):
             groups[p.id].append(Rollout(p.id, sample, ids[p.id], one.completion_ids, text, reward, one.finish_reason))
         return groups
-
-
-def open_judge(config: Config) -> Verifier:
-    """The verifier of a run, for `judge`."""
-    return open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags)
-
-
-def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]]) -> list[float | None]:
-    """Rewards of (prompt, text) pairs, in order."""
-    sources = {prompt.id: json.loads(prompt.source) for prompt, _ in completions}
-    items = [Item(text, prompt.answer, prompt.messages, sources[prompt.id]) for prompt, text in completions]
-    return [verdict.reward for verdict in verifier.score(items)]

@@ -22,7 +22,7 @@ from learnalign.errors import InputError, one_line
 from learnalign.policy import check_reference, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
-from learnalign.rollouts.stage import open_judge
+from learnalign.rollouts.judging import open_judge, opened_reasoning
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
@@ -91,7 +91,9 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
     with quiet(), open_judge(run.config) as verifier:
-        rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations)
+        tags = run.config.data.reasoning_tags
+        opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
+        rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened)
         trainer = _trainer(job, arguments, rewards, tokenizer)
         if job.reference is not None and job.settings.beta > 0:
             trainer.refer_to(job.reference, run.config.model.reference_revision)

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from learnalign.prompts import Prompt
-from learnalign.rollouts.stage import judge
+from learnalign.rollouts.judging import completion_text, judge
 from learnalign.verify import Verifier
 
 
@@ -36,6 +36,8 @@ class Rewards:
     verifier: Verifier
     tokenizer: PreTrainedTokenizerBase
     num_generations: int
+    tags: Sequence[str] = ()  # of reasoning, and the one that the prompts open
+    opened: str = ""
     visits: list[Visit] = field(default_factory=list)
     unscored: int = 0
     _seen: Counter[str] = field(default_factory=Counter)
@@ -43,8 +45,9 @@ class Rewards:
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], index: Sequence[int], **_: Any) -> list[float | None]:
         """One reward per completion; completion i answers row `index[i]` of `prompts`, and groups are contiguous."""
-        texts = self.tokenizer.batch_decode([list(ids) for ids in completion_ids], skip_special_tokens=True)
-        rewards = judge(self.verifier, [(self.prompts[row], text) for row, text in zip(index, texts, strict=True)])
+        texts = [completion_text(self.tokenizer, ids, self.tags) for ids in completion_ids]
+        judged = [(self.prompts[row], text) for row, text in zip(index, texts, strict=True)]
+        rewards = judge(self.verifier, judged, self.opened)
         size = self.num_generations
         for start in range(0, len(rewards), size):
             self._record(index[start], rewards[start : start + size])

@@ -42,6 +42,18 @@ def _marks(tags: tuple[str, ...]) -> _Marks:
     return _Marks(pattern, {opening.lower(): closing.lower() for opening, closing in pairs})
 
 
+def is_tag(text: str, tags: Sequence[str] = ()) -> bool:
+    """Whether `text` is an opening or closing tag."""
+    return _marks(tuple(tags)).pattern.fullmatch(text.strip()) is not None
+
+
+def opened_by(prompt: str, tags: Sequence[str] = ()) -> str:
+    """Return the opening tag at the end of a rendered `prompt`, which a completion goes on from; empty without one."""
+    closing = _marks(tuple(tags)).closing
+    end = prompt.rstrip().lower()
+    return next((tag for tag in sorted(closing, key=len, reverse=True) if end.endswith(tag)), "")
+
+
 def check_tags(tags: Sequence[str]) -> None:
     """Raise InputError if one of the `tags` is neither a name nor a pair."""
     _marks(tuple(tags))

@@ -15,12 +15,14 @@ class Item:
         answer: the prompt's gold answer.
         messages: the prompt as a message list; only users' functions see it.
         source: the pool's row; only users' functions see it.
+        opened: the tag of a reasoning that the prompt began, as some chat templates do.
     """
 
     completion: str
     answer: str
     messages: list[dict[str, Any]] | None = None
     source: dict[str, Any] | None = None
+    opened: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,9 @@ class Verifier:
     def score(self, items: Sequence[Item]) -> list[Verdict]:
         """Return the verdict of each item, in order; None, not 0.0, if the gold is unusable or the verifier failed."""
         golds = self.check_golds([item.answer for item in items])
-        texts = [self._visible(item.completion) for item in items]
+        texts = [self._visible(item.opened + item.completion) for item in items]
         verdicts = self._decide(
-            self._judge.item(item if text is item.completion else replace(item, completion=text))
+            self._judge.item(item if text == item.completion else replace(item, completion=text))
             if gold is None
             else Verdict(None, gold)
             for item, text, gold in zip(items, texts, golds, strict=True)

@@ -1,0 +1,46 @@
+"""Judges completions with a run's verifier: their text, and the reasoning in it, as the run's tokenizer has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from learnalign.config import Config
+from learnalign.prompts import Prompt
+from learnalign.verify import Item, Verifier, open_verifier
+from learnalign.verify.reasoning import is_tag, opened_by
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_TAIL = 32  # tokens of a prompt in which an opening tag is looked for
+
+
+def open_judge(config: Config) -> Verifier:
+    """The verifier of a run, for `judge`."""
+    return open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags)
+
+
+def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]], opened: str = "") -> list[float | None]:
+    """Rewards of (prompt, text) pairs, in order; `opened` is the tag of a reasoning that the prompts began."""
+    sources = {prompt.id: json.loads(prompt.source) for prompt, _ in completions}
+    items = [
+        Item(text, prompt.answer, prompt.messages, sources[prompt.id], opened=opened) for prompt, text in completions
+    ]
+    return [verdict.reward for verdict in verifier.score(items)]
+
+
+def completion_text(tokenizer: PreTrainedTokenizerBase, completion_ids: Sequence[int], tags: Sequence[str]) -> str:
+    """The text of a completion without special tokens, but with those that are tags of reasoning ([THINK])."""
+    added = tokenizer.added_tokens_decoder
+    special = {*tokenizer.all_special_ids, *(id for id, token in added.items() if token.special)}
+    if not any(id in added and is_tag(str(added[id]), tags) for id in special):
+        return str(tokenizer.decode(list(completion_ids), skip_special_tokens=True))
+    kept = [id for id in completion_ids if id not in special or (id in added and is_tag(str(added[id]), tags))]
+    return str(tokenizer.decode(kept, skip_special_tokens=False))
+
+
+def opened_reasoning(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], tags: Sequence[str]) -> str:
+    """The tag of a reasoning that the rendered prompt begins, as some chat templates do; empty without one."""
+    return opened_by(str(tokenizer.decode(list(prompt_ids[-_TAIL:]), skip_special_tokens=False)), tags)
