@@ -86,10 +86,13 @@ def _parquet_rows(path: Path) -> Iterator[str]:
 def _csv_rows(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        for row in reader:
-            if None in row or None in row.values():
-                raise InputError(f"{path}, line {reader.line_num}: fewer or more fields than the header")
-            yield as_json(row)
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    raise InputError(f"{path}, line {reader.line_num}: fewer or more fields than the header")
+                yield as_json(row)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path}, after line {reader.line_num}: {error}; save it as CSV in UTF-8") from None
 
 
 def _directory_rows(path: Path, data: DataConfig) -> Iterator[str]:

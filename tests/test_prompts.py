@@ -17,6 +17,7 @@ from learnalign.errors import InputError
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
 from learnalign.selection.subset import write_source
+from learnalign.sources import read_rows
 from tests.tiny import make_config, make_run
 
 ROWS: list[dict[str, Any]] = [
@@ -332,3 +333,12 @@ def test_counts_always_add_up(tmp_path_factory: pytest.TempPathFactory, rows: li
     prompts, left_out, count = read(path, answer="answer", id="id")
     assert sorted([p.row for p in prompts] + [entry.row for entry in left_out]) == list(range(count))
     assert len({p.id for p in prompts}) == len(prompts)
+
+
+@pytest.mark.parametrize("name", ["pool.csv", "pool.jsonl", "pool.json"])
+def test_a_file_that_is_not_utf8_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    text = "question,answer\nWie gro\xdf?,2\n" if name.endswith("csv") else '[{"question":"Wie gro\xdf?","answer":"2"}]'
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=rf"{name}.*can't decode byte 0xdf"):
+        list(read_rows(DataConfig(path=str(path))))

@@ -3,6 +3,7 @@
 Reading order:
 
     stage        sample and judge the prompts that have no rollouts yet; imports: take completions from a file instead
+    judging      the text of a completion, the reasoning that its prompt began, and its reward
     groups       rollouts/part-*.parquet, one row per rollout
     success      success.parquet: p = correct / scored, V = p(1 − p) (Eq. 5) and an interval of p
     uncertainty  the posterior Beta(correct + 1/2, scored − correct + 1/2) of p, and its prior over the pool
