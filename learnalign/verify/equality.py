@@ -265,6 +265,10 @@ def _assigned_in_order(assignments: Assignments, other: Bracket | Listing) -> bo
     return _in_order([value for _, value in assignments.values], other.items)
 
 
+def _assigned_alike(assignments: Assignments, other: Value) -> bool:
+    return all(same(value, other) for _, value in assignments.values)
+
+
 def _same_date(gold: Date, answer: Date) -> bool:
     return (gold.month, gold.day) == (answer.month, answer.day) and gold.year in (None, answer.year)
 
@@ -352,6 +356,7 @@ _RULES: dict[tuple[type[Form], type[Form]], Any] = {
     (Assignments, Assignments): _same_assignments,
     (Assignments, Bracket): _assigned_in_order,
     (Assignments, Listing): _assigned_in_order,
+    (Assignments, Value): _assigned_alike,
     (Date, Date): _same_date,
     (Clock, Clock): _same_clock,
     (Clock, Ratio): _clock_other,

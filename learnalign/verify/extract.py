@@ -17,12 +17,15 @@ _CONNECTOR = re.compile(
     re.IGNORECASE,
 )
 _CUE = re.compile(
-    r"(?i)(?:\banswers?\b|答案)[*_\s]{0,6}(?:(?:is|are|was|would be|must be|equals|comes to|=|是|为|：|:)[*_\s]{0,6}){1,2}"
-    r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####"
+    r"(?i)(?:"
+    r"(?P<supposed>\b(?:if|suppose|supposing|assume|assuming|whether)\b[^.\n]{0,20})?\banswers?\b|答案)"
+    r"[*_\s]{0,6}(?:(?:is|are|was|would be|must be|equals|comes to|=|是|为|：|:)[*_\s]{0,6}){1,2}"
+    r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####|【答案】|故(?:答案为|选)[：:]?|(?<![一-龥])选(?=\s*[A-H])"
 )
 _SENTENCE_END = re.compile(
     r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)(?<!\\)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
 )
+_TAKEN_BACK = re.compile(r"(?i)\b(?:actually|wait|correction|i made an? (?:error|mistake))\b")
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 
@@ -82,6 +85,12 @@ def stated_answers(text: str) -> list[str]:
     for cue in reversed(list(_CUE.finditer(text))[-_MOST_STATEMENTS:]):
         rest = text[cue.end() : cue.end() + _LONGEST_STATEMENT].lstrip()
         end = _SENTENCE_END.search(rest)
+        if (
+            cue["supposed"]
+            or (end and rest[end.start()] == "?")
+            or _TAKEN_BACK.search(rest[end.end() :] if end else "")
+        ):
+            continue  # If the answer is 7, …; is it 7?; 7. Wait, no.
         statements.append(("not " if cue["denied"] else "") + (rest[: end.start()] if end else rest))
     return statements
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -190,8 +191,8 @@ Read = Callable[[str], Form | None]
 
 
 def key(text: str) -> str:
-    """Return `text` without white space: identical keys are equal answers."""
-    return "".join(text.split())
+    """Return `text` without white space but that between digits: identical keys are equal answers."""
+    return re.sub(r"\s+", "", re.sub(r"(?<=\d)\s+(?=\d)", "\x00", text)).replace("\x00", " ")
 
 
 def phrase(text: str) -> Words:

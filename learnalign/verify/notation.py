@@ -83,6 +83,14 @@ _REWRITES = (
         re.compile(r"\\begin\s*\{cases\}([^&]*?)\\end\s*\{cases\}"),
         lambda match: match[1].replace("\\\\", ","),
     ),
+    # \log_{e} 2 -> \ln  2
+    (re.compile(r"\\log_\s*\{?\s*e\s*\}?(?![A-Za-z])"), r"\\ln "),
+    # {n \choose 2} -> \binom{n}{2}
+    (re.compile(r"\{?\s*(\w+)\s*\\choose\s*(\w+)\s*\}?"), r"\\binom{\1}{\2}"),
+    # 0.1 \mu m -> 0.1 µm
+    (re.compile(r"\\mu\s*(?=[mgs]\b)"), "µ"),
+    # is negative 5 -> is -5
+    (re.compile(r"(^\s*|[A-Za-z:=,]\s+)(?:negative|minus)\s+(?=[\d\\$])", re.IGNORECASE), r"\1-"),
     # \lg 2 -> \log_{10} 2
     (re.compile(r"\\lg(?![A-Za-z])"), r"\\log_{10}"),
     # x² -> x^{2}
@@ -97,6 +105,11 @@ _REWRITES = (
     (re.compile(r"(?<!\\)\\(?:[,;:! ]|(?:quad|qquad|thinspace|enspace)(?![A-Za-z]))|~"), " "),
     # \mathbf{i} -> \hat{i}
     (_VECTOR, r"\\hat{\1}"),
+    # \mathbf{1 4} -> 14
+    (
+        re.compile(r"\\(?:mathbf|boldsymbol|bm|mathrm)\s*\{([\d\s.,]+)\}"),
+        lambda match: re.sub(r"\s", "", match[1]),
+    ),
     # \text{7 cm} ->  7 cm
     (
         _TEXT_WRAPPER,
@@ -195,6 +208,8 @@ def unwrap(text: str) -> str:
             text = text[1:-1]
         if whole := _TEXT_WRAPPER.fullmatch(text):
             text = whole.group(1)
+            if "math" in whole.group()[:6] and not re.search(r"[^\d\s.,]", text):
+                text = re.sub(r"\s", "", text)  # digits set apart: \mathbf{1 4}
     return text
 
 

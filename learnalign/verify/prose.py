@@ -15,7 +15,7 @@ _SHORT_WORDS = frozenset((
 _COMMAND = re.compile(r"\\(?:begin|end)\s*\{[^}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|\^\{[^{}]*\}")
 # A hyphen joins words of two letters and more: x-y is a difference.
 _WORD = re.compile(
-    r"(?<![\\A-Za-z_^{])(?:[A-Za-z]+['’][a-z]+|[A-Za-z]+[a-z](?:-[A-Za-z]{2,})*|[aAI](?=\s))(?![A-Za-z(_^])"
+    r"(?<![\\A-Za-z0-9_^{])(?:[A-Za-z]+['’][a-z]+|[A-Za-z]+[a-z](?:-[A-Za-z]{2,})*|[aAI](?=\s))(?![A-Za-z(_^])"
 )
 _PRODUCT = re.compile(r"a?b?c?d?|w?x?y?z?|p?q?r?s?|k?l?m?n?")  # abc and xyz are products
 _STOP_WORDS = frozenset((
@@ -31,17 +31,19 @@ _STOP_WORDS = frozenset((
     "nearly", "pay", "pays", "take", "takes", "maximum", "minimum", "equivalent", "measure", "measures",
     "length", "area", "volume", "sum", "left",
 ))  # fmt: skip
-_VALUE = re.compile(r"[\d\\]|[A-Za-z]\s*[=+/^*-]\s*\w")
+_VALUE = re.compile(r"[\d\\=<>]|[A-Za-z]\s*[+/^*-]\s*\w")
 _PUNCTUATION = " ,.;:!?*\n\"'“”()"
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor)|n['’]t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
 )
 _OPERATOR_WORDS = re.compile(
-    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|half of \d|twice \d)\b",
+    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|factorial|(?:square|cube|\w+th) root of|"
+    r"(?:reciprocal|inverse|logarithm) of|(?:half|third|quarter|\w+th) of"
+    r"|twice|double|triple|halves|thirds|quarters|fourths|fifths|tenths|hundredths)\b",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that)\b.*",
+    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that|for (?:all|every|any|each))\b.*",
     re.IGNORECASE | re.DOTALL,
 )
 _LEADING_REASON = re.compile(r"(?:since|because|as|when|if|given)\b[^,]*,\s*(?=\S)", re.IGNORECASE)

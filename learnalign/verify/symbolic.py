@@ -41,7 +41,7 @@ _ARGUMENTS = re.compile(r"\\?(gcd|lcm)\s*\(([^()]*)\)")
 # What latex2sympy reads as a product of letters (angle ABC, p and q), or leaves out (the minutes of 5').
 _FOREIGN = re.compile(
     r"\\(?:angle|triangle|odot|parallel|perp|land|lor|neg|wedge|vee|cong|sim|iff|implies|Rightarrow|rightarrow|forall|exists)"
-    r"(?![A-Za-z])|\d\s*'"
+    r"(?![A-Za-z])|\d\s*'|(?<!_)(?<!frac\s)(?<!frac)(?<![\d.])\d+\s+\d"
 )
 _POINTS = ((97, 14, 71), (53, 22, 37), (-41, 31, 29))  # numerator, step, denominator of the symbols' values
 

@@ -23,7 +23,7 @@ class Unit(NamedTuple):
 
 
 _SHORT = frozenset((
-    "m", "cm", "mm", "km", "nm", "in", "ft", "yd", "mi", "g", "kg", "mg", "lb", "lbs", "oz", "t", "N", "J", "W",
+    "m", "µm", "erg", "cm", "mm", "km", "nm", "in", "ft", "yd", "mi", "g", "kg", "mg", "lb", "lbs", "oz", "t", "N", "J", "W",
     "s", "sec", "secs", "ms", "min", "mins", "h", "hr", "hrs", "l", "L", "ml", "mL", "dl", "cl", "kl", "N",
     "kN", "J", "kJ", "MJ", "W", "kW", "MW", "kWh", "V", "mV", "A", "mA", "K", "Pa", "kPa", "MPa", "atm", "Hz",
     "kHz", "MHz", "GHz", "mol", "eV", "keV", "MeV", "cal", "kcal", "mph", "kph", "km/h", "C", "T", "F", "rad",
@@ -75,8 +75,12 @@ _LABELS = frozenset(("unit", "units", "square units", "cubic units", "sq units",
 _LABEL = re.compile(r"[A-Za-z][a-z'-]{2,}[.,!]?|of|in|at|to|on|a|by")
 NOT_LABELS = frozenset((
     "and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "mod", "choose",
-    "times", "over", "divided", "plus", "minus", "percent", "squared", "cubed", "gcd", "lcm", "max", "min", "remainder",
+    "times", "over", "divided", "plus", "minus", "percent", "squared", "cubed", "factorial",
+    "halves", "thirds", "quarters", "fourths", "fifths", "sixths", "tenths",
+    "hundredths", "gcd", "lcm", "max", "min", "remainder",
 ))  # fmt: skip
+
+_LETTERS = re.compile(r"[a-z](?: [a-z])+")
 
 _SIGN = r"\\?\$|€|£|¥|₹|\\pounds\s*|(?:US\s*\\?\$|USD|EUR|GBP|Rs\b\.?)\s*"
 _PREFIX = re.compile(rf"(?P<sign>-?)\s*(?P<currency>{_SIGN})\s*(?P<value>[-\d.\\].*)", re.DOTALL)
@@ -130,18 +134,25 @@ def split_unit(text: str) -> tuple[str, Unit | None, str]:
     value, words = match["value"].strip(), match["unit"].split()
     if words and (scale := _SCALES.get(words[0].lower().rstrip("s."))):
         value, words = f"({value})\\cdot {scale}", words[1:]
+    spaced = text[match.start("unit") - 1].isspace()
     for count in range(len(words), 0, -1):  # the longest unit, then words: 5 km north, 7 dollars left
         name = " ".join(words[:count])
+        if not all(map(_is_label, words[count:])) or (count > 1 and _LETTERS.fullmatch(name)):
+            continue  # m v^2 and m g h are products
         if name.lower() in _LABELS:
             return value, None, " ".join(words[count:])
-        if (unit := unit_of(name, spaced=text[match.start("unit") - 1].isspace())) is not None:
+        if (unit := unit_of(name, spaced=spaced)) is not None:
             return value, unit, " ".join(words[count:])
-    labelled = words and all(_LABEL.fullmatch(word) and word.lower() not in NOT_LABELS for word in words)
+    labelled = spaced and all(map(_is_label, words)) and any(len(word) > 2 for word in words)
     return (
         (value, None, " ".join(words))
         if labelled or (not words and value != match["value"].strip())
         else (text, None, "")
     )
+
+
+def _is_label(word: str) -> bool:
+    return _LABEL.fullmatch(word) is not None and word.lower() not in NOT_LABELS
 
 
 def compound(text: str) -> tuple[str, Unit] | None:

@@ -10,6 +10,7 @@ import sympy
 
 from learnalign.verify.forms import Bracket, Form, Listing, Matrix, Read, RealSet, Value, key
 
+_POINT = re.compile(r"^[A-Z]'?\s*(?=\(.*,.*\)$)", re.DOTALL)  # P(1, 2)
 _MATRIX = re.compile(r"\(?\s*\\begin\s*\{([pbB]?matrix|array)\}\s*(?:\{[^}]*\})?(.*)\\end\s*\{\1\}\s*\)?", re.DOTALL)
 
 
@@ -42,6 +43,7 @@ def as_set(form: Form | None) -> Any:
 
 def read_bracketed(text: str, read: Read) -> Form | None:
     """Read a set, tuple, interval or matrix in brackets."""
+    text = _POINT.sub("", text)
     braces = text.startswith("\\{") and text.endswith("\\}")
     inside = text[2:-2] if braces else text[1:-1]
     if not braces and not (text[0] in "([" and text[-1] in ")]"):

@@ -7,17 +7,20 @@ import re
 import sympy
 
 from learnalign.verify import prose
-from learnalign.verify.forms import Assignments, Equation, Form, Listing, Read, RealSet, key, phrase
+from learnalign.verify.forms import Assignments, Equation, Form, Listing, Read, RealSet, Words, key, phrase
 from learnalign.verify.readers.brackets import split
 from learnalign.verify.readers.relations import SIGN
 
+_CIRCLED = re.compile(r"[①-⑳](?:[\s,]*[①-⑳])+")
 _QUOTED = re.compile(r"\[\s*([\"']).*\1\s*\]", re.DOTALL)
 _OR = r"\s*,?\s*(?:\bor\b|或者?)\s*"
 _AND = r"\s*(?:[,;、]\s*(?:\band\b\s*)?|\band\b|和)\s*"
 
 
 def read_quoted(text: str, read: Read) -> Form | None:
-    """Read a JSON or Python list of texts: ["3", "5"]."""
+    """Read a JSON or Python list of texts, ["3", "5"], or of circled numbers, ①③."""
+    if _CIRCLED.fullmatch(text):
+        return Listing(tuple(Words(mark, text=mark) for mark in re.sub(r"[\s,]", "", text)), text=key(text))
     if not _QUOTED.fullmatch(text):
         return None
     items = [read(item.strip().strip("\"'")) for item in split(text.strip()[1:-1], ",")]
@@ -56,7 +59,9 @@ def read_listed(whole: str, read: Read) -> Form | None:
     sets = [form for form in forms if isinstance(form, RealSet)]
     if sets and len(sets) == len(forms):
         both = sympy.Intersection(*(form.values for form in sets))
-        return RealSet(sympy.Union(*(form.values for form in sets)) if both == sympy.EmptySet else both, text=key(text))
+        # A comma may mean "or": x < 2, x > 7; "and" may not.
+        apart = both == sympy.EmptySet and not re.search(r"\band\b", text)
+        return RealSet(sympy.Union(*(form.values for form in sets)) if apart else both, text=key(text))
     return listing(forms, text)
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import sympy
+from sympy.core.function import UndefinedFunction
 
 from learnalign.verify import prose
 from learnalign.verify.forms import (
@@ -33,6 +34,7 @@ _INTEGERS = re.compile(
 )
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_(?:\{[^{}]*\}|\w))?'*")
 SIGN = r"(?<![<>=!:])=(?!=)|<|>|\\(?:le|ge|lt|gt|ne|neq|in|approx|equiv|to)(?![A-Za-z])"
+_ABSOLUTE = re.compile(r"\|\s*([a-z])\s*\|")
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
@@ -70,14 +72,14 @@ def read_relation(text: str, read: Read) -> Form | None:
         shown = sides[1:] if named or not sides[0].strip() else sides[:-1]
         return read("=".join(shown)) if len(signs) == 1 or set(signs) <= {"=", "\\approx"} else None
     if signs == ["\\in"]:
-        return read(sides[1])
+        return read(sides[1]) if _is_variable(sides[0]) else None
     if set(signs) == {"="}:
         return _equation(sides, text, read)
     if signs == ["\\ne"]:
         value = parse(sides[1])
         return (
             RealSet(sympy.Reals - sympy.FiniteSet(value), text=key(text))
-            if value is not None and value.is_number
+            if value is not None and value.is_number and _is_variable(sides[0])
             else None
         )
     if set(signs) <= set(_FLIPPED):
@@ -93,6 +95,8 @@ def _equation(sides: list[str], text: str, read: Read) -> Form | None:
     if any(prose.count_values(side) > 1 for side in inner) or (len(inner) and prose.count_values(last) == 0):
         return phrase(text)
     value = read(last)
+    if len(sides) > 2 and value is not None and all(_NAME.fullmatch(side.strip()) for side in sides[:-1]):
+        return Assignments(tuple((side.strip(), value) for side in sides[:-1]), text=key(text))  # a = b = 1
     names = [name.strip() for name in first.strip("()").split(",")]
     if (
         first.startswith("(")
@@ -116,6 +120,10 @@ def _is_name(text: str, value: Any) -> bool:
         return True
     if isinstance(value, sympy.Add) or (isinstance(value, sympy.Mul) and any(part.is_number for part in value.args)):
         return False
+    if isinstance(value, sympy.Abs):
+        return not {"x", "y", "t", "n"} & {symbol.name for symbol in value.free_symbols}
+    if isinstance(value, sympy.Pow | sympy.log | sympy.exp | sympy.floor | sympy.ceiling):
+        return False
     return all(part.exp == -1 for part in sympy.preorder_traversal(value) if isinstance(part, sympy.Pow))
 
 
@@ -126,6 +134,10 @@ def _inequality(sides: list[str], signs: list[str], text: str) -> Form | None:
         return None
     values = [parse(side) if side.strip() else None for side in sides]
     numbers = [isinstance(value, sympy.Expr) and value.is_number for value in values]
+    bound = _ABSOLUTE.fullmatch(sides[0].strip())
+    if bound and len(sides) == 2 and isinstance(values[1], sympy.Expr) and values[1].is_number:
+        values = [-values[1], None, values[1]]
+        sides, signs, numbers = [str(values[0]), bound[1], sides[1]], [signs[0]] * 2, [True, False, True]
     ends = {index for index, number in enumerate(numbers) if number}
     if len(sides) == 2 and len(ends) == 1:
         low, high = (values[0], sympy.oo) if 0 in ends else (-sympy.oo, values[1])
@@ -144,4 +156,6 @@ def _inequality(sides: list[str], signs: list[str], text: str) -> Form | None:
 
 
 def _is_variable(text: str) -> bool:
-    return not text.strip() or not isinstance(parse(text), sympy.Add | sympy.Mul) or prose.is_prose(text)
+    value = None if prose.is_prose(text) else parse(text)
+    capitals = isinstance(value, sympy.Mul) and all(symbol.name.startswith("q_") for symbol in value.free_symbols)
+    return value is None or value.is_Symbol or capitals or isinstance(value.func, UndefinedFunction)

@@ -38,6 +38,21 @@ _CHOICE = re.compile(
 )
 
 
+_NONE_OF = (
+    "there is no solution",
+    "there are no solutions",
+    "there is no real",
+    "there are no real",
+    "it has no solution",
+)
+_OTHER_OPTION = re.compile(r"^(?:or|and|,|;|[A-H]\b)|\([A-H]\)|\b[B-H]\s*[).:]|\b(?:or|and)\s+[A-H]\b")
+# What i.e. or an arrow leads to.
+_CONCLUDED = re.compile(
+    r".*(?:\bi\.\s?e\.\s*,?|\\(?:Rightarrow|Longrightarrow|implies|therefore)(?![A-Za-z])(?=.*\d))\s*", re.DOTALL
+)
+_PREDICATE = re.compile(r".*\b(?:is|are)\s+(?!no\b)([^\s.]+(?:\s[^\s.]+)?)", re.DOTALL)
+
+
 def read_words(text: str, read: Read) -> Form | None:
     """Read an answer in words: a number word, a name, "no solution"."""
     words = as_words(text)
@@ -45,15 +60,21 @@ def read_words(text: str, read: Read) -> Form | None:
         return None
     if words in _SYNONYMS:
         return read(_SYNONYMS[words])
+    if words.startswith(_NONE_OF):
+        return read("\\emptyset")
     if (number := number_word(words)) is not None:
         return Value(sympy.Integer(number), plain_number(str(number)), text=str(number))
     if len(words) == 1 or re.search(r"\b(?:and|or)\b", words) or (prose.words_of(text) == [] and not text.isupper()):
         return None  # a letter, or a product of letters
+    if predicate := _PREDICATE.fullmatch(text):
+        return read(predicate[1])  # The statement is true.
     return None if prose.bounded(text) else Words(_SAME_WORDS.get(words, words), text=key(text.strip("()")))
 
 
 def number_word(words: str) -> int | None:
     parts = words.replace("-", " ").split()
+    if parts[:1] in (["negative"], ["minus"]) and (positive := number_word(" ".join(parts[1:]))) is not None:
+        return -positive
     if len(parts) == 1 and parts[0] in _SMALL:
         return _SMALL.index(parts[0])
     if parts and parts[0] in _TENS and len(parts) <= 2:
@@ -68,6 +89,8 @@ def read_choice(text: str, read: Read) -> Form | None:
     if match is None:
         return None
     rest = (match[2] or match[4] or "").strip()
+    if _OTHER_OPTION.search(rest):
+        return None
     return Choice((match[1] or match[3] or match[5]).upper(), read(rest) if rest else None, text=key(text))
 
 
@@ -83,7 +106,7 @@ def read_bound(text: str, read: Read) -> Form | None:
 
 def read_clauses(text: str, read: Read) -> Form | None:
     """Read a statement without the clauses that give its reason."""
-    shorter = re.sub(r".*\bi\.\s?e\.\s*,?\s*", "", text, flags=re.DOTALL)
+    shorter = _CONCLUDED.sub("", text)
     shorter = prose.without_reasons(shorter).strip() if prose.is_prose(text) else shorter
     return read(shorter) if shorter and shorter != text else None
 
