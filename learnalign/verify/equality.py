@@ -37,6 +37,8 @@ from learnalign.verify.reading import LONGEST_ANSWER, read, read_completion, rea
 from learnalign.verify.symbolic import has_unknown_function, same_decimal, same_value
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, different, shown
 
+_UNDEFINED = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NotImplementedError, RecursionError)
+
 read_gold_once = lru_cache(maxsize=16_384)(read_gold)
 read_once = lru_cache(maxsize=16_384)(read)
 
@@ -60,13 +62,14 @@ def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
         return NO_ANSWER
     if len(text) > LONGEST_ANSWER:
         return Verdict(0.0, f"the answer is longer than {LONGEST_ANSWER} characters")
-    form = read_once(text)
-    several = isinstance(gold, Listing | Assignments)
-    if (form is not None and same(gold, form)) or (
-        joined and several and (both := read_once(joined)) and same(gold, both)
-    ):
-        return CORRECT
-    return _wrong(gold, form, text, answer) if form else Verdict(0.0, f"the answer {shown(text)} cannot be read")
+    readings = [text] if joined is None or not isinstance(gold, Listing | Assignments) else [text, joined]
+    try:
+        forms = [form for form in map(read_once, readings) if form is not None]
+        if any(same(gold, form) for form in forms):
+            return CORRECT
+    except _UNDEFINED as error:
+        return _incomparable(text, error)
+    return _wrong(gold, forms[0], text, answer) if forms else Verdict(0.0, f"the answer {shown(text)} cannot be read")
 
 
 @lru_cache(maxsize=16_384)
@@ -75,10 +78,18 @@ def judge_completion(answer: str, text: str) -> Verdict:
     gold = read_gold_once(answer)
     if isinstance(gold, str):
         return Verdict(None, gold)
-    forms = read_completion(text)
-    if any(same(gold, form) for form in forms):
-        return CORRECT
+    try:
+        forms = read_completion(text)
+        if any(same(gold, form) for form in forms):
+            return CORRECT
+    except _UNDEFINED as error:
+        return _incomparable(text[-60:], error)
     return _wrong(gold, forms[0], forms[0].text or text, answer) if forms else NO_ANSWER
+
+
+def _incomparable(text: str, error: Exception) -> Verdict:
+    """The verdict on an answer that sympy cannot evaluate; the gold can: it was compared when it was checked."""
+    return Verdict(0.0, f"the answer {shown(text)} cannot be compared ({type(error).__name__}: {shown(str(error))})")
 
 
 def _wrong(gold: Form, form: Form, text: str, answer: str) -> Verdict:

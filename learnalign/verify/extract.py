@@ -20,10 +20,12 @@ _CUE = re.compile(
     r"(?i)(?:"
     r"(?P<supposed>\b(?:if|suppose|supposing|assume|assuming|whether)\b[^.\n]{0,20})?\banswers?\b|答案)"
     r"[*_\s]{0,6}(?:(?:is|are|was|would be|must be|equals|comes to|=|是|为|：|:)[*_\s]{0,6}){1,2}"
-    r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####|【答案】|故(?:答案为|选)[：:]?|(?<![一-龥])选(?=\s*[A-H])"
+    r"(?:(?:therefore|thus|then|simply|just)\s+)?(?P<denied>not\s+|n['’]t\s+)?|####|"
+    r"【答案】|答[:：]|答案选|正解は|Ответ\s*:|respuesta (?:final )?es|r[ée]ponse est|Antwort(?: ist|:)|"
+    r"故(?:答案为|选)[：:]?|(?<![一-龥])选(?=\s*[A-H])"
 )
 _SENTENCE_END = re.compile(
-    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)(?<!\\)[.!?;](?=\s|\*|$|<)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
+    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)(?<!\\)[.?;](?=\s|\*|$|<)|!(?=\s+[A-Z]|$)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
 )
 _TAKEN_BACK = re.compile(r"(?i)\b(?:actually|wait|correction|i made an? (?:error|mistake))\b")
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400

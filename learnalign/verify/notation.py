@@ -87,10 +87,6 @@ _REWRITES = (
     (re.compile(r"\\log_\s*\{?\s*e\s*\}?(?![A-Za-z])"), r"\\ln "),
     # {n \choose 2} -> \binom{n}{2}
     (re.compile(r"\{?\s*(\w+)\s*\\choose\s*(\w+)\s*\}?"), r"\\binom{\1}{\2}"),
-    # 0.1 \mu m -> 0.1 µm
-    (re.compile(r"\\mu\s*(?=[mgs]\b)"), "µ"),
-    # is negative 5 -> is -5
-    (re.compile(r"(^\s*|[A-Za-z:=,]\s+)(?:negative|minus)\s+(?=[\d\\$])", re.IGNORECASE), r"\1-"),
     # \lg 2 -> \log_{10} 2
     (re.compile(r"\\lg(?![A-Za-z])"), r"\\log_{10}"),
     # x² -> x^{2}
@@ -119,6 +115,10 @@ _REWRITES = (
             else f" {match[1]} "
         ),
     ),
+    # 0.1 \mu m -> 0.1 µm
+    (re.compile(r"\\mu\s*(?=[mgsFACVHWJLN]\b)"), "µ"),
+    # is negative 5 -> is -5
+    (re.compile(r"(^\s*|[A-Za-z:=,]\s+)(?:negative|minus)\s+(?=[\d\\$])", re.IGNORECASE), r"\1-"),
     # 1'000'000 -> 1000000
     (re.compile(r"(?<![\d.])\d{1,3}(?:(['_])\d{3})(?:\1\d{3})*(?!\d)"), lambda match: re.sub(r"\D", "", match.group())),
     # 1 000 -> 1000

@@ -37,18 +37,19 @@ _NEGATED = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor)|n['’]t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
 )
 _OPERATOR_WORDS = re.compile(
-    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|factorial|(?:square|cube|\w+th) root of|"
+    r"\b(?:times|plus|minus|divided by|multiplied by|over)\s+(?=[\d$\\(-])|\b(?:squared|cubed|factorial|\w+ root|"
     r"(?:reciprocal|inverse|logarithm) of|(?:half|third|quarter|\w+th) of"
     r"|twice|double|triple|halves|thirds|quarters|fourths|fifths|tenths|hundredths)\b",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that|for (?:all|every|any|each))\b.*",
+    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that|for (?:all|every|any|each))\b.*"
+    r"|,\s*(?:but\s+|and\s+)?not\b.*|\s\((?=[^()]*[a-z]{4})[^()]*\)\s*$",
     re.IGNORECASE | re.DOTALL,
 )
 _LEADING_REASON = re.compile(r"(?:since|because|as|when|if|given)\b[^,]*,\s*(?=\S)", re.IGNORECASE)
 _CLAUSE = re.compile(
-    r"\s*(?:which|then|so|thus|hence|giving|leaving|we|he|she|it|they|there|this|that)\b", re.IGNORECASE
+    r"\s*(?:not|which|then|so|thus|hence|giving|leaving|we|he|she|it|they|there|this|that)\b", re.IGNORECASE
 )
 _NUMBER_AHEAD = r"(?=[\d$\\(.-]|[a-z]\b)"
 _BOUNDS = tuple(

@@ -22,6 +22,7 @@ from learnalign.verify.notation import PlainNumber, same_rounded
 # Silence the warning that math-verify's SIGALRM timeouts are off: the parent enforces the limit.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 
+_MOST_POWER = 5_000  # of an expression that is evaluated at a point
 MOST_DIGITS = 20_000  # of a number that is computed
 _NORMALIZATION = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none")
 _SMALL_GREEK = (
@@ -100,6 +101,8 @@ def exact(value: Any) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
+    if not base.is_number and exponent.is_Integer and abs(exponent) > _MOST_POWER:
+        return sympy.Pow(base, _huge(str(exponent)))
     if not (base.is_Integer and exponent.is_Integer and abs(base) > 1):
         if base.is_Rational and exponent.is_Integer and base.q > 1 and abs(exponent) > 1_000:
             return _power(sympy.Integer(base.p), exponent) / _power(sympy.Integer(base.q), exponent)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pint
 
+from learnalign.verify.notation import plain_number
+
 
 class Unit(NamedTuple):
     """The dimension that it measures, its size in base units, and its zero in them (20 °C is 293.15 K)."""
@@ -37,14 +39,14 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _NAMES = {
-    "c": "celsius", "f": "fahrenheit", "rs": "rupee", "yr": "calendar_year", "yrs": "calendar_year",
+    "rs": "rupee", "yr": "calendar_year", "yrs": "calendar_year",
     "year": "calendar_year", "years": "calendar_year", "month": "calendar_month", "months": "calendar_month",
     "degree": "angle_degree", "degrees": "angle_degree", "radian": "angle_radian", "radians": "angle_radian", "t": "tonne", "ton": "tonne",
     "tons": "tonne", "usd": "dollar", "eur": "euro", "gbp": "sterling", "inr": "rupee", "inche": "inch", "amp": "ampere",
     "amps": "ampere", "pt": "pint", "Ω": "ohm", "pence": "penny", "lbs": "pound", "secs": "second", "s": "second",
     "sec": "second", "mins": "minute", "min": "minute", "hr": "hour", "hrs": "hour", "h": "hour", "in": "inch", "kph": "km/hour",
     "deg": "angle_degree", "rad": "angle_radian", "gal": "gallon", "qt": "quart", "yuan": "yuan", "l": "liter", "L": "liter",
-    "C": "celsius",
+    "C": "coulomb", "F": "farad",
     "T": "tesla", "A": "ampere", "K": "kelvin",
 }  # fmt: skip
 _TEMPERATURES = {
@@ -85,9 +87,10 @@ _LETTERS = re.compile(r"[a-z](?: [a-z])+")
 _SIGN = r"\\?\$|€|£|¥|₹|\\pounds\s*|(?:US\s*\\?\$|USD|EUR|GBP|Rs\b\.?)\s*"
 _PREFIX = re.compile(rf"(?P<sign>-?)\s*(?P<currency>{_SIGN})\s*(?P<value>[-\d.\\].*)", re.DOTALL)
 _SUFFIX = re.compile(
-    r"(?P<value>.*?[\d)}\s$%])\s*(?P<unit>(?:[A-Za-z¢€£°Ω$]|\\circ|\\Omega|\\cdot|/)[A-Za-z0-9/.·^*{}\s$\\()+-]*)",
+    r"(?P<value>.*?[\d)}\s$%])\s*(?P<unit>(?:[A-Za-zµ¢€£°Ω$]|\\circ|\\Omega|\\cdot|/)[A-Za-zµ0-9/.·^*{}\s$\\()+-]*)",
     re.DOTALL,
 )
+_LAST = re.compile(r"(?P<value>.*[\d)}])\s+(?P<unit>[A-Za-zµ°Ω][A-Za-zµ/.·^*\s-]*)", re.DOTALL)
 _CJK = re.compile(r"(?P<value>.*?[\d)}\s$%])(?P<unit>[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)", re.DOTALL)
 _DEGREES = re.compile(
     r"(?P<value>.*[\d)}])\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*(?P<minutes>\d+)\s*(?:'|\^\s*\{?\\prime\}?))?\s*(?P<unit>[CF]?)"
@@ -120,15 +123,17 @@ def split_unit(text: str) -> tuple[str, Unit | None, str]:
         name = _CURRENCIES.get(sign) or {"pounds": "sterling"}.get(sign) or _NAMES.get(sign.lower(), "dollar")
         return match["sign"] + value, unit or unit_of(name), label
     if (match := _DEGREES.fullmatch(text)) and not _TRIGONOMETRY.search(text):
-        value = (
-            match["value"]
-            if not match["minutes"]
-            else str(Fraction(match["value"]) + Fraction(int(match["minutes"]), 60))
-        )
-        return value, unit_of(match["unit"] or "degree"), ""
+        return _degrees(match, text)
     if match := _CJK.fullmatch(text):
         return match["value"].strip(), unit_of(_CHINESE.get(match["unit"], "")), match["unit"]
     match = _SUFFIX.fullmatch(text)
+    if (
+        (last := _LAST.fullmatch(text))
+        and not _LETTERS.fullmatch(last["unit"].strip())
+        and unit_of(last["unit"].strip())
+        and not re.search(r"(?<![\\A-Za-z])[A-Za-z]", last["value"])
+    ):
+        return last["value"].strip(), unit_of(last["unit"].strip()), ""  # 4.5 \cdot 10^{33} erg/s
     if match is None or _TRIGONOMETRY.search(text) or not match["value"].strip(" $"):
         return text, None, ""
     value, words = match["value"].strip(), match["unit"].split()
@@ -155,6 +160,17 @@ def _is_label(word: str) -> bool:
     return _LABEL.fullmatch(word) is not None and word.lower() not in NOT_LABELS
 
 
+def _degrees(match: re.Match[str], text: str) -> tuple[str, Unit | None, str]:
+    """Split degrees, and minutes behind them, from their number."""
+    value = match["value"]
+    if match["minutes"]:
+        whole = plain_number(value.strip())
+        if whole is None:
+            return text, None, ""
+        value = str(whole.value + Fraction(int(match["minutes"]), 60))
+    return value, unit_of({"C": "celsius", "F": "fahrenheit"}.get(match["unit"], "degree")), ""
+
+
 def compound(text: str) -> tuple[str, Unit] | None:
     """Add up several parts of one dimension in the unit of the first: 7 hours 30 minutes is 7.5 hours."""
     parts = _PART.findall(text)
@@ -175,7 +191,8 @@ def unit_of(text: str, spaced: bool = True) -> Unit | None:
         r"[{}$]|\\(?=[A-Z])", "", text.replace("\\cdot", " ").replace("\\Omega", "Ω").replace("\\circ", "deg")
     ).strip(" .")
     name = re.sub(r"\s*\^\s*", "^", re.sub(r"\s*\bper\b\s*", "/", name.replace("°", "deg")))
-    name = re.sub(r"^(?:degrees?|deg)\s+(?=[CFcf])", "", name)
+    name = re.sub(r"^(?:degrees?|deg)\s*C$", "celsius", re.sub(r"^(?:degrees?|deg)\s*F$", "fahrenheit", name))
+    name = re.sub(r"^degrees?\s+(?=celsius|fahrenheit)", "", name, flags=re.IGNORECASE)
     if not spaced and len(name) == 1 and name not in "¢€£Ω$":
         return None
     total, sign, power = _registry().Quantity(Fraction(1)), 1, 1
@@ -198,6 +215,8 @@ def unit_of(text: str, spaced: bool = True) -> Unit | None:
 
 
 def _known(name: str) -> str | None:
+    if name[:1] == "µ" and len(name) == 2:
+        return name
     if not (name in _SHORT or name in _CURRENCIES or _LONG.fullmatch(name)):
         return None
     return (

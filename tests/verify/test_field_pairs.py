@@ -1,4 +1,7 @@
-"""Answer pairs that graders got wrong in the field, by family, with the reward that is right."""
+"""Answer pairs by family with the reward that is right: those that graders got wrong in the field, and pairs by hand.
+
+The pairs by hand were written to attack the verifiers, as answers to the golds of well-known data sets.
+"""
 
 import json
 from collections import defaultdict
@@ -10,7 +13,9 @@ import pytest
 from learnalign.verify import Item, Verdict, open_verifier
 
 PAIRS: list[dict[str, Any]] = [
-    json.loads(line) for line in Path(__file__).with_name("field_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line)
+    for name in ("field_pairs.jsonl", "hand_pairs.jsonl")
+    for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
 ]
 FAMILIES = list(dict.fromkeys(pair["family"] for pair in PAIRS))
 

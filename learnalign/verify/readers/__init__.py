@@ -32,7 +32,7 @@ from learnalign.verify.readers.sentences import (
 
 READERS: tuple[Callable[[str, Read], Form | None], ...] = (
     read_quoted, read_choice, read_words, read_plain, read_compound, read_date, read_clock, read_based,
-    read_remainder, read_set_builder, read_family, read_bound, read_clauses, read_logical, read_alternatives,
+    read_remainder, read_set_builder, read_family, read_clauses, read_bound, read_logical, read_alternatives,
     read_listed, read_relation, read_union, read_bracketed, read_matrix, read_ratio, read_plus_minus,
     read_quantity, read_formula, read_sentence, read_text,
 )  # fmt: skip

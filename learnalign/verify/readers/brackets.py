@@ -80,7 +80,7 @@ def read_matrix(text: str, read: Read) -> Form | None:
     if match is None:
         return None
     rows = [[read(cell) for cell in row.split("&")] for row in match[2].split("\\\\") if row.strip()]
-    if any(cell is None for row in rows for cell in row):
+    if not rows or any(cell is None for row in rows for cell in row):
         return None
     return Matrix(tuple(tuple(cell for cell in row if cell is not None) for row in rows), text=key(text))
 

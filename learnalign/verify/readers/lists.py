@@ -49,7 +49,11 @@ def read_listed(whole: str, read: Read) -> Form | None:
     text, parts = whole, split(whole, _AND)
     while len(parts) > 1 and prose.is_prose(parts[0]) and prose.split_sentence(parts[0]) == ([], ()):
         text = ",".join(parts := parts[1:])  # "Therefore, …"
-    while len(parts) > 1 and prose.is_clause(parts[-1]) and not prose.count_values(parts[-1]):
+    while (
+        len(parts) > 1
+        and prose.is_clause(parts[-1])
+        and (not prose.count_values(parts[-1]) or prose.negated(parts[-1]))
+    ):
         text = ",".join(parts := parts[:-1])  # "Yes, it is."
     if len(parts) == 1:
         return read(text) if text != whole else None

@@ -64,7 +64,11 @@ def read_ratio(text: str, read: Read) -> Form | None:
     if len(parts) < 2 or prose.is_prose(re.sub(r"\bto\b", ":", text)):
         return None
     values = [parse(part) for part in parts]
-    return Ratio(tuple(values), text=key(text)) if all(isinstance(value, sympy.Expr) for value in values) else None
+    return (
+        Ratio(tuple(values), text=key(text))
+        if all(isinstance(value, sympy.Expr) and value != 0 for value in values)
+        else None
+    )
 
 
 def read_quantity(text: str, read: Read) -> Form | None:

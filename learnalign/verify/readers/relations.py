@@ -133,9 +133,9 @@ def _inequality(sides: list[str], signs: list[str], text: str) -> Form | None:
     if any(sign in (">", "\\ge") for sign in signs):
         return None
     values = [parse(side) if side.strip() else None for side in sides]
-    numbers = [isinstance(value, sympy.Expr) and value.is_number for value in values]
+    numbers = [isinstance(value, sympy.Expr) and bool(value.is_number and value.is_extended_real) for value in values]
     bound = _ABSOLUTE.fullmatch(sides[0].strip())
-    if bound and len(sides) == 2 and isinstance(values[1], sympy.Expr) and values[1].is_number:
+    if bound and len(sides) == 2 and isinstance(values[1], sympy.Expr) and numbers[1]:
         values = [-values[1], None, values[1]]
         sides, signs, numbers = [str(values[0]), bound[1], sides[1]], [signs[0]] * 2, [True, False, True]
     ends = {index for index, number in enumerate(numbers) if number}

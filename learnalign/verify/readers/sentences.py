@@ -50,6 +50,9 @@ _OTHER_OPTION = re.compile(r"^(?:or|and|,|;|[A-H]\b)|\([A-H]\)|\b[B-H]\s*[).:]|\
 _CONCLUDED = re.compile(
     r".*(?:\bi\.\s?e\.\s*,?|\\(?:Rightarrow|Longrightarrow|implies|therefore)(?![A-Za-z])(?=.*\d))\s*", re.DOTALL
 )
+_SUBJECT = re.compile(
+    r"(.+?)\s+(?:is|are)\s+(?:the\s+)?(?:correct|right|(?:correct |final )?answers?)", re.IGNORECASE | re.DOTALL
+)
 _PREDICATE = re.compile(r".*\b(?:is|are)\s+(?!no\b)([^\s.]+(?:\s[^\s.]+)?)", re.DOTALL)
 
 
@@ -66,6 +69,8 @@ def read_words(text: str, read: Read) -> Form | None:
         return Value(sympy.Integer(number), plain_number(str(number)), text=str(number))
     if len(words) == 1 or re.search(r"\b(?:and|or)\b", words) or (prose.words_of(text) == [] and not text.isupper()):
         return None  # a letter, or a product of letters
+    if subject := _SUBJECT.fullmatch(text):
+        return read(subject[1])  # Option A is correct.
     if predicate := _PREDICATE.fullmatch(text):
         return read(predicate[1])  # The statement is true.
     return None if prose.bounded(text) else Words(_SAME_WORDS.get(words, words), text=key(text.strip("()")))
