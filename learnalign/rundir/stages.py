@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.config import AdarftConfig, Config, SignalConfig, flatten
+from learnalign.names import VERIFIERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,11 @@ class Stage:
     outputs: tuple[str, ...]
     revision: int = 1
     more: Callable[[Config], dict[str, Any]] = lambda config: {}
+
+
+def _verdicts(config: Config) -> dict[str, Any]:
+    """The version of the built-in verifiers' verdicts: it decides which golds are usable and every reward."""
+    return {"verdicts of the built-in verifiers": 2} if config.verifier in VERIFIERS else {}
 
 
 def _angle_weight(config: Config) -> dict[str, Any]:
@@ -68,6 +74,7 @@ STAGES: dict[str, Stage] = {
             *(f"model.{key}" for key in ("name", "revision", "adapter", "dtype", "attn", "trust_remote_code")),
             "executor.shard_size",
         ),
+        more=_verdicts,
         outputs=("prompts.parquet", "quarantine.jsonl"),
     ),
     "warmup": Stage(

@@ -182,3 +182,16 @@ def test_a_stage_that_has_stored_something_has_begun_whatever_ends_it(tmp_path: 
         raise InputError("refused later")
     with pytest.raises(InputError, match=r"rollout\.temperature: stored 1\.0, requested 0\.5"):
         make(tmp_path / "run", rollout={"temperature": 0.5})
+
+
+def test_results_judged_by_an_older_version_of_the_built_in_verifiers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setitem(STAGES, "pool", dataclasses.replace(STAGES["pool"], more=lambda config: {}))
+        with make(tmp_path / "run").stage("pool"):
+            pass
+    with pytest.raises(InputError, match="pool: verdicts of the built-in verifiers: stored None, requested 2"):
+        RunDir.open(tmp_path / "run")
+    own = build_config({**SETTINGS, "verifier": "judges:mine"})
+    assert "verdicts of the built-in verifiers" not in settings_of(own, "pool")
