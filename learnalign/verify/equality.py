@@ -104,6 +104,8 @@ def same(gold: Form, answer: Form) -> bool:
         return True
     if isinstance(gold, Equation) and isinstance(answer, Equation):
         return _same_equation(gold, answer)
+    if isinstance(gold, Value) and isinstance(answer, Equation) and _is_sum_of_letters(answer.left) and answer.value:
+        answer = answer.value  # m + n = 5, if m + n was asked for
     gold, answer = _bare(gold), _bare(answer)
     if (rule := _RULES.get((type(gold), type(answer)))) is not None:
         return rule(gold, answer)
@@ -116,6 +118,10 @@ def _bare(form: Form) -> Form:
     while isinstance(form, Equation) and form.named and form.value is not None:
         form = form.value
     return form
+
+
+def _is_sum_of_letters(value: Any) -> bool:
+    return isinstance(value, sympy.Add) and all(part.is_Symbol for part in value.args)
 
 
 def _same_equation(gold: Equation, answer: Equation) -> bool:

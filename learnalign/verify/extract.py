@@ -25,7 +25,7 @@ _CUE = re.compile(
     r"故(?:答案为|选)[：:]?|(?<![一-龥])选(?=\s*[A-H])"
 )
 _SENTENCE_END = re.compile(
-    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)(?<!\\)[.?;](?=\s|\*|$|<)|!(?=\s+[A-Z]|$)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
+    r"\n|。|(?<!i\.e)(?<!e\.g)(?<!\b[ap]\.m)(?<!\bRs)(?<!\\)[.?;](?=\s|\*|$|<)|(?<![\d)}\w])!(?=\s+[A-Z]|$)|<\|?/?[a-z_|]+\|?>|(?:,?\s(?:because|since|so))\s"
 )
 _TAKEN_BACK = re.compile(r"(?i)\b(?:actually|wait|correction|i made an? (?:error|mistake))\b")
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 4, 400

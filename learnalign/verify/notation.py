@@ -200,6 +200,8 @@ def unwrap(text: str) -> str:
     while text != previous:
         previous = text
         text = _FINAL_STOP.sub("", text.strip())
+        if text.endswith("\\") and not text.endswith("\\\\"):
+            text = text[:-1]  # of "35\\ ", whose space is gone
         for opening, closing in _WRAPPERS:
             inside = text[len(opening) : len(text) - len(closing)]
             if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
@@ -258,6 +260,6 @@ def same_rounded(decimal: PlainNumber, value: Fraction) -> bool:
 def as_words(text: str) -> str | None:
     r"""Read `text` as lower-case words ("(B)" and "\text{B}" are "b"); returns None if it is not only words."""
     bare = _TEXT_WRAPPER.sub(r"\1", unwrap(text)).replace("\\ ", " ").replace("~", " ")
-    bare = unwrap(bare).strip("()[]{}\"'“”‘’ ").casefold()
+    bare = unwrap(bare).strip("!()[]{}\"'“”‘’ ").casefold()
     words = " ".join(bare.split())
     return words if re.fullmatch(r"[^\W\d_](?:[^\W\d_]|['’\- ])*", words) else None

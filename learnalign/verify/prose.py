@@ -32,7 +32,7 @@ _STOP_WORDS = frozenset((
     "length", "area", "volume", "sum", "left",
 ))  # fmt: skip
 _VALUE = re.compile(r"[\d\\=<>]|[A-Za-z]\s*[+/^*-]\s*\w")
-_PUNCTUATION = " ,.;:!?*\n\"'“”()"
+_PUNCTUATION = " ,.;:?*\n\"'“”()"
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor)|n['’]t)\b(?:\s+[A-Za-z]+){0,2}\s+(?=[\d$\\(-]|[a-z]\b)", re.IGNORECASE
 )
@@ -43,7 +43,7 @@ _OPERATOR_WORDS = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)|where|given that|for (?:all|every|any|each))\b.*"
+    r"(?:,|\s)\s*\(?\s*(?:since|because|which (?!gives|is|makes|leaves|equals)(?!.*\d)|where|given that|for (?:all|every|any|each))\b.*"
     r"|,\s*(?:but\s+|and\s+)?not\b.*|\s\((?=[^()]*[a-z]{4})[^()]*\)\s*$",
     re.IGNORECASE | re.DOTALL,
 )
@@ -74,6 +74,8 @@ def words_of(text: str) -> list[str]:
 def _is_word(word: str) -> bool:
     if word.casefold() in FUNCTIONS or _PRODUCT.fullmatch(word) or (word.isupper() and word not in ("A", "I")):
         return False
+    if not re.search(r"[aeiouy]", word, re.IGNORECASE):
+        return False  # mgh is a product
     return len(word) >= 3 or word.casefold() in _SHORT_WORDS or word in ("A", "a", "I")
 
 

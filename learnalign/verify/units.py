@@ -157,7 +157,11 @@ def split_unit(text: str) -> tuple[str, Unit | None, str]:
 
 
 def _is_label(word: str) -> bool:
-    return _LABEL.fullmatch(word) is not None and word.lower() not in NOT_LABELS
+    return (
+        _LABEL.fullmatch(word) is not None
+        and re.search(r"[aeiouy]", word) is not None
+        and word.lower() not in NOT_LABELS
+    )
 
 
 def _degrees(match: re.Match[str], text: str) -> tuple[str, Unit | None, str]:
