@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,10 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. grad.dim=4096; repeatable."),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Delete results of other settings (or else this stage's) first.")
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace results of other settings, or else this stage's, once the new ones are whole."
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the settings and the work: rows, tokens, disk; write nothing.")
@@ -72,25 +76,48 @@ def _stop(message: str, code: int, error: BaseException) -> None:
 def resolve_config(directory: Path, config: str | None, overrides: list[str] | None) -> Config:
     """The settings of a command: `--config`, else the run directory's own, with `--set` applied."""
     from learnalign.config import load_config
+    from learnalign.rundir import check_config
 
     own = directory / "config.yaml"
-    if config is None and not own.is_file():
+    if config is not None:
+        return load_config(config, overrides or [])
+    if not own.is_file() and not (directory / "run.json").is_file():
         raise InputError(f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one")
-    return load_config(config if config is not None else own, overrides or [])
+    check_config(directory)
+    return load_config(own, overrides or [])
 
 
+@contextlib.contextmanager
 def open_run(
     directory: Path,
     config: str | None = None,
     overrides: list[str] | None = None,
     overwrite: bool = False,
     stage: str = "",
-) -> RunDir:
-    """Open or make a run directory; `--overwrite` deletes the results of `stage` if no setting differs."""
+    more: Sequence[str] = (),
+) -> Iterator[RunDir]:
+    """Open or make a run directory and keep other commands out of it until the block ends.
+
+    With `--overwrite`, what the block makes replaces the results of other settings, or else those of `stage`, and what the
+    patterns `more` match, once the block has ended without an error.
+    """
     from learnalign.rundir import RunDir
 
     resolved = resolve_config(directory, config, overrides)
-    return RunDir.create(directory, resolved, overwrite=overwrite, stage=stage or None)
+    if overwrite:
+        with RunDir.overwriting(directory, resolved, stage or None, more=more) as run:
+            yield run
+    else:
+        run = RunDir.create(directory, resolved)
+        with run.locked():
+            yield run
+
+
+def use_run(directory: Path, config: str | None = None, overrides: list[str] | None = None) -> RunDir:
+    """Open or make a run directory whose stages the command reads, but does not run."""
+    from learnalign.rundir import RunDir
+
+    return RunDir.create(directory, resolve_config(directory, config, overrides))
 
 
 def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:

@@ -16,13 +16,13 @@ from .common import (
     DryRun,
     Json,
     Overrides,
-    open_run,
     print_json,
     print_plot,
     print_table,
     resolve_config,
     show_work,
     size_text,
+    use_run,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ Name = Annotated[
         help="Result name: DIR/eval/NAME.json, default TESTSET-POLICY; of curves DIR/eval/NAME.csv.",
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/eval/NAME and evaluate again.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Evaluate again; the new result replaces the old once it is whole.")
+]
 
 
 def evaluate(
@@ -89,7 +91,7 @@ def evaluate(
     chosen += [f"eval.rounds={rounds}"] if rounds else []
     from learnalign.rundir import RunDir
 
-    run = RunDir(directory, resolve_config(directory, config, None)) if dry_run else open_run(directory, config)
+    run = RunDir(directory, resolve_config(directory, config, None)) if dry_run else use_run(directory, config)
     trainings = _trainings(run, policy or [run.config.eval.policy], data)
     if dry_run:
         _show_work(run, data, policy, trainings, chosen, as_json)

@@ -32,10 +32,10 @@ def grad(
     """Compute each learnable prompt's projected GRPO gradient; samples missing rollouts first."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
-    run = open_run(directory, config, overrides, overwrite, stage="grad")
-    from learnalign.gradients import grad as compute_gradients
+    with open_run(directory, config, overrides, overwrite, stage="grad") as run:
+        from learnalign.gradients import grad as compute_gradients
 
-    verification = compute_gradients(run, verify).verification
+        verification = compute_gradients(run, verify).verification
     measured = {} if verification is None else {"verification": asdict(verification)}
     finish(run, as_json, **measured)
     if verification is not None and not as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,17 +36,20 @@ def rollout(
     """Sample G completions of every prompt and score them: success rates and learnability."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
-    run = open_run(directory, config, overrides, overwrite, stage="rollout")
-    from learnalign.rollouts import import_rollouts
-    from learnalign.rollouts import rollout as stage
+    with open_run(directory, config, overrides, overwrite, stage="rollout") as run:
+        from learnalign.rollouts import import_rollouts
+        from learnalign.rollouts import rollout as stage
 
-    if file is None:
-        result = stage(run)
-        _warn([*_cautions(result), *_savings(result)])
-        return finish(run, as_json, adaptive=result.adaptive)
-    imported = import_rollouts(run, file)
-    _warn([*_unused(imported, file), *_cautions(imported.rollouts)])
-    return finish(run, as_json, imported={"rows": imported.rows, "unmatched": imported.unmatched})
+        more: dict[str, Any]
+        if file is None:
+            result = stage(run)
+            lines, more = [*_cautions(result), *_savings(result)], {"adaptive": result.adaptive}
+        else:
+            imported = import_rollouts(run, file)
+            lines = [*_unused(imported, file), *_cautions(imported.rollouts)]
+            more = {"imported": {"rows": imported.rows, "unmatched": imported.unmatched}}
+    _warn(lines)
+    return finish(run, as_json, **more)
 
 
 def _warn(lines: list[str]) -> None:

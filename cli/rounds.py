@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import print_json, print_table
+from .common import print_json, print_table, resolve_config
 from .stepping import perform
 
 if TYPE_CHECKING:
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
 
 
-def run_rounds(run: RunDir, stages: str, overwrite: bool, as_json: bool) -> None:
+def run_rounds(
+    directory: Path, config: str | None, overrides: list[str] | None, stages: str, overwrite: bool, as_json: bool
+) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
     from learnalign.rounds import train_in_rounds
+    from learnalign.rundir import RunDir
+
+    settings = resolve_config(directory, config, overrides)
+    run = RunDir(directory, settings) if overwrite else RunDir.create(directory, settings)
 
     results = train_in_rounds(run, _fractions(stages), _perform, overwrite=overwrite)
     if as_json:
@@ -62,4 +69,4 @@ def _fractions(stages: str) -> list[float]:
 
 
 def _perform(command: str, run: RunDir, **options: Any) -> None:
-    perform(command, run.path, label=f"{run.path.name}: ", **options)
+    perform(command, run, label=f"{run.path.name}: ", **options)

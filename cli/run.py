@@ -37,16 +37,17 @@ def run(
         return show_rounds(resolve_config(directory, config, overrides), stages, as_json)
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
-    opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
-        return run_rounds(opened, stages, overwrite, as_json)
-    from learnalign.gradients import check_modules
-    from learnalign.policy import check_reference
-    from learnalign.prompts import load_prompts
+        return run_rounds(directory, config, overrides, stages, overwrite, as_json)
+    with open_run(directory, config, overrides, overwrite, stage="pool") as opened:
+        from learnalign.gradients import check_modules
+        from learnalign.policy import check_reference
+        from learnalign.prompts import load_prompts
 
-    load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
-    check_reference(opened.config)
-    check_modules(opened.config)
-    for command in COMMANDS:
-        perform(command, directory)
+        load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
+        check_reference(opened.config)
+        check_modules(opened.config)
+        opened.save_config()
+        for command in COMMANDS:
+            perform(command, opened)
     return finish(opened, as_json)

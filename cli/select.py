@@ -57,20 +57,23 @@ def select(
     """Rank the pool and write the best N prompts, best first."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
-    run = open_run(directory, config, overrides, overwrite, stage="select")
-    from learnalign import select as choose
+    with open_run(directory, config, overrides, overwrite, stage="select") as run:
+        from learnalign import select as choose
 
-    result = choose(
-        run,
-        size,
-        method,
-        format=format,
-        scoring=scoring,  # type: ignore[arg-type]  # checked by select
-        fill=fill,
-        diversity=diversity,
-        save_matrix=save_matrix,
-        output=output,
-    )
+        result = choose(
+            run,
+            size,
+            method,
+            format=format,
+            scoring=scoring,  # type: ignore[arg-type]  # checked by select
+            fill=fill,
+            diversity=diversity,
+            save_matrix=save_matrix,
+            output=output,
+        )
+    from learnalign.rundir import in_place
+
+    result = in_place(result)
     finish(run, as_json, select=asdict(result))
     if not as_json:
         _show(result)

@@ -27,7 +27,9 @@ Policy = Annotated[
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Delete results of other settings, and what is stored of these signals, first."),
+    typer.Option(
+        "--overwrite", help="Replace results of other settings, and these signals, once the new ones are whole."
+    ),
 ]
 
 
@@ -44,10 +46,11 @@ def signal(
 
     Likelihoods are those of the gold solution (data.solution), or of the first stored rollout if a prompt has none.
     """
-    run = open_run(directory, config, overrides, overwrite)
-    from learnalign.signals import signal as compute
+    with open_run(directory, config, overrides, overwrite) as run:
+        from learnalign.rundir import in_place
+        from learnalign.signals import signal as compute
 
-    results = compute(run, names, policy, overwrite=overwrite)
+        results = [in_place(result) for result in compute(run, names, policy, overwrite=overwrite)]
     if as_json:
         print_json({"run": str(run.path), "signals": [asdict(result) for result in results]})
         return

@@ -14,11 +14,11 @@ from .common import (
     DryRun,
     Json,
     Overrides,
-    open_run,
     print_json,
     print_table,
     resolve_config,
     show_work,
+    use_run,
 )
 
 Subset = Annotated[
@@ -39,7 +39,10 @@ Start = Annotated[
     str | None,
     typer.Option("--start", metavar="MODEL", help="Model to train from: base, or policy (the warmed-up model)."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete DIR/train/NAME and train again.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Train again; the new policy replaces the old once it is whole."),
+]
 
 
 def train(
@@ -61,7 +64,7 @@ def train(
         settings = sub_config(resolve_config(directory, config, overrides), subset, curriculum, start)
         show_work(settings, as_json, ["train"])
         return
-    run = open_run(directory, config, overrides)
+    run = use_run(directory, config, overrides)
     from learnalign.training import train as stage
 
     result = stage(run, subset, name, curriculum=curriculum, start=start, overwrite=overwrite)

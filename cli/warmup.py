@@ -16,8 +16,8 @@ def warmup(
     """Train the policy briefly with GRPO on a random subset of the pool."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
-    run = open_run(directory, config, overrides, overwrite, stage="warmup")
-    from learnalign import warmup as stage
+    with open_run(directory, config, overrides, overwrite, stage="warmup") as run:
+        from learnalign import warmup as stage
 
-    stage(run)
+        stage(run)
     return finish(run, as_json)

@@ -49,15 +49,15 @@ class Prompt:
 
 def load_prompts(run: RunDir) -> list[Prompt]:
     """The pool of a run, prepared first if need be; raises InputError if the source has changed since."""
-    inputs = _digests(run)
-    if run.is_finished("pool"):
-        for name, digest in run.read_record()["inputs"].items():
+    inputs, record = _digests(run), run.read_record()
+    if run.is_finished("pool") or record["stages"].keys() - {"pool"}:
+        for name, digest in record["inputs"].items():
             if name in inputs and inputs[name] != digest:
                 raise InputError(
                     f"{name} {_names(run)[name]} has changed since {run.path} was made; put it back, choose a new run "
                     f"directory, or delete {run.path}"
                 )
-    else:
+    if not run.is_finished("pool"):
         run.record_inputs(inputs)
         _prepare(run)
     return stored_prompts(run)

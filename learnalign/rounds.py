@@ -4,8 +4,8 @@ from the rest.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from learnalign.gradients import check_modules
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import check_reference, model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, in_place
 from learnalign.rundir.files import write_json
 from learnalign.selection.subset import write_source
 
@@ -63,20 +63,38 @@ def train_in_rounds(
         run: its settings; nothing else is read from it.
         fractions: of the original pool, each in (0, 1], at most 1 in total; the paper's are 0.5, 0.3, 0.2.
         perform: runs each command.
-        overwrite: delete the rounds of earlier calls first.
+        overwrite: replace the rounds of earlier calls, once all are done.
 
     Raises InputError for invalid fractions, and whatever the commands raise.
     """
     check_fractions(fractions)
-    for folder in run.path.glob("stage-*") if overwrite else ():
-        shutil.rmtree(folder)
+    with _opened(run, overwrite) as opened:
+        results = _train(opened, fractions, perform)
+    return [in_place(result) for result in results]
+
+
+@contextlib.contextmanager
+def _opened(run: RunDir, overwrite: bool) -> Iterator[RunDir]:
+    """The run directory in which rounds are made: `run`, or one whose rounds replace those of `run` at the end."""
+    if overwrite:
+        with RunDir.overwriting(run.path, run.config, None, more=("stage-*", "staged.json")) as fresh:
+            yield fresh
+    else:
+        with run.locked():
+            run.save_config()
+            yield run
+
+
+def _train(run: RunDir, fractions: Sequence[float], perform: Perform) -> list[RoundResult]:
     current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None), template_time=run.template_time)
     results: list[RoundResult] = []
     for number, size in enumerate(round_sizes(len(load_prompts(current)), fractions), 1):
         if number > 1:
             current = _next_round(run, current, results[-1].policy, number)
         results.append(_train_round(current, size, perform))
-        write_json(run.path / "staged.json", {"fractions": list(fractions), "stages": [_as_json(r) for r in results]})
+        write_json(
+            run.path / "staged.json", {"fractions": list(fractions), "stages": [_as_json(in_place(r)) for r in results]}
+        )
     return results
 
 

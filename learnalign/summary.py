@@ -93,9 +93,11 @@ def _stage(run: RunDir, name: str, entry: dict[str, Any]) -> dict[str, Any]:
 def _status(run: RunDir, name: str, entry: dict[str, Any]) -> str:
     if name in STAGES and entry["fingerprint"] != run.fingerprint(name):
         return "stale"
+    if entry["status"] == "done" and name in STAGES and (missing := run.missing(name)):
+        return f"{len(missing)} files missing"
     files = {"rollout": run.rollouts_file, "grad": run.gradients_file}
     if entry["status"] == "done" or name not in files or not run.prompts_file.is_file():
         return entry["status"]
     shards = run.shards()
-    done = sum(is_done(files[name](shard), entry["fingerprint"]) for shard in shards)
+    done = sum(is_done(files[name](shard), entry["fingerprint"], shard.rows) for shard in shards)
     return f"{done} of {len(shards)} shards"

@@ -9,10 +9,12 @@ from learnalign.config.loading import (
     load_config,
     ready_configs,
 )
+from learnalign.config.portable import NEXT, final_path, portable
 from learnalign.config.schema import Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
 from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
 
 __all__ = [
+    "NEXT",
     "AdarftConfig",
     "Config",
     "DataConfig",
@@ -26,9 +28,11 @@ __all__ = [
     "apply_overrides",
     "build_config",
     "dump_config",
+    "final_path",
     "find_config",
     "flatten",
     "load_config",
+    "portable",
     "ready_configs",
     "words_of",
 ]

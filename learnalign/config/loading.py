@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from learnalign.config.portable import located, portable
 from learnalign.config.schema import Config
 from learnalign.config.section import Section
 from learnalign.errors import InputError, one_line
@@ -31,6 +32,7 @@ def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{file}: not a YAML file: {one_line(error)}") from None
     if not isinstance(settings, dict):
         raise InputError(f"{file}: expected a mapping of settings such as `model: {{name: …}}`")
+    settings = located(settings, file.parent)
     if "base" not in settings:
         return settings
     base = settings.pop("base")
@@ -117,9 +119,12 @@ def build_config(settings: dict[str, Any], source: str = "config") -> Config:
         raise InputError(f"{source}: " + "; ".join(problems.values())) from None
 
 
-def dump_config(config: Config) -> str:
-    """The resolved settings as YAML that `load_config` reads back to an equal Config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+def dump_config(config: Config, directory: Path | None = None) -> str:
+    """The resolved settings as YAML that `load_config` reads back to an equal Config, as a file of `directory` if given."""
+    settings = config.model_dump(mode="json")
+    if directory is not None:
+        settings = portable(settings, directory)
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120)
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -59,7 +59,7 @@ def evaluate(
         name: of the result; None: TESTSET-POLICY.
         policy: policy, base, train/NAME, train/NAME@STEP or a model directory; replaces `eval.policy`.
         overrides: `key=value` on the evaluation's settings, such as eval.num_generations=8 or data.limit=300.
-        overwrite: delete DIR/eval/NAME first.
+        overwrite: replace DIR/eval/NAME by a new evaluation.
 
     DIR/eval/NAME is a run directory whose pool is the test set and whose rollouts are the completions, drawn by the
     rollout stage shard by shard: an interrupted evaluation resumes, and another metric samples nothing new. The further
@@ -70,11 +70,12 @@ def evaluate(
     config = evaluation_config(run, data, policy, overrides)
     name = file_name(name or default_name(data, config.eval.policy))
     check_questions(config, None if overwrite else _rows_read(RunDir(run.path / "eval" / name, config)))
-    sub = run.child("eval", name, config, overwrite=overwrite)
-    further = range(2, config.eval.rounds + 1)
-    rounds = [sub, *(sub.child("rounds", str(number), round_config(config, number)) for number in further)]
-    counts = [rollout(one).counts for one in rounds]
-    pairs = [{id: (row.scored, row.correct) for id, row in load_success(one).items()} for one in rounds]
+    with run.child("eval", name, config, overwrite=overwrite, more=("rounds",)) as sub:
+        where = str(Path(data).resolve()) if Path(data).exists() else data
+        sub.note_command("eval", data=where, name=name, policy=config.eval.policy, set=list(overrides))
+        rounds = [sub, *(_round(sub, number) for number in range(2, config.eval.rounds + 1))]
+        counts = [rollout(one).counts for one in rounds]
+        pairs = [{id: (row.scored, row.correct) for id, row in load_success(one).items()} for one in rounds]
     names = ladder(config.eval.metric, config.eval.num_generations)
     metrics = {
         each: metric_over_rounds(each, pairs) for each in names if _possible(each, pairs) or each == config.eval.metric
@@ -99,6 +100,12 @@ def evaluate(
     )
     write_json(result.file, _as_json(result, config.model_dump(mode="json")))
     return result
+
+
+def _round(run: RunDir, number: int) -> RunDir:
+    """The run directory of a further round."""
+    with run.child("rounds", str(number), round_config(run.config, number)) as one:
+        return one
 
 
 def _rows_read(sub: RunDir) -> int | None:

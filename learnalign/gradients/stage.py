@@ -74,7 +74,7 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
 
 def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
-    todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint)]
+    todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint, shard.rows)]
     workers: list[_GradientWorker] = []
 
     def make_worker() -> _GradientWorker:
@@ -129,7 +129,7 @@ class _GradientWorker:
             "skipped": json.dumps(read.skipped),
             "tokens": str(count_tokens(samples)),
         }
-        write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint(STAGE))
+        write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint(STAGE), shard.rows)
         self._bad |= bad
         check_bad(self._bad, self._expected, run.config.grad.max_bad)
 

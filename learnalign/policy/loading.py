@@ -12,7 +12,7 @@ from learnalign.config import Config
 from learnalign.errors import InputError, RunError, one_line
 from learnalign.policy.template import fix_template
 from learnalign.policy.trained import plain_name, trained_path
-from learnalign.rundir.files import read_json
+from learnalign.rundir.files import check_directory, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +52,7 @@ def policy_path(run: RunDir) -> str:
             f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or use the base model with "
             "--set warmup.size=0"
         )
+    check_directory(run.warmup_dir)
     return str(run.warmup_dir)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from learnalign.errors import RunError
+from learnalign.errors import InputError
 from learnalign.rundir import Quarantined, RunDir, Shard
-from learnalign.rundir.files import read_parquet, write_parquet
+from learnalign.rundir.files import is_done, missing, read_parquet, write_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LEFT_OUT = b"learnalign.left_out"
 COUNTS = b"learnalign.counts"
 OPENED = b"learnalign.opened"
+SOURCE = b"learnalign.source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ class Counts:
     correct: int
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that rollouts were taken from, and the digest of its content."""
+
+    file: str
+    digest: str
+
+
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
@@ -74,11 +83,12 @@ def write_rollouts(
     left_out: Sequence[Quarantined] = (),
     counts: Sequence[Counts] = (),
     opened: str = "",
+    source: Source | None = None,
 ) -> None:
     """Store a shard.
 
-    The file's metadata holds the prompts that were left out, the groups known by their counts only, and the tag of a
-    reasoning that the prompts opened.
+    The file's metadata holds the prompts that were left out, the groups known by their counts only, the tag of a reasoning
+    that the prompts opened, and the file that rollouts were taken from.
     """
     import pyarrow as pa
 
@@ -90,10 +100,11 @@ def write_rollouts(
                 LEFT_OUT: json.dumps([[entry.id, entry.row, entry.reason] for entry in left_out]).encode(),
                 COUNTS: json.dumps([[entry.id, entry.scored, entry.correct] for entry in counts]).encode(),
                 **({OPENED: opened.encode()} if opened else {}),
+                **({SOURCE: json.dumps(asdict(source)).encode()} if source else {}),
             }
         ),
     )
-    write_parquet(run.rollouts_file(shard), table, run.fingerprint("rollout"))
+    write_parquet(run.rollouts_file(shard), table, run.fingerprint("rollout"), shard.rows)
 
 
 def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
@@ -105,6 +116,29 @@ def load_opened(run: RunDir, shard: Shard) -> str:
     """The tag of a reasoning that the shard's prompts opened; empty without one."""
     metadata: dict[bytes, bytes] = _read(run, shard, ["id"]).schema.metadata
     return metadata.get(OPENED, b"").decode()
+
+
+def stored_shards(run: RunDir) -> dict[Shard, Source | None]:
+    """The undamaged shards made with the run's settings, and the file that each was taken from: None if it was sampled."""
+    stored: dict[Shard, Source | None] = {}
+    for shard in run.shards():
+        if is_done(run.rollouts_file(shard), run.fingerprint("rollout"), shard.rows):
+            source = (_read(run, shard, ["id"]).schema.metadata or {}).get(SOURCE)
+            stored[shard] = Source(**json.loads(source)) if source else None
+    return stored
+
+
+def refuse_mixture(run: RunDir, stored: Mapping[Shard, Source | None], requested: Source | None = None) -> None:
+    """Raise InputError if rollouts are stored that were sampled, or came from a file, other than `requested`."""
+    for shard, source in stored.items():
+        if source == requested or (source and requested and source.digest == requested.digest):
+            continue
+        came = f"came from {source.file}" if source else "were sampled"
+        on = f"`learnalign rollout {run.path}{f' --from {source.file}' if source else ''}`"
+        raise InputError(
+            f"{run.path} has rollouts already: {run.rollouts_file(shard)} and others {came}. Ways out: go on with {on}; "
+            "pass --overwrite to replace them and all results made from them; or choose a new run directory"
+        )
 
 
 def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Counts], list[Quarantined]]:
@@ -131,5 +165,5 @@ def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Coun
 def _read(run: RunDir, shard: Shard, columns: list[str] | None = None) -> pa.Table:
     file = run.rollouts_file(shard)
     if not file.is_file():
-        raise RunError(f"{file} does not exist; run `learnalign rollout {run.path}` first")
+        raise missing(file)
     return read_parquet(file, columns)

@@ -18,10 +18,11 @@ from learnalign.columns import LeaveOut, text_of
 from learnalign.errors import InputError
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
-from learnalign.rollouts.groups import Counts, Rollout, write_rollouts
+from learnalign.rollouts.groups import Counts, Rollout, Source, refuse_mixture, stored_shards, write_rollouts
 from learnalign.rollouts.judging import completion_text, judge, open_judge
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.rundir.stages import digest_of
 
 Key = tuple[tuple[str, str], ...]
 
@@ -62,20 +63,19 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     Text is tokenised with the policy's tokenizer (an EOS closes it unless its `finish_reason` is length); give
     `completion_ids` to keep the sampled tokens. Prompts missing from the file are left out, with that reason.
 
-    Raises InputError if the file cannot be read, matches no prompt, or the run has rollouts already.
+    An interrupted import is completed by the same call. Raises InputError if the file cannot be read, matches no prompt, or
+    the run has other rollouts.
     """
     file = Path(file)
     prompts = load_prompts(run)
-    if any(run.rollouts_file(shard).is_file() for shard in run.shards()):
-        raise InputError(
-            f"{run.path} has rollouts already; pass --overwrite to delete them and all results made from them, or choose "
-            "a new run directory"
-        )
+    stored, source = stored_shards(run), Source(str(file.resolve()), digest_of(file) if file.is_file() else "")
+    refuse_mixture(run, stored, source)
     given = _read(file, _PromptIndex(prompts, len(pool_examples(run.config.data))))
     with run.stage("rollout") as record:
         rollouts, retokenised = _rollouts(run, prompts, given)
         for shard in run.shards():
-            _store(run, shard, prompts[shard.start : shard.stop], rollouts, given, file)
+            if shard not in stored:
+                _store(run, shard, prompts[shard.start : shard.stop], rollouts, given, source)
         result = conclude(run, prompts, record)
         record.notes |= {"engine": f"file {file}", "rows": given.rows, "retokenised": retokenised}
         record.notes |= {"unmatched": len(given.unmatched)}
@@ -89,16 +89,21 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
 
 
 def _store(
-    run: RunDir, shard: Shard, prompts: Sequence[Prompt], rollouts: dict[str, list[Rollout]], given: _Given, file: Path
+    run: RunDir,
+    shard: Shard,
+    prompts: Sequence[Prompt],
+    rollouts: dict[str, list[Rollout]],
+    given: _Given,
+    source: Source,
 ) -> None:
     left_out = [
-        Quarantined(id=prompt.id, row=prompt.row, reason=f"no rollouts of it in {file}")
+        Quarantined(id=prompt.id, row=prompt.row, reason=f"no rollouts of it in {source.file}")
         for prompt in prompts
         if prompt.id not in rollouts and prompt.id not in given.counts
     ]
     rows = [rollout for prompt in prompts for rollout in rollouts.get(prompt.id, ())]
     counts = [given.counts[prompt.id] for prompt in prompts if prompt.id in given.counts]
-    write_rollouts(run, shard, rows, left_out, counts)
+    write_rollouts(run, shard, rows, left_out, counts, source=source)
 
 
 def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[dict[str, list[Rollout]], int]:

@@ -14,11 +14,10 @@ from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
-from learnalign.rollouts.groups import Rollout, write_rollouts
+from learnalign.rollouts.groups import Rollout, refuse_mixture, stored_shards, write_rollouts
 from learnalign.rollouts.judging import completion_text, judge, open_judge, opened_reasoning
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
-from learnalign.rundir.files import is_done
 
 
 def rollout(run: RunDir) -> RolloutResult:
@@ -28,8 +27,10 @@ def rollout(run: RunDir) -> RolloutResult:
     """
     prompts = load_prompts(run)
     with run.stage("rollout") as record:
-        todo = [shard for shard in run.shards() if not is_done(run.rollouts_file(shard), run.fingerprint("rollout"))]
+        stored = stored_shards(run)
+        todo = [shard for shard in run.shards() if shard not in stored]
         if todo:
+            refuse_mixture(run, stored)
             record.notes["engine"] = engine_name(run.config)
         execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts))
         return conclude(run, prompts, record)

@@ -1,5 +1,15 @@
-"""The run directory: paths, atomic files, fingerprints, run.json. Imports torch only to read or write tensors."""
+"""The run directory: paths, atomic files and their digests, fingerprints, run.json. Imports torch only to read or write tensors."""
 
-from learnalign.rundir.rundir import Quarantined, RunDir, Shard, StageRecord, default_file_name, file_name
+from learnalign.rundir.replacing import in_place
+from learnalign.rundir.rundir import Quarantined, RunDir, Shard, StageRecord, check_config, default_file_name, file_name
 
-__all__ = ["Quarantined", "RunDir", "Shard", "StageRecord", "default_file_name", "file_name"]
+__all__ = [
+    "Quarantined",
+    "RunDir",
+    "Shard",
+    "StageRecord",
+    "check_config",
+    "default_file_name",
+    "file_name",
+    "in_place",
+]

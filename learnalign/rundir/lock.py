@@ -11,9 +11,16 @@ from typing import Self
 from learnalign.errors import RunError
 from learnalign.rundir.files import disk_error
 
+HANDED = (
+    "LEARNALIGN_LOCK"  # names the lock that a command was handed by the command that started it: "descriptor inode"
+)
+
 
 class Lock:
-    """Holds DIR/.lock while the block runs; blocks of one process may be nested. The kernel frees it with the process."""
+    """Holds DIR/.lock while the block runs; blocks of one process may be nested. The kernel frees it with the process.
+
+    A command that runs others hands them its lock (`handed`), so that nobody comes in between.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -33,16 +40,37 @@ class Lock:
         if self._depth == 0:
             os.close(self._descriptor)
 
+    def handed(self) -> tuple[dict[str, str], tuple[int, ...]]:
+        """Variables and descriptors with which a started command has this lock; none if it is not held."""
+        if not self._depth:
+            return {}, ()
+        return {HANDED: f"{self._descriptor} {os.fstat(self._descriptor).st_ino}"}, (self._descriptor,)
+
     def _acquire(self) -> int:
         """The locked file; raises RunError if another command holds it or the directory cannot be written."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._directory / ".lock", os.O_RDWR | os.O_CREAT)
+            descriptor = os.open(self._directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise disk_error(self._directory, error) from error
+        if (handed := _handed(descriptor)) is not None:
+            os.close(descriptor)
+            return handed
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             raise RunError(f"{self._directory} is in use by another learnalign command; wait for it to end") from None
         return descriptor
+
+
+def _handed(descriptor: int) -> int | None:
+    """A copy of the descriptor that this process was handed, if it is of the same file."""
+    number, _, inode = os.environ.get(HANDED, "").partition(" ")
+    if inode != str(os.fstat(descriptor).st_ino):
+        return None
+    try:
+        same = os.fstat(int(number)).st_ino == int(inode)
+    except (OSError, ValueError):
+        return None
+    return os.dup(int(number)) if same else None

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from learnalign.config import Config, dump_config, load_config
-from learnalign.errors import InputError
-from learnalign.rundir import files
+from learnalign.config import NEXT, Config, dump_config, load_config, portable
+from learnalign.errors import InputError, RunError
+from learnalign.rundir import files, replacing
 from learnalign.rundir.lock import Lock
 from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
-from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
+from learnalign.rundir.manifest import NAME as MANIFEST
+from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
+from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of, stage_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Shard:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+    @property
+    def rows(self) -> str:
+        """What a file of this shard says that it is of."""
+        return f"{self.start}-{self.stop}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,41 +56,35 @@ class StageRecord:
 
 
 class RunDir:
-    """A run directory and its configuration; made by `create`, `open` or `peek`."""
+    """A run directory and its configuration; made by `create`, `open`, `peek` or `overwriting`."""
 
     def __init__(self, path: Path, config: Config) -> None:
         self.path = path
         self.config = config
         self._lock = Lock(path)
         self._prompt_count: int | None = None
+        self._swept = False
 
     @classmethod
-    def create(
-        cls,
-        path: str | Path,
-        config: Config,
-        *,
-        overwrite: bool = False,
-        stage: str | None = None,
-        template_time: datetime | None = None,
-    ) -> Self:
-        """Open `path` with `config` and write it there; raises InputError if a stage was made with other settings.
+    def create(cls, path: str | Path, config: Config, *, template_time: datetime | None = None) -> Self:
+        """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings.
 
-        With `overwrite`, stages made with other settings are deleted; if there are none, the results of `stage` are.
-        A new run directory keeps `template_time`.
+        A new run directory keeps `template_time`. That of an older one, and its config.yaml, change with the first stage
+        that is run.
         """
         run = cls(Path(path), config)
-        stale = run.stale()
-        if stale and not overwrite:
+        run.check()
+        if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
-        if overwrite:
-            run._discard([name for name, _ in stale] or ([stage] if stage else []))
-        text = dump_config(config)
-        if not run.config_file.is_file() or run.config_file.read_text(encoding="utf-8") != text:
-            files.write_text(run.config_file, text)
-        if template_time is not None and not run.record_file.is_file():
-            run._update(template_time=template_time.isoformat(timespec="seconds"))
+        if not run.config_file.is_file():
+            with run.locked():
+                run._make(template_time)
         return run
+
+    def _make(self, template_time: datetime | None) -> None:
+        if template_time is not None:
+            self._update(template_time=template_time.isoformat(timespec="seconds"))
+        self.save_config()
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -96,20 +96,137 @@ class RunDir:
 
     @classmethod
     def peek(cls, path: str | Path) -> Self:
-        """Open for reading only, stale or not."""
-        path = Path(path)
-        if not (path / "config.yaml").is_file():
-            raise InputError(f"{path} is not a run directory (no config.yaml in it); make one with --config FILE")
-        return cls(path, load_config(path / "config.yaml"))
+        """Open for reading only, stale or not; raises InputError if it does not exist, RunError if it is damaged."""
+        run = cls(Path(path), load_config(check_config(Path(path))))
+        run.check()
+        return run
 
-    def child(self, kind: str, name: str, config: Config, *, overwrite: bool = False) -> Self:
-        """The run directory DIR/`kind`/`name` with a `config` of its own and this run's `template_time`; `overwrite` deletes an
-        earlier one first.
+    @classmethod
+    @contextlib.contextmanager
+    def overwriting(
+        cls,
+        path: str | Path,
+        config: Config,
+        stage: str | None,
+        *,
+        more: Sequence[str] = (),
+        template_time: datetime | None = None,
+    ) -> Iterator[Self]:
+        """Give a run directory in which results are made that replace those of `path` at the end of the block.
+
+        Replaced are the stages that were made with other settings than `config`'s; if there are none, `stage`; all that
+        builds on them; and whatever the patterns `more` match. If the block fails, everything stays as it was, and the
+        same call goes on with what was made. Raises RunError if another command is using the directory.
         """
-        directory = self.path / kind / name
-        if overwrite and (directory / "config.yaml").is_file():
-            shutil.rmtree(directory)
-        return type(self).create(directory, config, template_time=self.template_time)
+        old = cls(Path(path), config)
+        old.check()
+        with old.locked():
+            first = [name for name, _ in old.stale()] or ([stage] if stage else [])
+            stages = {name for each in first for name in downstream(each)}
+            replaced = [*old.outputs(*stages)] if stages else []
+            replaced += [each for pattern in more for each in old.path.glob(pattern)]
+            if not replaced:
+                if old.config_file.is_file():
+                    old._begin_anew(old, stages)
+                else:
+                    old._make(template_time)
+                yield old
+                return
+            request = {"config": dump_config(config, old.path), "stages": sorted(stages), "more": list(more)}
+            run = cls(old.path / NEXT, config)
+            if replacing.begin(old.path, request, replaced):
+                run._begin_anew(old, stages)
+            nothing = replacing.made(old.path)
+            try:
+                yield run
+            except BaseException:
+                if replacing.made(old.path) == nothing:
+                    replacing.discard(old.path)
+                raise
+            replacing.end(old.path)
+            run.path = old.path
+
+    def _begin_anew(self, old: RunDir, stages: Collection[str]) -> None:
+        """Keep the records and left-out prompts of `old`, but for those of `stages`, and store the settings."""
+        record = old.read_record()
+        record["stages"] = {name: entry for name, entry in record["stages"].items() if name not in stages}
+        lines = [line for line in old.quarantined() if line["stage"] not in stages]
+        self._update(**record)
+        if lines or self.quarantine_file.is_file():
+            files.write_jsonl(self.quarantine_file, lines)
+        files.write_text(self.config_file, dump_config(self.config, self.path))
+
+    @contextlib.contextmanager
+    def child(
+        self, kind: str, name: str, config: Config, *, overwrite: bool = False, more: Sequence[str] = ()
+    ) -> Iterator[Self]:
+        """The run directory DIR/`kind`/`name` with a `config` of its own and this run's `template_time`.
+
+        With `overwrite` it is made anew, `more` included, as by `overwriting`.
+        """
+        directory, time = self.path / kind / name, self.template_time
+        if overwrite:
+            with self.overwriting(directory, config, "pool", more=more, template_time=time) as sub:
+                yield sub
+        else:
+            yield self.create(directory, config, template_time=time)
+
+    def check(self) -> None:
+        """Raise RunError if run.json cannot be read, or the manifest that it speaks of is not there."""
+        replacing.end_interrupted(self.path)
+        if self.read_record().get("manifest") and not (self.path / MANIFEST).is_file():
+            raise RunError(
+                f"{self.path / MANIFEST} is missing, and with it the digests of all results; put it back, or have them "
+                f"taken as they are now with `learnalign status {self.path} --repair`"
+            )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[Lock]:
+        """Keep other commands out while the block runs; raises RunError if one is running."""
+        with self._lock:
+            self._sweep()
+            if not (self.path / MANIFEST).is_file():
+                # New, or made by a version without: its files are taken as they are.
+                write_manifest(self.path, {str(path.relative_to(self.path)): files_of(path) for path in self._stored()})
+            yield self._lock
+
+    def _sweep(self) -> None:
+        """Delete what killed commands left half-written, once: while this one has the lock, no other writes here."""
+        if not self._swept:
+            folders = [self.path, *(path for path in self.outputs() if path.is_dir())]
+            for temporary in [each for folder in folders for each in folder.glob(".*.tmp")]:
+                files.delete(temporary)
+            self._swept = True
+
+    def _stored(self) -> list[Path]:
+        """All files of the run directory that were made by it."""
+        paths = [self.config_file, self.record_file, *self.outputs()]
+        every = [file for path in paths for file in (path, *path.rglob("*")) if file.is_file()]
+        return [file for file in dict.fromkeys(every) if not file.name.endswith(".tmp")]
+
+    def handed_lock(self) -> tuple[dict[str, str], tuple[int, ...]]:
+        """Variables and descriptors with which another process works under this one's lock."""
+        return self._lock.handed()
+
+    def save_config(self) -> str | None:
+        """Write config.yaml if it has other settings; returns its former text."""
+        former = files.read_text(self.config_file) if self.config_file.is_file() else None
+        if former != (text := dump_config(self.config, self.path)):
+            files.write_text(self.config_file, text)
+            self._update()
+        return former
+
+    def note_command(self, command: str, **options: Any) -> None:
+        """Keep the command that makes this directory inside another run directory: it can make damaged parts again."""
+        noted = {"command": command, **options}
+        if self.read_record().get("made_by") != noted:
+            with self.locked():
+                self._update(made_by=noted)
+
+    def outputs(self, *stages: str) -> list[Path]:
+        """What these stages (all, if none is named) have stored: files, and directories that are whole."""
+        patterns = [pattern for stage in stages or STAGES for pattern in STAGES[stage].outputs]
+        return [path for pattern in dict.fromkeys(patterns) for path in sorted(self.path.glob(pattern))]
 
     # paths
 
@@ -120,6 +237,11 @@ class RunDir:
     @property
     def record_file(self) -> Path:
         return self.path / "run.json"
+
+    @property
+    def record_copy(self) -> Path:
+        """A second run.json, which a damaged one is repaired from."""
+        return self.path / ".run.json"
 
     @property
     def prompts_file(self) -> Path:
@@ -160,10 +282,11 @@ class RunDir:
 
     def count_prompts(self) -> int:
         """n, the rows of prompts.parquet, read once; the pool must have been prepared."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         if self._prompt_count is None:
-            self._prompt_count = pq.read_metadata(self.prompts_file).num_rows
+            self._prompt_count = pq.read_metadata(pa.BufferReader(files.verified(self.prompts_file))).num_rows
         return self._prompt_count
 
     def shards(self) -> list[Shard]:
@@ -185,12 +308,21 @@ class RunDir:
 
     def fingerprint(self, stage: str) -> str:
         """A digest of the settings and input files that `stage` and all stages before it depend on."""
-        return fingerprint(self.config, self.read_record()["inputs"], stage)
+        return fingerprint(self.config, self.read_record()["inputs"], stage, self.path)
 
     def is_finished(self, stage: str) -> bool:
-        """Whether `stage` has completed with the present settings."""
+        """Whether `stage` has completed with the present settings, and nothing of it is missing."""
         entry = self.read_record()["stages"].get(stage, {})
-        return entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
+        done = entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
+        return done and not self.missing(stage)
+
+    def missing(self, stage: str) -> list[str]:
+        """Files of `stage` that are missing or have another size, by their paths in the run directory."""
+        manifest = manifest_of(self.record_file)
+        if manifest is None:
+            return []
+        own = [path for path in manifest.paths() if stage_of(path) == stage]
+        return [file for path in own for file in manifest.damage(path, read=False)]
 
     def record_inputs(self, inputs: dict[str, str]) -> None:
         """Store the digests of the source and the model that this run reads."""
@@ -203,11 +335,14 @@ class RunDir:
         An InputError before anything new is stored leaves the record as it was, so that the user may correct the setting.
         """
         record, started, refused = StageRecord(), time.monotonic(), False
-        with self._lock:
+        with self.locked():
+            if stale := self.stale():  # another command may have made it since this one began
+                raise InputError(_refusal(self.path, stale))
+            former = self.save_config()
             previous = self.read_record()["stages"].get(name)
             same = previous is not None and previous.get("fingerprint") == self.fingerprint(name)
             earlier = previous if previous is not None and same else {}
-            settings = settings_of(self.config, name)
+            settings = settings_of(self.config, name, self.path)
             entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
             entry |= {"started": earlier.get("started", _now()), "seconds": earlier.get("seconds", 0.0)}
             self._update_stage(name, {**earlier, **entry})
@@ -221,6 +356,15 @@ class RunDir:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
                 entry["peak_memory_gb"] = peak_memory_gb()
                 self._update_stage(name, previous if refused else {**earlier, **entry})
+                if refused and former is not None and files.read_text(self.config_file) != former:
+                    files.write_text(self.config_file, former)
+
+    def reopen(self, stages: Collection[str]) -> None:
+        """Record that `stages` are not finished, so that they are run again; what they have stored stays."""
+        record = self.read_record()["stages"]
+        self._update(
+            stages={name: entry | ({"status": "begun"} if name in stages else {}) for name, entry in record.items()}
+        )
 
     def _update_stage(self, name: str, entry: dict[str, Any] | None) -> None:
         """Store the stage's entry; None deletes it."""
@@ -229,12 +373,14 @@ class RunDir:
 
     def _has_outputs(self, stage: str) -> bool:
         """Whether a file of the stage is stored."""
-        paths = [path for output in STAGES[stage].outputs for path in self.path.glob(output)]
-        return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in paths)
+        return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in self.outputs(stage))
 
     def _update(self, **changes: Any) -> None:
-        about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
-        files.write_json(self.record_file, {"created": _now(), **self.read_record(), **about, **changes})
+        about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed, "manifest": 1}
+        about |= {"config": portable(self.config.model_dump(mode="json"), self.path)}
+        record = {"created": _now(), **self.read_record(), **about, **changes}
+        files.write_json(self.record_file, record)
+        files.write_json(self.record_copy, record)
 
     # prompts left out
 
@@ -255,23 +401,14 @@ class RunDir:
         """Stages made with other settings, with the differences in words."""
         stages = self.read_record()["stages"]
         compared = [
-            (name, _differences(stages[name]["settings"], settings_of(self.config, name)))
+            (
+                name,
+                _differences(portable(stages[name]["settings"], self.path), settings_of(self.config, name, self.path)),
+            )
             for name in STAGES
             if name in stages
         ]
         return [(name, differences) for name, differences in compared if differences]
-
-    def _discard(self, stages: Sequence[str]) -> None:
-        removed = {name for stage in stages for name in downstream(stage)}
-        for path in [path for name in removed for output in STAGES[name].outputs for path in self.path.glob(output)]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        kept = [line for line in self.quarantined() if line["stage"] not in removed]
-        if kept or self.quarantine_file.is_file():
-            files.write_jsonl(self.quarantine_file, kept)
-        if self.record_file.is_file():
-            self._update(
-                stages={name: entry for name, entry in self.read_record()["stages"].items() if name not in removed}
-            )
 
 
 def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:
@@ -289,6 +426,24 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
             "new run directory.",
         ]
     )
+
+
+def check_config(directory: Path) -> Path:
+    """The path of config.yaml; raises InputError if there is no run directory, RunError if the file was changed."""
+    replacing.end_interrupted(directory)
+    file = directory / "config.yaml"
+    if not file.is_file():
+        if (directory / "run.json").is_file():
+            raise RunError(f"{file} is missing; `learnalign status {directory} --repair` makes it again")
+        raise InputError(f"{directory} is not a run directory (no config.yaml in it); make one with --config FILE")
+    try:
+        files.verified(file)
+    except RunError:
+        raise RunError(
+            f"{file} was changed since it was written, by hand or by damage; take it as it is with --config {file}, or "
+            f"put it back with `learnalign status {directory} --repair`"
+        ) from None
+    return file
 
 
 def default_file_name(source: str | Path, *labels: str) -> str:

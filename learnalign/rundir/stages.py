@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import AdarftConfig, Config, SignalConfig, flatten
+from learnalign.config import AdarftConfig, Config, SignalConfig, flatten, portable
 from learnalign.names import VERIFIERS
 
 
@@ -132,12 +133,15 @@ ADDED: dict[str, Any] = {
 }
 
 
-def settings_of(config: Config, stage: str) -> dict[str, Any]:
+def settings_of(config: Config, stage: str, directory: Path | None = None) -> dict[str, Any]:
     """The flattened settings that `stage` itself depends on (not those of the stages before it).
 
-    Null settings are left out: a key that a later version adds changes nothing until it is set.
+    Null settings are left out: a key that a later version adds changes nothing until it is set. Paths inside the run
+    `directory` are relative to it, so that it may be moved.
     """
     every = flatten(config.model_dump(mode="json"))
+    if directory is not None:
+        every = portable(every, directory)
     flat = {key: value for key, value in every.items() if value is not None and ADDED.get(key) != value}
     keys, revision = STAGES[stage].keys, STAGES[stage].revision
     own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
@@ -155,9 +159,23 @@ def downstream(stage: str) -> list[str]:
     return [name for name in STAGES if stage in chain(name)]
 
 
-def fingerprint(config: Config, inputs: dict[str, str], stage: str) -> str:
+def stage_of(path: str) -> str | None:
+    """The stage that writes this path of a run directory, if one does."""
+    for name, stage in STAGES.items():
+        if any(fnmatch(path, pattern) or fnmatch(path, f"{pattern}/*") for pattern in stage.outputs):
+            return name
+    return None
+
+
+def command_of(path: str) -> str | None:
+    """The command that makes this path of a run directory: a stage's name; the pool is made by the first that needs it."""
+    stage = stage_of(path)
+    return "rollout" if stage == "pool" else stage
+
+
+def fingerprint(config: Config, inputs: dict[str, str], stage: str, directory: Path | None = None) -> str:
     """A digest of the settings of `stage` and of all before it, and of the input files."""
-    settings = {name: settings_of(config, name) for name in chain(stage)}
+    settings = {name: settings_of(config, name, directory) for name in chain(stage)}
     text = json.dumps([settings, inputs], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -72,15 +72,17 @@ def select(
         for path in (result.subset, output):
             if path is not None:
                 write(path, subset)
-        _add_to_record(run, result, record)
+        options = {"size": count, "format": format or settings.format, "fill": fill, "diversity": diversity}
+        _add_to_record(run, result, record, options)
     return result
 
 
-def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord) -> None:
+def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, options: dict[str, Any]) -> None:
     """Keep every method's counts; the stage's own are those of `select.method` once it has run."""
     methods = run.read_record()["stages"][STAGE].get("methods", {})
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
     entry: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
+    entry["options"] = {"method": result.method.partition("-kmeans")[0], **options}
     entry["stability"] = asdict(result.stability) if result.stability else None
     record.notes["methods"] = {**methods, result.method: entry}
     if result.method != run.config.select.method:

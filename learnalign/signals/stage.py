@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from learnalign.policy import NamedModel, identify, other_than_policy
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import fingerprint_of, is_done, read_parquet, write_parquet
+from learnalign.rundir.files import fingerprint_of, is_done, read_parquet, remove, write_parquet
 from learnalign.signals.rendered import check_answers, render_prompts
 from learnalign.signals.signal import Signal, SignalInputs
 from learnalign.signals.table import part_file, signal_fingerprint, signal_table, stored_model, with_model
@@ -53,7 +52,7 @@ def signal(
 
     Args:
         policy: the model that the values are of: policy, base, train/NAME or a directory; replaces `signal.policy`.
-        overwrite: delete what is stored of these signals first.
+        overwrite: compute them anew, and replace what is stored of them.
 
     Raises InputError for unknown names and if the stored values are another model's, RunError if a signal needs a policy,
     rollouts or rewards that do not exist.
@@ -63,17 +62,22 @@ def signal(
     name = policy or run.config.signal.policy
     model = identify(run, name, "signal.policy") if any(one.model for one in signals) else None
     with run.stage(STAGE) as record:
-        for one in signals:
-            _discard(run, one) if overwrite else _refuse_other_model(run, one, model)
+        for one in signals if not overwrite else ():
+            _refuse_other_model(run, one, model)
         fingerprints = {one.name: signal_fingerprint(run, one, model if one.model else None) for one in signals}
-        missing = [one for one in signals if not is_done(run.signal_file(one.name), fingerprints[one.name])]
+        missing = [
+            one for one in signals if overwrite or not is_done(run.signal_file(one.name), fingerprints[one.name])
+        ]
         if any(one.answers for one in missing):
             check_answers(run, prompts)
         todo = {shard: _missing_parts(run, shard, missing, fingerprints) for shard in run.shards()}
         shards = [shard for shard in run.shards() if todo[shard]]
         label = "signals " + ", ".join(one.name for one in missing)
         execute(run, label, shards, lambda: _make_worker(run, prompts, todo, fingerprints, model))
-        results = [_complete(run, one, fingerprints[one.name], model if one.model else None) for one in signals]
+        results = [
+            _complete(run, one, fingerprints[one.name], model if one.model else None, new=one in missing)
+            for one in signals
+        ]
         earlier = run.read_record()["stages"].get(STAGE, {}).get("signals", {})
         counts = {result.name: {**asdict(result), "path": result.path.name} for result in results}
         record.notes["signals"] = {**earlier, **counts}
@@ -84,11 +88,6 @@ def _files(run: RunDir, signal: Signal) -> list[Path]:
     """The signal's file and its parts, those that exist."""
     every = [run.signal_file(signal.name), *(part_file(run, signal.name, shard) for shard in run.shards())]
     return [path for path in every if path.is_file()]
-
-
-def _discard(run: RunDir, signal: Signal) -> None:
-    for path in _files(run, signal):
-        path.unlink()
 
 
 def _refuse_other_model(run: RunDir, signal: Signal, requested: NamedModel | None) -> None:
@@ -111,7 +110,7 @@ def _missing_parts(
     run: RunDir, shard: Shard, signals: Sequence[Signal], fingerprints: Mapping[str, str]
 ) -> list[Signal]:
     """Those of `signals` whose part of the shard has not been written with these settings."""
-    return [one for one in signals if not is_done(part_file(run, one.name, shard), fingerprints[one.name])]
+    return [one for one in signals if not is_done(part_file(run, one.name, shard), fingerprints[one.name], shard.rows)]
 
 
 def _make_worker(
@@ -132,22 +131,20 @@ def _make_worker(
         for one in todo[shard]:
             table = signal_table(one, rendered, compute[one.name](rendered))
             table = with_model(table, model if one.model else None)
-            write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name])
+            write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name], shard.rows)
 
     return work
 
 
-def _complete(run: RunDir, signal: Signal, fingerprint: str, model: NamedModel | None) -> SignalResult:
-    """Joins the parts, if that was not done before, and updates the values."""
+def _complete(run: RunDir, signal: Signal, fingerprint: str, model: NamedModel | None, *, new: bool) -> SignalResult:
+    """Joins the parts of a new signal, and updates the values."""
     path = run.signal_file(signal.name)
     parts = [part_file(run, signal.name, shard) for shard in run.shards()]
-    done = is_done(path, fingerprint)
-    table = read_parquet(path) if done else pa.concat_tables([read_parquet(part) for part in parts])
+    table = pa.concat_tables([read_parquet(part) for part in parts]) if new else read_parquet(path)
     finished = signal.finish(run, table)
-    if not done or not finished.equals(table):
+    if new or not finished.equals(table):
         write_parquet(path, with_model(finished, model), fingerprint)
-    if parts[0].parent.is_dir():
-        shutil.rmtree(parts[0].parent)
+    remove(parts[0].parent)
     skipped = Counter(reason for reason in finished["skipped"].to_pylist() if reason)
     over = Counter(kind for kind in finished["over"].to_pylist() if kind)
     count = finished.num_rows - finished["value"].null_count

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import RunError
-from learnalign.rundir.files import read_json, write_json
+from learnalign.rundir.files import read_json, remove, write_json
 
 STATE = "learnalign.json"
 # Bytes per trained parameter: float32 weights and AdamW's two moments in a checkpoint; weights alone in the policy.
@@ -27,7 +27,7 @@ def latest(folder: Path) -> Path | None:
         if (path / STATE).is_file():
             complete[int(path.name.rpartition("-")[2])] = path
         else:
-            shutil.rmtree(path)
+            remove(path)
     return complete[max(complete)] if complete else None
 
 
@@ -40,7 +40,7 @@ def complete(folder: Path, step: int, state: dict[str, Any]) -> None:
     write_json(newest / STATE, state)
     for path in folder.glob("checkpoint-*"):
         if path != newest:
-            shutil.rmtree(path)
+            remove(path)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

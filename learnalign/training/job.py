@@ -6,7 +6,6 @@ import contextlib
 import functools
 import gc
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rollouts.judging import open_judge, opened_reasoning
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import atomic_path, remove_leftovers, write_jsonl
+from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
@@ -116,7 +115,7 @@ def optimise(run: RunDir, job: Job) -> JobResult:
         with atomic_path(job.output) as folder:
             save(folder)
             write_jsonl(folder / "metrics.jsonl", result.metrics)
-    shutil.rmtree(job.work)
+    remove(job.work)
     with contextlib.suppress(OSError):  # not empty if another job has checkpoints there
         job.work.parent.rmdir()
     del trainer

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from learnalign.rundir.files import atomic_path, remove_leftovers
+from learnalign.rundir.files import atomic_path, remove, remove_leftovers
 
 POLICIES = "policies"  # the directory of those of a training
 
@@ -33,7 +32,7 @@ class Kept:
         stored = self.stored()
         for step, path in stored.items():
             if step > done or step not in self.steps:
-                shutil.rmtree(path)
+                remove(path)
         return all(step in stored for step in self.steps if step <= done)
 
     def keep(self, step: int) -> None:

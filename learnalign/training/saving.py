@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from learnalign.config import Config
+from learnalign.config import Config, final_path
 from learnalign.policy import adapter_base, load_model, load_tokenizer, model_path
-from learnalign.rundir.files import atomic_path, write_json
+from learnalign.rundir.files import atomic_path, read_json, write_json
 from learnalign.training.settings import base_dtype
 
 
@@ -22,13 +21,13 @@ def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, co
     """
     adapters = getattr(model, "peft_config", {})
     for adapter in adapters.values():  # absolute, to be valid in any working directory
-        adapter.base_model_name_or_path = str(Path(start).resolve()) if Path(start).is_dir() else start
+        adapter.base_model_name_or_path = str(final_path(Path(start))) if Path(start).is_dir() else start
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     settings = folder / "config.json"
     if settings.is_file():
         dtype = str(base_dtype(config)).removeprefix("torch.")
-        write_json(settings, {**json.loads(settings.read_text(encoding="utf-8")), "dtype": dtype})
+        write_json(settings, {**read_json(settings), "dtype": dtype})
 
 
 def merge_adapter(config: Config, adapter: Path, output: Path) -> None:

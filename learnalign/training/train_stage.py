@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from learnalign.errors import InputError
 from learnalign.policy import is_adapter, model_digest, model_path, policy_path, reference_path
 from learnalign.prompts import Prompt, elsewhere, load_prompts
 from learnalign.rundir import RunDir, default_file_name, file_name
-from learnalign.rundir.files import write_parquet
+from learnalign.rundir.files import remove, write_parquet
 from learnalign.training.kept import POLICIES, step_of
 from learnalign.training.steps import groups_per_step
 
@@ -65,7 +64,7 @@ def train(
         name: of the directory; None: the subset's file name, and the curriculum's unless it is shuffled.
         curriculum: shuffled, gain, adarft, accuracy or dynamic; replaces `train.curriculum`.
         start: base or policy; replaces `train.start`.
-        overwrite: delete DIR/train/NAME first.
+        overwrite: replace DIR/train/NAME by a new training, once it is done.
 
     DIR/train/NAME is a run directory of its own, whose pool is the subset: prompts.parquet, quarantine.jsonl, run.json;
     policy/ is a Hugging Face directory (or an adapter) with metrics.jsonl, policies/step-000050 and so on are those kept on
@@ -78,9 +77,31 @@ def train(
     config = sub_config(run.config, subset, curriculum, start)
     labels = [] if config.train.curriculum == "shuffled" else [config.train.curriculum]
     name = file_name(name or default_file_name(subset, *labels))
-    sub = run.child("train", name, config, overwrite=overwrite)
-    prompts = load_prompts(sub)
-    policy, rewards = sub.path / "policy", sub.path / "rewards.parquet"
+    with run.child("train", name, config, overwrite=overwrite) as sub:
+        subset = str(Path(subset).resolve()) if Path(subset).exists() else str(subset)
+        sub.note_command(
+            "train", subset=subset, name=name, curriculum=config.train.curriculum, start=config.train.start
+        )
+        _train(run, sub)
+    stages = sub.read_record()["stages"]
+    entry, counts = stages["train"], stages["train"]["counts"]
+    kept = entry.get("policies", {str(counts["steps"]): "policy"})  # of a version that kept the last alone
+    return TrainResult(
+        name=name,
+        policy=sub.path / "policy",
+        policies={int(step): sub.path / path for step, path in kept.items()},
+        metrics=sub.path / "policy" / "metrics.jsonl",
+        rewards=sub.path / "rewards.parquet",
+        left_out=stages["pool"]["counts"]["left_out"],
+        ended=entry.get("ended", "epochs"),
+        curriculum=entry.get("curriculum", {}),
+        **counts,
+    )
+
+
+def _train(run: RunDir, sub: RunDir) -> None:
+    """Train in the run directory `sub`, unless that is done."""
+    prompts, config = load_prompts(sub), sub.config
     model = model_path(run.config) if config.train.start == "base" else policy_path(run)
     digest = model_digest(model)
     if sub.is_finished("train"):
@@ -93,8 +114,8 @@ def train(
     else:
         sampler = _curriculum(run, sub.config, prompts)  # may refuse, before this training is recorded as begun
         with sub.stage("train") as record:
-            result = _optimise(run, sub, prompts, sampler, model, digest, policy)
-            write_parquet(rewards, rewards_table(result.visits), sub.fingerprint("train"))
+            result = _optimise(run, sub, prompts, sampler, model, digest)
+            write_parquet(sub.path / "rewards.parquet", rewards_table(result.visits), sub.fingerprint("train"))
             record.counts |= {"prompts": len(prompts), "steps": result.steps, "unscored": result.unscored}
             record.notes |= {
                 "ended": result.ended,
@@ -107,20 +128,6 @@ def train(
                 "reference": _reference(sub.config, model) or model,
             }
             record.notes |= {"resumed_steps": result.resumed, "disk_bytes": result.disk_bytes}
-    stages = sub.read_record()["stages"]
-    entry, counts = stages["train"], stages["train"]["counts"]
-    kept = entry.get("policies", {str(counts["steps"]): "policy"})  # of a version that kept the last alone
-    return TrainResult(
-        name=name,
-        policy=policy,
-        policies={int(step): sub.path / path for step, path in kept.items()},
-        metrics=policy / "metrics.jsonl",
-        rewards=rewards,
-        left_out=stages["pool"]["counts"]["left_out"],
-        ended=entry.get("ended", "epochs"),
-        curriculum=entry.get("curriculum", {}),
-        **counts,
-    )
 
 
 def _policies(sub: RunDir, steps: int) -> dict[str, str]:
@@ -153,7 +160,6 @@ def _optimise(
     curriculum: Curriculum,
     start: str,
     digest: str,
-    policy: Path,
 ) -> JobResult:
     from learnalign.training.job import Job, optimise  # seconds of imports, needed only to train
     from learnalign.training.saving import merge_adapter
@@ -162,7 +168,7 @@ def _optimise(
     work = sub.path / "work" / "train" / digest.replace("/", "-")
     for other in work.parent.glob("*"):
         if other != work:  # checkpoints of another start; Kept deletes the policies that it kept
-            shutil.rmtree(other)
+            remove(other)
     begin = start
     if is_adapter(start):
         begin = str(sub.path / "start")
@@ -178,12 +184,12 @@ def _optimise(
         until=sub.config.train.until,
         keep=sub.config.train.keep_checkpoints,
         work=work,
-        output=policy,
+        output=sub.path / "policy",
     )
     result = optimise(sub, job)
-    shutil.rmtree(sub.path / "work", ignore_errors=True)
+    remove(sub.path / "work")
     if begin != start and settings.lora is None:  # an adapter still needs the model below it
-        shutil.rmtree(begin)
+        remove(Path(begin))
     return result
 
 

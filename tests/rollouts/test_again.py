@@ -14,6 +14,7 @@ from learnalign.prompts import Prompt, load_prompts
 from learnalign.rollouts import import_rollouts
 from learnalign.rollouts.again import verify_run
 from learnalign.rundir import RunDir
+from learnalign.rundir.files import write_text
 from tests.tiny import make_run
 from tests.verify.test_rows import run as verify
 
@@ -66,7 +67,7 @@ def test_the_runs_reasoning_tags_apply(pool: tuple[RunDir, list[Prompt]]) -> Non
     assert verify_run(run.path, ["math"], None).tallies[1].correct == 1
     config = yaml.safe_load(run.config_file.read_text(encoding="utf-8"))
     config["data"]["reasoning_tags"] = ["scratch"]
-    run.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    write_text(run.config_file, yaml.safe_dump(config))
     assert verify_run(run.path, ["math"], None).tallies[1].correct == 0
 
 

@@ -7,7 +7,6 @@ small file per shard. Both resume from these files, and exact.parquet replaces t
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from learnalign.gradients.result import Account, GradResult, bad_gradients, chec
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import is_done, read_parquet, read_safetensors, write_parquet, write_safetensors
+from learnalign.rundir.files import is_done, read_parquet, read_safetensors, remove, write_parquet, write_safetensors
 
 SAVE_SECONDS = 300.0  # between two saved states of pass 1
 
@@ -36,8 +35,7 @@ def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int)
         _first_pass(run, success, expected, engine, total)
         _second_pass(run, success, engine, total)
         _finish(run, total.account, fingerprint)
-    if _folder(run).is_dir():
-        shutil.rmtree(_folder(run))
+    remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
     return GradResult(**account)
 
@@ -103,7 +101,7 @@ def _first_pass(
 
 
 def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum) -> None:
-    todo = [shard for shard in run.shards() if not is_done(_part(run, shard), total.fingerprint)]
+    todo = [shard for shard in run.shards() if not is_done(_part(run, shard), total.fingerprint, shard.rows)]
     count = run.count_prompts()
     with Progress(count, "prompts", "exact gradients, pass 2 of 2", count - sum(map(len, todo))) as progress:
         for shard in todo:
@@ -113,7 +111,7 @@ def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEn
             with progress.part(len(shard)) as advance:
                 alignments = inner_products(engine, samples, total.direction, advance).cpu() / norms
             columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": alignments.tolist()}
-            write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), total.fingerprint)
+            write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), total.fingerprint, shard.rows)
 
 
 SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])

@@ -1,0 +1,85 @@
+"""`learnalign status --repair`: makes the missing and damaged files of a run directory again, by the commands that make them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from .stepping import perform
+
+if TYPE_CHECKING:
+    from learnalign.rundir import RunDir
+    from learnalign.rundir.checking import Problem
+
+ORDER = ("pool", "warmup", "rollout", "grad", "signal", "select")
+
+
+def repair(directory: Path) -> None:
+    """Put back the records, then make again what is missing or damaged: outer run directories before those inside."""
+    from learnalign.rundir import RunDir
+    from learnalign.rundir.checking import find_problems, put_back, run_directories, set_aside
+
+    for root in run_directories(directory):
+        for line in put_back(root):
+            print(f"learnalign: {line}", file=sys.stderr)
+    problems = find_problems(directory)
+    for root in dict.fromkeys(problem.root for problem in problems):
+        run, own = RunDir.open(root), [problem for problem in problems if problem.root == root]
+        stages = _stages(run, own)
+        with run.locked():
+            set_aside(own)
+            run.reopen(stages)
+        made_by = run.read_record().get("made_by")
+        if made_by is not None:
+            options = {key: value for key, value in made_by.items() if key != "command"}
+            perform(made_by["command"], RunDir.open(root.parent.parent), **options)
+        else:
+            for command, arguments, options in _commands(run, stages, own):
+                perform(command, run, arguments=arguments, **options)
+        for problem in own:
+            problem.path.with_name(f".{problem.path.name}.damaged.tmp").unlink(missing_ok=True)
+
+
+def _stages(run: RunDir, problems: list[Problem]) -> list[str]:
+    """The stages to run again, in their order; all that leave prompts out if the list of these is damaged."""
+    stages = {problem.stage for problem in problems if problem.stage}
+    if any(problem.file == "quarantine.jsonl" for problem in problems):
+        stages |= {"rollout", "grad"}
+    return [name for name in (*ORDER, "train") if name in stages & run.read_record()["stages"].keys()]
+
+
+def _commands(
+    run: RunDir, stages: list[str], problems: list[Problem]
+) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    """Command, arguments and options, one after another, of what makes the problems' files."""
+    from learnalign.prompts import load_prompts
+
+    record = run.read_record()["stages"]
+    files = [PurePath(problem.file) for problem in problems]
+    for stage in stages:
+        if stage == "pool":
+            load_prompts(run)
+        elif stage == "rollout":
+            engine = str(record["rollout"].get("engine", ""))
+            yield "rollout", [], {"from": engine.removeprefix("file ")} if engine.startswith("file ") else {}
+        elif stage == "signal":
+            for name in sorted({file.stem for file in files if file.parts[0] == "signals" and len(file.parts) == 2}):
+                model = record["signal"].get("signals", {}).get(name, {}).get("policy")
+                yield "signal", [name], {"policy": model} if model else {}
+        elif stage == "select":
+            methods = record["select"].get("methods", {})
+            for label in sorted({_label(file) for file in files} & methods.keys()):
+                yield "select", [], methods[label].get("options", {"method": label, "size": methods[label]["size"]})
+        else:
+            yield stage, [], {}
+    if PurePath("norms.csv") in files:
+        yield "compare", [], {"norms": True}
+
+
+def _label(file: PurePath) -> str:
+    """The method that a file of scores or a subset is of."""
+    if file.parts[0] == "scores":
+        return file.stem
+    return "learnalign" if file.stem == "subset" else file.stem.removeprefix("subset-")

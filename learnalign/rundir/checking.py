@@ -1,0 +1,143 @@
+"""What is wrong with the files of a run directory and of those inside it, and what can be put back at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from learnalign.config import NEXT
+from learnalign.errors import RunError
+from learnalign.rundir import files
+from learnalign.rundir.lock import Lock
+from learnalign.rundir.manifest import NAME as MANIFEST
+from learnalign.rundir.manifest import Manifest, files_of, manifest_of, write_manifest
+from learnalign.rundir.stages import STAGES, stage_of
+
+RECORDS = ("run.json", ".run.json", "config.yaml")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of the run directory `root` that is missing or damaged; `stage` makes it, if one does."""
+
+    root: Path
+    file: str
+    what: str
+    stage: str | None
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.file
+
+
+def run_directories(root: Path) -> list[Path]:
+    """`root` and the run directories inside it: trainings, evaluations and their rounds, rounds of `--stages`."""
+    inside = [
+        path.parent
+        for pattern in ("train/*", "eval/*", "eval/*/rounds/*", "stage-*", "stage-*/train/*", "stage-*/eval/*")
+        for path in sorted(root.glob(f"{pattern}/run.json"))
+    ]
+    return [root, *(path for path in inside if NEXT not in path.parts)]
+
+
+def find_problems(root: Path) -> list[Problem]:
+    """Compare every file of `root`, and of the run directories inside it, with its digest."""
+    return [problem for directory in run_directories(root) for problem in _problems(directory)]
+
+
+def count_files(root: Path) -> int:
+    """How many files have a digest."""
+    manifests = (manifest_of(directory / MANIFEST) for directory in run_directories(root))
+    return sum(len(each) for manifest in manifests if manifest for each in manifest.paths().values())
+
+
+def _problems(root: Path) -> Iterator[Problem]:
+    manifest = manifest_of(root / MANIFEST)
+    if manifest is None:
+        yield Problem(root, MANIFEST, "missing", None)
+        return
+    stored = manifest.paths()
+    wrong = {file: what for path in stored for file, what in manifest.damage(path).items()}
+    for number in manifest.damaged_lines:
+        yield Problem(root, MANIFEST, f"line {number} damaged", None)
+    for file, what in wrong.items():
+        yield Problem(root, file, what, stage_of(file))
+    if manifest.damaged_lines:  # what they spoke of has no digest
+        for path in _unknown(root, manifest):
+            yield Problem(root, path, "without a digest", stage_of(path))
+
+
+def _unknown(root: Path, manifest: Manifest) -> list[str]:
+    """Files that a stage may have made, but of which the manifest says nothing."""
+    places = [
+        *(root / name for name in RECORDS),
+        *(p for s in STAGES.values() for o in s.outputs for p in root.glob(o)),
+    ]
+    every = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
+    names = [os.path.relpath(file, root) for file in every if not file.name.endswith(".tmp")]
+    return [name for name in dict.fromkeys(names) if not manifest.expected(root / name)]
+
+
+def put_back(root: Path) -> list[str]:
+    """Put back manifest, run.json and config.yaml of one run directory from what else tells their content.
+
+    Returns what was done, in words. Raises RunError if nothing is left to put run.json or config.yaml back from.
+    """
+    done: list[str] = []
+    with Lock(root):
+        manifest = manifest_of(root / MANIFEST)
+        if manifest is None:
+            own = [root / name for name in RECORDS]
+            own += [path for stage in STAGES.values() for output in stage.outputs for path in root.glob(output)]
+            every = [file for path in own for file in (path, *path.rglob("*")) if file.is_file()]
+            write_manifest(root, {os.path.relpath(file, root): files_of(file) for file in every})
+            done.append(f"{root / MANIFEST}: made from the files as they are now")
+        elif manifest.damaged_lines:
+            write_manifest(root, manifest.paths())
+            done.append(f"{root / MANIFEST}: damaged lines left out")
+        done += _put_back_records(root)
+    return done
+
+
+def _put_back_records(root: Path) -> list[str]:
+    record, copy, config = (root / name for name in RECORDS)
+    done = []
+    for broken, other in ((record, copy), (copy, record)):
+        if _is_good(other) and not _is_good(broken):
+            files.write_json(broken, files.read_json(other))
+            done.append(f"{broken}: put back from {other.name}")
+    if not _is_good(record):
+        raise RunError(f"{record} and its copy {copy.name} are both damaged; run the stages in a new run directory")
+    if not _is_good(config):
+        settings = files.read_json(record).get("config")
+        if settings is None:
+            raise RunError(f"{config} is damaged, and {record.name} of an older version does not tell it; put it back")
+        files.write_text(config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120))
+        done.append(f"{config}: put back from {record.name}")
+    return done
+
+
+def _is_good(path: Path) -> bool:
+    try:
+        files.verified(path)
+    except RunError:
+        return False
+    return True
+
+
+def set_aside(problems: list[Problem]) -> None:
+    """Make room for what is to be made again: damaged files get a name of a temporary one, and no digest is kept."""
+    for problem in problems:
+        manifest = manifest_of(problem.root / MANIFEST)
+        assert manifest is not None, "put_back has made it"
+        for own in manifest.within(problem.file):
+            path = problem.root / own
+            with manifest.change(path, {}):
+                if path.exists():
+                    files.put(path, path.with_name(f".{path.name}.damaged.tmp"))
+        if problem.path.exists():  # without a digest
+            files.put(problem.path, problem.path.with_name(f".{problem.path.name}.damaged.tmp"))

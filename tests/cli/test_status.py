@@ -1,0 +1,110 @@
+"""`status --check` names every damaged file, and `--repair` makes just these again, the same bytes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import learnalign.prompts
+import learnalign.rollouts
+from learnalign_cli.app import app
+from tests.tiny import make_run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of result, the rollouts of which were imported."""
+    folder = tmp_path_factory.mktemp("status")
+    run = make_run(folder, 12, warmup={"size": 0})
+    rows = [
+        {"id": prompt.id, "completions": ["What is 1?", prompt.answer, "2", prompt.answer]}
+        for prompt in learnalign.prompts.load_prompts(run)
+    ]
+    (folder / "given.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    learnalign.rollouts.import_rollouts(run, folder / "given.jsonl")
+    learnalign.grad(run)
+    learnalign.signal(run, ["length"])
+    learnalign.select(run, 3, fill=True)
+    learnalign.select(run, 4, "learnability")
+    return run.path
+
+
+def invoke(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+FILES = [
+    "prompts.parquet",
+    "rollouts/part-00001.parquet",
+    "success.parquet",
+    "gradients/part-00000.safetensors",
+    "signals/length.parquet",
+    "scores/learnalign.parquet",
+    "subset.jsonl",
+    "subset-learnability.jsonl",
+    "run.json",
+    ".run.json",
+    "config.yaml",
+]
+
+
+@pytest.mark.parametrize("how", ["flipped", "deleted"])
+def test_every_file_is_missed_by_name_and_made_again(finished: Path, tmp_path: Path, how: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    assert invoke("status", str(run), "--check")[0] == 0
+    before = {name: (run / name).read_bytes() for name in FILES}
+    for name in FILES:
+        if how == "deleted":
+            (run / name).unlink()
+        else:
+            content = bytearray(before[name])
+            content[len(content) // 2] ^= 4
+            (run / name).write_bytes(content)
+        if name in ("run.json", "config.yaml"):
+            continue  # one of them at a time tells the other's content
+        code, output = invoke("status", str(run), "--check")
+        assert code == 1
+        assert f"{run / name}: {'missing' if how == 'deleted' else 'damaged'}" in output
+        if name == ".run.json":
+            (run / name).write_bytes(before[name])
+    (run / "run.json").write_bytes(before["run.json"])
+    code, output = invoke("status", str(run), "--repair")
+    assert code == 0, output
+    assert "files are as they were written" in output
+    after = {name: (run / name).read_bytes() for name in FILES if "run.json" not in name}
+    assert [name for name, content in after.items() if content != before[name]] == []
+
+
+def test_a_damaged_record_is_one_line_and_put_back_from_its_copy(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for content in (b"", b"{", b"\xff\xfe", b"[]", b'{"stages": 3}'):
+        (run / "run.json").write_bytes(content)
+        for command in (["status", str(run)], ["select", str(run), "-n", "2"], ["compare", str(run)]):
+            code, output = invoke(*command)
+            assert code == 1
+            assert "run.json is damaged" in output
+            assert "--repair" in output
+    assert invoke("status", str(run), "--repair")[0] == 0
+    assert invoke("select", str(run), "-n", "2")[0] == 0
+
+
+def test_a_damaged_manifest_costs_only_what_its_lines_spoke_of(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = (run / "gradients" / "part-00001.safetensors").read_bytes()
+    lines = (run / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    number = next(i for i, line in enumerate(lines) if b"gradients/part-00001" in line)
+    lines[number] = lines[number].replace(b"path", b"qath")
+    (run / "manifest.jsonl").write_bytes(b"".join(lines))
+    code, output = invoke("status", str(run), "--check")
+    assert code == 1
+    assert f"manifest.jsonl: line {number + 1} damaged" in output
+    assert "part-00001.safetensors: without a digest" in output
+    assert invoke("status", str(run), "--repair")[0] == 0
+    assert (run / "gradients" / "part-00001.safetensors").read_bytes() == before
