@@ -252,7 +252,7 @@ def test_regexes_cut_question_and_answer_and_system_prompts_are_added_once(tmp_p
         ("p.jsonl", '{"a": 1}\n{broken\n', "line 2"),
         ("p.jsonl", "[1]\n", "line 1"),
         ("p.jsonl", '{"q": "x", "answer": 1}\n', "no column 'question'"),
-        ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a dict"),
+        ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a JSON object"),
         ("p.json", '{"question": "x"}', "list of objects"),
         ("p.csv", "question,answer\na,b,c\n", "line 2"),
         ("p.parquet", "nothing", "not a Parquet file"),

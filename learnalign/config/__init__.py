@@ -9,10 +9,12 @@ from learnalign.config.loading import (
     load_config,
     ready_configs,
 )
-from learnalign.config.schema import Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
+from learnalign.config.schema import PLACE, Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
 from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
+from learnalign.config.yaml_text import read_yaml
 
 __all__ = [
+    "PLACE",
     "AdarftConfig",
     "Config",
     "DataConfig",
@@ -29,6 +31,7 @@ __all__ = [
     "find_config",
     "flatten",
     "load_config",
+    "read_yaml",
     "ready_configs",
     "words_of",
 ]
