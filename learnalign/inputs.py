@@ -40,18 +40,19 @@ def local_path(text: str, name: str) -> Path:
     return path
 
 
-def check_file(path: Path, name: str) -> None:
+def check_file(path: Path, name: str = "") -> None:
     """Raise InputError, which begins with `name` and the path, unless `path` is a file."""
+    name = f"{name} {path}".lstrip()
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{name} {path}: no such file") from None
+        raise InputError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{name} {path}: {_said(error)}") from None
+        raise InputError(f"{name}: {_said(error)}") from None
     if stat.S_ISDIR(mode):
-        raise InputError(f"{name} {path}: this is a directory; give a file")
+        raise InputError(f"{name}: this is a directory; give a file")
     if not stat.S_ISREG(mode):
-        raise InputError(f"{name} {path}: this is a pipe, socket or device; give a file")
+        raise InputError(f"{name}: this is a pipe, socket or device; give a file")
 
 
 def kind_of(path: Path) -> str:
@@ -89,8 +90,8 @@ def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO:
     return stack.enter_context(path.open("rb"))
 
 
-def json_lines(path: Path) -> Iterator[Line]:
-    """The objects of a JSONL file; blank lines are passed over."""
+def json_lines(path: Path, name: str = "") -> Iterator[Line]:
+    """The objects of a JSONL file; blank lines are passed over. Errors of a line begin with `name` and the path."""
     with opened(path) as file:
         for number, raw in enumerate(file, 1):
             try:
@@ -101,7 +102,7 @@ def json_lines(path: Path) -> Iterator[Line]:
                 if not isinstance(row, dict):
                     raise ValueError(f"this is a {json_kind(row)}, not a JSON object")
             except ValueError as error:
-                reason = f"{path}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
+                reason = f"{f'{name} {path}'.lstrip()}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
                 raise InputError(reason) from None
             yield Line(number, text, row)
 

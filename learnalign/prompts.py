@@ -31,7 +31,14 @@ from learnalign.config import Config, DataConfig, Example
 from learnalign.errors import InputError, RunError, listed_briefly, short
 from learnalign.few_shot import show, worked_examples
 from learnalign.inputs import local_path
-from learnalign.policy import TemplateRefusal, model_path, prompt_ids, run_tokenizer
+from learnalign.policy import (
+    TemplateRefusal,
+    longest_token,
+    model_path,
+    prompt_ids,
+    prompt_text,
+    run_tokenizer,
+)
 from learnalign.rundir import Quarantined, RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
@@ -121,24 +128,25 @@ def count_tokens(
     """
     lengths: dict[str, int] = {}
     left_out, refusal = [], None
+    limit, longest = data.max_prompt_tokens, longest_token(tokenizer)
     for prompt in prompts:
         try:
-            lengths[prompt.id] = len(prompt_ids(tokenizer, prompt.messages))
+            text = prompt_text(tokenizer, prompt.messages)
         except TemplateRefusal as error:
             refusal = refusal or error
             reason = f"refused by the chat template: {error.reason}"
             left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+            continue
+        least = -(-len(text) // longest) if longest else 0
+        length = least if least > limit else len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        lengths[prompt.id] = length
+        if length > limit:
+            count = f"at least {length}" if length == least else f"{length}"
+            reason = f"too long: {count} tokens, data.max_prompt_tokens is {limit}"
+            left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
     if refusal is not None and not lengths:
         raise _refused(data, tokenizer, prompts[0].messages, refusal)
     _check_room(data, lengths.values())
-    limit = data.max_prompt_tokens
-    left_out += [
-        Quarantined(
-            id=prompt.id, row=prompt.row, reason=f"too long: {length} tokens, data.max_prompt_tokens is {limit}"
-        )
-        for prompt in prompts
-        if (length := lengths.get(prompt.id, 0)) > limit
-    ]
     return {id: length for id, length in lengths.items() if length <= limit}, left_out
 
 
@@ -173,7 +181,7 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
     """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
     if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
         raise InputError(
-            f"data.few_shot: with the worked examples, the shortest prompt has {min(lengths)} tokens, but "
+            f"data.few_shot: with the worked examples, the shortest prompt has at least {min(lengths)} tokens, but "
             f"data.max_prompt_tokens is {data.max_prompt_tokens}; raise it, or give fewer or shorter examples"
         )
 

@@ -99,14 +99,14 @@ def test_columns_have_other_names_or_are_nested(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"completion": "1", "answer": "1"}\n{"completion": ', "line 2 is not JSON"),
-        ('{"completion": "1", "answer": "1"}\n\n[1]', "line 3 is a list"),
+        ('{"completion": "1", "answer": "1"}\n{"completion": ', "line 2: "),
+        ('{"completion": "1", "answer": "1"}\n\n[1]', "line 3: this is a list"),
         ('{"completion": "1"}', "line 1 has no column 'answer'; it has 'completion': name the right one with --answer"),
         ('{"completion": 1, "answer": "1"}', "line 1: column 'completion' is a number, not a string"),
         ('{"completion": "1", "answer": null}', "line 1: column 'answer' is a null"),
         ('{"completion": ["1"], "answer": "1"}', "column 'completion' is a list"),
-        ("[" * 100_000, "line 1 is not JSON"),
-        (b"\xff\xfe", "is not UTF-8"),
+        ("[" * 100_000, "line 1: it is nested deeper than 100 levels"),
+        (b"\xff\xfe", "line 1: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_written(tmp_path: Path, text: str | bytes, message: str) -> None:
