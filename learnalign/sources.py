@@ -103,7 +103,7 @@ def _parquet_rows(path: Path) -> Iterator[str]:
 
     def batches() -> Iterator[pa.RecordBatch]:
         with path.open("rb") as file:
-            yield from pq.ParquetFile(file).iter_batches()
+            yield from pq.ParquetFile(file, page_checksum_verification=True).iter_batches()
 
     return _arrow_rows(batches, f"{path}", "not a Parquet file, or damaged")
 
@@ -205,6 +205,7 @@ def _arrow_rows(batches: Callable[[], Iterator[pa.RecordBatch]], where: str, dam
     count = 0
     try:
         for batch in batches():
+            batch.validate(full=True)  # of a damaged file, offsets may point anywhere
             names = batch.schema.names
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)

@@ -22,7 +22,8 @@ _PLAIN = {
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (r"[-+]?(0|[1-9][0-9]{0,99})", list("-+0123456789")),
     "float": (
-        r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,9})?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?((0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+|(0|[1-9][0-9]*)(?=[eE]))([eE][-+]?[0-9]{1,9})?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         list("-+0123456789."),
     ),
 }
@@ -75,6 +76,13 @@ class _Dumper(yaml.SafeDumper):
     """Puts into quotes what this schema or YAML 1.1 would take for something else."""
 
 
+def _quoted_if_odd(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """A text with other line ends than \\n is escaped: PyYAML would fold them."""
+    style = '"' if re.search("[\\r\\x85\\u2028\\u2029\\ufeff]", text) else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_if_odd)
 _Loader.yaml_implicit_resolvers = {}  # none of YAML 1.1
 for _kind, (_pattern, _first) in _PLAIN.items():
     for _one in (_Loader, _Dumper):
