@@ -155,7 +155,7 @@ def test_a_template_shows_values_as_json(tmp_path: Path) -> None:
 
 def test_rows_on_which_a_regex_runs_out_of_time_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "REGEX_SECONDS", 0.01)
-    slow, regex = "a" * 5000 + "!", r"^(7|(a+)+)$"
+    slow, regex = "a" * 200 + "!", r"^(7|a|aa)+$"
     path = write_jsonl(
         tmp_path / "p.jsonl", [{"question": f"{i}?", "answer": slow if i % 3 else "7"} for i in range(9)]
     )

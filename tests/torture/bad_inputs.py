@@ -23,7 +23,7 @@ GOOD = '{"prompt": "1 + 1?", "answer": "2"}\n'
 MORE = '{"prompt": "2 + 2?", "answer": "4"}\n'
 DEEP = "[" * 10_000 + "]" * 10_000
 HALF = "\\ud800"
-SLOW = "a" * 5000 + "!"  # for ^(a+)+$
+SLOW = "a" * 200 + "!"  # for ^(a|aa)+$
 
 Content = bytes | str | Callable[[Path], Any]
 
@@ -168,8 +168,8 @@ JSONL_POOLS = [
     Pool("JSON with a key twice in a column", "p.jsonl", row(answer='{"x": 1, "x": 2}'), "no answer in column answer.x", ("data.answer=answer.x",)),
     Pool("a digit that is no number", "p.jsonl", row(answer=[1]), "no answer in column answer.²", ("data.answer=answer.²",)),
     Pool("a place of 5,000 digits", "p.jsonl", row(answer=[1]), "no answer in column", (f"data.answer=answer.{'9' * 5000}",)),
-    Pool("a slow regex on one row", "p.jsonl", GOOD + row(answer=SLOW), (1, 1), (r"data.answer_regex=^(2|(a+)+)$",)),
-    Pool("a slow regex on all rows", "p.jsonl", row(answer=SLOW), "it takes more than 1 s on this row", (r"data.answer_regex=^(2|(a+)+)$",)),
+    Pool("a slow regex on one row", "p.jsonl", GOOD + row(answer=SLOW), (1, 1), (r"data.answer_regex=^(2|a|aa)+$",)),
+    Pool("a slow regex on all rows", "p.jsonl", row(answer=SLOW), "it takes more than 1 s on this row", (r"data.answer_regex=^(2|a|aa)+$",)),
     Pool("a group that takes no part", "p.jsonl", row(), "nothing found", ("data.answer_regex=x?(y)?",)),
     Pool("a regex that finds nothing", "p.jsonl", row(), "data.prompt_regex, prompt: nothing found", ("data.prompt_regex=zzz",)),
     Pool("a template with a missing column", "p.jsonl", GOOD, "no column nothing for data.prompt_template", ("data.prompt_template={nothing}?",)),
