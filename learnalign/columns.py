@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from typing import Any
 
-from learnalign.config import DataConfig
+import regex
+
+from learnalign.config import PLACE, DataConfig
+from learnalign.errors import one_line, short
+from learnalign.inputs import json_kind, parse_json
+from learnalign.rundir.files import as_json
+from learnalign.sources import BINARY
 
 Messages = list[dict[str, str]]
+
+REGEX_SECONDS = 1.0  # of CPU time, that a regular expression may take on one row
 
 
 class LeaveOut(Exception):
     """A row that cannot be a prompt; the message is the reason."""
+
+
+class OutOfTime(LeaveOut):
+    """A regular expression takes too long on the row."""
 
 
 def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
@@ -26,14 +38,13 @@ def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
         isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str | list)
         for m in value
     ):
-        raise LeaveOut(
-            f"the prompt in column {data.prompt} is neither text nor a list of messages with role and content"
-        )
+        what = f"is {_BINARY}" if is_binary(value) else "is neither text nor a list of messages with role and content"
+        raise LeaveOut(f"the prompt in column {data.prompt} {what}")
     messages = [{"role": unicode(m["role"], "prompt"), "content": text_of(m["content"])} for m in value]
     if not messages[-1]["content"].strip():
         raise LeaveOut("empty prompt")
     if messages[-1]["role"] != "user":
-        raise LeaveOut(f"the last message is from the {messages[-1]['role']}, not from the user")
+        raise LeaveOut(f"the last message is from the {one_line(messages[-1]['role'], 80)}, not from the user")
     if data.prompt_regex:
         messages[-1]["content"] = _cut(data.prompt_regex, messages[-1]["content"], f"data.prompt_regex, {data.prompt}")
     if data.system_prompt and messages[0]["role"] != "system":
@@ -47,7 +58,7 @@ def text_of(content: Any) -> str:
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else part
         if kind != "text" or not isinstance(part.get("text"), str):
-            raise LeaveOut(f"a message has content other than text (a part of type {kind!r})")
+            raise LeaveOut(f"a message has content other than text (a part of type {short(kind)})")
     return unicode("".join(part["text"] for part in parts), "prompt")
 
 
@@ -67,14 +78,31 @@ def answer_of(source: dict[str, Any], data: DataConfig) -> str:
         value = value[0]
     if value is None or value == "" or value == []:
         raise LeaveOut(f"no answer in column {data.answer}")
-    if not isinstance(value, str | int | float):
-        raise LeaveOut(f"the answer in column {data.answer} is a {type(value).__name__}, not text or a number")
-    answer = unicode(str(value).strip(), "answer")
+    answer = unicode(scalar_text(value, f"the answer in column {data.answer}").strip(), "answer")
     if data.answer_regex:
         answer = _cut(data.answer_regex, answer, f"data.answer_regex, {data.answer}")
     if not answer:
         raise LeaveOut(f"no answer in column {data.answer}")
     return answer
+
+
+def scalar_text(value: Any, name: str) -> str:
+    """The text of a text, a number or a boolean (as JSON writes it); raises LeaveOut, which begins with `name`."""
+    if isinstance(value, bool):
+        return as_json(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise LeaveOut(f"{name} is {value}, not a finite number")
+    if not isinstance(value, str | int | float):
+        raise LeaveOut(f"{name} is {_BINARY if is_binary(value) else f'a {json_kind(value)}'}, not text or a number")
+    return str(value)
+
+
+_BINARY = "binary data that is not UTF-8"
+
+
+def is_binary(value: Any) -> bool:
+    """Whether a value stands for bytes that are no text."""
+    return isinstance(value, dict) and value.keys() == {BINARY}
 
 
 def solution_of(source: dict[str, Any], data: DataConfig) -> str | None:
@@ -90,10 +118,10 @@ def lookup(source: Any, column: str) -> Any:
     for part in column.split("."):
         if isinstance(source, str) and source[:1] in "{[":  # a column that holds JSON
             try:
-                source = json.loads(source)
+                source = parse_json(source)
             except ValueError:
                 return None
-        if isinstance(source, list) and part.isdigit() and int(part) < len(source):
+        if isinstance(source, list) and re.fullmatch("[0-9]{1,9}", part) and int(part) < len(source):
             source = source[int(part)]
         elif isinstance(source, dict):
             source = source.get(part)
@@ -109,13 +137,19 @@ def _filled(source: dict[str, Any], template: str) -> str:
         column = lookup(source, place[1])
         if column is None:
             raise LeaveOut(f"no column {place[1]} for data.prompt_template")
-        return str(column)
+        if is_binary(column):
+            raise LeaveOut(f"the column {place[1]} for data.prompt_template is {_BINARY}")
+        return column if isinstance(column, str) else as_json(column)
 
-    return re.sub(r"\{([A-Za-z_][\w.]*)\}", value, template)
+    return PLACE.sub(value, template)
 
 
-def _cut(regex: str, text: str, name: str) -> str:
-    match = re.search(regex, text)
-    if not match:
+def _cut(pattern: str, text: str, name: str) -> str:
+    try:
+        match = regex.search(pattern, text, timeout=REGEX_SECONDS)
+    except TimeoutError:
+        raise OutOfTime(f"{name}: it takes more than {REGEX_SECONDS:g} s on this row") from None
+    cut = match and (match.group(1) if match.re.groups else match.group())
+    if cut is None:
         raise LeaveOut(f"{name}: nothing found")
-    return (match.group(1) if match.re.groups else match.group()).strip()
+    return str(cut).strip()

@@ -12,6 +12,7 @@ from typing import Any
 from learnalign.columns import LeaveOut, Messages, answer_of, messages_of, solution_of, text_of
 from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError
+from learnalign.inputs import check_file, kind_of, local_path
 from learnalign.sources import read_rows
 
 
@@ -45,14 +46,21 @@ def show(examples: Sequence[Example], messages: Messages) -> Messages:
     return [*messages[:start], *turns, *messages[start:]]
 
 
+def examples_file(name: str) -> Path:
+    """The file of worked examples; raises InputError unless it is a JSON or JSONL file."""
+    path = local_path(name, "data.few_shot")
+    ways = "give a file of worked examples, or the number K of the pool's first rows to take"
+    if kind_of(path) not in (".json", ".jsonl"):
+        raise InputError(f"data.few_shot {name}: not a .json or .jsonl file; {ways}")
+    try:
+        check_file(path, "data.few_shot")
+    except InputError as error:
+        raise InputError(f"{error}; {ways}") from None
+    return path
+
+
 def _from_file(name: str, data: DataConfig) -> list[Example]:
-    path = Path(name).expanduser()
-    if path.suffix.lower() not in (".json", ".jsonl") or not path.is_file():
-        problem = "no such file" if path.suffix.lower() in (".json", ".jsonl") else "not a .json or .jsonl file"
-        raise InputError(
-            f"data.few_shot {name}: {problem}; give a file of worked examples, or the number K of the pool's first rows "
-            "to take"
-        )
+    path = examples_file(name)
     rows = read_rows(data.model_copy(update={"path": str(path), "limit": None}))
     examples = [
         example

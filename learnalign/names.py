@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, short
 
 METHODS = {
     "learnalign": "learnability × gradient alignment, the paper's score (Eq. 8)",
@@ -112,7 +112,7 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
 def unknown(known: Iterable[str], name: str) -> str:
     """What is wrong with a name that is not known: the nearest known one, and all of them."""
     known = list(known)
-    nearest = difflib.get_close_matches(name, known, n=1)
+    nearest = difflib.get_close_matches(name[:100], known, n=1)  # it takes time ~ length²
     meant = f" (did you mean {nearest[0]}?)" if nearest else ""
     return f"unknown{meant}; known are {', '.join(known)}"
 
@@ -133,6 +133,6 @@ def tag_pair(tag: str) -> tuple[str, str]:
     if len(words) == 2 and words[0].lower() != words[1].lower():
         return words[0], words[1]
     raise ValueError(
-        f"{tag!r} is no tag; give a name (scratch means <scratch>…</scratch>) or the opening and the closing tag with a "
+        f"{short(tag)} is no tag; give a name (scratch means <scratch>…</scratch>) or the opening and the closing tag with a "
         "space between ([[T]] [[/T]])"
     )

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run would read, sample, compute and write, from the pool and the tokenizer alone."""
+"""`--dry-run`: what a run would read, sample, compute and write, from the pool, the tokenizer and the verifier alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.policy import load_tokenizer
-from learnalign.prompts import count_tokens, read_pool
+from learnalign.prompts import check_some, count_tokens, read_pool, unusable_golds
 from learnalign.training.steps import kept_steps, planned_steps
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
@@ -59,11 +59,16 @@ def plan(config: Config, stages: Sequence[str]) -> Plan:
     """The work of `stages` (warmup, rollout, grad, train); writes nothing."""
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
+    unusable = unusable_golds(config, [prompt for prompt in prompts if prompt.id in lengths])
+    for entry in unusable:
+        del lengths[str(entry.id)]
+    left_out = [*left_out, *unaskable, *unusable]
+    check_some(config.data, lengths, left_out)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     return Plan(
         config=config,
         rows=rows,
-        left_out=len(left_out) + len(unaskable),
+        left_out=len(left_out),
         prompts=pool.prompts,
         prompt_tokens=pool.tokens,
         stages=[work(stage, config, pool) for stage in stages],

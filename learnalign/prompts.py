@@ -15,11 +15,30 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learnalign.columns import LeaveOut, Messages, answer_of, lookup, messages_of, solution_of, unicode
-from learnalign.config import DataConfig, Example
-from learnalign.errors import InputError, RunError
+from learnalign.columns import (
+    REGEX_SECONDS,
+    LeaveOut,
+    Messages,
+    OutOfTime,
+    answer_of,
+    lookup,
+    messages_of,
+    scalar_text,
+    solution_of,
+    unicode,
+)
+from learnalign.config import Config, DataConfig, Example
+from learnalign.errors import InputError, RunError, listed_briefly, short
 from learnalign.few_shot import show, worked_examples
-from learnalign.policy import TemplateRefusal, model_path, prompt_ids, run_tokenizer
+from learnalign.inputs import local_path
+from learnalign.policy import (
+    TemplateRefusal,
+    longest_token,
+    model_path,
+    prompt_ids,
+    prompt_text,
+    run_tokenizer,
+)
 from learnalign.rundir import Quarantined, RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
@@ -109,24 +128,25 @@ def count_tokens(
     """
     lengths: dict[str, int] = {}
     left_out, refusal = [], None
+    limit, longest = data.max_prompt_tokens, longest_token(tokenizer)
     for prompt in prompts:
         try:
-            lengths[prompt.id] = len(prompt_ids(tokenizer, prompt.messages))
+            text = prompt_text(tokenizer, prompt.messages)
         except TemplateRefusal as error:
             refusal = refusal or error
             reason = f"refused by the chat template: {error.reason}"
             left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+            continue
+        least = -(-len(text) // longest) if longest else 0
+        length = least if least > limit else len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        lengths[prompt.id] = length
+        if length > limit:
+            count = f"at least {length}" if length == least else f"{length}"
+            reason = f"too long: {count} tokens, data.max_prompt_tokens is {limit}"
+            left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
     if refusal is not None and not lengths:
         raise _refused(data, tokenizer, prompts[0].messages, refusal)
     _check_room(data, lengths.values())
-    limit = data.max_prompt_tokens
-    left_out += [
-        Quarantined(
-            id=prompt.id, row=prompt.row, reason=f"too long: {length} tokens, data.max_prompt_tokens is {limit}"
-        )
-        for prompt in prompts
-        if (length := lengths.get(prompt.id, 0)) > limit
-    ]
     return {id: length for id, length in lengths.items() if length <= limit}, left_out
 
 
@@ -161,7 +181,7 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
     """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
     if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
         raise InputError(
-            f"data.few_shot: with the worked examples, the shortest prompt has {min(lengths)} tokens, but "
+            f"data.few_shot: with the worked examples, the shortest prompt has at least {min(lengths)} tokens, but "
             f"data.max_prompt_tokens is {data.max_prompt_tokens}; raise it, or give fewer or shorter examples"
         )
 
@@ -181,7 +201,7 @@ def _question(prompt: Prompt) -> str | None:
 def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
     rows = _Rows()
     columns: set[str] = set()
-    count = 0
+    count = out_of_time = 0
     for row, text in enumerate(read_rows(data)):
         count = row + 1
         source = json.loads(text)
@@ -190,9 +210,19 @@ def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
             rows.add(_to_prompt(source, text, row, data))
         except LeaveOut as reason:
             rows.left_out.append(Quarantined(row=row, reason=str(reason)))
+            out_of_time += isinstance(reason, OutOfTime)
+        if out_of_time >= (_MOST_OUT_OF_TIME if rows.prompts else _MOST_OUT_OF_TIME_AT_FIRST):
+            raise InputError(
+                f"data.path {data.path}: on {out_of_time} of its first {count} rows, a regular expression takes more than "
+                f"{REGEX_SECONDS:g} s ({rows.left_out[-1].reason}); give one without repeats inside repeats"
+            )
     _check_columns(data, columns, rows, count)
     rows.leave_out_conflicts()
     return rows, count
+
+
+# Rows on which a regular expression runs out of time until the pool is refused; fewer if no row has become a prompt yet.
+_MOST_OUT_OF_TIME, _MOST_OUT_OF_TIME_AT_FIRST = 100, 5
 
 
 class _Rows:
@@ -221,7 +251,7 @@ class _Rows:
     def leave_out_conflicts(self) -> None:
         """Leave out prompts whose duplicates have other answers."""
         for id, answers in self._answers.items():
-            reason = f"conflicting answers of its duplicates: {', '.join(map(repr, sorted(answers)))}"
+            reason = f"conflicting answers of its duplicates: {listed_briefly(map(short, sorted(answers)))}"
             self.left_out.append(Quarantined(id=id, row=self.prompts.pop(id).row, reason=reason))
 
 
@@ -231,19 +261,24 @@ def reason_counts(left_out: Iterable[dict[str, Any]]) -> dict[str, int]:
     return dict(kinds.most_common())
 
 
+def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Quarantined]) -> None:
+    """Raise InputError, with the reasons, if no prompt remains."""
+    if not prompts:
+        kinds = reason_counts([{"reason": entry.reason} for entry in left_out])
+        listed = listed_briefly(f"{n} {kind}" for kind, n in kinds.items())
+        raise InputError(f"data.path {data.path}: none of {len(left_out)} rows can be used ({listed})")
+
+
 def _prepare(run: RunDir) -> None:
     with run.stage("pool") as record:
         prompts, left_out, count = read_pool(run.config.data)
         unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)[1]
-        for check in (unaskable, _unusable_golds(run, prompts)):
+        for check in (unaskable, unusable_golds(run.config, prompts)):
             left_out += check
             left_out_ids = {entry.id for entry in check}
             prompts = [prompt for prompt in prompts if prompt.id not in left_out_ids]
         left_out.sort(key=lambda entry: entry.row or 0)
-        if not prompts:
-            kinds = reason_counts([{"reason": entry.reason} for entry in left_out])
-            listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-            raise InputError(f"data.path {run.config.data.path}: none of {count} rows can be used ({listed})")
+        check_some(run.config.data, prompts, left_out)
         run.quarantine("pool", left_out)
         write_parquet(run.prompts_file, _table(prompts), run.fingerprint("pool"))
         record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
@@ -252,9 +287,16 @@ def _prepare(run: RunDir) -> None:
 def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) -> Prompt:
     messages, answer = messages_of(source, data), answer_of(source, data)
     id = lookup(source, data.id) if data.id else _digest(messages)
-    if id is None or isinstance(id, dict | list) or str(id) == "":
-        raise LeaveOut(f"no usable id in column {data.id}")
-    return Prompt(unicode(str(id), "id"), row, messages, answer, solution_of(source, data), text)
+    if id is None or id == "":
+        raise LeaveOut(f"no id in column {data.id}")
+    return Prompt(
+        unicode(scalar_text(id, f"the id in column {data.id}"), "id"),
+        row,
+        messages,
+        answer,
+        solution_of(source, data),
+        text,
+    )
 
 
 def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int) -> None:
@@ -266,15 +308,16 @@ def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int)
     for key, column in (("prompt", question), ("answer", data.answer), ("id", data.id)):
         if column and column not in columns and column.split(".")[0] not in columns:
             raise InputError(
-                f"data.{key}: no column {column!r} in {data.path}; it has {', '.join(sorted(columns))}. "
+                f"data.{key}: no column {column!r} in {data.path}; it has {listed_briefly(sorted(columns))}. "
                 f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns)"
             )
     raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {rows.left_out[0].reason}")
 
 
-def _unusable_golds(run: RunDir, prompts: Sequence[Prompt]) -> list[Quarantined]:
+def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantined]:
+    """The prompts whose gold answer the verifier cannot use, with its reasons."""
     answers = sorted({prompt.answer for prompt in prompts})
-    with open_verifier(run.config.verifier) as verifier:
+    with open_verifier(config.verifier) as verifier:
         reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
     return [
         Quarantined(id=prompt.id, row=prompt.row, reason=f"unusable answer: {reason}")
@@ -308,12 +351,15 @@ def _names(run: RunDir) -> dict[str, str]:
 
 def _digests(run: RunDir) -> dict[str, str]:
     """Digests of the run's local input files; hub names have none."""
-    paths: dict[str, Path | None] = {"data": local_source(run.config.data), "model": Path(model_path(run.config))}
-    if isinstance(run.config.data.few_shot, str):
-        paths["few_shot"] = Path(run.config.data.few_shot).expanduser()
-    if run.config.model.adapter:
-        paths["adapter"] = Path(run.config.model.adapter).expanduser()
-    return {name: digest_of(path) for name, path in paths.items() if path is not None and path.exists()}
+    data, model = run.config.data, run.config.model
+    named = {"model": (model_path(run.config), "config.json"), "adapter": (model.adapter, "adapter_config.json")}
+    paths = {name: local_path(path, f"model.{name}") for name, (path, _) in named.items() if path}
+    paths = {name: path for name, path in paths.items() if (path / named[name][1]).is_file()}
+    if isinstance(data.few_shot, str) and (examples := local_path(data.few_shot, "data.few_shot")).is_file():
+        paths["few_shot"] = examples
+    if source := local_source(data):
+        paths["data"] = source
+    return {name: digest_of(path) for name, path in paths.items()}
 
 
 def _digest(messages: Messages) -> str:

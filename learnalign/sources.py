@@ -2,144 +2,236 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import datetime
+import decimal
+import io
 import itertools
-import json
 import re
-from collections.abc import Iterable, Iterator
+import stat
+import sys
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from learnalign import demo
 from learnalign.config import DataConfig
-from learnalign.errors import InputError, one_line
+from learnalign.errors import InputError, listed_briefly, one_line, short
+from learnalign.inputs import COMPRESSIONS, check_file, json_lines, kind_of, local_path, opened, parse_json, stem_of
 from learnalign.rundir.files import as_json
 
-FORMATS = "a .json, .jsonl, .parquet or .csv file, a directory of .parquet or .jsonl files or saved by `datasets`, or a hub name"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = (
+    "a .json, .jsonl or .csv file (also .gz or .zst), a .parquet file, a directory of .parquet or .jsonl files or saved by "
+    "`datasets`, or a hub name"
+)
+BINARY = "base64"  # the one key of a value that is bytes, not text
 _SHARD = re.compile(r"-\d+-of-\d+$")
 _SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
+_HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
 def local_source(data: DataConfig) -> Path | None:
-    """The file or directory that `data.path` names; None for a hub name."""
-    path = demo.POOL if data.path == "demo" else Path(data.path).expanduser()
-    return path if path.exists() else None
+    """The file or directory that `data.path` names, None for a hub name; raises InputError if it is no kind of source."""
+    path = demo.POOL if data.path == "demo" else local_path(data.path, "data.path")
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"data.path {path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        if not _is_saved(path):
+            _shards(path, data)
+        return path
+    check_file(path, "data.path")
+    if _reader(path) is None:
+        raise InputError(f"data.path {path}: unknown kind of file {short(path.suffix)}; give {FORMATS}")
+    return path
 
 
 def read_rows(data: DataConfig) -> Iterator[str]:
     """Yield every row of the source, at most `data.limit`, as JSON text; a JSONL line keeps its text.
 
-    Raises InputError naming the file, the line and a way out if the source is missing or not of the kind its name says.
+    Of what JSON has no form for, times are ISO 8601 texts, durations seconds, decimals texts, and bytes text if they are
+    UTF-8, else {"base64": …}. Raises InputError naming the file, the line and a way out if the source is missing or not
+    of the kind its name says.
     """
     path = local_source(data)
     if path is None:
         rows = _hub_rows(data)
-    elif path.is_dir():
-        rows = _directory_rows(path, data)
+    elif not path.is_dir():
+        rows = READERS[kind_of(path)](path)
+    elif _is_saved(path):
+        rows = _saved_rows(path, data)
     else:
-        if path.suffix.lower() not in READERS:
-            raise InputError(f"data.path {path}: unknown kind of file {path.suffix!r}; give {FORMATS}")
-        rows = READERS[path.suffix.lower()](path)
+        rows = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in _shards(path, data))
     return itertools.islice(rows, data.limit)
 
 
+def _reader(path: Path) -> Callable[[Path], Iterator[str]] | None:
+    kind = kind_of(path)
+    return None if kind == ".parquet" and path.suffix.lower() in COMPRESSIONS else READERS.get(kind)
+
+
 def _jsonl_rows(path: Path) -> Iterator[str]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if line and not isinstance(json.loads(line), dict):
-                    raise ValueError("not a JSON object")
-            except ValueError as error:
-                reason = f"{path}, line {number}: {error}; every line must be one JSON object in UTF-8"
-                raise InputError(reason) from None
-            if line:
-                yield line
+    return (line.text for line in json_lines(path))
 
 
 def _json_rows(path: Path) -> Iterator[str]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        with opened(path) as file:
+            content = parse_json(file.read().decode("utf-8-sig"))
     except ValueError as error:
         raise InputError(
-            f"{path}: {error}; a .json file must be one list of objects (one object a line: .jsonl)"
+            f"{path}: {one_line(error, 200)}; a .json file must be one list of objects (one object a line: .jsonl)"
         ) from None
     if isinstance(content, dict):  # {"data": [...]}: the one list that it holds
         lists = [value for value in content.values() if isinstance(value, list)]
         content = lists[0] if len(lists) == 1 else content
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise InputError(f"{path}: expected a list of objects; write one object a line and name the file .jsonl")
-    return _as_json(content)
+    return (as_json(row) for row in content)
 
 
 def _parquet_rows(path: Path) -> Iterator[str]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowException as error:
-        raise InputError(f"{path}: not a Parquet file ({error})") from None
-    return _as_json(row for batch in file.iter_batches() for row in batch.to_pylist())
+    def batches() -> Iterator[pa.RecordBatch]:
+        with path.open("rb") as file:
+            yield from pq.ParquetFile(file, page_checksum_verification=True).iter_batches()
+
+    return _arrow_rows(batches, f"{path}", "not a Parquet file, or damaged")
 
 
 def _csv_rows(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    csv.field_size_limit(sys.maxsize)
+    with opened(path) as file:
+        reader = csv.reader(_csv_text(file), strict=True)
+        header: list[str] = []
         try:
-            for row in reader:
-                if None in row or None in row.values():
+            for row in filter(None, reader):
+                if not header:
+                    header = row
+                    if len(set(header)) < len(header):
+                        twice = next(name for name in header if header.count(name) > 1)
+                        raise InputError(f"{path}, line 1: the column {short(twice)} is there twice; rename one")
+                elif len(row) != len(header):
                     raise InputError(f"{path}, line {reader.line_num}: fewer or more fields than the header")
-                yield as_json(row)
-        except (UnicodeDecodeError, csv.Error) as error:
+                else:
+                    yield as_json(dict(zip(header, row, strict=True)))
+        except (ValueError, csv.Error) as error:
             raise InputError(f"{path}, after line {reader.line_num}: {error}; save it as CSV in UTF-8") from None
 
 
-def _directory_rows(path: Path, data: DataConfig) -> Iterator[str]:
-    if not ((path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()):
-        return _shard_rows(path, data)
-    import datasets
-
-    loaded = datasets.load_from_disk(str(path))
-    if isinstance(loaded, datasets.DatasetDict):
-        if data.split not in loaded:
-            raise InputError(f"data.split {data.split}: {path} has {', '.join(loaded)}")
-        loaded = loaded[data.split]
-    return _as_json(loaded)
+def _csv_text(file: BinaryIO) -> Iterator[str]:
+    """The lines as text; raises ValueError for what is not UTF-8 or no text."""
+    for text in io.TextIOWrapper(file, encoding="utf-8-sig", newline=""):
+        if "\0" in text:
+            raise ValueError("it has a NUL byte")
+        yield text
 
 
-def _shard_rows(path: Path, data: DataConfig) -> Iterator[str]:
-    """The rows of a directory's files in the order of their names; of several splits (train-00000-of-00002.parquet,
-    test.parquet), those of `data.split`."""
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS and file.name[0] != ".")
-    kinds = sorted({file.suffix.lower() for file in files})
-    if kinds not in ([".parquet"], [".jsonl"]):
-        held = f"it holds {' and '.join(kinds)} files" if kinds else "it holds no .parquet or .jsonl file"
-        raise InputError(f"data.path {path}: {held}; give {FORMATS}")
-    splits = {file: _SHARD.sub("", file.stem) for file in files}
-    if len(set(splits.values())) > 1 and not _SPLITS.isdisjoint(splits.values()):
-        files = [file for file in files if splits[file] == data.split]
-        if not files:
-            raise InputError(f"data.split {data.split}: {path} has {', '.join(sorted(set(splits.values())))}")
-    return itertools.chain.from_iterable(READERS[kinds[0]](file) for file in files)
+def _is_saved(path: Path) -> bool:
+    """Whether `datasets` saved this directory."""
+    return any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
 
 
-def _hub_rows(data: DataConfig) -> Iterator[str]:
-    if data.path.startswith((".", "/", "~")) or Path(data.path).suffix in {".json", ".jsonl", ".parquet", ".csv"}:
-        raise InputError(f"data.path {data.path}: no such file; give {FORMATS}")
+def _saved_rows(path: Path, data: DataConfig) -> Iterator[str]:
     import datasets
 
     try:
-        return _as_json(datasets.load_dataset(data.path, data.name, split=data.split))
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        loaded = datasets.load_from_disk(str(path))
+        if isinstance(loaded, datasets.DatasetDict):
+            if data.split not in loaded:
+                raise InputError(f"data.split {data.split}: {path} has {listed_briefly(loaded)}")
+            loaded = loaded[data.split]
+    except InputError:
+        raise
+    except Exception as error:  # the library fails on a damaged file with whatever comes of it
+        raise InputError(f"data.path {path}: `datasets` cannot load it ({one_line(error, 300)})") from None
+    return _dataset_rows(loaded, f"data.path {path}")
+
+
+def _shards(path: Path, data: DataConfig) -> list[Path]:
+    """A directory's files in the order of their names; of several splits (train-00000-of-00002.parquet, test.parquet),
+    those of `data.split`."""
+    try:
+        files = sorted(file for file in path.iterdir() if file.name[0] != "." and _reader(file))
+    except OSError as error:
+        raise InputError(f"data.path {path}: {error.strerror}") from None
+    kinds = sorted({kind_of(file) for file in files})
+    if kinds not in ([".parquet"], [".jsonl"]):
+        held = f"it holds {' and '.join(kinds)} files" if kinds else "it holds no .parquet or .jsonl file"
+        raise InputError(f"data.path {path}: {held}; give {FORMATS}")
+    for file in files:
+        check_file(file, "data.path")
+    splits = {file: _SHARD.sub("", stem_of(file)) for file in files}
+    if len(set(splits.values())) > 1 and not _SPLITS.isdisjoint(splits.values()):
+        files = [file for file in files if splits[file] == data.split]
+        if not files:
+            raise InputError(f"data.split {data.split}: {path} has {listed_briefly(sorted(set(splits.values())))}")
+    return files
+
+
+def _hub_rows(data: DataConfig) -> Iterator[str]:
+    named = data.path.startswith((".", "/", "~")) or kind_of(Path(data.path)) in READERS
+    if named or not _HUB_NAME.fullmatch(data.path):
+        raise InputError(f"data.path {one_line(data.path, 300)}: no such file; give {FORMATS}")
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(data.path, data.name, split=data.split)
+    except Exception as error:  # the hub, the network and the data set's own files each fail in their own ways
         raise InputError(
             f"data.path {data.path}: not a file, and the hub has no such dataset or cannot be reached ({one_line(error, 300)})"
         ) from None
+    return _dataset_rows(loaded, f"data.path {data.path}")
 
 
-def _as_json(rows: Iterable[Any]) -> Iterator[str]:
-    for row in rows:
-        yield as_json(row, default=str)
+def _dataset_rows(loaded: Any, where: str) -> Iterator[str]:
+    """The rows of a `datasets.Dataset` as they are stored: images and sounds stay bytes."""
+    tables = loaded.with_format("arrow")
+    return _arrow_rows(lambda: (batch for table in tables.iter(1000) for batch in table.to_batches()), where, "damaged")
+
+
+def _arrow_rows(batches: Callable[[], Iterator[pa.RecordBatch]], where: str, damaged: str) -> Iterator[str]:
+    import pyarrow as pa
+
+    count = 0
+    try:
+        for batch in batches():
+            batch.validate(full=True)  # of a damaged file, offsets may point anywhere
+            names = batch.schema.names
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise InputError(f"{where}: the column {short(twice)} is there twice; rename one")
+            for row in batch.to_pylist():
+                count += 1
+                yield as_json(row, default=_plain)
+    except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, RecursionError) as error:
+        place = f", row {count}" if count else ""
+        raise InputError(f"{where}{place}: {damaged} ({one_line(error, 200)})") from None
+
+
+def _plain(value: Any) -> Any:
+    """The JSON form of a value of Parquet that has none of its own; raises TypeError if there is none."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {BINARY: base64.b64encode(value).decode()}
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, decimal.Decimal | uuid.UUID):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} has no form in JSON")
 
 
 READERS = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}

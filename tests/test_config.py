@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from learnalign import names
 from learnalign.config import Config, build_config, dump_config, load_config, loading, ready_configs
+from learnalign.config.yaml_text import parse_yaml, read_yaml, write_yaml
 from learnalign.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -267,3 +268,65 @@ def test_a_renamed_key_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(loading.RENAMED, "grad.width_of_sketch", "grad.width")
     with pytest.raises(InputError, match=r"grad\.width_of_sketch is now called grad\.width"):
         build_config({"model": {"name": "demo"}, "data": {"path": "demo"}, "grad": {"width_of_sketch": 64}})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[
+            (text, text)
+            for text in ("yes", "No", "on", "OFF", "y", "1:30", "010", "0x10", "0o7", "1_000", "2024-01-01", "<<", "=")
+        ],
+        *[
+            ("1e-6", 1e-6),
+            ("1E6", 1e6),
+            ("-.5", -0.5),
+            ("1.", 1.0),
+            ("+3", 3),
+            ("0", 0),
+            ("-0.0", 0.0),
+            ("1e", "1e"),
+            ("'5'", "5"),
+        ],
+        *[("true", True), ("False", False), ("null", None), ("~", None), ("", None), ("9" * 5000, "9" * 5000)],
+    ],
+)
+def test_yaml_is_read_by_the_core_schema_of_1_2(text: str, value: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"a: {text}\n", encoding="utf-8")
+    read = read_yaml(tmp_path / "c.yaml", "config")["a"]
+    assert (read, type(read)) == (value, type(value))
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_characters="\0"))
+    | st.from_regex(r"[-+]?[0-9._:eExo]{1,6}", fullmatch=True)
+    | st.sampled_from(["yes", "1e-6", "010", "null", "true", "2024-01-01"])
+)
+
+
+@given(st.recursive(SCALARS, lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=5), x, max_size=4)))
+def test_written_yaml_is_read_back_the_same_by_either_version(value: Any) -> None:
+    text = write_yaml({"a": value})
+    assert yaml.safe_load(text) == {"a": value}
+    if "\0" not in text and "\\0" not in text:
+        assert parse_yaml(text) == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path), lambda path: path.symlink_to("/dev/zero")]
+)
+def test_a_config_that_is_no_file_is_refused_before_it_is_read(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    make(path)
+    with pytest.raises(InputError, match=r"config .*c\.yaml: .*one of the ready configs"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/c.yaml", "x" * 5000])
+def test_a_config_at_no_path_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="not a path"):
+        load_config(name)

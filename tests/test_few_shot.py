@@ -160,7 +160,7 @@ def test_examples_count_as_tokens_of_the_prompt(tmp_path: Path) -> None:
     long = [{"question": "a?", "answer": "A" * 100}]
     run = make_run(tmp_path, data={"few_shot": long, "max_prompt_tokens": 120})
     with pytest.raises(
-        InputError, match=r"data\.few_shot: with the worked examples, the shortest prompt has 1\d\d tokens"
+        InputError, match=r"data\.few_shot: with the worked examples, the shortest prompt has at least 1\d\d tokens"
     ):
         load_prompts(run)
 

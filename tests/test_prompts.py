@@ -1,6 +1,8 @@
 """The pool: every input row becomes a prompt or a line of quarantine.jsonl, and the counts add up."""
 
 import csv
+import datetime
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learnalign import columns
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
+from learnalign.plan import plan
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
 from learnalign.selection.subset import write_source
@@ -37,7 +41,22 @@ def read(path: Path, **data: Any) -> Any:
     return read_pool(DataConfig(path=str(path), **{**DATA, **data}))
 
 
-@pytest.fixture(params=["jsonl", "json", "wrapped.json", "parquet", "directory", "parquet shards", "jsonl shards"])
+@pytest.fixture(
+    params=[
+        *(
+            "jsonl",
+            "json",
+            "wrapped.json",
+            "parquet",
+            "directory",
+            "parquet shards",
+            "jsonl shards",
+            "jsonl.gz",
+            "jsonl.zst",
+        ),
+        *("json.gz", "compressed shards"),
+    ]
+)
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"pool.{request.param}"
     uniform = [{**row, "gold": {"value": str(row["gold"]["value"])}} for row in ROWS]
@@ -45,6 +64,15 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         return write_jsonl(path, ROWS)
     if request.param == "json":
         path.write_text(json.dumps(ROWS))
+    elif request.param in ("jsonl.gz", "jsonl.zst"):
+        plain = write_jsonl(tmp_path / "plain", ROWS).read_bytes()
+        path.write_bytes(gzip.compress(plain) if path.suffix == ".gz" else pa.compress(plain, "zstd", asbytes=True))
+    elif request.param == "json.gz":
+        path.write_bytes(gzip.compress(json.dumps(ROWS).encode()))
+    elif request.param == "compressed shards":
+        path.mkdir()
+        for name, rows in (("train-00000-of-00002", ROWS[:1]), ("train-00001-of-00002", ROWS[1:]), ("test", ROWS)):
+            (path / f"{name}.jsonl.gz").write_bytes(gzip.compress(write_jsonl(tmp_path / "plain", rows).read_bytes()))
     elif request.param == "wrapped.json":
         path.write_text(json.dumps({"version": 1, "data": ROWS}))
     elif request.param == "jsonl shards":
@@ -79,6 +107,74 @@ def test_csv_rows_are_text(tmp_path: Path) -> None:
         csv.writer(file).writerows([["question", "answer"], ['Say "hi", then 1 + 1\nin lines', "007"]])
     prompts, _, _ = read(tmp_path / "pool.csv", answer="answer", solution=None)
     assert (prompts[0].messages[0]["content"], prompts[0].answer) == ('Say "hi", then 1 + 1\nin lines', "007")
+
+
+def test_values_of_parquet_have_one_form_in_json(tmp_path: Path) -> None:
+    at = datetime.datetime(2024, 2, 29, 12, 30, 0, 5)
+    columns = {
+        "question": pa.array([b"wie gro\xc3\x9f?"]),
+        "answer": pa.array(["2.50"]).cast(pa.decimal128(9, 2)),
+        "at": pa.array([at], pa.timestamp("us", "UTC")),
+        "ns": pa.array([1], pa.timestamp("ns")),
+        "day": pa.array([at.date()]),
+        "time": pa.array([at.time()]),
+        "took": pa.array([datetime.timedelta(days=1, milliseconds=5)]),
+        "image": pa.array([[b"\xff\x00"]]),
+        "kind": pa.array(["x"]).dictionary_encode(),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    ((prompt,), _, _) = read(tmp_path / "p.parquet", answer="answer", solution=None)
+    assert (prompt.messages[-1]["content"], prompt.answer) == ("wie groß?", "2.50")
+    assert json.loads(prompt.source) == {
+        "question": "wie groß?",
+        "answer": "2.50",
+        "at": "2024-02-29T12:30:00.000005+00:00",
+        "ns": "1970-01-01T00:00:00.000000001",
+        "day": "2024-02-29",
+        "time": "12:30:00.000005",
+        "took": 86400.005,
+        "image": [{"base64": "/wA="}],
+        "kind": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "gold"), [(True, "true"), (False, "false"), (0, "0"), (1e22, "1e+22"), ("True", "True")]
+)
+def test_a_gold_that_is_no_text_is_what_json_writes(value: Any, gold: str, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "p.jsonl", [{"question": "a?", "answer": value}])
+    assert read(path, answer="answer")[0][0].answer == gold
+
+
+def test_a_template_shows_values_as_json(tmp_path: Path) -> None:
+    row = {"a": True, "b": [1, None, "é"], "c": {"d": 0.5}, "e": "text", "answer": 1}
+    path = write_jsonl(tmp_path / "p.jsonl", [row])
+    prompts, _, _ = read(path, answer="answer", prompt_template="{a} {b} {c} {c.d} {e}")
+    assert prompts[0].messages[0]["content"] == 'true [1, null, "é"] {"d": 0.5} 0.5 text'
+
+
+def test_rows_on_which_a_regex_runs_out_of_time_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "REGEX_SECONDS", 0.01)
+    slow, regex = "a" * 200 + "!", r"^(7|a|aa)+$"
+    path = write_jsonl(
+        tmp_path / "p.jsonl", [{"question": f"{i}?", "answer": slow if i % 3 else "7"} for i in range(9)]
+    )
+    prompts, left_out, _ = read(path, answer="answer", answer_regex=regex)
+    assert [p.row for p in prompts] == [0, 3, 6]
+    assert {entry.reason for entry in left_out} == {"data.answer_regex, answer: it takes more than 0.01 s on this row"}
+    path = write_jsonl(tmp_path / "q.jsonl", [{"question": f"{i}?", "answer": slow} for i in range(1000)])
+    with pytest.raises(InputError, match=r"on 5 of its first 5 rows, a regular expression takes more than"):
+        read(path, answer="answer", answer_regex=regex)
+
+
+def test_a_dry_run_counts_the_prompts_of_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=9, data={"max_prompt_tokens": 60}, verifier="math")
+    with Path(run.config.data.path).open("a") as file:
+        for question, answer in (("1 + " * 50, "51"), ("What?", "\\frac{"), (5, "1"), ("What is 0 + 0?", "0")):
+            file.write(json.dumps({"question": question, "answer": answer}) + "\n")
+    planned = plan(run.config, [])
+    assert (planned.rows, planned.prompts, planned.left_out) == (13, 9, 4)
+    assert len(load_prompts(run)) == planned.prompts
 
 
 def test_a_line_of_jsonl_is_kept_verbatim(tmp_path: Path) -> None:
@@ -252,7 +348,7 @@ def test_regexes_cut_question_and_answer_and_system_prompts_are_added_once(tmp_p
         ("p.jsonl", '{"a": 1}\n{broken\n', "line 2"),
         ("p.jsonl", "[1]\n", "line 1"),
         ("p.jsonl", '{"q": "x", "answer": 1}\n', "no column 'question'"),
-        ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a dict"),
+        ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a JSON object"),
         ("p.json", '{"question": "x"}', "list of objects"),
         ("p.csv", "question,answer\na,b,c\n", "line 2"),
         ("p.parquet", "nothing", "not a Parquet file"),

@@ -10,11 +10,13 @@ from learnalign.config.loading import (
     ready_configs,
 )
 from learnalign.config.portable import NEXT, final_path, portable
-from learnalign.config.schema import Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
+from learnalign.config.schema import PLACE, Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
 from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
+from learnalign.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
     "NEXT",
+    "PLACE",
     "AdarftConfig",
     "Config",
     "DataConfig",
@@ -33,6 +35,8 @@ __all__ = [
     "flatten",
     "load_config",
     "portable",
+    "read_yaml",
     "ready_configs",
     "words_of",
+    "write_yaml",
 ]

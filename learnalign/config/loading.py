@@ -15,7 +15,12 @@ from pydantic import BaseModel, ValidationError
 from learnalign.config.portable import located, portable
 from learnalign.config.schema import Config
 from learnalign.config.section import Section
-from learnalign.errors import InputError, one_line
+from learnalign.config.yaml_text import check_text, parse_yaml, read_yaml, write_yaml
+from learnalign.errors import InputError, one_line, short
+from learnalign.inputs import check_file, local_path
+
+_DEEPEST = 20  # parts of a dotted key
+_MOST_PROBLEMS = 8  # of a message
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -26,10 +31,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The settings of a file over those of its `base`, a ready config's name or a file beside it; sections are merged."""
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not a YAML file: {one_line(error)}") from None
+    settings = read_yaml(file, "config")
     if not isinstance(settings, dict):
         raise InputError(f"{file}: expected a mapping of settings such as `model: {{name: …}}`")
     settings = located(settings, file.parent)
@@ -37,7 +39,7 @@ def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return settings
     base = settings.pop("base")
     if not isinstance(base, str):
-        raise InputError(f"{file}: base: got {base!r}, but it should be the name of a ready config or a YAML file")
+        raise InputError(f"{file}: base: got {short(base)}, but it should be the name of a ready config or a YAML file")
     beside = file.parent / base
     try:
         below, above = find_config(beside if beside.is_file() else base), (*above, file.resolve())
@@ -60,13 +62,17 @@ def _are_sections(*values: Any) -> bool:
 
 def find_config(path: str | Path) -> Path:
     """The file at `path`, or the ready config of that name (`demo`, `gsm8k`, `papers/gain-math`, …)."""
-    file = Path(path)
+    file = local_path(str(path), "config")
     if file.is_file():
         return file
     ready = ready_configs()
     if str(path) in ready:
         return ready[str(path)]
-    raise InputError(f"config {path}: no such file; give a YAML file or one of the ready configs: {', '.join(ready)}")
+    try:
+        check_file(file, "config")
+    except InputError as error:
+        raise InputError(f"{error}; give a YAML file or one of the ready configs: {', '.join(ready)}") from None
+    return file
 
 
 def ready_configs() -> dict[str, Path]:
@@ -83,24 +89,28 @@ def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
     settings = copy.deepcopy(settings)
     for override in overrides:
         key, sign, value = override.partition("=")
-        if not sign or not all(key.split(".")):
-            raise InputError(f"--set {override}: expected KEY=VALUE, for example --set grad.dim=4096")
         *parents, last = key.strip().split(".")
+        if not sign or not all(key.split(".")) or len(parents) > _DEEPEST:
+            raise InputError(f"--set {one_line(override, 200)}: expected KEY=VALUE, for example --set grad.dim=4096")
         section = settings
         for depth, parent in enumerate(parents, 1):
             section[parent] = section.get(parent) or {}
             section = section[parent]
             if not isinstance(section, dict):
-                raise InputError(f"--set {override}: {'.'.join(parents[:depth])} is not a section")
-        section[last] = _value(value)
+                raise InputError(f"--set {one_line(override, 200)}: {'.'.join(parents[:depth])} is not a section")
+        try:
+            section[last] = _value(value)
+        except InputError as error:
+            raise InputError(f"--set {one_line(override, 200)}: {error}") from None
     return settings
 
 
 def _value(text: str) -> Any:
     """A YAML value; text that YAML cannot read, or reads as a comment (`#…`), is itself."""
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
+        check_text(text, "")
         return text
     return text if value is None and text.strip() not in ("", "~", "null", "Null", "NULL") else value
 
@@ -116,7 +126,8 @@ def build_config(settings: dict[str, Any], source: str = "config") -> Config:
         for item in error.errors():
             key = _key_of(item["loc"])
             problems[key] = f"{problems[key]}, or {_message(item)}" if key in problems else _problem(key, item)
-        raise InputError(f"{source}: " + "; ".join(problems.values())) from None
+        more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+        raise InputError(f"{source}: " + "; ".join([*problems.values()][:_MOST_PROBLEMS] + more)) from None
 
 
 def dump_config(config: Config, directory: Path | None = None) -> str:
@@ -124,7 +135,7 @@ def dump_config(config: Config, directory: Path | None = None) -> str:
     settings = config.model_dump(mode="json")
     if directory is not None:
         settings = portable(settings, directory)
-    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120)
+    return write_yaml(settings)
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -165,26 +176,26 @@ def _is_leaf(parts: list[str]) -> bool:
 
 
 def _message(item: Any) -> str:
-    message = item["msg"].removeprefix("Value error, ")
+    message = one_line(item["msg"].removeprefix("Value error, "), 300)
     return message[0].lower() + message[1:]
 
 
 def _problem(key: str, item: Any) -> str:
+    name = one_line(key, 120)
     if item["type"] == "missing":
-        return f"{key} is required"
+        return f"{name} is required"
     if item["type"] == "model_type":
-        return (
-            f"{key}: got {item['input']!r}, but this is a section: give its keys, {', '.join(_keys_of(key.split('.')))}"
-        )
+        keys = ", ".join(_keys_of(key.split(".")))
+        return f"{name}: got {short(item['input'])}, but this is a section: give its keys, {keys}"
     if item["type"] != "extra_forbidden":
-        return f"{key}: got {item['input']!r}, but {_message(item)}"
+        return f"{name}: got {short(item['input'])}, but {_message(item)}"
     section, _, last = key.rpartition(".")
     known = _keys_of(section.split(".") if section else [])
-    nearest = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(last[:100], known, n=1, cutoff=0.5)
     near = [f"{section}.{nearest[0]}" if section else nearest[0]] if nearest else []
     elsewhere = [full for full in _all_keys() if full.rpartition(".")[2] == last]
     hint = f"did you mean {(near or elsewhere)[0]}?" if near or elsewhere else f"known here: {', '.join(known)}"
-    return f"unknown key {key}; {hint}"
+    return f"unknown key {name}; {hint}"
 
 
 def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:

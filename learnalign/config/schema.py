@@ -6,9 +6,10 @@ import re
 import typing
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, PositiveInt, ValidationInfo, field_validator
+import regex
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from learnalign.config.section import Fraction, NonNegativeFloat, Section, described, one_of
+from learnalign.config.section import Fraction, NonNegativeFloat, PositiveInt, Section, Seed, described, one_of
 from learnalign.config.training import TrainConfig, WarmupConfig
 from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
 
@@ -49,11 +50,18 @@ RENDERING = (
 )
 
 
+# A place of `data.prompt_template`.
+PLACE = re.compile(r"\{([A-Za-z_][\w.]*)\}")
+
+LONGEST_REGEX = 10_000  # characters; one of many takes long to compile
+
+
 class DataConfig(Section):
     """Where the pool comes from and which columns hold what; dots reach into nested columns."""
 
     path: str = Field(
-        description="JSON, JSONL, Parquet or CSV file, a directory of Parquet or JSONL files or of `datasets`, a hub name, or `demo`"
+        description="JSON, JSONL or CSV file (also .gz or .zst), Parquet file, a directory of Parquet or JSONL files or of "
+        "`datasets`, a hub name, or `demo`"
     )
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")
@@ -100,12 +108,21 @@ class DataConfig(Section):
 
     @field_validator("prompt_regex", "answer_regex")
     @classmethod
-    def _compiles(cls, regex: str | None) -> str | None:
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern and len(pattern) > LONGEST_REGEX:
+            raise ValueError(f"a regular expression may have at most {LONGEST_REGEX:,} characters")
         try:
-            re.compile(regex or "")
-        except re.error as error:
+            regex.compile(pattern or "")
+        except (regex.error, OverflowError, RecursionError, MemoryError, ValueError) as error:
             raise ValueError(f"not a regular expression: {error}") from None
-        return regex
+        return pattern
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _has_a_place(cls, template: str | None) -> str | None:
+        if template is not None and not PLACE.search(template):
+            raise ValueError("it has no place for a column, such as {question}: every prompt would be the same")
+        return template
 
     @field_validator("reasoning_tags")
     @classmethod
@@ -230,7 +247,7 @@ class ExecutorConfig(Section):
 class Config(Section):
     """All settings of a run."""
 
-    seed: int = Field(0, description="seeds the subset draw, the sampling and the projection")
+    seed: Seed = Field(0, description="seeds the subset draw, the sampling and the projection")
     model: ModelConfig
     data: DataConfig
     verifier: str = Field("math", description=f"{', '.join(VERIFIERS)}, or package.module:function")

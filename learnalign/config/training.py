@@ -5,10 +5,21 @@ from __future__ import annotations
 import typing
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 
-from learnalign.config.section import Fraction, NonNegativeFloat, Section, described, one_of
+from learnalign.config.section import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    Seed,
+    described,
+    one_of,
+)
 from learnalign.names import ALGORITHMS, CURRICULA, unknown
+
+Epochs = typing.Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 class LoraConfig(Section):
@@ -23,7 +34,7 @@ class LoraConfig(Section):
 class GrpoConfig(Section):
     """One GRPO training (Eq. 1), with TRL's names."""
 
-    num_train_epochs: PositiveFloat = Field(2, description="passes over the subset")
+    num_train_epochs: Epochs = Field(2, description="passes over the subset")
     steps: PositiveInt | None = Field(
         None, description="steps, in place of num_train_epochs; each draws and samples batch_size completions"
     )
@@ -50,7 +61,7 @@ class WarmupConfig(GrpoConfig):
     """Stage 1, a short GRPO run on a random subset (§4.4, step 1)."""
 
     size: NonNegativeInt = Field(300, description="prompts drawn from the pool; 0 skips warmup and uses the base model")
-    seed: int | None = Field(None, description="draws the subset; the run's seed when null")
+    seed: Seed | None = Field(None, description="draws the subset; the run's seed when null")
 
 
 class GainConfig(Section):
@@ -125,7 +136,7 @@ class TrainConfig(Section):
     )
     curriculum: typing.Annotated[str, one_of(CURRICULA)] = Field("shuffled", description=described(CURRICULA))
     algorithm: str = Field("grpo", description=described(ALGORITHMS))
-    num_train_epochs: PositiveFloat | None = Field(None, description="passes over the subset")
+    num_train_epochs: Epochs | None = Field(None, description="passes over the subset")
     steps: PositiveInt | None = Field(None, description="steps, in place of num_train_epochs")
     until: UntilConfig | None = Field(None, description="end earlier, at convergence; null: train all steps")
     keep_checkpoints: PositiveInt | None = Field(

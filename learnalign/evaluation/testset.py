@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from learnalign.config import Config, apply_overrides, build_config
-from learnalign.errors import InputError, one_line
+from learnalign.config import Config, apply_overrides, build_config, read_yaml
+from learnalign.errors import InputError, listed_briefly, short
 from learnalign.evaluation.metrics import k_of
+from learnalign.inputs import local_path
 from learnalign.policy import model_settings, plain_name
 from learnalign.prompts import elsewhere
 from learnalign.rundir import RunDir, default_file_name
@@ -39,7 +38,7 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
     pool's system prompt, worked examples, settings of the chat template and reasoning tags. Other data is read with the
     pool's columns. Raises InputError for any other `data`.
     """
-    file = test_sets().get(data) or Path(data).expanduser()
+    file = test_sets().get(data) or local_path(data, "--data")
     settings = config.model_dump(mode="json")
     pool = elsewhere(config.data, file.resolve() if file.exists() else data).model_dump(mode="json")
     if file.suffix in (".yaml", ".yml"):
@@ -47,7 +46,7 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
         inherited = {key: pool[key] for key in INHERITED}
         settings["data"] = {**inherited, **test["data"]}
         settings["verifier"] = test.get("verifier", settings["verifier"])
-        settings["eval"] |= {"questions": None, **test.get("eval", {})}
+        settings["eval"] |= {"questions": None, **(test.get("eval") or {})}
     else:
         settings["data"] = pool
     return apply_overrides(settings, overrides)
@@ -56,20 +55,21 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(f"--data {file}: no such file; ready test sets are {', '.join(test_sets())}")
-    try:
-        test = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not a YAML file: {one_line(error)}") from None
-    if not isinstance(test, dict) or "path" not in (test.get("data") or {}):
+    test = read_yaml(file, "--data")
+    section = test.get("data") if isinstance(test, dict) else None
+    if not isinstance(section, dict) or "path" not in section:
         raise InputError(f"{file}: a test set needs a `data` section with a path")
+    if not isinstance(test.get("eval") or {}, dict):
+        raise InputError(f"{file}: eval: got {short(test['eval'])}, but this is a section: give its keys")
     if unknown := test.keys() - set(SECTIONS):
-        raise InputError(f"{file}: a test set has {', '.join(SECTIONS)}, not {', '.join(sorted(unknown))}")
+        raise InputError(f"{file}: a test set has {', '.join(SECTIONS)}, not {listed_briefly(sorted(unknown))}")
     return test
 
 
 def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Sequence[str]) -> Config:
     """Settings of the run directory DIR/eval/NAME: its pool is the test set, its base model the policy, without warmup."""
     settings = settings_of(run.config, data, overrides)
+    build_config(settings, source=f"eval on {data}")  # every section is one, before it is looked into
     settings["eval"]["policy"] = plain_name(run, policy or str(settings["eval"]["policy"]))
     settings["model"] |= model_settings(run, settings["eval"]["policy"])
     settings["warmup"] = {"size": 0}

@@ -1,5 +1,6 @@
 """The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
+from learnalign.policy.bound import longest_token
 from learnalign.policy.identity import NamedModel, identify, model_digest, other_than_policy
 from learnalign.policy.loading import (
     adapter_base,
@@ -17,6 +18,7 @@ from learnalign.policy.loading import (
     model_without_weights,
     policy_path,
     prompt_ids,
+    prompt_text,
     reference_path,
     run_tokenizer,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "load_policy",
     "load_reference",
     "load_tokenizer",
+    "longest_token",
     "model_digest",
     "model_path",
     "model_settings",
@@ -47,6 +50,7 @@ __all__ = [
     "policies_by_step",
     "policy_path",
     "prompt_ids",
+    "prompt_text",
     "reference_path",
     "run_tokenizer",
 ]

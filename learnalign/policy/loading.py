@@ -127,10 +127,14 @@ def _read_tokenizer(config: Config, key: str, path: str, revision: str | None) -
     return tokenizer
 
 
+def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:
+    """The rendered prompt: the chat template, with the generation prompt at the end."""
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
-    """Token ids of the rendered prompt: the chat template, with the generation prompt at the end."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    """Token ids of the rendered prompt."""
+    return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False)["input_ids"]
 
 
 def load_policy(run: RunDir) -> PreTrainedModel:

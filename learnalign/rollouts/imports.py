@@ -8,22 +8,24 @@ and `scored`. The run's verifier judges completions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from learnalign.columns import LeaveOut, text_of
-from learnalign.errors import InputError
+from learnalign.errors import InputError, one_line, short
+from learnalign.inputs import check_file, json_lines
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
 from learnalign.rollouts.groups import Counts, Rollout, Source, refuse_mixture, stored_shards, write_rollouts
 from learnalign.rollouts.judging import completion_text, judge, open_judge
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.rundir.files import as_json
 from learnalign.rundir.stages import digest_of
 
+_MOST = 2**31  # of token ids and counts, which are stored as 32-bit integers
 Key = tuple[tuple[str, str], ...]
 
 
@@ -68,11 +70,11 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     """
     file = Path(file)
     prompts = load_prompts(run)
-    stored, source = stored_shards(run), Source(str(file.resolve()), digest_of(file) if file.is_file() else "")
-    refuse_mixture(run, stored, source)
     given = _read(file, _PromptIndex(prompts, len(pool_examples(run.config.data))))
+    stored, source = stored_shards(run), Source(str(file.resolve()), digest_of(file))
+    refuse_mixture(run, stored, source)
     with run.stage("rollout") as record:
-        rollouts, retokenised = _rollouts(run, prompts, given)
+        rollouts, retokenised = _rollouts(run, prompts, given, file)
         for shard in run.shards():
             if shard not in stored:
                 _store(run, shard, prompts[shard.start : shard.stop], rollouts, given, source)
@@ -106,13 +108,21 @@ def _store(
     write_rollouts(run, shard, rows, left_out, counts, source=source)
 
 
-def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[dict[str, list[Rollout]], int]:
+def _rollouts(
+    run: RunDir, prompts: Sequence[Prompt], given: _Given, file: Path
+) -> tuple[dict[str, list[Rollout]], int]:
     """The file's completions as judged rollouts by prompt id, and how many of them had to be tokenised."""
     if not given.completions:
         return {}, 0
     tokenizer = run_tokenizer(run)
     tags = run.config.data.reasoning_tags
     asked = [(prompt, one) for prompt in prompts for one in given.completions.get(prompt.id, ())]
+    for prompt, one in asked:
+        if (most := max(one.completion_ids or [0])) >= len(tokenizer):
+            raise InputError(
+                f"--from {file}: a completion of prompt {prompt.id} has token id {most}, but the tokenizer has "
+                f"{len(tokenizer)} tokens; give the ids of this model's tokenizer, or only the texts"
+            )
     texts = [
         one.text if one.text is not None else completion_text(tokenizer, one.completion_ids or [], tags)
         for _, one in asked
@@ -134,29 +144,17 @@ def _rollouts(run: RunDir, prompts: Sequence[Prompt], given: _Given) -> tuple[di
 
 def _read(file: Path, pool: _PromptIndex) -> _Given:
     given = _Given()
-    try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    _take(given, pool, line, f"--from {file}: line {number}", number)
-    except FileNotFoundError:
-        raise InputError(f"--from {file}: no such file") from None
-    except UnicodeDecodeError:
-        raise InputError(f"--from {file}: not a JSONL file in UTF-8") from None
+    check_file(file, "--from")
+    for number, _, row in json_lines(file, "--from"):
+        _take(given, pool, row, f"--from {file}: line {number}", number)
     if not given.completions and not given.counts:
         first = "".join(f" (line {number}: {reason})" for number, reason in list(given.unmatched.items())[:1])
         raise InputError(f"--from {file}: none of its {given.rows} rows matches a prompt of the pool{first}")
     return given
 
 
-def _take(given: _Given, pool: _PromptIndex, line: str, where: str, number: int) -> None:
+def _take(given: _Given, pool: _PromptIndex, row: dict[str, Any], where: str, number: int) -> None:
     """Add the completions or counts of a line; raises InputError if the line is malformed."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
-        raise InputError(f"{where} is not a JSON object")
     given.rows += 1
     completions = _completions(row, where)
     id, reason = pool.find(row, where)
@@ -177,15 +175,17 @@ def _completions(row: dict[str, Any], where: str) -> list[_GivenCompletion] | No
     text, several, ids = row.get("completion"), row.get("completions"), row.get("completion_ids")
     reason = row.get("finish_reason", "stop")
     if reason not in ("stop", "length"):
-        raise InputError(f"{where}: finish_reason is {reason!r}, not stop or length")
+        raise InputError(f"{where}: finish_reason is {short(reason)}, not stop or length")
     if isinstance(several, list) and several and all(isinstance(one, str) for one in several):
         return [_GivenCompletion(_unicode(one), None, reason) for one in several]
-    if ids is not None and not (isinstance(ids, list) and ids and all(type(id) is int and id >= 0 for id in ids)):
+    if ids is not None and not (
+        isinstance(ids, list) and ids and all(type(id) is int and 0 <= id < _MOST for id in ids)
+    ):
         raise InputError(f"{where}: completion_ids is not a list of token ids")
     if isinstance(text, str) or (text is None and ids is not None):
         return [_GivenCompletion(None if text is None else _unicode(text), ids, reason)]
     correct, scored = row.get("correct"), row.get("scored")
-    if type(correct) is int and type(scored) is int and 0 <= correct <= scored:
+    if type(correct) is int and type(scored) is int and 0 <= correct <= scored < _MOST:
         return None
     raise InputError(
         f"{where} needs a `completion` (text), `completions` (a list of texts), `completion_ids`, or `correct` and "
@@ -211,17 +211,19 @@ class _PromptIndex:
 
     def find(self, row: dict[str, Any], where: str) -> tuple[str | None, str]:
         """The id of the prompt that `row` names, or None and the reason."""
-        if "id" in row and str(row["id"]) in self._ids:
-            return str(row["id"]), ""
+        id = row.get("id")
+        name = id if isinstance(id, str) else as_json(id)
+        if name in self._ids:
+            return name, ""
         if "prompt" not in row:
             if "id" not in row:
                 raise InputError(f"{where} names no prompt; give `id` or `prompt`")
-            return None, f"no prompt of the pool has the id {row['id']}"
+            return None, f"no prompt of the pool has the id {one_line(name, 80)}"
         prompt = row["prompt"]
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         try:
             ids = self._by_text.get(_key(messages), [])
-        except (TypeError, KeyError, LeaveOut):
+        except (TypeError, KeyError, AttributeError, LeaveOut):
             raise InputError(f"{where}: prompt is neither text nor a list of messages with role and content") from None
         if len(ids) == 1:
             return ids[0], ""

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from learnalign.config import NEXT
+from learnalign.config import NEXT, write_yaml
 from learnalign.errors import RunError
 from learnalign.rundir import files
 from learnalign.rundir.lock import Lock
@@ -116,7 +114,7 @@ def _put_back_records(root: Path) -> list[str]:
         settings = files.read_json(record).get("config")
         if settings is None:
             raise RunError(f"{config} is damaged, and {record.name} of an older version does not tell it; put it back")
-        files.write_text(config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120))
+        files.write_text(config, write_yaml(settings))
         done.append(f"{config}: put back from {record.name}")
     return done
 

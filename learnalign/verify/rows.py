@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, listed_briefly, short
+from learnalign.inputs import check_file, json_kind, json_lines
 from learnalign.progress import Progress
+from learnalign.rundir.files import as_json
 from learnalign.verify.graders import short_name
 from learnalign.verify.verdict import Item, Verdict
 from learnalign.verify.verifier import Verifier, open_verifier
@@ -155,7 +156,7 @@ def score_rows(
     for row, verdicts in zip(chunk, scored, strict=True):
         report.add(row, [*row.stored, *verdicts])
         if write is not None:
-            write(_line({**row.columns, **_columns(verdicts)}))
+            write(as_json({**row.columns, **_columns(verdicts)}) + "\n")
 
 
 def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -166,39 +167,14 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return columns
 
 
-def _line(row: dict[str, Any]) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8; escape it
-        text = json.dumps(row)
-    return text + "\n"
-
-
 def _rows(path: Path, completion: str, answer: str) -> Iterator[Row]:
-    if not path.is_file():
-        what = "a directory" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}; name a JSONL file of completions or a run directory")
-    with path.open(encoding="utf-8") as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    where = f"{path}, line {number}"
-                    row = _object(line, where)
-                    texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
-                    yield Row(number, row, Item(*texts, messages=_messages(row), source=row))
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text ({error.reason}); save it as JSONL in UTF-8") from None
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON ({error}); each line must be one JSON object") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{where} is a {_kind(row)}; each line must be one JSON object")
-    return row
+    if path.is_dir():
+        raise InputError(f"{path}: a directory; name a JSONL file of completions or a run directory")
+    check_file(path)
+    for number, _, row in json_lines(path):
+        where = f"{path}, line {number}"
+        texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
+        yield Row(number, row, Item(*texts, messages=_messages(row), source=row))
 
 
 def _text(row: dict[str, Any], column: str, option: str, where: str) -> str:
@@ -206,21 +182,16 @@ def _text(row: dict[str, Any], column: str, option: str, where: str) -> str:
     for part in [column] if column in row else column.split("."):
         if not isinstance(value, dict) or part not in value:
             raise InputError(
-                f"{where} has no column {column!r}; it has {', '.join(map(repr, row)) or 'none'}: "
+                f"{where} has no column {column!r}; it has {listed_briefly(map(short, row)) or 'none'}: "
                 f"name the right one with {option}"
             )
         value = value[part]
     if not isinstance(value, str):
         raise InputError(
-            f"{where}: column {column!r} is a {_kind(value)}, not a string; convert it, leave the row out, "
+            f"{where}: column {column!r} is a {json_kind(value)}, not a string; convert it, leave the row out, "
             f"or name another column with {option}"
         )
     return value
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "JSON object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}
-    return kinds.get(type(value), "string")
 
 
 def _messages(row: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
+from learnalign.config import build_config
 from learnalign.errors import InputError, RunError
 from learnalign.evaluation import evaluate
-from learnalign.evaluation.testset import default_name, evaluation_config, test_sets
+from learnalign.evaluation.testset import default_name, evaluation_config, settings_of, test_sets
 from learnalign.policy import load_policy, load_tokenizer, model_path
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rollouts import load_rollouts
 from learnalign.rundir import RunDir
 from learnalign.training import train, warmup
-from tests.tiny import make_run, save_pool
+from tests.tiny import make_config, make_run, save_pool
 from tests.training.coin_verifier import worth
 
 WARMUP: dict[str, Any] = {"size": 4, "num_train_epochs": 1, "batch_size": 8, "num_generations": 4}
@@ -271,3 +272,31 @@ def test_a_ready_test_set_reads_rows_like_the_hub_s(tmp_path: Path, name: str) -
     assert text == "1 + 1?" if name != "cruxeval" else "return {x: 1}[x] + 1\n\nassert f(1) == ??" in text
     sub = RunDir.create(tmp_path / "sub", config)
     assert [one.id for one in load_prompts(sub)] == [prompt.id]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data: {path: a}\neval: 5\n", "eval: got 5, but this is a section"),
+        ("data: {path: a}\neval: [a]\n", "eval: got"),
+        ("data: [path]\n", "needs a `data` section with a path"),
+        ("data: {path: a, path: b}\n", "the key path is in line 1 and again in line 1"),
+        ("data: &a {path: *a}\n", "the alias"),
+        ("data: {path: a}\neval: {policy: [a]}\n", "eval.policy: got"),
+        (f"data: {'[' * 5000}\n", "nested deeper"),
+    ],
+)
+def test_a_test_set_that_is_wrong_is_refused_by_name(text: str, words: str, tmp_path: Path) -> None:
+    config, file = make_config(tmp_path), tmp_path / "set.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError) as error:
+        build_config(settings_of(config, str(file)), source=str(file))
+    assert words in str(error.value)
+    assert str(file) in str(error.value)
+
+
+def test_an_override_that_is_no_section_is_refused(tmp_path: Path) -> None:
+    run, data = _run(tmp_path), _questions(tmp_path)
+    for override in ("eval=3", "model=x", "rollout=null"):
+        with pytest.raises(InputError, match=f"{override.partition('=')[0]}: got .* this is a section"):
+            evaluation_config(run, data, None, [override])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +175,12 @@ def test_unusual_line_breaks_inside_a_text_do_not_split_a_line(run: RunDir, pool
         ({"id": "ID", "completions": ["a", 5]}, "line 1 needs a `completion`"),
         ({"id": "ID", "completion_ids": ["a"]}, "completion_ids is not a list of token ids"),
         ({"id": "ID", "completion": "a", "finish_reason": "abort"}, "not stop or length"),
+        ({"id": "ID", "completion_ids": [10**30]}, "completion_ids is not a list of token ids"),
+        ({"id": "ID", "completion_ids": [1, 5000]}, "has token id 5000, but the tokenizer has 259 tokens"),
+        ({"id": "ID", "correct": 10**30, "scored": 10**30}, "whole numbers"),
+        ({"id": ["a" * 5000], "correct": 1, "scored": 1}, 'no prompt of the pool has the id ["aaa'),
+        ({"prompt": {"role": "user"}, "completion": "a"}, "prompt is neither text nor a list of messages"),
+        ({"prompt": [{"role": ["user"], "content": "a"}], "completion": "a"}, "prompt is neither text nor a list"),
         ({"prompt": 5, "completion": "a"}, "prompt is neither text nor a list of messages"),
         ({"prompt": "Who?", "completion": "a"}, "none of its 1 rows matches a prompt of the pool (line 1"),
     ],
@@ -194,7 +202,23 @@ def test_counts_twice_or_beside_completions_are_refused(run: RunDir, pool: list[
         import_rollouts(run, write(run, [counts, {"id": pool[0].id, "completion": "5"}]))
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]\n", b"{\n", b"\xff\xfe"])
+def test_a_file_may_have_a_bom_and_be_compressed(run: RunDir, pool: list[Prompt]) -> None:
+    row = json.dumps({"id": pool[0].id, "completion": pool[0].answer})
+    file = run.path.parent / "mine.jsonl.gz"
+    file.write_bytes(gzip.compress(f"\ufeff{row}\r\n".encode()))
+    assert import_rollouts(run, file).rows == 1
+    assert success(run)[pool[0].id]["correct"] == 1
+
+
+@pytest.mark.parametrize("id", [True, 7, 1.5])
+def test_an_id_is_matched_as_the_pool_writes_it(id: Any, tmp_path: Path) -> None:
+    run = make_run(tmp_path, data={"id": "id"})
+    Path(run.config.data.path).write_text(json.dumps({"question": "a?", "answer": "1", "id": id}) + "\n")
+    load_prompts(run)
+    assert import_rollouts(run, write(run, [{"id": id, "correct": 1, "scored": 2}])).unmatched == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]\n", b"{\n", b"\xff\xfe", b"[" * 10_000, b'{"id": 1, "id": 2}'])
 def test_a_file_that_is_not_jsonl_is_refused(run: RunDir, content: bytes) -> None:
     file = run.path.parent / "mine.jsonl"
     file.write_bytes(content)
@@ -219,3 +243,11 @@ def test_the_command_reports_the_lines_that_it_could_not_use(run: RunDir, pool: 
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0
     assert json.loads(again.stdout)["success"] == answer["success"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_refused_before_it_is_read(make: Any, run: RunDir, pool: list[Prompt]) -> None:
+    path = run.path.parent / "mine.jsonl"
+    make(path)
+    with pytest.raises(InputError, match=r"--from .*mine\.jsonl: "):
+        import_rollouts(run, path)

@@ -1,7 +1,10 @@
 """`learnalign verify`: reads a JSONL of completions, writes the same rows with rewards."""
 
+import gzip
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -96,17 +99,34 @@ def test_columns_have_other_names_or_are_nested(tmp_path: Path) -> None:
     assert lines(run(path, *columns, "--answer", "a.b").stdout)[0]["reward"] == 0.0
 
 
+def test_a_file_may_have_a_bom_and_be_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "completions.jsonl.gz"
+    path.write_bytes(gzip.compress(b'\xef\xbb\xbf{"completion": "1", "answer": "1"}\r\n'))
+    assert [row["reward"] for row in lines(run(path, "--verifier", "exact").stdout)] == [1.0]
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("/dev/zero")]
+)
+def test_what_is_no_file_is_refused_before_it_is_read(make: Any, tmp_path: Path) -> None:
+    make(tmp_path / "c.jsonl")
+    result = run(tmp_path / "c.jsonl")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"completion": "1", "answer": "1"}\n{"completion": ', "line 2 is not JSON"),
-        ('{"completion": "1", "answer": "1"}\n\n[1]', "line 3 is a list"),
+        ('{"completion": "1", "completion": "2", "answer": "1"}', "the key 'completion' is there twice"),
+        (json.dumps({"c" * 10_000: 1}), "has no column 'completion'; it has 'ccc"),
+        ('{"completion": "1", "answer": "1"}\n{"completion": ', "line 2: "),
+        ('{"completion": "1", "answer": "1"}\n\n[1]', "line 3: this is a list"),
         ('{"completion": "1"}', "line 1 has no column 'answer'; it has 'completion': name the right one with --answer"),
         ('{"completion": 1, "answer": "1"}', "line 1: column 'completion' is a number, not a string"),
         ('{"completion": "1", "answer": null}', "line 1: column 'answer' is a null"),
         ('{"completion": ["1"], "answer": "1"}', "column 'completion' is a list"),
-        ("[" * 100_000, "line 1 is not JSON"),
-        (b"\xff\xfe", "is not UTF-8"),
+        ("[" * 100_000, "line 1: it is nested deeper than 100 levels"),
+        (b"\xff\xfe", "line 1: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_written(tmp_path: Path, text: str | bytes, message: str) -> None:

@@ -1,0 +1,145 @@
+"""Files that a user names: looked at before they are read, opened as bytes, and their JSON, line by line.
+
+Whatever the file holds, the answer is its content or an InputError that names the file, and the line if it has lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from learnalign.errors import InputError, one_line, short
+
+COMPRESSIONS = (".gz", ".zst")
+DEEPEST = 100  # levels of nesting in JSON: later readers, TRL's and the trainers' among them, walk it by recursion
+
+
+class Line(NamedTuple):
+    """A line of a JSONL file, counted from 1: its text and the object in it."""
+
+    number: int
+    text: str
+    row: dict[str, Any]
+
+
+def local_path(text: str, name: str) -> Path:
+    """The path that `text` means; raises InputError, which begins with `name`, for text that cannot be a path."""
+    try:
+        path = Path(text).expanduser()
+        with contextlib.suppress(PermissionError):
+            path.exists()
+    except (RuntimeError, ValueError, OSError) as error:  # ~nosuchuser, a NUL, a name that is too long
+        raise InputError(f"{name} {short(text, 200)}: not a path ({one_line(error, 200)})") from None
+    return path
+
+
+def check_file(path: Path, name: str = "") -> None:
+    """Raise InputError, which begins with `name` and the path, unless `path` is a file."""
+    name = f"{name} {path}".lstrip()
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: {_said(error)}") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name}: this is a directory; give a file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{name}: this is a pipe, socket or device; give a file")
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says what a file holds, such as .jsonl for pool.jsonl and pool.JSONL.gz."""
+    return Path(_without_compression(path)).suffix.lower()
+
+
+def stem_of(path: Path) -> str:
+    """The name of a file without its endings."""
+    return Path(_without_compression(path)).stem
+
+
+def _without_compression(path: Path) -> str:
+    return path.stem if path.suffix.lower() in COMPRESSIONS else path.name
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, decompressed by its ending; raises InputError if they cannot be read to the end."""
+    try:
+        with contextlib.ExitStack() as stack:
+            yield _open(path, stack)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {_said(error)}") from None
+
+
+def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO:
+    if path.suffix.lower() == ".gz":
+        return cast(BinaryIO, stack.enter_context(gzip.open(path)))
+    if path.suffix.lower() == ".zst":
+        import pyarrow as pa
+
+        source = stack.enter_context(pa.input_stream(str(path), compression="zstd"))
+        return cast(BinaryIO, io.BufferedReader(source))
+    return stack.enter_context(path.open("rb"))
+
+
+def json_lines(path: Path, name: str = "") -> Iterator[Line]:
+    """The objects of a JSONL file; blank lines are passed over. Errors of a line begin with `name` and the path."""
+    with opened(path) as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if not text:
+                    continue
+                row = parse_json(text)
+                if not isinstance(row, dict):
+                    raise ValueError(f"this is a {json_kind(row)}, not a JSON object")
+            except ValueError as error:
+                reason = f"{f'{name} {path}'.lstrip()}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
+                raise InputError(reason) from None
+            yield Line(number, text, row)
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; raises ValueError if it is none, has a key twice, or is nested too deep."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
+    if text.count("[") + text.count("{") > DEEPEST:
+        level = [value]
+        for _ in range(DEEPEST):
+            level = [child for one in level for child in _children(one)]
+        if level:
+            raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {short(twice)} is there twice")
+    return row
+
+
+def _children(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def json_kind(value: Any) -> str:
+    """What JSON calls a value."""
+    kinds = {dict: "JSON object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return kinds.get(type(value), "string")
+
+
+def _said(error: Exception) -> str:
+    return one_line(getattr(error, "strerror", None) or error, 200) or type(error).__name__
