@@ -1,17 +1,18 @@
 """The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
+from learnalign.policy.files import adapter_base, is_adapter, reading, with_adapter
 from learnalign.policy.identity import NamedModel, identify, model_digest, other_than_policy
 from learnalign.policy.loading import (
-    adapter_base,
+    check_models,
     check_reference,
     device,
-    is_adapter,
     is_own_reference,
     load_model,
     load_named,
     load_policy,
     load_reference,
     load_tokenizer,
+    model_config,
     model_path,
     model_settings,
     model_without_weights,
@@ -28,6 +29,7 @@ __all__ = [
     "NamedModel",
     "TemplateRefusal",
     "adapter_base",
+    "check_models",
     "check_reference",
     "device",
     "identify",
@@ -38,6 +40,7 @@ __all__ = [
     "load_policy",
     "load_reference",
     "load_tokenizer",
+    "model_config",
     "model_digest",
     "model_path",
     "model_settings",
@@ -47,6 +50,8 @@ __all__ = [
     "policies_by_step",
     "policy_path",
     "prompt_ids",
+    "reading",
     "reference_path",
     "run_tokenizer",
+    "with_adapter",
 ]

@@ -12,7 +12,7 @@ import torch
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
-from learnalign.policy import device, model_path
+from learnalign.policy import device, model_config
 from learnalign.training.library import GRPOConfig, RLOOConfig
 from learnalign.training.steps import planned_steps, update_size
 
@@ -263,13 +263,7 @@ def _precision(config: Config) -> dict[str, Any]:
 
 def base_dtype(config: Config) -> torch.dtype:
     """The precision that the policy is used in: `model.dtype`, or the base checkpoint's own."""
-    from transformers import AutoConfig
-
     if config.model.dtype != "auto":
         return getattr(torch, config.model.dtype)
-    model = config.model
-    own = AutoConfig.from_pretrained(
-        model_path(config), revision=model.revision, trust_remote_code=model.trust_remote_code
-    )
-    dtype = getattr(own, "dtype", None)
+    dtype = getattr(model_config(config), "dtype", None)
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
