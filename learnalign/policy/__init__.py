@@ -1,10 +1,11 @@
 """The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
-from learnalign.policy.files import adapter_base, is_adapter, reading, with_adapter
+from learnalign.policy.files import adapter_base, check_finite, is_adapter, reading, with_adapter
 from learnalign.policy.identity import NamedModel, identify, model_digest, other_than_policy
 from learnalign.policy.loading import (
     check_models,
     check_reference,
+    check_weights,
     device,
     is_own_reference,
     load_model,
@@ -29,8 +30,10 @@ __all__ = [
     "NamedModel",
     "TemplateRefusal",
     "adapter_base",
+    "check_finite",
     "check_models",
     "check_reference",
+    "check_weights",
     "device",
     "identify",
     "is_adapter",

@@ -191,9 +191,14 @@ def check_models(config: Config) -> None:
             )
         with_adapter(base, adapter)
     check_reference(config)
-    reference = reference_path(config)
-    if not model.is_reference and Path(reference).is_dir():
-        _without_weights("model.reference", reference, config)
+    if not model.is_reference:
+        check_weights(config, "model.reference", reference_path(config))
+
+
+def check_weights(config: Config, key: str, path: str) -> None:
+    """Raise InputError naming the config `key` if the model in the directory `path` is damaged; reads no weights."""
+    if Path(path).is_dir():
+        _without_weights(key, path, config)
 
 
 def _without_weights(key: str, path: str, config: Config) -> PreTrainedModel:

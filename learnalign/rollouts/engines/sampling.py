@@ -35,7 +35,9 @@ def choose(logits: Float[Tensor, "B V"], numbers: np.ndarray, temperature: float
     if top_p < 1:
         probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
         before = probabilities.cumsum(dim=-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
+        beyond = before >= top_p
+        beyond[:, 0] = False  # a top_p that float32 takes for 0 leaves the most probable token
+        probabilities = probabilities.masked_fill(beyond, 0.0)
     cumulative = probabilities.cumsum(dim=-1)
     total = cumulative[:, -1:]
     wanted = torch.from_numpy(numbers).to(total).unsqueeze(1) * total
