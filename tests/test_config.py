@@ -267,3 +267,22 @@ def test_a_renamed_key_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(loading.RENAMED, "grad.width_of_sketch", "grad.width")
     with pytest.raises(InputError, match=r"grad\.width_of_sketch is now called grad\.width"):
         build_config({"model": {"name": "demo"}, "data": {"path": "demo"}, "grad": {"width_of_sketch": 64}})
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *(
+            "seed=-1",
+            "seed=4294967296",
+            "seed=1e30",
+            "rollout.num_generations=1000000000",
+            "warmup.batch_size=100000000",
+        ),
+        *("rollout.temperature=1e-320", "rollout.temperature=0.001", "warmup.temperature=1e-9", "warmup.temperature=0"),
+        *("train.temperature=1e-320", "eval.temperature=1e-320", "grad.dim=1e12", "grad.width=1e9"),
+    ],
+)
+def test_numbers_that_no_stage_can_work_with_are_refused(override: str) -> None:
+    with pytest.raises(InputError, match=f"{override.partition('=')[0]}: got"):
+        load_config("demo", [override])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LEFT_OUT = b"learnalign.left_out"
 COUNTS = b"learnalign.counts"
 OPENED = b"learnalign.opened"
+ENGINE = b"learnalign.engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ def write_rollouts(
     left_out: Sequence[Quarantined] = (),
     counts: Sequence[Counts] = (),
     opened: str = "",
+    engine: str = "",
 ) -> None:
     """Store a shard.
 
-    The file's metadata holds the prompts that were left out, the groups known by their counts only, and the tag of a
-    reasoning that the prompts opened.
+    The file's metadata holds the prompts that were left out, the groups known by their counts only, the tag of a
+    reasoning that the prompts opened, and the engine that sampled.
     """
     import pyarrow as pa
 
@@ -90,6 +92,7 @@ def write_rollouts(
                 LEFT_OUT: json.dumps([[entry.id, entry.row, entry.reason] for entry in left_out]).encode(),
                 COUNTS: json.dumps([[entry.id, entry.scored, entry.correct] for entry in counts]).encode(),
                 **({OPENED: opened.encode()} if opened else {}),
+                **({ENGINE: engine.encode()} if engine else {}),
             }
         ),
     )
@@ -105,6 +108,14 @@ def load_opened(run: RunDir, shard: Shard) -> str:
     """The tag of a reasoning that the shard's prompts opened; empty without one."""
     metadata: dict[bytes, bytes] = _read(run, shard, ["id"]).schema.metadata
     return metadata.get(OPENED, b"").decode()
+
+
+def stored_engine(run: RunDir, shards: Sequence[Shard]) -> str | None:
+    """The engine that stored `shards` were sampled with; None if there are none, or if no engine sampled them."""
+    if not shards:
+        return None
+    metadata: dict[bytes, bytes] = _read(run, shards[0], ["id"]).schema.metadata
+    return metadata.get(ENGINE, b"").decode() or None
 
 
 def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Counts], list[Quarantined]]:

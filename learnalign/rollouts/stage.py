@@ -14,7 +14,7 @@ from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
-from learnalign.rollouts.groups import Rollout, write_rollouts
+from learnalign.rollouts.groups import Rollout, stored_engine, write_rollouts
 from learnalign.rollouts.judging import completion_text, judge, open_judge, opened_reasoning
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -29,16 +29,18 @@ def rollout(run: RunDir) -> RolloutResult:
     prompts = load_prompts(run)
     with run.stage("rollout") as record:
         todo = [shard for shard in run.shards() if not is_done(run.rollouts_file(shard), run.fingerprint("rollout"))]
+        engine = ""
         if todo:
-            record.notes["engine"] = engine_name(run.config)
-        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts))
+            done = [shard for shard in run.shards() if shard not in todo]
+            engine = record.notes["engine"] = engine_name(run.config, stored_engine(run, done))
+        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts, engine))
         return conclude(run, prompts, record)
 
 
 class RolloutWorker:
     """The engine and the verifier of one process, working on shards; `close` (or garbage collection) ends both."""
 
-    def __init__(self, run: RunDir, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, run: RunDir, prompts: Sequence[Prompt], engine: str) -> None:
         self._run, self._prompts = run, prompts
         config = run.config
         longest = config.data.max_prompt_tokens + config.rollout.max_completion_length
@@ -46,7 +48,7 @@ class RolloutWorker:
         stack = ExitStack()
         self.close = weakref.finalize(self, stack.close)
         self._verifier = stack.enter_context(open_judge(config))
-        self._engine = stack.enter_context(open_engine(config, policy_path(run), longest))
+        self._engine = stack.enter_context(open_engine(config, policy_path(run), longest, engine))
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
         config, prompts = self._run.config, self._prompts[shard.start : shard.stop]
@@ -74,7 +76,7 @@ class RolloutWorker:
             for id, rest in self._draw(unfinished, ids, range(first, size), ended).items():
                 groups[id] += rest
         rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]
-        write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids))
+        write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids), engine=self._engine.name)
 
     def _opened(self, ids: dict[str, list[int]]) -> str:
         """The tag of a reasoning that the chat template opens; the same for all prompts."""

@@ -35,6 +35,12 @@ def test_the_nucleus_is_that_of_transformers(top_p: float) -> None:
     assert np.abs(shares(logits, 1.0, top_p) - torch.softmax(kept, -1)[0].numpy()).max() < 1e-4
 
 
+@pytest.mark.parametrize("top_p", [1e-300, 5e-324])
+def test_a_nucleus_of_nearly_nothing_is_the_most_probable_token(top_p: float) -> None:
+    logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(2))
+    assert choose(logits, spread(8), 1.0, top_p).tolist() == logits.argmax(-1).tolist()
+
+
 def test_temperature_zero_takes_the_largest_logit() -> None:
     logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(2))
     assert choose(logits, spread(8), 0, 1.0).tolist() == logits.argmax(-1).tolist()
