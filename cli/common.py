@@ -93,19 +93,20 @@ def open_run(
     return RunDir.create(directory, resolved, overwrite=overwrite, stage=stage or None)
 
 
-def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:
-    """Print the work of the three heavy stages; nothing is written."""
-    show_work(resolve_config(directory, config, overrides), as_json, ["warmup", "rollout", "grad"])
+def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, *checked: str) -> None:
+    """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written."""
+    heavy = ["warmup", "rollout", "grad"]
+    show_work(resolve_config(directory, config, overrides), as_json, heavy, [*heavy, *checked])
 
 
-def show_work(config: Config, as_json: bool, stages: list[str], **more: Any) -> None:
+def show_work(config: Config, as_json: bool, stages: list[str], checked: list[str] | None = None, **more: Any) -> None:
     """Print settings, and the work of some stages with them; `more` is added to it."""
     from dataclasses import asdict
 
     from learnalign.config import dump_config
     from learnalign.plan import plan
 
-    planned = plan(config, stages)
+    planned = plan(config, stages, checked)
     if as_json:
         print_json({**asdict(planned), "config": config.model_dump(mode="json"), **more})
         return

@@ -36,17 +36,14 @@ def run(
     if dry_run and stages is not None:
         return show_rounds(resolve_config(directory, config, overrides), stages, as_json)
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
+        return show_plan(directory, config, overrides, as_json, "select")
     opened = open_run(directory, config, overrides, overwrite, stage="pool")
     if stages is not None:
         return run_rounds(opened, stages, overwrite, as_json)
-    from learnalign.gradients import check_modules
-    from learnalign.policy import check_reference
+    from learnalign.checks import check
     from learnalign.prompts import load_prompts
 
-    load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
-    check_reference(opened.config)
-    check_modules(opened.config)
+    check(opened.config, COMMANDS, load_prompts(opened))  # report all faults before anything heavy starts
     for command in COMMANDS:
         perform(command, directory)
     return finish(opened, as_json)

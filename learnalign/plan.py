@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.policy import load_tokenizer
 from learnalign.prompts import count_tokens, read_pool
@@ -55,10 +56,14 @@ class PoolSize:
         return PoolSize(prompts, round(self.tokens * prompts / max(1, self.prompts)))
 
 
-def plan(config: Config, stages: Sequence[str]) -> Plan:
-    """The work of `stages` (warmup, rollout, grad, train); writes nothing."""
+def plan(config: Config, stages: Sequence[str], checked: Sequence[str] | None = None) -> Plan:
+    """The work of `stages` (warmup, rollout, grad, train); writes nothing.
+
+    Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them.
+    """
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
+    check(config, stages if checked is None else checked, [p for p in prompts if p.id in lengths], lengths)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     return Plan(
         config=config,

@@ -79,7 +79,7 @@ def read_model(where: str, path: str, **options: Any) -> PreTrainedModel:
     logging.set_verbosity(logging.CRITICAL)  # its report of wrong parameters; ours is one line
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": options["device_map"] == "meta"}
     try:
-        with reading(where, "a causal language model"):
+        with reading(where, f"a causal language model (model.attn: {options['attn_implementation']})"):
             loaded: Any = AutoModelForCausalLM.from_pretrained(path, **options)
     finally:
         logging.set_verbosity(verbosity)

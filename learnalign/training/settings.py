@@ -12,7 +12,7 @@ import torch
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
-from learnalign.policy import device, model_config
+from learnalign.policy import device, model_config, model_path
 from learnalign.training.library import GRPOConfig, RLOOConfig
 from learnalign.training.steps import planned_steps, update_size
 
@@ -141,6 +141,14 @@ def trainer_arguments(
         )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start if it sees more
     return arguments
+
+
+def check_training(
+    config: Config, settings: GrpoConfig, section: str, longest_prompt: int, count: int, algorithm: str
+) -> None:
+    """Raise InputError for settings that `trainer_arguments` or the model's context refuse."""
+    check_context(config, model_path(config), section, settings, longest_prompt)
+    trainer_arguments(config, settings, section, Path(section), longest_prompt, count, algorithm)
 
 
 def refused(section: str, error: Exception) -> InputError:
