@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError
+from learnalign.errors import InputError, LearnAlignError, one_line
 
 if TYPE_CHECKING:
     from learnalign.config import Config
@@ -53,8 +54,19 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             _stop(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1, error)
         except MemoryError as error:
             _stop("out of memory; use smaller batches (grad.batch_tokens) or a smaller model", 1, error)
+        except Exception as error:
+            _stop(_bug(error), 1, error)
 
     return command
+
+
+def _bug(error: Exception) -> str:
+    """What to say of an error that nobody expected."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"this is a bug in learnalign: {type(error).__name__}: {one_line(error, 300)} ({place.filename}:{place.lineno}); run the "
+        f"same command with {DEBUG} for the traceback, and report it"
+    )
 
 
 def debugging() -> bool:
