@@ -43,7 +43,7 @@ def run(
     from learnalign.checks import check
     from learnalign.prompts import load_prompts
 
-    check(opened.config, COMMANDS, load_prompts(opened))  # report all faults before anything heavy starts
+    check(opened.config, COMMANDS, load_prompts(opened), run=opened)  # report all faults before anything heavy starts
     for command in COMMANDS:
         perform(command, directory)
     return finish(opened, as_json)

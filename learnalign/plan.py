@@ -63,7 +63,9 @@ def plan(config: Config, stages: Sequence[str], checked: Sequence[str] | None = 
     """
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
-    check(config, stages if checked is None else checked, [p for p in prompts if p.id in lengths], lengths)
+    askable = [prompt for prompt in prompts if prompt.id in lengths]
+    if askable:
+        check(config, stages if checked is None else checked, askable, lengths=lengths)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     return Plan(
         config=config,

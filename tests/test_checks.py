@@ -69,6 +69,15 @@ def test_what_trl_refuses_is_told_by_the_dry_run(tmp_path: Path, fault: str) -> 
         plan(_config(tmp_path, warmup=train), ["train"])
 
 
+def test_run_refuses_a_method_whose_signal_is_not_there(tmp_path: Path) -> None:
+    made = RunDir.create(tmp_path / "run", _config(tmp_path, select={"method": "ifd"}))
+    with pytest.raises(InputError, match=r"select.method: ifd reads the signal ifd.*`learnalign signal .*run ifd`"):
+        check(made.config, RUN, load_prompts(made), run=made)
+    made.signal_file("ifd").parent.mkdir()
+    made.signal_file("ifd").touch()
+    check(made.config, RUN, load_prompts(made), run=made)
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     config = _config(tmp_path, select={"size": 13}, grad={"modules": "foo"}, warmup={**WARMUP, "batch_size": 9})
     with pytest.raises(InputError) as error:

@@ -6,12 +6,13 @@ import re
 import typing
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from learnalign.config.section import (
     Completions,
     Fraction,
     NonNegativeFloat,
+    PositiveInt,
     Section,
     Seed,
     Temperature,

@@ -5,9 +5,19 @@ from __future__ import annotations
 import typing
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 
-from learnalign.config.section import Completions, Fraction, NonNegativeFloat, Section, Temperature, described, one_of
+from learnalign.config.section import (
+    Completions,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    Temperature,
+    described,
+    one_of,
+)
 from learnalign.names import ALGORITHMS, CURRICULA, unknown
 
 

@@ -1,6 +1,6 @@
 """The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
-from learnalign.policy.files import adapter_base, check_finite, is_adapter, reading, with_adapter
+from learnalign.policy.files import adapter_base, check_finite, check_finite_files, is_adapter, reading, with_adapter
 from learnalign.policy.identity import NamedModel, identify, model_digest, other_than_policy
 from learnalign.policy.loading import (
     check_models,
@@ -31,6 +31,7 @@ __all__ = [
     "TemplateRefusal",
     "adapter_base",
     "check_finite",
+    "check_finite_files",
     "check_models",
     "check_reference",
     "check_weights",

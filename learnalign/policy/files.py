@@ -13,7 +13,7 @@ from learnalign.errors import InputError, LearnAlignError, RunError, one_line
 from learnalign.rundir.files import read_json
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 PICKLES = ("pytorch_model*.bin", "adapter_model.bin")
@@ -121,11 +121,26 @@ def _some(names: Iterable[str]) -> str:
 def check_finite(where: str, model: nn.Module) -> None:
     """Raise InputError naming the first parameter that holds NaN or infinity; parameters on torch's meta device hold nothing."""
     for name, parameter in model.named_parameters():
-        if not parameter.is_meta and not parameter.isfinite().all():
-            raise InputError(
-                f"{where}: its parameter {name} is not finite (NaN or infinite); use another checkpoint (if a training made it: "
-                "train again with a lower learning_rate), or set model.dtype to float32 if the numbers are beyond the range of this one"
-            )
+        if not parameter.is_meta:
+            _check_finite(where, name, parameter)
+
+
+def check_finite_files(where: str, path: str) -> None:
+    """`check_finite` of a directory's safetensors, for a program that does not look itself."""
+    from safetensors import safe_open
+
+    for file in sorted(Path(path).glob("*.safetensors")):
+        with reading(where, file.name), safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  # not a mapping
+                _check_finite(where, name, tensors.get_tensor(name))
+
+
+def _check_finite(where: str, name: str, tensor: Tensor) -> None:
+    if tensor.dtype.itemsize > 1 and not tensor.isfinite().all():  # no operations for float8; integers are finite
+        raise InputError(
+            f"{where}: its parameter {name} is not finite (NaN or infinite); use another checkpoint (if a training made it: "
+            "train again with a lower learning_rate), or set model.dtype to float32 if the numbers are beyond the range of this one"
+        )
 
 
 def is_adapter(path: str | Path) -> bool:

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.policy import check_models, load_model, load_policy, load_tokenizer
+from learnalign.policy import check_finite_files, check_models, load_model, load_policy, load_tokenizer
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rundir import RunDir
 from tests.tiny import make_config, save_model
@@ -146,9 +146,10 @@ def test_a_damaged_model_is_one_line_with_and_without_reading_its_weights(tmp_pa
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_a_parameter_that_is_not_finite_is_named(tmp_path: Path, config: Config, value: float) -> None:
     weights(lambda tensors: tensors[FIRST][3].fill_(value))(tmp_path / "model")
-    with pytest.raises(InputError, match=f"{FIRST} is not finite") as error:
-        load_model(config)
-    one_line(error, tmp_path / "model")
+    for read in (load_model, lambda config: check_finite_files(f"model {config.model.name}", config.model.name)):
+        with pytest.raises(InputError, match=f"{FIRST} is not finite") as error:
+            read(config)
+        one_line(error, tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

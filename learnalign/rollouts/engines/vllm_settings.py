@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.policy import check_weights, is_adapter, model_config, model_path, reading
+from learnalign.policy import check_finite_files, check_weights, is_adapter, model_config, model_path, reading
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -25,6 +25,8 @@ def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[
 
     base = model_path(config) if is_adapter(path) else path
     check_weights(config, "model.name", base)
+    for model in {base, path}:
+        check_finite_files(f"model {model}", model)
     options = {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
     text = model_config(config, base).get_text_config()
     own = str(text.dtype or torch.float32).removeprefix("torch.")
