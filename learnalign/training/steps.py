@@ -54,5 +54,5 @@ def planned_steps(settings: GrpoConfig, section: str, prompts: int) -> int:
 
 def kept_steps(planned: int, keep: int | None) -> list[int]:
     """Steps after which a policy is kept, rising: `keep` evenly spaced ones that end at `planned`; at most one a step."""
-    count = keep or 1
+    count = min(keep or 1, planned)
     return sorted({max(1, round(planned * k / count)) for k in range(1, count + 1)})
