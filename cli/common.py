@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError
+from learnalign.errors import InputError, LearnAlignError, one_line
 
 if TYPE_CHECKING:
     from learnalign.config import Config
@@ -57,8 +58,19 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             _stop(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1, error)
         except MemoryError as error:
             _stop("out of memory; use smaller batches (grad.batch_tokens) or a smaller model", 1, error)
+        except Exception as error:
+            _stop(_bug(error), 1, error)
 
     return command
+
+
+def _bug(error: Exception) -> str:
+    """What to say of an error that nobody expected."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"this is a bug in learnalign: {type(error).__name__}: {one_line(error, 300)} ({place.filename}:{place.lineno}); run the "
+        f"same command with {DEBUG} for the traceback, and report it"
+    )
 
 
 def debugging() -> bool:
@@ -120,19 +132,20 @@ def use_run(directory: Path, config: str | None = None, overrides: list[str] | N
     return RunDir.create(directory, resolve_config(directory, config, overrides))
 
 
-def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:
-    """Print the work of the three heavy stages; nothing is written."""
-    show_work(resolve_config(directory, config, overrides), as_json, ["warmup", "rollout", "grad"])
+def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, *checked: str) -> None:
+    """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written."""
+    heavy = ["warmup", "rollout", "grad"]
+    show_work(resolve_config(directory, config, overrides), as_json, heavy, [*heavy, *checked])
 
 
-def show_work(config: Config, as_json: bool, stages: list[str], **more: Any) -> None:
+def show_work(config: Config, as_json: bool, stages: list[str], checked: list[str] | None = None, **more: Any) -> None:
     """Print settings, and the work of some stages with them; `more` is added to it."""
     from dataclasses import asdict
 
     from learnalign.config import dump_config
     from learnalign.plan import plan
 
-    planned = plan(config, stages)
+    planned = plan(config, stages, checked)
     if as_json:
         print_json({**asdict(planned), "config": config.model_dump(mode="json"), **more})
         return

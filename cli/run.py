@@ -36,17 +36,16 @@ def run(
     if dry_run and stages is not None:
         return show_rounds(resolve_config(directory, config, overrides), stages, as_json)
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
+        return show_plan(directory, config, overrides, as_json, "select")
     if stages is not None:
         return run_rounds(directory, config, overrides, stages, overwrite, as_json)
     with open_run(directory, config, overrides, overwrite, stage="pool") as opened:
-        from learnalign.gradients import check_modules
-        from learnalign.policy import check_reference
+        from learnalign.checks import check
         from learnalign.prompts import load_prompts
 
-        load_prompts(opened)  # report faults of pool, model and verifier before anything heavy starts
-        check_reference(opened.config)
-        check_modules(opened.config)
+        check(
+            opened.config, COMMANDS, load_prompts(opened), run=opened
+        )  # report all faults before anything heavy starts
         opened.save_config()
         for command in COMMANDS:
             perform(command, opened)

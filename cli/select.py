@@ -56,7 +56,12 @@ def select(
 ) -> None:
     """Rank the pool and write the best N prompts, best first."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
+        from learnalign.selection.clusters import parse_diversity
+
+        parse_diversity(diversity)
+        own = {"size": size, "method": method, "format": format, "scoring": scoring}
+        chosen = [f"select.{key}={value}" for key, value in own.items() if value is not None]
+        return show_plan(directory, config, [*(overrides or []), *chosen], as_json, "select")
     with open_run(directory, config, overrides, overwrite, stage="select") as run:
         from learnalign import select as choose
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.policy import load_tokenizer
 from learnalign.prompts import check_some, count_tokens, read_pool, unusable_golds
@@ -55,8 +56,11 @@ class PoolSize:
         return PoolSize(prompts, round(self.tokens * prompts / max(1, self.prompts)))
 
 
-def plan(config: Config, stages: Sequence[str]) -> Plan:
-    """The work of `stages` (warmup, rollout, grad, train); writes nothing."""
+def plan(config: Config, stages: Sequence[str], checked: Sequence[str] | None = None) -> Plan:
+    """The work of `stages` (warmup, rollout, grad, train); writes nothing.
+
+    Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them.
+    """
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
     unusable = unusable_golds(config, [prompt for prompt in prompts if prompt.id in lengths])
@@ -64,6 +68,9 @@ def plan(config: Config, stages: Sequence[str]) -> Plan:
         del lengths[str(entry.id)]
     left_out = [*left_out, *unaskable, *unusable]
     check_some(config.data, lengths, left_out)
+    askable = [prompt for prompt in prompts if prompt.id in lengths]
+    if askable:
+        check(config, stages if checked is None else checked, askable, lengths=lengths)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     return Plan(
         config=config,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import learnalign
+from learnalign.checks import check
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.gradients import check_modules
 from learnalign.plan import Plan, PoolSize, Work, plan, work
-from learnalign.policy import check_reference, model_settings
+from learnalign.policy import model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
 from learnalign.rundir import RunDir, in_place
 from learnalign.rundir.files import write_json
@@ -111,7 +111,7 @@ class PlannedRound:
 def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[PlannedRound]]:
     """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds`."""
     check_fractions(fractions)
-    whole = plan(config, [])
+    whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"])
     pool = PoolSize(whole.prompts, whole.prompt_tokens)
     rounds, left = [], whole.prompts
     for number, size in enumerate(round_sizes(whole.prompts, fractions), 1):
@@ -127,9 +127,7 @@ def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[
 def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
     """One round, from its policy to the next."""
     prompts, subset = load_prompts(run), run.path / f"{NAME}.jsonl"
-    check_reference(run.config)
-    if size < len(prompts):
-        check_modules(run.config)
+    check(run.config, ["warmup", *(["rollout", "grad"] if size < len(prompts) else []), "train"], prompts)
     perform("warmup", run)
     if size < len(prompts):
         for command in ("rollout", "grad"):

@@ -330,3 +330,22 @@ def test_a_config_that_is_no_file_is_refused_before_it_is_read(make: Any, tmp_pa
 def test_a_config_at_no_path_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="not a path"):
         load_config(name)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *(
+            "seed=-1",
+            "seed=4294967296",
+            "seed=1e30",
+            "rollout.num_generations=1000000000",
+            "warmup.batch_size=100000000",
+        ),
+        *("rollout.temperature=1e-320", "rollout.temperature=0.001", "warmup.temperature=1e-9", "warmup.temperature=0"),
+        *("train.temperature=1e-320", "eval.temperature=1e-320", "grad.dim=1e12", "grad.width=1e9"),
+    ],
+)
+def test_numbers_that_no_stage_can_work_with_are_refused(override: str) -> None:
+    with pytest.raises(InputError, match=f"{override.partition('=')[0]}: got"):
+        load_config("demo", [override])

@@ -9,7 +9,17 @@ from typing import Any, Literal
 import regex
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from learnalign.config.section import Fraction, NonNegativeFloat, PositiveInt, Section, Seed, described, one_of
+from learnalign.config.section import (
+    Completions,
+    Fraction,
+    NonNegativeFloat,
+    PositiveInt,
+    Section,
+    Seed,
+    Temperature,
+    described,
+    one_of,
+)
 from learnalign.config.training import TrainConfig, WarmupConfig
 from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
 
@@ -138,8 +148,8 @@ class RolloutConfig(Section):
     engine: typing.Annotated[str, one_of({"auto": "", **ENGINES})] = Field(
         "auto", description=f"{', '.join(ENGINES)}, or auto: vllm if it is installed"
     )
-    num_generations: PositiveInt = Field(8, description="rollouts per prompt (group size G)")
-    temperature: NonNegativeFloat = Field(
+    num_generations: Completions = Field(8, description="rollouts per prompt (group size G)")
+    temperature: Temperature = Field(
         1.0, description="sampling temperature, also of the gradients' log-probabilities; 0 is greedy, for one rollout"
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
@@ -174,8 +184,10 @@ class GradConfig(Section):
     )
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
     projection: typing.Annotated[str, one_of(PROJECTIONS)] = Field("kronecker", description=described(PROJECTIONS))
-    dim: PositiveInt = Field(8192, description="entries of a stored feature")
-    width: PositiveInt = Field(160, description="kronecker: entries to which a layer's input and output are projected")
+    dim: PositiveInt = Field(8192, le=1 << 20, description="entries of a stored feature")
+    width: PositiveInt = Field(
+        160, le=1 << 10, description="kronecker: entries to which a layer's input and output are projected"
+    )
     modules: str = Field(
         "all",
         description="parameters whose gradients are taken: all; or of linear (layers of the blocks), norms, embedding, head and "
@@ -223,8 +235,8 @@ class EvalConfig(Section):
 
     policy: str = Field("policy", description="policy, base, train/NAME, train/NAME@STEP, or a model directory")
     metric: str = Field("pass@1", pattern=r"^(pass|avg)@[1-9][0-9]*$", description="the headline: pass@K or avg@K")
-    num_generations: PositiveInt = Field(1, description="completions per question")
-    temperature: NonNegativeFloat | None = Field(
+    num_generations: Completions = Field(1, description="completions per question")
+    temperature: Temperature | None = Field(
         None, description="sampling temperature, 0 = greedy; null: 0 for one completion, else rollout.temperature"
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")

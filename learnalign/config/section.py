@@ -11,11 +11,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from learnalign.names import unknown
 
 Fraction = typing.Annotated[float, Field(ge=0.0, le=1.0)]
-_MOST = 2**63 - 1  # what NumPy, PyArrow and torch count to
-PositiveInt = typing.Annotated[int, Field(gt=0, le=_MOST)]
-NonNegativeInt = typing.Annotated[int, Field(ge=0, le=_MOST)]
-Seed = typing.Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators are seeded with
+# Whole numbers that a float holds exactly.
+PositiveInt = typing.Annotated[int, Field(gt=0, lt=1 << 53)]
+NonNegativeInt = typing.Annotated[int, Field(ge=0, lt=1 << 53)]
 NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
+# NumPy's and TRL's generators take no other seeds.
+Seed = typing.Annotated[int, Field(ge=0, lt=1 << 32)]
+# The completions of a group, or of a training's step, are in memory together.
+Completions = typing.Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+def _not_nearly_zero(temperature: float) -> float:
+    if 0 < temperature < 0.01:
+        raise ValueError(
+            "vLLM samples at 0.01 in place of less, and logits divided by much less overflow; give at least 0.01"
+        )
+    return temperature
+
+
+Temperature = typing.Annotated[float, Field(ge=0.0), AfterValidator(_not_nearly_zero)]
 
 
 def one_of(names: Mapping[str, str]) -> AfterValidator:

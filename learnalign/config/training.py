@@ -8,12 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 
 from learnalign.config.section import (
+    Completions,
     Fraction,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     Section,
     Seed,
+    Temperature,
     described,
     one_of,
 )
@@ -38,16 +40,16 @@ class GrpoConfig(Section):
     steps: PositiveInt | None = Field(
         None, description="steps, in place of num_train_epochs; each draws and samples batch_size completions"
     )
-    batch_size: PositiveInt = Field(48, description="completions per step: prompts × num_generations")
+    batch_size: Completions = Field(48, description="completions per step: prompts × num_generations")
     mini_batch_size: PositiveInt | None = Field(
         None,
         description="completions per optimiser update, a divisor of batch_size; null: batch_size, one update a step",
     )
-    num_generations: PositiveInt = Field(8, description="completions per prompt (group size G)")
+    num_generations: Completions = Field(8, description="completions per prompt (group size G)")
     learning_rate: PositiveFloat = Field(1e-6, description="AdamW's peak learning rate")
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β (Eq. 1)")
     epsilon: PositiveFloat = Field(0.2, description="clipping ε (Eq. 1)")
-    temperature: PositiveFloat = Field(1.0, description="sampling temperature")
+    temperature: Temperature = Field(1.0, gt=0.0, description="sampling temperature")
     max_completion_length: PositiveInt = Field(1024, description="longest completion, tokens")
     lr_scheduler_type: str = Field("cosine", description="learning-rate schedule, as transformers names it")
     warmup_steps: NonNegativeFloat = Field(
@@ -143,13 +145,13 @@ class TrainConfig(Section):
         None,
         description="policies to keep, evenly spaced over the planned steps, the last among them; null: the last alone",
     )
-    batch_size: PositiveInt | None = Field(None, description="completions per step: prompts × num_generations")
+    batch_size: Completions | None = Field(None, description="completions per step: prompts × num_generations")
     mini_batch_size: PositiveInt | None = Field(None, description="completions per optimiser update")
-    num_generations: PositiveInt | None = Field(None, description="completions per prompt (group size G)")
+    num_generations: Completions | None = Field(None, description="completions per prompt (group size G)")
     learning_rate: PositiveFloat | None = Field(None, description="AdamW's peak learning rate")
     beta: NonNegativeFloat | None = Field(None, description="KL coefficient β (Eq. 1)")
     epsilon: PositiveFloat | None = Field(None, description="clipping ε (Eq. 1)")
-    temperature: PositiveFloat | None = Field(None, description="sampling temperature")
+    temperature: Temperature | None = Field(None, gt=0.0, description="sampling temperature")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens")
     lr_scheduler_type: str | None = Field(None, description="learning-rate schedule, as transformers names it")
     warmup_steps: NonNegativeFloat | None = Field(None, description="steps, or a fraction of them below 1")

@@ -100,7 +100,7 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
 
 def round_config(config: Config, number: int) -> Config:
     """The settings of round `number`, from 1: those of the evaluation with a seed of its own, seed + number − 1."""
-    return config.model_copy(update={"seed": config.seed + number - 1})
+    return config.model_copy(update={"seed": (config.seed + number - 1) % (1 << 32)})
 
 
 def check_questions(config: Config, rows: int | None = None) -> None:

@@ -15,7 +15,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
-from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples, why_skipped
+from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.progress import Advance
 from learnalign.rollouts.success import Success, load_success
@@ -40,6 +40,7 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
             "--verify compares a projection with exact gradients; grad.projection: exact has no projection"
         )
     if not run.is_finished("rollout"):
+        check_modules(run.config)  # not after hours of rollouts
         rollouts.rollout(run)
     with run.stage(STAGE) as record:
         success = load_success(run)

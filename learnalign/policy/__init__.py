@@ -1,18 +1,20 @@
 """The policy θ_s, the reference π_ref and their tokenizer. Light: torch and transformers are imported by its functions."""
 
 from learnalign.policy.bound import longest_token
+from learnalign.policy.files import adapter_base, check_finite, check_finite_files, is_adapter, reading, with_adapter
 from learnalign.policy.identity import NamedModel, identify, model_digest, other_than_policy
 from learnalign.policy.loading import (
-    adapter_base,
+    check_models,
     check_reference,
+    check_weights,
     device,
-    is_adapter,
     is_own_reference,
     load_model,
     load_named,
     load_policy,
     load_reference,
     load_tokenizer,
+    model_config,
     model_path,
     model_settings,
     model_without_weights,
@@ -30,7 +32,11 @@ __all__ = [
     "NamedModel",
     "TemplateRefusal",
     "adapter_base",
+    "check_finite",
+    "check_finite_files",
+    "check_models",
     "check_reference",
+    "check_weights",
     "device",
     "identify",
     "is_adapter",
@@ -41,6 +47,7 @@ __all__ = [
     "load_reference",
     "load_tokenizer",
     "longest_token",
+    "model_config",
     "model_digest",
     "model_path",
     "model_settings",
@@ -51,6 +58,8 @@ __all__ = [
     "policy_path",
     "prompt_ids",
     "prompt_text",
+    "reading",
     "reference_path",
     "run_tokenizer",
+    "with_adapter",
 ]

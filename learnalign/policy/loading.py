@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign import demo
 from learnalign.config import Config
-from learnalign.errors import InputError, RunError, one_line
+from learnalign.errors import InputError, RunError
+from learnalign.policy.files import (
+    adapter_base,
+    check_directory,
+    is_adapter,
+    read_model,
+    reading,
+    with_adapter,
+)
 from learnalign.policy.template import fix_template
 from learnalign.policy.trained import plain_name, trained_path
-from learnalign.rundir.files import check_directory, read_json
+from learnalign.rundir.files import check_whole
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from learnalign.rundir import RunDir
 
@@ -52,18 +60,8 @@ def policy_path(run: RunDir) -> str:
             f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or use the base model with "
             "--set warmup.size=0"
         )
-    check_directory(run.warmup_dir)
+    check_whole(run.warmup_dir)
     return str(run.warmup_dir)
-
-
-def is_adapter(path: str) -> bool:
-    """Whether `path` holds a PEFT adapter rather than a whole model."""
-    return (Path(path) / "adapter_config.json").is_file()
-
-
-def adapter_base(adapter: Path) -> str:
-    """Directory or hub name of the model that an adapter was trained on."""
-    return str(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
 
 
 def model_settings(run: RunDir, policy: str, key: str = "eval.policy") -> dict[str, Any]:
@@ -113,15 +111,13 @@ def load_tokenizer(config: Config, time: datetime | None = None) -> PreTrainedTo
 
 
 def _read_tokenizer(config: Config, key: str, path: str, revision: str | None) -> PreTrainedTokenizerBase:
-    _check_directory(path, key)
+    check_directory(path, key)
     from transformers import AutoTokenizer
 
-    try:
+    with reading(f"{key} {path}", "a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(
             path, revision=revision, trust_remote_code=config.model.trust_remote_code
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{key} {path}: cannot load a tokenizer from it ({one_line(error, 200)})") from None
     if not len(tokenizer):
         raise InputError(f"{key} {path}: its tokenizer is empty; copy tokenizer.json and tokenizer_config.json into it")
     return tokenizer
@@ -140,7 +136,7 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]
 def load_policy(run: RunDir) -> PreTrainedModel:
     """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter."""
     path = policy_path(run)
-    return _with_adapter(run.config, path) if is_adapter(path) else load_model(run.config, path)
+    return with_adapter(load_model(run.config), path) if is_adapter(path) else load_model(run.config, path)
 
 
 def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
@@ -158,13 +154,7 @@ def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
             f"{key} {name}: its tokenizer is not that of {model_path(run.config)}, which prompts and rollouts of this "
             "run are in; give a model trained from it, or make a run directory with this one as model.name"
         )
-    return _with_adapter(config, model.adapter) if model.adapter else load_model(config)
-
-
-def _with_adapter(config: Config, adapter: str) -> PreTrainedModel:
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(load_model(config), adapter).eval()  # type: ignore[return-value]
+    return with_adapter(load_model(config), model.adapter) if model.adapter else load_model(config)
 
 
 def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
@@ -172,20 +162,55 @@ def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
     return _load(config, "model.name", path or model_path(config), config.model.revision)
 
 
+def model_config(config: Config, path: str | None = None) -> PretrainedConfig:
+    """What the config.json of the base model (or of the model at `path`) says."""
+    from transformers import AutoConfig
+
+    path, model = path or model_path(config), config.model
+    check_directory(path)
+    with reading(f"model.name {path}", "config.json"):
+        return AutoConfig.from_pretrained(path, revision=model.revision, trust_remote_code=model.trust_remote_code)
+
+
 def model_without_weights(config: Config) -> PreTrainedModel:
     """The base model's modules, made in a second from its config.json alone, on torch's meta device."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    path, model = model_path(config), config.model
-    _check_directory(path)
-    options: dict[str, Any] = {"revision": model.revision, "trust_remote_code": model.trust_remote_code}
-    try:
-        settings = AutoConfig.from_pretrained(path, **options)
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(settings, trust_remote_code=model.trust_remote_code)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"model.name {path}: cannot build a causal language model ({one_line(error, 200)})") from None
+    settings = model_config(config)
+    with reading(f"model.name {model_path(config)}", "a causal language model"), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(settings, trust_remote_code=config.model.trust_remote_code)
+
+
+def check_models(config: Config) -> None:
+    """Raise InputError if the files of the model, its adapter or the reference are damaged or do not belong together.
+
+    Reads no weights. Of a model of the hub, looks at config.json alone: its files may have yet to be downloaded.
+    """
+    model, path = config.model, model_path(config)
+    base = _without_weights("model.name", path, config) if Path(path).is_dir() else model_without_weights(config)
+    if model.adapter is not None:
+        adapter = os.path.expanduser(model.adapter)
+        if not is_adapter(adapter):
+            raise InputError(
+                f"model.adapter {adapter}: no adapter_config.json there; give the directory of a PEFT adapter"
+            )
+        with_adapter(base, adapter)
+    check_reference(config)
+    if not model.is_reference:
+        check_weights(config, "model.reference", reference_path(config))
+
+
+def check_weights(config: Config, key: str, path: str) -> None:
+    """Raise InputError naming the config `key` if the model in the directory `path` is damaged; reads no weights."""
+    if Path(path).is_dir():
+        _without_weights(key, path, config)
+
+
+def _without_weights(key: str, path: str, config: Config) -> PreTrainedModel:
+    check_directory(path, key)
+    options = {"device_map": "meta", "trust_remote_code": config.model.trust_remote_code}
+    return read_model(f"{key} {path}", path, attn_implementation=config.model.attn, **options)
 
 
 def load_reference(config: Config) -> PreTrainedModel:
@@ -215,23 +240,14 @@ def check_reference(config: Config) -> None:
 
 
 def _load(config: Config, key: str, path: str, revision: str | None) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # it would break up this program's own progress bars
-    _check_directory(path, key)
+    check_directory(path, key)
     options: dict[str, Any] = {
         "dtype": config.model.dtype,
         "attn_implementation": config.model.attn,
         "device_map": device(),
     }
     options |= {"revision": revision, "trust_remote_code": config.model.trust_remote_code}
-    try:
-        model = AutoModelForCausalLM.from_pretrained(path, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(
-            f"{key} {path}: cannot load a causal language model from it ({one_line(error, 200)})"
-        ) from None
+    model = read_model(f"{key} {path}", path, **options)
     return model.eval().requires_grad_(False)
 
 
@@ -240,10 +256,3 @@ def device() -> torch.device:
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _check_directory(path: str, key: str = "model.name") -> None:
-    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise InputError(f"{key} {path}: no config.json in this directory; give a Hugging Face model directory")
-    if path.startswith((".", "/", "~")) and not Path(path).is_dir():
-        raise InputError(f"{key} {path}: no such directory")

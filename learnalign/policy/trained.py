@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import check_directory
+from learnalign.rundir.files import check_whole
 
 ALL = "@all"
 
@@ -60,5 +60,5 @@ def trained_path(run: RunDir, policy: str, key: str = "eval.policy") -> Path:
     if not path.is_dir():
         policies_by_step(run, name, key)
         raise RunError(f"{key} {policy}: its training is not finished; run `learnalign train` again to resume it")
-    check_directory(path)
+    check_whole(path)
     return path

@@ -53,10 +53,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that rollouts were taken from, and the digest of its content."""
+    """Where rollouts come from: the engine that sampled them, or a file and the digest of its content."""
 
-    file: str
-    digest: str
+    engine: str = ""
+    file: str = ""
+    digest: str = ""
 
 
 def _schema() -> pa.Schema:
@@ -88,7 +89,7 @@ def write_rollouts(
     """Store a shard.
 
     The file's metadata holds the prompts that were left out, the groups known by their counts only, the tag of a reasoning
-    that the prompts opened, and the file that rollouts were taken from.
+    that the prompts opened, and where the rollouts come from.
     """
     import pyarrow as pa
 
@@ -118,27 +119,27 @@ def load_opened(run: RunDir, shard: Shard) -> str:
     return metadata.get(OPENED, b"").decode()
 
 
-def stored_shards(run: RunDir) -> dict[Shard, Source | None]:
-    """The undamaged shards made with the run's settings, and the file that each was taken from: None if it was sampled."""
-    stored: dict[Shard, Source | None] = {}
+def stored_shards(run: RunDir) -> dict[Shard, Source]:
+    """The undamaged shards made with the run's settings, and where each comes from."""
+    stored: dict[Shard, Source] = {}
     for shard in run.shards():
         if is_done(run.rollouts_file(shard), run.fingerprint("rollout"), shard.rows):
             source = (_read(run, shard, ["id"]).schema.metadata or {}).get(SOURCE)
-            stored[shard] = Source(**json.loads(source)) if source else None
+            stored[shard] = Source(**json.loads(source)) if source else Source()
     return stored
 
 
-def refuse_mixture(run: RunDir, stored: Mapping[Shard, Source | None], requested: Source | None = None) -> None:
-    """Raise InputError if rollouts are stored that were sampled, or came from a file, other than `requested`."""
+def refuse_mixture(run: RunDir, stored: Mapping[Shard, Source], requested: Source | None = None) -> None:
+    """Raise InputError if rollouts are stored that did not come from the file `requested`; None are those of an engine."""
+    digest = requested.digest if requested else ""
     for shard, source in stored.items():
-        if source == requested or (source and requested and source.digest == requested.digest):
-            continue
-        came = f"came from {source.file}" if source else "were sampled"
-        on = f"`learnalign rollout {run.path}{f' --from {source.file}' if source else ''}`"
-        raise InputError(
-            f"{run.path} has rollouts already: {run.rollouts_file(shard)} and others {came}. Ways out: go on with {on}; "
-            "pass --overwrite to replace them and all results made from them; or choose a new run directory"
-        )
+        if source.digest != digest:
+            came = f"came from {source.file}" if source.file else "were sampled"
+            on = f"`learnalign rollout {run.path}{f' --from {source.file}' if source.file else ''}`"
+            raise InputError(
+                f"{run.path} has rollouts already: {run.rollouts_file(shard)} and others {came}. Ways out: go on with {on}; "
+                "pass --overwrite to replace them and all results made from them; or choose a new run directory"
+            )
 
 
 def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Counts], list[Quarantined]]:

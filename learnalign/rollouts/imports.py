@@ -71,7 +71,7 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     file = Path(file)
     prompts = load_prompts(run)
     given = _read(file, _PromptIndex(prompts, len(pool_examples(run.config.data))))
-    stored, source = stored_shards(run), Source(str(file.resolve()), digest_of(file))
+    stored, source = stored_shards(run), Source(file=str(file.resolve()), digest=digest_of(file))
     refuse_mixture(run, stored, source)
     with run.stage("rollout") as record:
         rollouts, retokenised = _rollouts(run, prompts, given, file)

@@ -29,17 +29,19 @@ def rollout(run: RunDir) -> RolloutResult:
     with run.stage("rollout") as record:
         stored = stored_shards(run)
         todo = [shard for shard in run.shards() if shard not in stored]
+        engine = ""
         if todo:
             refuse_mixture(run, stored)
-            record.notes["engine"] = engine_name(run.config)
-        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts))
+            begun = next((source.engine for source in stored.values() if source.engine), None)
+            engine = record.notes["engine"] = engine_name(run.config, begun)
+        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts, engine))
         return conclude(run, prompts, record)
 
 
 class RolloutWorker:
     """The engine and the verifier of one process, working on shards; `close` (or garbage collection) ends both."""
 
-    def __init__(self, run: RunDir, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, run: RunDir, prompts: Sequence[Prompt], engine: str) -> None:
         self._run, self._prompts = run, prompts
         config = run.config
         longest = config.data.max_prompt_tokens + config.rollout.max_completion_length
@@ -47,7 +49,8 @@ class RolloutWorker:
         stack = ExitStack()
         self.close = weakref.finalize(self, stack.close)
         self._verifier = stack.enter_context(open_judge(config))
-        self._engine = stack.enter_context(open_engine(config, policy_path(run), longest))
+        self._source = Source(engine=engine)
+        self._engine = stack.enter_context(open_engine(config, policy_path(run), longest, engine))
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
         config, prompts = self._run.config, self._prompts[shard.start : shard.stop]
@@ -75,7 +78,7 @@ class RolloutWorker:
             for id, rest in self._draw(unfinished, ids, range(first, size), ended).items():
                 groups[id] += rest
         rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]
-        write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids))
+        write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids), source=self._source)
 
     def _opened(self, ids: dict[str, list[int]]) -> str:
         """The tag of a reasoning that the chat template opens; the same for all prompts."""

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Curriculum
-from learnalign.errors import InputError, one_line
-from learnalign.policy import check_reference, model_path, prompt_ids, run_tokenizer
+from learnalign.errors import InputError, LearnAlignError
+from learnalign.policy import check_finite, check_reference, check_weights, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rollouts.judging import open_judge, opened_reasoning
@@ -29,7 +29,7 @@ from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
-from learnalign.training.settings import base_dtype, trainer_arguments
+from learnalign.training.settings import base_dtype, check_context, refused, trainer_arguments
 from learnalign.training.steps import kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
 
@@ -85,24 +85,29 @@ def optimise(run: RunDir, job: Job) -> JobResult:
                 f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
             )
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
+    check_context(run.config, job.start, job.section, job.settings, longest)
+    check_weights(run.config, "model.name", job.start)
     job.work.mkdir(parents=True, exist_ok=True)
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
+    checkpoint = checkpoints.latest(job.work)
     with quiet(), open_judge(run.config) as verifier:
         tags = run.config.data.reasoning_tags
         opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
         rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened)
         trainer = _trainer(job, arguments, rewards, tokenizer)
+        check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
         if job.reference is not None and job.settings.beta > 0:
             trainer.refer_to(job.reference, run.config.model.reference_revision)
         save = functools.partial(_save, run, job, trainer, tokenizer)
         steps = kept_steps(arguments.max_steps // trainer.updates, job.keep)
         kept = Kept(job.output.with_name(POLICIES), steps[:-1], save)
         trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
-        disk = checkpoints.check_disk(job.work, trained, with_checkpoints, len(steps) - len(kept.stored()))
+        left = len(steps) - len(kept.stored())
+        disk = checkpoints.check_disk(job.work, trained, with_checkpoints, left, checkpoint is not None)
         remove_leftovers(job.output)
-        resumed, ended = _train(trainer, job, kept)
+        resumed, ended = _train(trainer, job, kept, checkpoint)
         result = JobResult(
             steps=trainer.step,
             resumed=resumed,
@@ -160,13 +165,16 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
             processing_class=tokenizer,
             peft_config=adapter,
         )
-    except ValueError as error:
-        raise InputError(f"{job.section}: TRL refuses these settings: {one_line(error)}") from error
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(error, job.section, arguments) from error
+    except (LearnAlignError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise refused(job.section, error) from error
 
 
-def _train(trainer: Trainer, job: Job, kept: Kept) -> tuple[int, str]:
+def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> tuple[int, str]:
     """Train to the end; returns the number of steps that an earlier process had done, and why the training ended."""
-    checkpoint = checkpoints.latest(job.work)
     done = int(checkpoint.name.rpartition("-")[2]) // trainer.updates if checkpoint else 0
     if not kept.begin(done):  # some were deleted, and only training from the beginning makes them again
         kept.begin(0)
@@ -185,12 +193,16 @@ def _train(trainer: Trainer, job: Job, kept: Kept) -> tuple[int, str]:
         trainer.add_callback(Bookkeeping(trainer, job.work, progress, kept, convergence))
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except (LearnAlignError, OSError, MemoryError):
+            raise
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, job.section, trainer.args) from error
-        except RuntimeError as error:
+        except Exception as error:
             if "probability tensor contains" in str(error):  # torch.multinomial's message if the policy is NaN
                 raise diverged(trainer.step, "the policy's probabilities are NaN or infinite") from error
-            raise
+            if progress.done > done:
+                raise
+            raise refused(job.section, error) from error
     if convergence is not None and convergence.reached:
         return done, "converged"
     return done, "epochs" if job.settings.steps is None else "steps"

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from learnalign.config import Config, final_path
-from learnalign.policy import adapter_base, load_model, load_tokenizer, model_path
+from learnalign.policy import adapter_base, load_model, load_tokenizer, model_path, with_adapter
 from learnalign.rundir.files import atomic_path, read_json, write_json
 from learnalign.training.settings import base_dtype
 
@@ -32,13 +32,11 @@ def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, co
 
 def merge_adapter(config: Config, adapter: Path, output: Path) -> None:
     """Merge an adapter into its base model and write the result to `output`, in float32."""
-    from peft import PeftModel
-
     base = adapter_base(adapter)
     float32 = config.model.model_copy(update={"dtype": "float32"})
     model: PreTrainedModel = load_model(
         config.model_copy(update={"model": float32}), None if base == model_path(config) else base
     )
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    merged = with_adapter(model, adapter).merge_and_unload()  # type: ignore[operator]
     with atomic_path(output) as folder:
         save_policy(folder, merged, load_tokenizer(config), config, base)

@@ -12,7 +12,7 @@ import torch
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
-from learnalign.policy import device, model_path
+from learnalign.policy import device, model_config, model_path
 from learnalign.training.library import GRPOConfig, RLOOConfig
 from learnalign.training.steps import planned_steps, update_size
 
@@ -104,7 +104,12 @@ def trainer_arguments(
     check_trainer_fields(settings.trainer, section, kind)
     steps, size = planned_steps(settings, section, count), update_size(settings, section)
     per_device = _per_device(settings, section, size, longest_prompt)
-    updates = settings.trainer.get("num_iterations", 1) * (settings.batch_size // size)
+    iterations = settings.trainer.get("num_iterations", 1)
+    if type(iterations) is not int or iterations < 1:
+        raise InputError(
+            f"{section}.trainer.num_iterations: got {iterations!r}, but it should be a whole number, at least 1"
+        )
+    updates = iterations * (settings.batch_size // size)
     fields: dict[str, Any] = {
         **(_objective(settings) if algorithm == "grpo" else _rloo_objective(settings)),
         **_sampling(settings, longest_prompt),
@@ -122,8 +127,8 @@ def trainer_arguments(
     }
     try:
         arguments = kind(**fields)
-    except (ValueError, TypeError, KeyError, ImportError) as error:
-        raise InputError(f"{section}.trainer: TRL refuses these settings: {one_line(error)}") from None
+    except Exception as error:  # the user's values may break TRL anywhere
+        raise refused(section, error) from error
     if arguments.save_steps % updates:
         raise InputError(
             f"{section}.trainer.save_steps: got {arguments.save_steps}, but it counts updates, and a training resumes at the "
@@ -136,6 +141,33 @@ def trainer_arguments(
         )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start if it sees more
     return arguments
+
+
+def check_training(
+    config: Config, settings: GrpoConfig, section: str, longest_prompt: int, count: int, algorithm: str
+) -> None:
+    """Raise InputError for settings that `trainer_arguments` or the model's context refuse."""
+    check_context(config, model_path(config), section, settings, longest_prompt)
+    trainer_arguments(config, settings, section, Path(section), longest_prompt, count, algorithm)
+
+
+def refused(section: str, error: Exception) -> InputError:
+    """The error for settings that TRL or transformers refuse, or fail with before the first step."""
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return InputError(
+        f"{section}: TRL refuses these settings ({kind}{one_line(error, 300)}); change {section}.trainer, "
+        f"{section}.lr_scheduler_type or {section}.lora"
+    )
+
+
+def check_context(config: Config, model: str, section: str, settings: GrpoConfig, longest_prompt: int) -> None:
+    """Raise InputError if prompt and completion can become longer than `model` takes."""
+    limit = getattr(model_config(config, model).get_text_config(), "max_position_embeddings", None)
+    if limit is not None and longest_prompt + settings.max_completion_length > limit:
+        raise InputError(
+            f"{section}.max_completion_length: got {settings.max_completion_length}, but {model} takes {limit} tokens, and the "
+            f"longest prompt has {longest_prompt}: give at most {limit - longest_prompt}, or lower data.max_prompt_tokens"
+        )
 
 
 def _per_device(settings: GrpoConfig, section: str, update: int, longest_prompt: int) -> int:
@@ -154,9 +186,8 @@ def _per_device(settings: GrpoConfig, section: str, update: int, longest_prompt:
 
 def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
     """The largest divisor of `batch_size` whose rows of `tokens` tokens fit into `budget` tokens; at least 1."""
-    return max(
-        size for size in range(1, batch_size + 1) if not batch_size % size and (size == 1 or size * tokens <= budget)
-    )
+    most = max(1, min(batch_size, budget // tokens))
+    return next(size for size in range(most, 0, -1) if not batch_size % size)
 
 
 def check_trainer_fields(trainer: dict[str, Any], section: str, kind: type = GRPOConfig) -> None:
@@ -263,13 +294,7 @@ def _precision(config: Config) -> dict[str, Any]:
 
 def base_dtype(config: Config) -> torch.dtype:
     """The precision that the policy is used in: `model.dtype`, or the base checkpoint's own."""
-    from transformers import AutoConfig
-
     if config.model.dtype != "auto":
         return getattr(torch, config.model.dtype)
-    model = config.model
-    own = AutoConfig.from_pretrained(
-        model_path(config), revision=model.revision, trust_remote_code=model.trust_remote_code
-    )
-    dtype = getattr(own, "dtype", None)
+    dtype = getattr(model_config(config), "dtype", None)
     return dtype if isinstance(dtype, torch.dtype) else torch.float32

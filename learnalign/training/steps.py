@@ -7,6 +7,8 @@ import math
 from learnalign.config import GrpoConfig
 from learnalign.errors import InputError
 
+MOST_STEPS = 1_000_000  # eleven days at a second a step; the papers' trainings have a few hundred
+
 
 def groups_per_step(settings: GrpoConfig, section: str) -> int:
     """Prompts of one step: batch_size / num_generations; raises InputError if it is not a whole number."""
@@ -34,12 +36,23 @@ def update_size(settings: GrpoConfig, section: str) -> int:
 
 
 def planned_steps(settings: GrpoConfig, section: str, prompts: int) -> int:
-    """Steps on `prompts` prompts: `steps`, or those of `num_train_epochs` passes; at least 1."""
-    visits = round(prompts * settings.num_train_epochs)
-    return settings.steps or max(1, math.ceil(visits / groups_per_step(settings, section)))
+    """Steps on `prompts` prompts: `steps`, or those of `num_train_epochs` passes; at least 1.
+
+    Raises InputError if they are more than `MOST_STEPS`.
+    """
+    groups = groups_per_step(settings, section)
+    visits = round(min(prompts * settings.num_train_epochs, 1e15))
+    steps = settings.steps or max(1, math.ceil(visits / groups))
+    if steps > MOST_STEPS:
+        key = "num_train_epochs" if settings.steps is None else "steps"
+        raise InputError(
+            f"{section}.{key}: got {getattr(settings, key):g}, which makes more than the {MOST_STEPS:,} steps that a training can have; "
+            "give less"
+        )
+    return steps
 
 
 def kept_steps(planned: int, keep: int | None) -> list[int]:
     """Steps after which a policy is kept, rising: `keep` evenly spaced ones that end at `planned`; at most one a step."""
-    count = keep or 1
+    count = min(keep or 1, planned)
     return sorted({max(1, round(planned * k / count)) for k in range(1, count + 1)})

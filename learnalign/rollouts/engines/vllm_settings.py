@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.policy import is_adapter, model_path
+from learnalign.policy import check_finite_files, check_weights, is_adapter, model_config, model_path, reading
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -22,11 +22,13 @@ _CPU_ROWS = 256  # samples that run together on a CPU: vLLM's own default
 def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[str, Any]:
     """Arguments of vLLM's LLM: ours, then `rollout.vllm` over them. Raises InputError if the adapter's rank is too large."""
     import torch
-    from transformers import AutoConfig
 
     base = model_path(config) if is_adapter(path) else path
+    check_weights(config, "model.name", base)
+    for model in {base, path}:
+        check_finite_files(f"model {model}", model)
     options = {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
-    text = AutoConfig.from_pretrained(base, **options).get_text_config()
+    text = model_config(config, base).get_text_config()
     own = str(text.dtype or torch.float32).removeprefix("torch.")
     limits = [limit for limit in (getattr(text, "max_position_embeddings", None), max_length) if limit is not None]
     arguments: dict[str, Any] = {
@@ -50,7 +52,8 @@ def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[
 
 
 def _lora_rank(path: str) -> int:
-    rank = json.loads((Path(path) / "adapter_config.json").read_text(encoding="utf-8"))["r"]
+    with reading(f"adapter {path}", "adapter_config.json"):
+        rank = int(json.loads((Path(path) / "adapter_config.json").read_text(encoding="utf-8"))["r"])
     if rank > _RANKS[-1]:
         raise InputError(
             f"{path}: vLLM takes LoRA ranks up to {_RANKS[-1]}, this adapter has {rank}; use "

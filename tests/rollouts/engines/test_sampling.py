@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import TopPLogitsWarper
 
-from learnalign.rollouts.engines.sampling import choose, uniforms
+from learnalign.rollouts.engines.sampling import NONE, choose, uniforms
 
 
 def spread(count: int) -> np.ndarray:
@@ -33,6 +33,22 @@ def test_the_nucleus_is_that_of_transformers(top_p: float) -> None:
     logits = torch.randn(1, 37, generator=torch.Generator().manual_seed(1)) * 2
     kept = TopPLogitsWarper(top_p)(torch.zeros(1, 1, dtype=torch.long), logits.double())
     assert np.abs(shares(logits, 1.0, top_p) - torch.softmax(kept, -1)[0].numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("top_p", [1e-300, 5e-324])
+def test_a_nucleus_of_nearly_nothing_is_the_most_probable_token(top_p: float) -> None:
+    logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(2))
+    assert choose(logits, spread(8), 1.0, top_p).tolist() == logits.argmax(-1).tolist()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize(("temperature", "top_p"), [(0, 1.0), (1.0, 1.0), (0.5, 0.9)])
+def test_logits_that_are_not_finite_have_no_token(value: float, temperature: float, top_p: float) -> None:
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(2))
+    logits[1, 7] = value
+    tokens = choose(logits, spread(3), temperature, top_p).tolist()
+    assert tokens[1] == NONE
+    assert all(0 <= tokens[row] < 50 for row in (0, 2))
 
 
 def test_temperature_zero_takes_the_largest_logit() -> None:

@@ -1,0 +1,120 @@
+"""What can be told before anything heavy starts: faults of settings, model and verifier that would end a stage hours later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from learnalign.config import Config, GrpoConfig
+from learnalign.errors import InputError
+from learnalign.gradients import check_modules
+from learnalign.policy import check_models
+from learnalign.prompts import Prompt
+from learnalign.rollouts.engines.choice import engine_name
+from learnalign.rundir import RunDir
+from learnalign.training.steps import planned_steps, update_size
+from learnalign.training.warmup_stage import draw_subset, refuse_adapter
+from learnalign.verify import open_verifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is looked at; `lengths` are the prompts' tokens by id."""
+
+    config: Config
+    prompts: Sequence[Prompt]
+    lengths: Mapping[str, int] | None
+    run: RunDir | None
+
+
+def check(
+    config: Config,
+    stages: Sequence[str],
+    prompts: Sequence[Prompt],
+    *,
+    lengths: Mapping[str, int] | None = None,
+    run: RunDir | None = None,
+) -> None:
+    """Raise one InputError with all faults of `stages` (warmup, rollout, grad, select, train) that show without weights.
+
+    Args:
+        prompts: of the pool; of a training, its subset.
+        lengths: the prompts' tokens by id. With them, TRL is asked about the settings of trainings, which takes seconds and is the first
+            thing that a training does itself.
+        run: the run directory, to see whether the signal is there that the method of `select` reads.
+    """
+    check_models(config)
+    subject, faults = Subject(config=config, prompts=prompts, lengths=lengths, run=run), []
+    for one in dict.fromkeys(one for stage in stages for one in _CHECKS[stage]):
+        try:
+            one(subject)
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))
+
+
+def _warmup(subject: Subject) -> None:
+    config = subject.config
+    if config.warmup.size:
+        refuse_adapter(config)
+        _training(subject, config.warmup, "warmup", draw_subset(subject.prompts, config))
+
+
+def _train(subject: Subject) -> None:
+    train = subject.config.train
+    _training(subject, train.over(subject.config.warmup), "train", subject.prompts, train.algorithm)
+
+
+def _training(
+    subject: Subject, settings: GrpoConfig, section: str, prompts: Sequence[Prompt], algorithm: str = "grpo"
+) -> None:
+    planned_steps(settings, section, len(prompts))
+    update_size(settings, section)
+    if subject.lengths is not None:
+        from learnalign.training.settings import check_training
+
+        longest = max(subject.lengths[prompt.id] for prompt in prompts)
+        check_training(subject.config, settings, section, longest, len(prompts), algorithm)
+
+
+def _engine(subject: Subject) -> None:
+    if subject.config.rollout.engine != "auto":  # auto takes what there is
+        engine_name(subject.config)
+
+
+def _verifier(subject: Subject) -> None:
+    config = subject.config
+    open_verifier(config.verifier, workers=1, reasoning_tags=config.data.reasoning_tags).close()
+
+
+def _modules(subject: Subject) -> None:
+    check_modules(subject.config)
+
+
+def _selection(subject: Subject) -> None:
+    from learnalign.selection.methods import find_method
+    from learnalign.selection.ranking import size_of
+
+    config, run = subject.config, subject.run
+    size_of(config.select.size, len(subject.prompts))
+    method = find_method(config.select.method)
+    if config.grad.projection == "exact" and method.reads == "grad" and method.name != "learnalign":
+        raise InputError(
+            f"select.method: {method.name} needs features, and grad.projection: exact stores none; choose method learnalign, or "
+            "grad.projection kronecker"
+        )
+    if run is not None and method.signal is not None and not run.signal_file(method.signal).is_file():
+        raise InputError(
+            f"select.method: {method.name} reads the signal {method.signal}, which `run` does not compute; after warmup and rollout, "
+            f"say `learnalign signal {run.path} {method.signal}`, then this command again; or choose another method"
+        )
+
+
+_CHECKS: dict[str, Sequence[Callable[[Subject], None]]] = {
+    "warmup": (_verifier, _warmup),
+    "rollout": (_verifier, _engine),
+    "grad": (_modules,),
+    "select": (_selection,),
+    "train": (_verifier, _train),
+}
