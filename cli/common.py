@@ -12,6 +12,8 @@ import typer
 
 from learnalign.errors import InputError, LearnAlignError
 
+from .stopping import arrived
+
 if TYPE_CHECKING:
     from learnalign.config import Config
     from learnalign.rundir import RunDir
@@ -36,7 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on s
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """`function` with errors as one message and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
+    """`function` with errors as one message and an exit code: 1 failed, 2 wrong use. Signals are left to `stopping`."""
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
@@ -44,8 +46,6 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **kwargs)
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
-        except KeyboardInterrupt as error:
-            _stop("interrupted; run the same command again to resume", 130, error)
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(1) from None
@@ -63,7 +63,7 @@ def debugging() -> bool:
 
 
 def _stop(message: str, code: int, error: BaseException) -> None:
-    if debugging():
+    if debugging() or arrived():  # what fails while a signal is answered is no error of its own
         raise error
     print(f"learnalign: {message}", file=sys.stderr)
     raise SystemExit(code)
