@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,6 +129,24 @@ def size_text(count: float | None, policies: int | None = 1) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def check_option(output: Path | None, as_json: bool, inputs: Sequence[Path] = ()) -> None:
+    """Refuse an `-o` that cannot or must not be written, before any work."""
+    from learnalign.outputs import check_output, is_stdout
+
+    if output is None:
+        return
+    check_output(output, inputs)
+    if as_json and is_stdout(output):
+        raise InputError(f"-o {output}: --json prints its result on standard output; give a file")
+
+
+def tables_beside(output: Path | None) -> contextlib.AbstractContextManager[Any]:
+    """Print tables on stderr inside the block if `-o` has standard output for itself."""
+    from learnalign.outputs import is_stdout
+
+    return contextlib.redirect_stdout(sys.stderr) if output and is_stdout(output) else contextlib.nullcontext()
 
 
 def finish(run: RunDir, as_json: bool, **more: Any) -> None:

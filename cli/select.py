@@ -10,7 +10,20 @@ import typer
 
 from learnalign.names import FORMATS, METHODS, listed
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
+from .common import (
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    Overwrite,
+    check_option,
+    finish,
+    open_run,
+    print_table,
+    show_plan,
+    tables_beside,
+)
 
 if TYPE_CHECKING:
     from learnalign.selection import SelectResult
@@ -25,7 +38,7 @@ Format = Annotated[
     str | None, typer.Option("--format", metavar="NAME", help=f"Format of the subset file: {listed(FORMATS)}.")
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a second copy of the subset.")
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a second copy of the subset; - is stdout.")
 ]
 Scoring = Annotated[
     str | None,
@@ -57,6 +70,7 @@ def select(
     """Rank the pool and write the best N prompts, best first."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json)
+    check_option(output, as_json, [Path(config)] if config else [])
     run = open_run(directory, config, overrides, overwrite, stage="select")
     from learnalign import select as choose
 
@@ -71,9 +85,10 @@ def select(
         save_matrix=save_matrix,
         output=output,
     )
-    finish(run, as_json, select=asdict(result))
-    if not as_json:
-        _show(result)
+    with tables_beside(output):
+        finish(run, as_json, select=asdict(result))
+        if not as_json:
+            _show(result)
     return None
 
 

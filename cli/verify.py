@@ -14,7 +14,7 @@ import typer
 from learnalign.errors import InputError
 from learnalign.names import VERIFIERS, listed
 
-from .common import Json, print_json, print_table
+from .common import Json, check_option, print_json, print_table
 
 if TYPE_CHECKING:
     from learnalign.verify.rows import Agreement, Report
@@ -52,7 +52,7 @@ Answer = Annotated[
     ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout.")
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout; - is stdout.")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; all CPUs by default.")]
 Timeout = Annotated[
@@ -95,17 +95,18 @@ def verify(
     Of a run directory nothing is changed: stderr shows how many verdicts differ from the stored rewards, and rows are
     written only to -o. --with counts how often a trainer's own grader decides otherwise.
     """
-    from learnalign.rundir.files import atomic_path
+    from learnalign.outputs import open_output
     from learnalign.verify.graders import verifier_name
 
+    check_option(output, as_json)
     others = [verifier_name(grader) for grader in graders or ()]
     options: dict[str, Any] = dict(workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or ())
     score = _scorer(source, verifiers or [], others, completion, answer, options)
     if output is None:
         report = score(None if as_json or source.is_dir() else sys.stdout.write)
     else:
-        with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as target:
-            report = score(target.write)
+        with open_output(output) as target:
+            report = score(lambda line: target.write(line.encode()))
     ours = report.tallies[1 if source.is_dir() else 0].verifier
     agreements = [report.agreement(grader, ours) for grader in graders or ()]
     if as_json:
