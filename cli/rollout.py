@@ -56,11 +56,13 @@ def _warn(lines: list[str]) -> None:
 
 def _cautions(result: RolloutResult) -> list[str]:
     """Reasons to trust some success rates less than others."""
+    from learnalign.rollouts.judging import in_words
+
     lines = []
     if fewer := result.fewer_scored:
         lines.append(f"{len(fewer)} prompts have fewer scored rollouts than others: {_some(list(fewer))}")
     if unscored := result.counts["unscored"]:
-        lines.append(f"{unscored} of {result.counts['samples']} rollouts could not be scored")
+        lines.append(f"{unscored} rollouts could not be scored: {in_words(result.unscored)}")
     if cut := result.counts["cut_short"]:
         lines.append(f"{cut} rollouts ran into the model's context before rollout.max_completion_length")
     return lines

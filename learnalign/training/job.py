@@ -93,7 +93,9 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     with quiet(), open_judge(run.config) as verifier:
         tags = run.config.data.reasoning_tags
         opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
-        rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened)
+        rewards = Rewards(
+            job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened, run.config.verifier
+        )
         trainer = _trainer(job, arguments, rewards, tokenizer)
         if job.reference is not None and job.settings.beta > 0:
             trainer.refer_to(job.reference, run.config.model.reference_revision)
