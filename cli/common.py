@@ -32,6 +32,10 @@ Overrides = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Delete results of other settings (or else this stage's) first.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the code that DIR/config.yaml names, if somebody else made DIR; remembered."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the settings and the work: rows, tokens, disk; write nothing.")
 ]
@@ -70,14 +74,25 @@ def _stop(message: str, code: int, error: BaseException) -> None:
     raise SystemExit(code)
 
 
-def resolve_config(directory: Path, config: str | None, overrides: list[str] | None) -> Config:
-    """The settings of a command: `--config`, else the run directory's own, with `--set` applied."""
+def resolve_config(directory: Path, config: str | None, overrides: list[str] | None, trust: bool = False) -> Config:
+    """The settings of a command: `--config`, else the run directory's own, with `--set` applied.
+
+    Code that they name must be named by this command, or trusted by `trust` or before.
+    """
     from learnalign.config import load_config
+    from learnalign.rundir import check_trust
 
     own = directory / "config.yaml"
     if config is None and not own.is_file():
         raise InputError(f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one")
-    return load_config(config if config is not None else own, overrides or [])
+    resolved = load_config(config if config is not None else own, overrides or [])
+    check_trust(directory, resolved, _named(config, overrides, trust))
+    return resolved
+
+
+def _named(config: str | None, overrides: list[str] | None, trust: bool) -> list[str] | None:
+    """The settings that this command names or trusts; None: all."""
+    return None if trust or config is not None else [each.partition("=")[0].strip() for each in overrides or []]
 
 
 def open_run(
@@ -86,17 +101,21 @@ def open_run(
     overrides: list[str] | None = None,
     overwrite: bool = False,
     stage: str = "",
+    trust: bool = False,
 ) -> RunDir:
     """Open or make a run directory; `--overwrite` deletes the results of `stage` if no setting differs."""
-    from learnalign.rundir import RunDir
+    from learnalign.rundir import RunDir, remember_trust
 
-    resolved = resolve_config(directory, config, overrides)
-    return RunDir.create(directory, resolved, overwrite=overwrite, stage=stage or None)
+    resolved = resolve_config(directory, config, overrides, trust)
+    remember_trust(directory, resolved, _named(config, overrides, trust))
+    return RunDir.create(directory, resolved, overwrite=overwrite, stage=stage or None, trust=False)
 
 
-def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool) -> None:
+def show_plan(
+    directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, trust: bool = False
+) -> None:
     """Print the work of the three heavy stages; nothing is written."""
-    show_work(resolve_config(directory, config, overrides), as_json, ["warmup", "rollout", "grad"])
+    show_work(resolve_config(directory, config, overrides, trust), as_json, ["warmup", "rollout", "grad"])
 
 
 def show_work(config: Config, as_json: bool, stages: list[str], **more: Any) -> None:

@@ -16,6 +16,7 @@ from .common import (
     DryRun,
     Json,
     Overrides,
+    Trust,
     open_run,
     print_json,
     print_plot,
@@ -75,6 +76,7 @@ def evaluate(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +91,11 @@ def evaluate(
     chosen += [f"eval.rounds={rounds}"] if rounds else []
     from learnalign.rundir import RunDir
 
-    run = RunDir(directory, resolve_config(directory, config, None)) if dry_run else open_run(directory, config)
+    run = (
+        RunDir(directory, resolve_config(directory, config, None, trust))
+        if dry_run
+        else open_run(directory, config, trust=trust)
+    )
     trainings = _trainings(run, policy or [run.config.eval.policy], data)
     if dry_run:
         _show_work(run, data, policy, trainings, chosen, as_json)

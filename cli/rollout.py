@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
 
 if TYPE_CHECKING:
     from learnalign.rollouts import ImportResult, RolloutResult
@@ -30,13 +30,14 @@ def rollout(
     overrides: Overrides = None,
     file: FromFile = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Sample G completions of every prompt and score them: success rates and learnability."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
-    run = open_run(directory, config, overrides, overwrite, stage="rollout")
+        return show_plan(directory, config, overrides, as_json, trust)
+    run = open_run(directory, config, overrides, overwrite, stage="rollout", trust=trust)
     from learnalign.rollouts import import_rollouts
     from learnalign.rollouts import rollout as stage
 

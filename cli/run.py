@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, resolve_config, show_plan
+from .common import (
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    Overwrite,
+    Trust,
+    finish,
+    open_run,
+    resolve_config,
+    show_plan,
+)
 from .rounds import run_rounds, show_rounds
 from .stepping import perform
 
@@ -26,6 +38,7 @@ def run(
     overrides: Overrides = None,
     stages: Stages = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -34,10 +47,10 @@ def run(
     Each stage is a process of its own, so that an engine's GPU memory is given back. Run the command again to resume.
     """
     if dry_run and stages is not None:
-        return show_rounds(resolve_config(directory, config, overrides), stages, as_json)
+        return show_rounds(resolve_config(directory, config, overrides, trust), stages, as_json)
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
-    opened = open_run(directory, config, overrides, overwrite, stage="pool")
+        return show_plan(directory, config, overrides, as_json, trust)
+    opened = open_run(directory, config, overrides, overwrite, stage="pool", trust=trust)
     if stages is not None:
         return run_rounds(opened, stages, overwrite, as_json)
     from learnalign.gradients import check_modules

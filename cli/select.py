@@ -17,6 +17,7 @@ from .common import (
     Json,
     Overrides,
     Overwrite,
+    Trust,
     check_option,
     finish,
     open_run,
@@ -64,14 +65,15 @@ def select(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Rank the pool and write the best N prompts, best first."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
+        return show_plan(directory, config, overrides, as_json, trust)
     check_option(output, as_json, [Path(config)] if config else [])
-    run = open_run(directory, config, overrides, overwrite, stage="select")
+    run = open_run(directory, config, overrides, overwrite, stage="select", trust=trust)
     from learnalign import select as choose
 
     result = choose(

@@ -20,7 +20,7 @@ from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError, RunError
 from learnalign.few_shot import show, worked_examples
 from learnalign.policy import TemplateRefusal, model_path, prompt_ids, run_tokenizer
-from learnalign.rundir import Quarantined, RunDir
+from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.sources import local_source, read_rows
@@ -48,7 +48,11 @@ class Prompt:
 
 
 def load_prompts(run: RunDir) -> list[Prompt]:
-    """The pool of a run, prepared first if need be; raises InputError if the source has changed since."""
+    """The pool of a run, prepared first if need be; raises InputError if the source has changed since.
+
+    Every stage begins here, so this is where code that the run's config names is refused if this user did not name it.
+    """
+    check_trust(run.path, run.config)
     inputs = _digests(run)
     if run.is_finished("pool"):
         for name, digest in run.read_record()["inputs"].items():

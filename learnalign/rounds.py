@@ -17,7 +17,7 @@ from learnalign.gradients import check_modules
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import check_reference, model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, check_trust
 from learnalign.rundir.files import write_json
 from learnalign.selection.subset import write_source
 
@@ -70,6 +70,7 @@ def train_in_rounds(
     check_fractions(fractions)
     for folder in run.path.glob("stage-*") if overwrite else ():
         shutil.rmtree(folder)
+    check_trust(run.path, run.config)  # the rounds' directories would be trusted, too
     current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None), template_time=run.template_time)
     results: list[RoundResult] = []
     for number, size in enumerate(round_sizes(len(load_prompts(current)), fractions), 1):

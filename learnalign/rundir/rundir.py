@@ -18,6 +18,7 @@ from learnalign.rundir import files
 from learnalign.rundir.lock import Lock
 from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
+from learnalign.rundir.trust import check_trust, remember_trust
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,17 @@ class RunDir:
         overwrite: bool = False,
         stage: str | None = None,
         template_time: datetime | None = None,
+        trust: bool = True,
     ) -> Self:
         """Open `path` with `config` and write it there; raises InputError if a stage was made with other settings.
 
         With `overwrite`, stages made with other settings are deleted; if there are none, the results of `stage` are.
-        A new run directory keeps `template_time`.
+        A new run directory keeps `template_time`. The caller's `config` is trusted with the code that it names (see `trust`);
+        pass trust=False if it was read from a directory of somebody else's.
         """
         run = cls(Path(path), config)
+        if trust:
+            remember_trust(run.path, config)
         stale = run.stale()
         if stale and not overwrite:
             raise InputError(_refusal(run.path, stale))
@@ -87,9 +92,15 @@ class RunDir:
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open an existing run directory; raises InputError if it does not exist or a stage is stale."""
+    def open(cls, path: str | Path, *, trust: bool = False) -> Self:
+        """Open an existing run directory; raises InputError if it does not exist or a stage is stale.
+
+        Its stages refuse to run code that its config.yaml names (a verifier function, a model's own code) unless this user
+        made the directory, trusted it before, or passes trust=True.
+        """
         run = cls.peek(path)
+        if trust:
+            remember_trust(run.path, run.config)
         if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
         return run
@@ -106,6 +117,7 @@ class RunDir:
         """The run directory DIR/`kind`/`name` with a `config` of its own and this run's `template_time`; `overwrite` deletes an
         earlier one first.
         """
+        check_trust(self.path, self.config)  # what it made would be trusted, too
         directory = self.path / kind / name
         if overwrite and (directory / "config.yaml").is_file():
             shutil.rmtree(directory)
