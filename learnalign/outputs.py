@@ -25,7 +25,7 @@ _OWN = (
         "train",
         "eval",
         "work",
-        "stage-*",
+        "stage*",
         "targets",
         "report*",
         "norms.*",
