@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo test test-slow check format real bench bench-grad bench-rollout bench-angle bench-select bench-verify clean
+.PHONY: setup setup-test demo test test-slow check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-verify clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -41,6 +41,18 @@ check: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy learnalign cli tests
 	$(BIN)/lint-imports
+
+# Known vulnerabilities of the pinned packages. Without a network or a vulnerability service it says so and passes.
+AUDIT := .cache/audit/bin
+check-security:
+	@test -x $(AUDIT)/pip-audit || { $(PYTHON) -m venv .cache/audit && $(AUDIT)/pip install -q --disable-pip-version-check pip-audit; } \
+	  || echo "check-security: skipped: pip-audit cannot be installed here (no network?)"
+	@test ! -x $(AUDIT)/pip-audit || { \
+	  $(AUDIT)/pip-audit --disable-pip --no-deps --progress-spinner off -r .ci/constraints.txt >.cache/audit.txt 2>&1; \
+	  unknown=$$(grep -cE "could not be audited|ERROR|Error" .cache/audit.txt); \
+	  if grep -q "^Found" .cache/audit.txt; then cat .cache/audit.txt; exit 1; \
+	  elif [ $$unknown -gt 0 ]; then echo "check-security: skipped: no vulnerability service answers for $$unknown of the packages (.cache/audit.txt)"; \
+	  else echo "check-security: no known vulnerabilities"; fi; }
 
 format: setup-test
 	$(BIN)/ruff format .

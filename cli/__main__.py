@@ -1,5 +1,36 @@
-"""`python -m learnalign_cli` is the `learnalign` command."""
+"""The `learnalign` command, also as `python -m learnalign_cli`, for which Python puts the current directory first."""
 
-from .app import main
+from learnalign.isolation import drop_current_directory
 
-main()
+drop_current_directory()
+
+from learnalign_cli.stopping import SIGNALS, arrived, leave, listen  # noqa: E402  # may import only now
+
+
+def main() -> None:
+    """Entry point of the `learnalign` command; answers signals while it imports the commands, too."""
+    listen()
+    try:
+        from learnalign_cli.app import main as command
+
+        command()
+    except BaseException as error:
+        if arrived():
+            _show_traceback(error)
+            leave()
+        if isinstance(error, SystemExit) and error.code in [128 + number for number in SIGNALS]:
+            leave(error.code)  # a stage was ended by a signal of its own
+        raise
+
+
+def _show_traceback(error: BaseException) -> None:
+    from learnalign_cli.common import debugging
+
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,8 @@ import typer
 
 from learnalign.errors import InputError, LearnAlignError, one_line
 
+from .stopping import arrived
+
 if TYPE_CHECKING:
     from learnalign.config import Config
     from learnalign.rundir import RunDir
@@ -34,6 +36,10 @@ Overwrite = Annotated[
         "--overwrite", help="Replace results of other settings, or else this stage's, once the new ones are whole."
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the code that DIR/config.yaml names, if somebody else made DIR; remembered."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the settings and the work: rows, tokens, disk; write nothing.")
 ]
@@ -41,7 +47,7 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on s
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """`function` with errors as one message and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
+    """`function` with errors as one message and an exit code: 1 failed, 2 wrong use. Signals are left to `stopping`."""
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
@@ -49,8 +55,6 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **kwargs)
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
-        except KeyboardInterrupt as error:
-            _stop("interrupted; run the same command again to resume", 130, error)
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(1) from None
@@ -79,24 +83,35 @@ def debugging() -> bool:
 
 
 def _stop(message: str, code: int, error: BaseException) -> None:
-    if debugging():
+    if debugging() or arrived():  # what fails while a signal is answered is no error of its own
         raise error
     print(f"learnalign: {message}", file=sys.stderr)
     raise SystemExit(code)
 
 
-def resolve_config(directory: Path, config: str | None, overrides: list[str] | None) -> Config:
-    """The settings of a command: `--config`, else the run directory's own, with `--set` applied."""
+def resolve_config(directory: Path, config: str | None, overrides: list[str] | None, trust: bool = False) -> Config:
+    """The settings of a command: `--config`, else the run directory's own, with `--set` applied.
+
+    Code that they name must be named by this command, or trusted by `trust` or before.
+    """
     from learnalign.config import load_config
-    from learnalign.rundir import check_config
+    from learnalign.rundir import check_config, check_trust
 
     own = directory / "config.yaml"
-    if config is not None:
-        return load_config(config, overrides or [])
-    if not own.is_file() and not (directory / "run.json").is_file():
-        raise InputError(f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one")
-    check_config(directory)
-    return load_config(own, overrides or [])
+    if config is None:
+        if not own.is_file() and not (directory / "run.json").is_file():
+            raise InputError(
+                f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one"
+            )
+        check_config(directory)
+    resolved = load_config(config if config is not None else own, overrides or [])
+    check_trust(directory, resolved, _named(config, overrides, trust))
+    return resolved
+
+
+def _named(config: str | None, overrides: list[str] | None, trust: bool) -> list[str] | None:
+    """The settings that this command names or trusts; None: all."""
+    return None if trust or config is not None else [each.partition("=")[0].strip() for each in overrides or []]
 
 
 @contextlib.contextmanager
@@ -106,36 +121,43 @@ def open_run(
     overrides: list[str] | None = None,
     overwrite: bool = False,
     stage: str = "",
-    more: Sequence[str] = (),
+    trust: bool = False,
 ) -> Iterator[RunDir]:
     """Open or make a run directory and keep other commands out of it until the block ends.
 
-    With `--overwrite`, what the block makes replaces the results of other settings, or else those of `stage`, and what the
-    patterns `more` match, once the block has ended without an error.
+    With `--overwrite`, what the block makes replaces the results of other settings, or else those of `stage`, once the
+    block has ended without an error.
     """
-    from learnalign.rundir import RunDir
+    from learnalign.rundir import RunDir, remember_trust
 
-    resolved = resolve_config(directory, config, overrides)
+    resolved = resolve_config(directory, config, overrides, trust)
+    remember_trust(directory, resolved, _named(config, overrides, trust))
     if overwrite:
-        with RunDir.overwriting(directory, resolved, stage or None, more=more) as run:
+        with RunDir.overwriting(directory, resolved, stage or None, trust=False) as run:
             yield run
     else:
-        run = RunDir.create(directory, resolved)
+        run = RunDir.create(directory, resolved, trust=False)
         with run.locked():
             yield run
 
 
-def use_run(directory: Path, config: str | None = None, overrides: list[str] | None = None) -> RunDir:
+def use_run(
+    directory: Path, config: str | None = None, overrides: list[str] | None = None, trust: bool = False
+) -> RunDir:
     """Open or make a run directory whose stages the command reads, but does not run."""
-    from learnalign.rundir import RunDir
+    from learnalign.rundir import RunDir, remember_trust
 
-    return RunDir.create(directory, resolve_config(directory, config, overrides))
+    resolved = resolve_config(directory, config, overrides, trust)
+    remember_trust(directory, resolved, _named(config, overrides, trust))
+    return RunDir.create(directory, resolved, trust=False)
 
 
-def show_plan(directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, *checked: str) -> None:
+def show_plan(
+    directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, trust: bool, *checked: str
+) -> None:
     """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written."""
     heavy = ["warmup", "rollout", "grad"]
-    show_work(resolve_config(directory, config, overrides), as_json, heavy, [*heavy, *checked])
+    show_work(resolve_config(directory, config, overrides, trust), as_json, heavy, [*heavy, *checked])
 
 
 def show_work(config: Config, as_json: bool, stages: list[str], checked: list[str] | None = None, **more: Any) -> None:
@@ -168,6 +190,24 @@ def size_text(count: float | None, policies: int | None = 1) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def check_option(output: Path | None, as_json: bool, inputs: Sequence[Path] = ()) -> None:
+    """Refuse an `-o` that cannot or must not be written, before any work."""
+    from learnalign.outputs import check_output, is_stdout
+
+    if output is None:
+        return
+    check_output(output, inputs)
+    if as_json and is_stdout(output):
+        raise InputError(f"-o {output}: --json prints its result on standard output; give a file")
+
+
+def tables_beside(output: Path | None) -> contextlib.AbstractContextManager[Any]:
+    """Print tables on stderr inside the block if `-o` has standard output for itself."""
+    from learnalign.outputs import is_stdout
+
+    return contextlib.redirect_stdout(sys.stderr) if output and is_stdout(output) else contextlib.nullcontext()
 
 
 def finish(run: RunDir, as_json: bool, **more: Any) -> None:

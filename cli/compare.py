@@ -8,7 +8,7 @@ import typer
 
 from learnalign.errors import InputError
 
-from .common import Dir, Json, print_json, print_plot, print_table
+from .common import Dir, Json, Trust, print_json, print_plot, print_table
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -26,7 +26,9 @@ NormsOnly = Annotated[
 ]
 
 
-def compare(directory: Dir, size: Size = None, norms: NormsOnly = False, as_json: Json = False) -> None:
+def compare(
+    directory: Dir, size: Size = None, norms: NormsOnly = False, trust: Trust = False, as_json: Json = False
+) -> None:
     """Show how the methods' subsets overlap and differ in success rate, length and difficulty.
 
     Every method whose inputs exist takes part; methods without scores are scored first.
@@ -35,9 +37,9 @@ def compare(directory: Dir, size: Size = None, norms: NormsOnly = False, as_json
     from learnalign.selection import compare as compare_methods
 
     if norms:
-        _compare_norms(RunDir.open(directory), size, as_json)
+        _compare_norms(RunDir.open(directory, trust=trust), size, as_json)
         return
-    comparison = compare_methods(RunDir.open(directory), size)
+    comparison = compare_methods(RunDir.open(directory, trust=trust), size)
     if as_json:
         print_json({"run": str(directory), **comparison.as_json()})
     else:

@@ -16,6 +16,7 @@ from .common import (
     DryRun,
     Json,
     Overrides,
+    Trust,
     print_json,
     print_plot,
     print_table,
@@ -77,6 +78,7 @@ def evaluate(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +93,11 @@ def evaluate(
     chosen += [f"eval.rounds={rounds}"] if rounds else []
     from learnalign.rundir import RunDir
 
-    run = RunDir(directory, resolve_config(directory, config, None)) if dry_run else use_run(directory, config)
+    run = (
+        RunDir(directory, resolve_config(directory, config, None, trust))
+        if dry_run
+        else use_run(directory, config, trust=trust)
+    )
     trainings = _trainings(run, policy or [run.config.eval.policy], data)
     if dry_run:
         _show_work(run, data, policy, trainings, chosen, as_json)

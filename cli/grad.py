@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, print_table, show_plan
 
 if TYPE_CHECKING:
     from learnalign.gradients import Verification
@@ -26,13 +26,14 @@ def grad(
     overrides: Overrides = None,
     verify: Verify = 0,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Compute each learnable prompt's projected GRPO gradient; samples missing rollouts first."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
-    with open_run(directory, config, overrides, overwrite, stage="grad") as run:
+        return show_plan(directory, config, overrides, as_json, trust)
+    with open_run(directory, config, overrides, overwrite, stage="grad", trust=trust) as run:
         from learnalign.gradients import grad as compute_gradients
 
         verification = compute_gradients(run, verify).verification

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
 
 if TYPE_CHECKING:
     from learnalign.rollouts import ImportResult, RolloutResult
@@ -30,13 +30,14 @@ def rollout(
     overrides: Overrides = None,
     file: FromFile = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Sample G completions of every prompt and score them: success rates and learnability."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
-    with open_run(directory, config, overrides, overwrite, stage="rollout") as run:
+        return show_plan(directory, config, overrides, as_json, trust)
+    with open_run(directory, config, overrides, overwrite, stage="rollout", trust=trust) as run:
         from learnalign.rollouts import import_rollouts
         from learnalign.rollouts import rollout as stage
 
@@ -59,11 +60,13 @@ def _warn(lines: list[str]) -> None:
 
 def _cautions(result: RolloutResult) -> list[str]:
     """Reasons to trust some success rates less than others."""
+    from learnalign.rollouts.judging import in_words
+
     lines = []
     if fewer := result.fewer_scored:
         lines.append(f"{len(fewer)} prompts have fewer scored rollouts than others: {_some(list(fewer))}")
     if unscored := result.counts["unscored"]:
-        lines.append(f"{unscored} of {result.counts['samples']} rollouts could not be scored")
+        lines.append(f"{unscored} rollouts could not be scored: {in_words(result.unscored)}")
     if cut := result.counts["cut_short"]:
         lines.append(f"{cut} rollouts ran into the model's context before rollout.max_completion_length")
     return lines

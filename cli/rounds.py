@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import print_json, print_table, resolve_config
+from .common import print_json, print_table, resolve_config, use_run
 from .stepping import perform
 
 if TYPE_CHECKING:
@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
 
 def run_rounds(
-    directory: Path, config: str | None, overrides: list[str] | None, stages: str, overwrite: bool, as_json: bool
+    directory: Path,
+    config: str | None,
+    overrides: list[str] | None,
+    stages: str,
+    overwrite: bool,
+    as_json: bool,
+    trust: bool,
 ) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
     from learnalign.rounds import train_in_rounds
     from learnalign.rundir import RunDir
 
-    settings = resolve_config(directory, config, overrides)
-    run = RunDir(directory, settings) if overwrite else RunDir.create(directory, settings)
+    settings = resolve_config(directory, config, overrides, trust)
+    run = RunDir(directory, settings) if overwrite else use_run(directory, config, overrides, trust)
 
     results = train_in_rounds(run, _fractions(stages), _perform, overwrite=overwrite)
     if as_json:

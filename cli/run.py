@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, resolve_config, show_plan
+from .common import (
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    Overwrite,
+    Trust,
+    finish,
+    open_run,
+    resolve_config,
+    show_plan,
+)
 from .rounds import run_rounds, show_rounds
 from .stepping import perform
 
@@ -26,6 +38,7 @@ def run(
     overrides: Overrides = None,
     stages: Stages = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -34,18 +47,17 @@ def run(
     Each stage is a process of its own, so that an engine's GPU memory is given back. Run the command again to resume.
     """
     if dry_run and stages is not None:
-        return show_rounds(resolve_config(directory, config, overrides), stages, as_json)
+        return show_rounds(resolve_config(directory, config, overrides, trust), stages, as_json)
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, "select")
+        return show_plan(directory, config, overrides, as_json, trust, "select")
     if stages is not None:
-        return run_rounds(directory, config, overrides, stages, overwrite, as_json)
-    with open_run(directory, config, overrides, overwrite, stage="pool") as opened:
+        return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust)
+    with open_run(directory, config, overrides, overwrite, stage="pool", trust=trust) as opened:
         from learnalign.checks import check
         from learnalign.prompts import load_prompts
 
-        check(
-            opened.config, COMMANDS, load_prompts(opened), run=opened
-        )  # report all faults before anything heavy starts
+        # Report all faults before anything heavy starts.
+        check(opened.config, COMMANDS, load_prompts(opened), run=opened)
         opened.save_config()
         for command in COMMANDS:
             perform(command, opened)

@@ -10,7 +10,21 @@ import typer
 
 from learnalign.names import FORMATS, METHODS, listed
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, print_table, show_plan
+from .common import (
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    Overwrite,
+    Trust,
+    check_option,
+    finish,
+    open_run,
+    print_table,
+    show_plan,
+    tables_beside,
+)
 
 if TYPE_CHECKING:
     from learnalign.selection import SelectResult
@@ -25,7 +39,7 @@ Format = Annotated[
     str | None, typer.Option("--format", metavar="NAME", help=f"Format of the subset file: {listed(FORMATS)}.")
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a second copy of the subset.")
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a second copy of the subset; - is stdout.")
 ]
 Scoring = Annotated[
     str | None,
@@ -51,6 +65,7 @@ def select(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -61,8 +76,9 @@ def select(
         parse_diversity(diversity)
         own = {"size": size, "method": method, "format": format, "scoring": scoring}
         chosen = [f"select.{key}={value}" for key, value in own.items() if value is not None]
-        return show_plan(directory, config, [*(overrides or []), *chosen], as_json, "select")
-    with open_run(directory, config, overrides, overwrite, stage="select") as run:
+        return show_plan(directory, config, [*(overrides or []), *chosen], as_json, trust, "select")
+    check_option(output, as_json, [Path(config)] if config else [])
+    with open_run(directory, config, overrides, overwrite, stage="select", trust=trust) as run:
         from learnalign import select as choose
 
         result = choose(
@@ -79,9 +95,10 @@ def select(
     from learnalign.rundir import in_place
 
     result = in_place(result)
-    finish(run, as_json, select=asdict(result))
-    if not as_json:
-        _show(result)
+    with tables_beside(output):
+        finish(run, as_json, select=asdict(result))
+        if not as_json:
+            _show(result)
     return None
 
 

@@ -9,7 +9,7 @@ import typer
 
 from learnalign.names import SIGNALS, listed
 
-from .common import ConfigFile, Dir, Json, Overrides, open_run, print_json, print_table
+from .common import ConfigFile, Dir, Json, Overrides, Trust, open_run, print_json, print_table
 
 Names = Annotated[
     list[str],
@@ -40,13 +40,14 @@ def signal(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Compute signals of every prompt under the policy (or another model), into DIR/signals/NAME.parquet.
 
     Likelihoods are those of the gold solution (data.solution), or of the first stored rollout if a prompt has none.
     """
-    with open_run(directory, config, overrides, overwrite) as run:
+    with open_run(directory, config, overrides, overwrite, trust=trust) as run:
         from learnalign.rundir import in_place
         from learnalign.signals import signal as compute
 

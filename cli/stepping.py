@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from learnalign.errors import RunError
+from learnalign.isolation import environment, python
+
 from .common import DEBUG, debugging
+from .stopping import LIFELINE, held
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -21,20 +26,39 @@ def perform(command: str, run: RunDir, label: str = "", arguments: Sequence[str]
     It has this process's lock on the directory, if there is one.
     """
     print(f"learnalign: {label}{command}", file=sys.stderr, flush=True)
-    line = [sys.executable, "-m", "learnalign_cli", command, str(run.path), *arguments, "--json"]
+    line = [command, str(run.path), *arguments, "--json"]
     for option, value in options.items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None and one is not False:
                 line += [f"--{option}"] if one is True else [f"--{option}", str(one)]
     if debugging():
         line.append(DEBUG)
-    variables, descriptors = run.handed_lock()
-    code = subprocess.run(
-        line,
-        stdout=subprocess.DEVNULL,
-        check=False,
-        env={**os.environ, **variables},
-        pass_fds=descriptors,
-    ).returncode
+    code = _run(line, *run.handed_lock())
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
+        raise RunError(f"{command}: its process was ended by {name}{hint}; run the same command again to resume")
     if code:
-        raise SystemExit(code if code > 0 else 1)
+        raise SystemExit(code)
+
+
+def _run(arguments: Sequence[str], variables: dict[str, str], descriptors: Sequence[int]) -> int:
+    """The exit status of `learnalign arguments`. It ends with this process: by its signal, or when the pipe to it closes."""
+    far_end, near_end = os.pipe()
+    try:
+        with held():
+            process = subprocess.Popen(
+                python("-m", "learnalign_cli", *arguments),
+                stdout=subprocess.DEVNULL,
+                env={**environment(), **variables, LIFELINE: str(far_end)},
+                pass_fds=[far_end, *descriptors],
+            )
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()  # `stopping` limits its time, and ours
+            raise
+    finally:
+        os.close(far_end)
+        os.close(near_end)

@@ -14,6 +14,7 @@ from .common import (
     DryRun,
     Json,
     Overrides,
+    Trust,
     print_json,
     print_table,
     resolve_config,
@@ -54,6 +55,7 @@ def train(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -61,10 +63,10 @@ def train(
     if dry_run:
         from learnalign.training import sub_config
 
-        settings = sub_config(resolve_config(directory, config, overrides), subset, curriculum, start)
+        settings = sub_config(resolve_config(directory, config, overrides, trust), subset, curriculum, start)
         show_work(settings, as_json, ["train"])
         return
-    run = use_run(directory, config, overrides)
+    run = use_run(directory, config, overrides, trust)
     from learnalign.training import train as stage
 
     result = stage(run, subset, name, curriculum=curriculum, start=start, overwrite=overwrite)

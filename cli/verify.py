@@ -14,7 +14,7 @@ import typer
 from learnalign.errors import InputError
 from learnalign.names import VERIFIERS, listed
 
-from .common import Json, print_json, print_table
+from .common import Json, Trust, check_option, print_json, print_table
 
 if TYPE_CHECKING:
     from learnalign.verify.rows import Agreement, Report
@@ -52,7 +52,7 @@ Answer = Annotated[
     ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout.")
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows here, not to stdout; - is stdout.")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; all CPUs by default.")]
 Timeout = Annotated[
@@ -84,6 +84,7 @@ def verify(
     workers: Workers = None,
     timeout: Timeout = 5.0,
     reasoning_tags: Tags = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Score the completions of a JSONL file, or a run's rollouts again, against their gold answers.
@@ -95,17 +96,18 @@ def verify(
     Of a run directory nothing is changed: stderr shows how many verdicts differ from the stored rewards, and rows are
     written only to -o. --with counts how often a trainer's own grader decides otherwise.
     """
-    from learnalign.rundir.files import atomic_path
+    from learnalign.outputs import open_output
     from learnalign.verify.graders import verifier_name
 
+    check_option(output, as_json)
     others = [verifier_name(grader) for grader in graders or ()]
     options: dict[str, Any] = dict(workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or ())
-    score = _scorer(source, verifiers or [], others, completion, answer, options)
+    score = _scorer(source, verifiers or [], others, completion, answer, options, trust)
     if output is None:
         report = score(None if as_json or source.is_dir() else sys.stdout.write)
     else:
-        with atomic_path(output) as temporary, temporary.open("w", encoding="utf-8") as target:
-            report = score(target.write)
+        with open_output(output) as target:
+            report = score(lambda line: target.write(line.encode()))
     ours = report.tallies[1 if source.is_dir() else 0].verifier
     agreements = [report.agreement(grader, ours) for grader in graders or ()]
     if as_json:
@@ -121,6 +123,7 @@ def _scorer(
     completion: str | None,
     answer: str | None,
     options: dict[str, Any],
+    trust: bool,
 ) -> Callable[[Callable[[str], Any] | None], Report]:
     if not source.is_dir():
         from learnalign.verify.rows import verify_file
@@ -129,14 +132,25 @@ def _scorer(
         return lambda write: verify_file(source, [*(verifiers or ["math"]), *others], write, **options)
 
     from learnalign.rollouts.again import verify_run
-    from learnalign.rundir import RunDir
 
     if completion or answer:
         raise InputError(
             f"--completion and --answer name the columns of a file; {source} is a directory: leave them out"
         )
-    own = [RunDir.peek(source).config.verifier]
-    return lambda write: verify_run(source, [*(verifiers or own), *others], write, **options)
+    if not verifiers:
+        verifiers = [_own_verifier(source, trust)]
+    return lambda write: verify_run(source, [*verifiers, *others], write, **options)
+
+
+def _own_verifier(directory: Path, trust: bool) -> str:
+    """The verifier that the run directory's config.yaml names, if this user trusts it."""
+    from learnalign.rundir import RunDir, check_trust, remember_trust
+
+    config = RunDir.peek(directory).config
+    if trust:
+        remember_trust(directory, config)
+    check_trust(directory, config)
+    return config.verifier
 
 
 def _summary(report: Report, agreements: list[Agreement]) -> dict[str, Any]:

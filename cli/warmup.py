@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, finish, open_run, show_plan
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
 
 
 def warmup(
@@ -10,13 +10,14 @@ def warmup(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train the policy briefly with GRPO on a random subset of the pool."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json)
-    with open_run(directory, config, overrides, overwrite, stage="warmup") as run:
+        return show_plan(directory, config, overrides, as_json, trust)
+    with open_run(directory, config, overrides, overwrite, stage="warmup", trust=trust) as run:
         from learnalign import warmup as stage
 
         stage(run)

@@ -3,11 +3,10 @@
 The stages are plain functions on a run directory: `warmup(run)`, `rollout(run)`, `grad(run)`, `select(run)`.
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# typing's own, without the import: until `isolation` has run, a typing.py in the current directory would be loaded.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from learnalign.config import Config, load_config
     from learnalign.evaluation import evaluate, evaluate_curves
@@ -52,7 +51,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'learnalign' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

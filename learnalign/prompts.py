@@ -39,7 +39,7 @@ from learnalign.policy import (
     prompt_text,
     run_tokenizer,
 )
-from learnalign.rundir import Quarantined, RunDir
+from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.sources import local_source, read_rows
@@ -67,7 +67,11 @@ class Prompt:
 
 
 def load_prompts(run: RunDir) -> list[Prompt]:
-    """The pool of a run, prepared first if need be; raises InputError if the source has changed since."""
+    """The pool of a run, prepared first if need be; raises InputError if the source has changed since.
+
+    Every stage begins here, so this is where code that the run's config names is refused if this user did not name it.
+    """
+    check_trust(run.path, run.config)
     inputs, record = _digests(run), run.read_record()
     if run.is_finished("pool") or record["stages"].keys() - {"pool"}:
         for name, digest in record["inputs"].items():

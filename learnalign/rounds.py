@@ -17,7 +17,7 @@ from learnalign.errors import InputError
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
-from learnalign.rundir import RunDir, in_place
+from learnalign.rundir import RunDir, check_trust, in_place
 from learnalign.rundir.files import write_json
 from learnalign.selection.subset import write_source
 
@@ -68,6 +68,7 @@ def train_in_rounds(
     Raises InputError for invalid fractions, and whatever the commands raise.
     """
     check_fractions(fractions)
+    check_trust(run.path, run.config)  # the rounds' directories would be trusted, too
     with _opened(run, overwrite) as opened:
         results = _train(opened, fractions, perform)
     return [in_place(result) for result in results]

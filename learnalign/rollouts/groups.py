@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from learnalign.errors import InputError
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done, missing, read_parquet, write_parquet
+from learnalign.verify import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,15 +32,17 @@ class Rollout:
     text: str
     reward: float | None
     finish_reason: str
+    reason: str | None = None  # of the reward; files of earlier versions have none
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A rollout's reward, its number of sampled tokens, and whether it was cut off."""
+    """A rollout's reward, its number of sampled tokens, whether it was cut off, and the reason if it was not scored."""
 
     reward: float | None
     tokens: int
     truncated: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def _schema() -> pa.Schema:
             ("completion_ids", ids),
             ("text", pa.string()),
             ("reward", pa.float64()),
+            ("reason", pa.string()),
             ("finish_reason", pa.string()),
         ]
     )
@@ -150,17 +154,38 @@ def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Coun
     counts: dict[str, Counts] = {}
     left_out: list[Quarantined] = []
     for shard in run.shards():
-        table = _read(run, shard, ["id", "reward", "completion_ids", "finish_reason"])
+        table = _read(run, shard, ["id", "reward", "reason", "completion_ids", "finish_reason"])
         lengths = pc.list_value_length(table["completion_ids"]).to_pylist()
         columns = [table[name].to_pylist() for name in ("id", "reward", "finish_reason")]
-        for id, reward, reason, tokens in zip(*columns, lengths, strict=True):
-            outcomes.setdefault(id, []).append(Outcome(reward, tokens, reason == "length"))
+        reasons = table["reason"].to_pylist() if "reason" in table.column_names else [None] * len(table)
+        for id, reward, finish, reason, tokens in zip(*columns, reasons, lengths, strict=True):
+            why = reason if reward is None else None
+            outcomes.setdefault(id, []).append(Outcome(reward, tokens, finish == "length", why))
         metadata = table.schema.metadata
         counts |= {id: Counts(id, *numbers) for id, *numbers in json.loads(metadata.get(COUNTS, b"[]"))}
         left_out += [
             Quarantined(id=id, row=row, reason=why) for id, row, why in json.loads(metadata.get(LEFT_OUT, b"[]"))
         ]
     return outcomes, counts, left_out
+
+
+def none_scored(run: RunDir, shard: Shard) -> bool:
+    """Whether no rollout of the stored shard is scored, though it is of several prompts (or all): the verifier failed."""
+    table = _read(run, shard, ["id", "reward"])
+    several = len(table["id"].unique()) > 1 or len(run.shards()) == 1
+    return several and 0 < len(table) == table["reward"].null_count
+
+
+def store_verdicts(run: RunDir, shard: Shard, verdicts: Sequence[Verdict]) -> None:
+    """Replace the verdicts of the stored shard."""
+    import pyarrow as pa
+
+    table = _read(run, shard)
+    kept = table.drop_columns([name for name in ("reward", "reason") if name in table.column_names])
+    kept = kept.append_column("reward", pa.array([verdict.reward for verdict in verdicts], pa.float64()))
+    kept = kept.append_column("reason", pa.array([verdict.reason for verdict in verdicts], pa.string()))
+    ordered = kept.select(_schema().names).replace_schema_metadata(table.schema.metadata)
+    write_parquet(run.rollouts_file(shard), ordered, run.fingerprint("rollout"), shard.rows)
 
 
 def _read(run: RunDir, shard: Shard, columns: list[str] | None = None) -> pa.Table:

@@ -19,7 +19,7 @@ from learnalign.inputs import check_file, json_lines
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
 from learnalign.rollouts.groups import Counts, Rollout, Source, refuse_mixture, stored_shards, write_rollouts
-from learnalign.rollouts.judging import completion_text, judge, open_judge
+from learnalign.rollouts.judging import completion_text, judge, open_judge, refuse_unscored, unscored_reasons
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import as_json
@@ -128,17 +128,19 @@ def _rollouts(
         for _, one in asked
     ]
     with open_judge(run.config) as verifier:
-        rewards = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
+        verdicts = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
+    reasons = unscored_reasons(verdict.reason for verdict in verdicts if verdict.reward is None)
+    refuse_unscored(reasons, len(verdicts), run.config.verifier, "nothing of the file was stored")
     asked_ids = {id: prompt_ids(tokenizer, prompt.messages) for id, prompt in {p.id: p for p, _ in asked}.items()}
     groups: dict[str, list[Rollout]] = {}
-    for (prompt, one), text, reward in zip(asked, texts, rewards, strict=True):
+    for (prompt, one), text, verdict in zip(asked, texts, verdicts, strict=True):
         group = groups.setdefault(prompt.id, [])
         ids = one.completion_ids
         if ids is None:
             closing = [tokenizer.eos_token_id] if one.finish_reason == "stop" else []
             ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], *closing]
-        rollout = Rollout(prompt.id, len(group), asked_ids[prompt.id], ids, text, reward, one.finish_reason)
-        group.append(rollout)
+        tokens = (asked_ids[prompt.id], ids)
+        group.append(Rollout(prompt.id, len(group), *tokens, text, verdict.reward, one.finish_reason, verdict.reason))
     return groups, sum(one.completion_ids is None for _, one in asked)
 
 

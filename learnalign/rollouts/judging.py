@@ -1,14 +1,19 @@
-"""Judges completions with a run's verifier: their text, and the reasoning in it, as the run's tokenizer has them."""
+"""Judges completions with a run's verifier: their text, and the reasoning in it, as the run's tokenizer has them.
+
+If the verifier fails on all completions of several prompts, the work stops: it would leave nothing to learn from.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from learnalign.config import Config
+from learnalign.errors import RunError, one_line
 from learnalign.prompts import Prompt
-from learnalign.verify import Item, Verifier, open_verifier
+from learnalign.verify import Item, Verdict, Verifier, open_verifier
 from learnalign.verify.reasoning import is_tag, opened_by
 
 if TYPE_CHECKING:
@@ -22,13 +27,33 @@ def open_judge(config: Config) -> Verifier:
     return open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags)
 
 
-def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]], opened: str = "") -> list[float | None]:
-    """Rewards of (prompt, text) pairs, in order; `opened` is the tag of a reasoning that the prompts began."""
+def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]], opened: str = "") -> list[Verdict]:
+    """Verdicts on (prompt, text) pairs, in order; `opened` is the tag of a reasoning that the prompts began."""
     sources = {prompt.id: json.loads(prompt.source) for prompt, _ in completions}
     items = [
         Item(text, prompt.answer, prompt.messages, sources[prompt.id], opened=opened) for prompt, text in completions
     ]
-    return [verdict.reward for verdict in verifier.score(items)]
+    return verifier.score(items)
+
+
+def unscored_reasons(reasons: Iterable[str | None]) -> dict[str, int]:
+    """How many rollouts were not scored for each reason, the most frequent first."""
+    return dict(Counter(reason or "no reason is stored" for reason in reasons).most_common())
+
+
+def in_words(reasons: Mapping[str, int]) -> str:
+    """The first reasons with their counts, on one line."""
+    listed = [f"{one_line(reason)} ({count})" for reason, count in list(reasons.items())[:3]]
+    return "; ".join(listed) + ("; …" if len(reasons) > 3 else "")
+
+
+def refuse_unscored(reasons: Mapping[str, int], count: int, verifier: str, then: str) -> None:
+    """Raise RunError if none of `count` completions was scored; `then` is what the same command does, run again."""
+    if count and sum(reasons.values()) == count:
+        raise RunError(
+            f"none of {count} completions could be scored: {in_words(reasons)}; mend verifier {verifier} and run the same "
+            f"command again: {then}"
+        )
 
 
 def completion_text(tokenizer: PreTrainedTokenizerBase, completion_ids: Sequence[int], tags: Sequence[str]) -> str:

@@ -9,8 +9,12 @@ from pathlib import Path
 from learnalign.prompts import Prompt
 from learnalign.rollouts.adaptive import report, share_wanted
 from learnalign.rollouts.groups import Outcome, load_outcomes
+from learnalign.rollouts.judging import refuse_unscored, unscored_reasons
 from learnalign.rollouts.success import Success, distribution, summarize, write_success
 from learnalign.rundir import RunDir, StageRecord
+
+MOST_REASONS = 10
+SCORES_AGAIN = "it scores the stored rollouts again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,7 @@ class RolloutResult:
         counts: prompts with rollouts, left_out, samples, tokens, truncated (cut_short: by the context, before
             `rollout.max_completion_length`), unscored, learnable (V > 0), fewer_scored.
         distribution: prompts by their p.
+        unscored: rollouts that were not scored, by the reason; `MOST_REASONS` at most.
         fewer_scored: scored rollouts by id, of groups with fewer than others: their p is less certain.
         adaptive: tokens that stopping groups early saved, and the changes expected (`adaptive.report`); empty if off.
         success_file: path of success.parquet.
@@ -28,6 +33,7 @@ class RolloutResult:
 
     counts: dict[str, int]
     distribution: dict[str, int]
+    unscored: dict[str, int]
     fewer_scored: dict[str, int]
     adaptive: dict[str, float]
     success_file: Path
@@ -37,6 +43,11 @@ def conclude(run: RunDir, prompts: Sequence[Prompt], record: StageRecord) -> Rol
     """Write success.parquet and the stage's lines of quarantine.jsonl from the stored shards; fill in the record."""
     settings = run.config.rollout
     outcomes, counts, left_out = load_outcomes(run)
+    every = [outcome for group in outcomes.values() for outcome in group]
+    reasons = unscored_reasons(outcome.reason for outcome in every if outcome.reward is None)
+    if not counts:
+        refuse_unscored(reasons, len(every), run.config.verifier, SCORES_AGAIN)
+    frequent = dict(list(reasons.items())[:MOST_REASONS])
     rows = summarize(prompts, outcomes, counts)
     write_success(run, rows)
     run.quarantine("rollout", left_out)
@@ -49,12 +60,13 @@ def conclude(run: RunDir, prompts: Sequence[Prompt], record: StageRecord) -> Rol
     result = RolloutResult(
         counts=_counts(rows, outcomes, fewer, settings.max_completion_length),
         distribution=distribution(rows),
+        unscored=frequent,
         fewer_scored=fewer,
         adaptive=adaptive,
         success_file=run.success_file,
     )
     record.counts |= result.counts
-    record.notes |= {"distribution": result.distribution, "fewer_scored": fewer}
+    record.notes |= {"distribution": result.distribution, "fewer_scored": fewer, "unscored_reasons": frequent}
     record.notes |= {"adaptive": adaptive} if adaptive else {}
     return result
 

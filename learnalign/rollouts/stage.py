@@ -14,21 +14,40 @@ from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
-from learnalign.rollouts.groups import Rollout, refuse_mixture, stored_shards, write_rollouts
-from learnalign.rollouts.judging import completion_text, judge, open_judge, opened_reasoning
-from learnalign.rollouts.result import RolloutResult, conclude
+from learnalign.rollouts.groups import (
+    Rollout,
+    Source,
+    load_opened,
+    load_rollouts,
+    none_scored,
+    refuse_mixture,
+    store_verdicts,
+    stored_shards,
+    write_rollouts,
+)
+from learnalign.rollouts.judging import (
+    completion_text,
+    judge,
+    open_judge,
+    opened_reasoning,
+    refuse_unscored,
+    unscored_reasons,
+)
+from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 
 
 def rollout(run: RunDir) -> RolloutResult:
     """Sample and judge the shards that are not stored yet, then write success.parquet.
 
-    Raises RunError if an engine or a verifier fails; finished shards stay.
+    Raises RunError if an engine fails, or a verifier on all rollouts of a shard; finished shards stay, and rollouts of which
+    none was scored are scored again.
     """
     prompts = load_prompts(run)
     with run.stage("rollout") as record:
         stored = stored_shards(run)
         todo = [shard for shard in run.shards() if shard not in stored]
+        _score_again(run, prompts, [shard for shard in stored if none_scored(run, shard)])
         engine = ""
         if todo:
             refuse_mixture(run, stored)
@@ -36,6 +55,26 @@ def rollout(run: RunDir) -> RolloutResult:
             engine = record.notes["engine"] = engine_name(run.config, begun)
         execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts, engine))
         return conclude(run, prompts, record)
+
+
+def _score_again(run: RunDir, prompts: Sequence[Prompt], shards: Sequence[Shard]) -> None:
+    """Score stored rollouts of which none is scored: their verifier failed, and may have been mended since."""
+    if not shards:
+        return
+    by_id = {prompt.id: prompt for prompt in prompts}
+    with open_judge(run.config) as verifier:
+        for shard in shards:
+            drawn = [(by_id[rollout.id], rollout.text) for rollout in load_rollouts(run, shard)]
+            store_verdicts(run, shard, judge(verifier, drawn, load_opened(run, shard)))
+            _refuse_unscored(run, shard)
+
+
+def _refuse_unscored(run: RunDir, shard: Shard) -> None:
+    """Raise RunError if the verifier failed on all the stored rollouts of the shard."""
+    if none_scored(run, shard):
+        rollouts = load_rollouts(run, shard)
+        reasons = unscored_reasons(rollout.reason for rollout in rollouts)
+        refuse_unscored(reasons, len(rollouts), run.config.verifier, SCORES_AGAIN)
 
 
 class RolloutWorker:
@@ -79,6 +118,7 @@ class RolloutWorker:
                 groups[id] += rest
         rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]
         write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids), source=self._source)
+        _refuse_unscored(self._run, shard)
 
     def _opened(self, ids: dict[str, list[int]]) -> str:
         """The tag of a reasoning that the chat template opens; the same for all prompts."""
@@ -98,8 +138,9 @@ class RolloutWorker:
         tags = config.data.reasoning_tags
         texts = [completion_text(self._tokenizer, one.completion_ids, tags) for _, _, one in drawn]
         judged = [(prompt, text) for (prompt, _, _), text in zip(drawn, texts, strict=True)]
-        rewards = judge(self._verifier, judged, self._opened(ids))
+        verdicts = judge(self._verifier, judged, self._opened(ids))
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
-        for (p, sample, one), text, reward in zip(drawn, texts, rewards, strict=True):
-            groups[p.id].append(Rollout(p.id, sample, ids[p.id], one.completion_ids, text, reward, one.finish_reason))
+        for (p, sample, one), text, verdict in zip(drawn, texts, verdicts, strict=True):
+            tokens = (ids[p.id], one.completion_ids)
+            groups[p.id].append(Rollout(p.id, sample, *tokens, text, verdict.reward, one.finish_reason, verdict.reason))
         return groups

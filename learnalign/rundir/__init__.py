@@ -2,6 +2,7 @@
 
 from learnalign.rundir.replacing import in_place
 from learnalign.rundir.rundir import Quarantined, RunDir, Shard, StageRecord, check_config, default_file_name, file_name
+from learnalign.rundir.trust import check_inside, check_trust, remember_trust
 
 __all__ = [
     "Quarantined",
@@ -9,7 +10,10 @@ __all__ = [
     "Shard",
     "StageRecord",
     "check_config",
+    "check_inside",
+    "check_trust",
     "default_file_name",
     "file_name",
     "in_place",
+    "remember_trust",
 ]

@@ -105,26 +105,18 @@ def _put_back_records(root: Path) -> list[str]:
     record, copy, config = (root / name for name in RECORDS)
     done = []
     for broken, other in ((record, copy), (copy, record)):
-        if _is_good(other) and not _is_good(broken):
+        if files.is_intact(other) and not files.is_intact(broken):
             files.write_json(broken, files.read_json(other))
             done.append(f"{broken}: put back from {other.name}")
-    if not _is_good(record):
+    if not files.is_intact(record):
         raise RunError(f"{record} and its copy {copy.name} are both damaged; run the stages in a new run directory")
-    if not _is_good(config):
+    if not files.is_intact(config):
         settings = files.read_json(record).get("config")
         if settings is None:
             raise RunError(f"{config} is damaged, and {record.name} of an older version does not tell it; put it back")
         files.write_text(config, write_yaml(settings))
         done.append(f"{config}: put back from {record.name}")
     return done
-
-
-def _is_good(path: Path) -> bool:
-    try:
-        files.verified(path)
-    except RunError:
-        return False
-    return True
 
 
 def set_aside(problems: list[Problem]) -> None:

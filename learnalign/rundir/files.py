@@ -140,6 +140,15 @@ def verified(path: Path) -> bytearray:
     return content
 
 
+def is_intact(path: Path) -> bool:
+    """Whether a file is there and what was written."""
+    try:
+        verified(path)
+    except RunError:
+        return False
+    return True
+
+
 def check_whole(path: Path) -> None:
     """Raise RunError if a directory that was written as a whole, such as a policy, is not what was written."""
     manifest = manifest_of(path / "file")

@@ -19,6 +19,7 @@ from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of, stage_of
+from learnalign.rundir.trust import check_trust, remember_trust
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,18 @@ class RunDir:
         self._swept = False
 
     @classmethod
-    def create(cls, path: str | Path, config: Config, *, template_time: datetime | None = None) -> Self:
+    def create(
+        cls, path: str | Path, config: Config, *, template_time: datetime | None = None, trust: bool = True
+    ) -> Self:
         """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings.
 
         A new run directory keeps `template_time`. That of an older one, and its config.yaml, change with the first stage
-        that is run.
+        that is run. The caller's `config` is trusted with the code that it names (see `trust`); pass trust=False if it was
+        read from a directory of somebody else's.
         """
         run = cls(Path(path), config)
+        if trust:
+            remember_trust(run.path, config)
         run.check()
         if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
@@ -87,9 +93,15 @@ class RunDir:
         self.save_config()
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open an existing run directory; raises InputError if it does not exist or a stage is stale."""
+    def open(cls, path: str | Path, *, trust: bool = False) -> Self:
+        """Open an existing run directory; raises InputError if it does not exist or a stage is stale.
+
+        Its stages refuse to run code that its config.yaml names (a verifier function, a model's own code) unless this user
+        made the directory, trusted it before, or passes trust=True.
+        """
         run = cls.peek(path)
+        if trust:
+            remember_trust(run.path, run.config)
         if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
         return run
@@ -111,6 +123,7 @@ class RunDir:
         *,
         more: Sequence[str] = (),
         template_time: datetime | None = None,
+        trust: bool = True,
     ) -> Iterator[Self]:
         """Give a run directory in which results are made that replace those of `path` at the end of the block.
 
@@ -119,6 +132,8 @@ class RunDir:
         same call goes on with what was made. Raises RunError if another command is using the directory.
         """
         old = cls(Path(path), config)
+        if trust:
+            remember_trust(old.path, config)
         old.check()
         with old.locked():
             first = [name for name, _ in old.stale()] or ([stage] if stage else [])
@@ -164,6 +179,7 @@ class RunDir:
 
         With `overwrite` it is made anew, `more` included, as by `overwriting`.
         """
+        check_trust(self.path, self.config)  # what it makes is trusted, too
         directory, time = self.path / kind / name, self.template_time
         if overwrite:
             with self.overwriting(directory, config, "pool", more=more, template_time=time) as sub:
@@ -210,8 +226,8 @@ class RunDir:
 
     def save_config(self) -> str | None:
         """Write config.yaml if it has other settings; returns its former text."""
-        former = files.read_text(self.config_file) if self.config_file.is_file() else None
-        if former != (text := dump_config(self.config, self.path)):
+        former = self.config_file.read_text("utf-8", "replace") if self.config_file.is_file() else None
+        if former != (text := dump_config(self.config, self.path)) or not files.is_intact(self.config_file):
             files.write_text(self.config_file, text)
             self._update()
         return former

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
+from learnalign.outputs import check_output, open_output
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
@@ -50,12 +51,14 @@ def select(
         fill: continues down the ranking if too few prompts have a positive score.
         diversity: `kmeans:K` takes the best of each of K clusters of the `features` signal (App. H).
         save_matrix: also writes S [n, n] to scores/matrix.safetensors.
-        output: a second place for the subset file.
+        output: a second place for the subset file, as `-o` takes it (see `outputs`).
         pool: the pool of `run`, if it is loaded already.
 
     Raises InputError for wrong arguments and for inputs made with other settings; RunError for missing inputs (naming
     the command that makes them), and if there is nothing to learn from.
     """
+    if output is not None:
+        check_output(output, [Path(run.config.data.path).expanduser()])
     settings = run.config.select
     rule, write = find_method(method or settings.method), find_format(format or settings.format)
     cluster_count = parse_diversity(diversity)
@@ -69,9 +72,10 @@ def select(
         result = _result(pool, ranking, stability)
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         subset = [pool.prompts[place] for place in ranking.chosen]
-        for path in (result.subset, output):
-            if path is not None:
-                write(path, subset)
+        write(result.subset, subset)
+        if output is not None:
+            with open_output(output) as file:
+                file.write(result.subset.read_bytes())
         options = {"size": count, "format": format or settings.format, "fill": fill, "diversity": diversity}
         _add_to_record(run, result, record, options)
     return result

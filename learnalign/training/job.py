@@ -22,7 +22,7 @@ from learnalign.policy import check_finite, check_reference, check_weights, mode
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rollouts.judging import open_judge, opened_reasoning
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, check_inside
 from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
@@ -87,6 +87,7 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
     check_context(run.config, job.start, job.section, job.settings, longest)
     check_weights(run.config, "model.name", job.start)
+    check_inside(run.path, job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
@@ -95,7 +96,9 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     with quiet(), open_judge(run.config) as verifier:
         tags = run.config.data.reasoning_tags
         opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
-        rewards = Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened)
+        rewards = Rewards(
+            job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened, run.config.verifier
+        )
         trainer = _trainer(job, arguments, rewards, tokenizer)
         check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
         if job.reference is not None and job.settings.beta > 0:

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from learnalign.prompts import Prompt
-from learnalign.rollouts.judging import completion_text, judge
+from learnalign.rollouts.judging import completion_text, judge, refuse_unscored, unscored_reasons
 from learnalign.verify import Verifier
 
 
@@ -29,7 +29,7 @@ class Rewards:
     """Scores completions of `prompts` with `verifier`; `visits` holds every group so far, in the order of training.
 
     None (an unscorable completion) stays None: TRL leaves it out of the group's mean and std and gives it advantage 0,
-    so it does not move the policy.
+    so it does not move the policy. A call that scores nothing raises RunError.
     """
 
     prompts: Sequence[Prompt]
@@ -38,6 +38,7 @@ class Rewards:
     num_generations: int
     tags: Sequence[str] = ()  # of reasoning, and the one that the prompts open
     opened: str = ""
+    name: str = ""  # the verifier's
     visits: list[Visit] = field(default_factory=list)
     unscored: int = 0
     _seen: Counter[str] = field(default_factory=Counter)
@@ -47,7 +48,11 @@ class Rewards:
         """One reward per completion; completion i answers row `index[i]` of `prompts`, and groups are contiguous."""
         texts = [completion_text(self.tokenizer, ids, self.tags) for ids in completion_ids]
         judged = [(self.prompts[row], text) for row, text in zip(index, texts, strict=True)]
-        rewards = judge(self.verifier, judged, self.opened)
+        verdicts = judge(self.verifier, judged, self.opened)
+        if len(set(index)) > 1:
+            reasons = unscored_reasons(verdict.reason for verdict in verdicts if verdict.reward is None)
+            refuse_unscored(reasons, len(verdicts), self.name, "training goes on from its last checkpoint")
+        rewards = [verdict.reward for verdict in verdicts]
         size = self.num_generations
         for start in range(0, len(rewards), size):
             self._record(index[start], rewards[start : start + size])

@@ -12,7 +12,7 @@ from learnalign.config import Config, WarmupConfig, build_config
 from learnalign.errors import InputError
 from learnalign.policy import is_adapter, model_digest, model_path, policy_path, reference_path
 from learnalign.prompts import Prompt, elsewhere, load_prompts
-from learnalign.rundir import RunDir, default_file_name, file_name
+from learnalign.rundir import RunDir, check_inside, default_file_name, file_name
 from learnalign.rundir.files import remove, write_parquet
 from learnalign.training.kept import POLICIES, step_of
 from learnalign.training.steps import groups_per_step
@@ -166,6 +166,7 @@ def _optimise(
 
     settings = sub.config.train.over(sub.config.warmup)
     work = sub.path / "work" / "train" / digest.replace("/", "-")
+    check_inside(sub.path, work)
     for other in work.parent.glob("*"):
         if other != work:  # checkpoints of another start; Kept deletes the policies that it kept
             remove(other)

@@ -87,5 +87,5 @@ def _mathematics() -> Callable[..., Verdict]:
 def _user_judge(name: str) -> Callable[..., Verdict]:
     from learnalign.verify.functions import load_function
 
-    sys.path.insert(0, os.getcwd())
+    sys.path.append(os.getcwd())  # last: a json.py in it must not hide the standard library's, nor a package
     return load_function(name)

@@ -8,25 +8,35 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
 from learnalign.errors import InputError, RunError
+from learnalign.isolation import environment, module_path, python
 from learnalign.verify.verdict import Verdict
 
 _BOOT = """
 import json, sys
 settings = json.loads(sys.argv[1])
 sys.path[:] = settings["path"]
+import os, signal
+from learnalign.lifeline import watch
+watch(settings["descriptor"], lambda: os.killpg(0, signal.SIGKILL))  # the children of a user's function, too
 from learnalign.verify.worker import main
 main(settings)
 """
 _WALL = 10  # a built-in verifier's seconds by the clock for each CPU second that it may take
 _START_LIMIT = 300.0  # seconds; a user's module may load a model
+
+
+def _module_path() -> list[str]:
+    """The worker's module path: this process's, without the current directory, but with the place of this package."""
+    path, home = module_path(), str(Path(__file__).parents[2])
+    return path if home in path else [*path, home]
 
 
 class WorkerHandle:
@@ -46,15 +56,15 @@ class WorkerHandle:
         self._begun_at = 0.0  # CPU seconds of the process
         self.connection, far_end = multiprocessing.Pipe()
         limits = {"cpu_limit": self._cpu_limit, "wall_limit": self._wall_limit}
-        settings = {"descriptor": far_end.fileno(), "function": function, "path": sys.path, **limits}
+        settings = {"descriptor": far_end.fileno(), "function": function, "path": _module_path(), **limits}
         with far_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps(settings)],
+                python("-c", _BOOT, json.dumps(settings)),
                 pass_fds=[far_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # stderr, for what a user's function prints: stdout is for results
                 start_new_session=True,  # so that its children are killed with it, and Ctrl-C reaches only the parent
-                env={"OMP_NUM_THREADS": "1", **os.environ},
+                env={"OMP_NUM_THREADS": "1", **environment()},
             )
         self._status = psutil.Process(self._process.pid)
         self.since = time.monotonic()

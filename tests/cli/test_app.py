@@ -18,7 +18,7 @@ from learnalign_cli.app import app
 from tests.tiny import make_config
 
 RUN = ["DIR", "--config", "--set"]
-RESULT = ["--overwrite", "--dry-run", "--json", "--help"]
+RESULT = ["--overwrite", "--trust", "--dry-run", "--json", "--help"]
 # The interface that users and scripts rely on: a change here is a change for them.
 OPTIONS = {
     "run": [*RUN, "--stages", *RESULT],
@@ -29,8 +29,8 @@ OPTIONS = {
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
         *("--config", "--set", *RESULT),
     ],
-    "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--json", "--help"],
-    "compare": ["DIR", "-n", "--norms", "--json", "--help"],
+    "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--trust", "--json", "--help"],
+    "compare": ["DIR", "-n", "--norms", "--trust", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],
     "verify": [
@@ -43,6 +43,7 @@ OPTIONS = {
         "--workers",
         "--timeout",
         "--reasoning-tag",
+        "--trust",
         "--json",
         "--help",
     ],

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import learnalign.prompts
-import learnalign.rollouts
+from learnalign import grad, select, signal
+from learnalign.prompts import load_prompts
+from learnalign.rollouts import import_rollouts
 from learnalign_cli.app import app
 from tests.tiny import make_run
 
@@ -20,14 +21,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = make_run(folder, 12, warmup={"size": 0})
     rows = [
         {"id": prompt.id, "completions": ["What is 1?", prompt.answer, "2", prompt.answer]}
-        for prompt in learnalign.prompts.load_prompts(run)
+        for prompt in load_prompts(run)
     ]
     (folder / "given.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    learnalign.rollouts.import_rollouts(run, folder / "given.jsonl")
-    learnalign.grad(run)
-    learnalign.signal(run, ["length"])
-    learnalign.select(run, 3, fill=True)
-    learnalign.select(run, 4, "learnability")
+    import_rollouts(run, folder / "given.jsonl")
+    grad(run)
+    signal(run, ["length"])
+    select(run, 3, fill=True)
+    select(run, 4, "learnability")
     return run.path
 
 

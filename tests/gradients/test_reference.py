@@ -121,9 +121,9 @@ def test_gradients_with_another_reference_are_not_mixed_but_rollouts_stay(tmp_pa
     config = run.config.model_copy(update={"model": run.config.model.model_copy(update={"reference": other})})
     with pytest.raises(InputError, match=r"grad: model\.reference: stored None, requested"):
         RunDir.create(run.path, config)
-    changed = RunDir.create(run.path, config, overwrite=True)
-    assert changed.is_finished("rollout")
-    assert not changed.is_finished("grad")
+    with RunDir.overwriting(run.path, config, None) as changed:
+        assert changed.is_finished("rollout")
+        assert not changed.is_finished("grad")
 
 
 @pytest.mark.parametrize(

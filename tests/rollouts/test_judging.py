@@ -42,8 +42,9 @@ def test_reasoning_that_the_prompt_began_is_no_answer_until_it_is_closed(run: Ru
     gold = prompt.answer
     texts = [f"I get {gold}.", f"Is it 1? </think> The answer is {gold}.", f"It is {gold}</think> I do not know."]
     with open_judge(run.config) as verifier:
-        assert judge(verifier, [(prompt, text) for text in texts], "<think>") == [0.0, 1.0, 0.0]
-        assert judge(verifier, [(prompt, texts[0])]) == [1.0]
+        verdicts = judge(verifier, [(prompt, text) for text in texts], "<think>")
+        assert [verdict.reward for verdict in verdicts] == [0.0, 1.0, 0.0]
+        assert judge(verifier, [(prompt, texts[0])])[0].reward == 1.0
 
 
 def test_a_run_remembers_what_its_prompts_opened(run: RunDir) -> None:

@@ -46,6 +46,7 @@ def test_columns_and_types_are_the_contract(run: RunDir) -> None:
         "completion_ids": "list<item: int32>",
         "text": "string",
         "reward": "double",
+        "reason": "string",
         "finish_reason": "string",
     }
     names = pq.read_schema(run.success_file).names
@@ -191,6 +192,7 @@ def test_concluding_reads_every_shard_once(run: RunDir, monkeypatch: pytest.Monk
     assert (counts, left_out) == ({}, [])
     expected: dict[str, list[groups.Outcome]] = {}
     for one in stored(run):
-        outcome = groups.Outcome(one.reward, len(one.completion_ids), one.finish_reason == "length")
+        reason = one.reason if one.reward is None else None
+        outcome = groups.Outcome(one.reward, len(one.completion_ids), one.finish_reason == "length", reason)
         expected.setdefault(one.id, []).append(outcome)
     assert outcomes == expected

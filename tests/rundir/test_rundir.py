@@ -72,24 +72,6 @@ def test_every_key_of_the_papers_method_is_in_some_fingerprint() -> None:
         assert key in covered
 
 
-def test_overwrite_deletes_what_differs_and_what_builds_on_it_only(tmp_path: Path) -> None:
-    run = make(tmp_path / "run")
-    for stage, name in (
-        ("pool", "prompts.parquet"),
-        ("rollout", "success.parquet"),
-        ("grad", "gradients/exact.parquet"),
-    ):
-        with run.stage(stage):
-            (run.path / name).parent.mkdir(exist_ok=True)
-            (run.path / name).write_text(stage)
-    config = build_config({**SETTINGS, "grad": {"dim": 16}})
-    again = RunDir.create(run.path, config, overwrite=True, stage="grad")
-    assert (run.path / "success.parquet").exists()
-    assert not (run.path / "gradients").exists()
-    assert again.is_finished("rollout")
-    assert not again.is_finished("grad")
-
-
 def test_a_failed_stage_is_not_finished_and_keeps_its_time(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     with pytest.raises(ZeroDivisionError), run.stage("pool"):

@@ -92,11 +92,11 @@ def test_a_failed_gradient_is_skipped_with_its_reason(tmp_path: Path) -> None:
 
 def test_rows_are_written_verbatim_and_copied_elsewhere(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
-    select(run, 5, output=tmp_path / "elsewhere" / "subset.jsonl")
+    select(run, 5, output=tmp_path / "elsewhere.jsonl")
     lines = run.subset_file("learnalign").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 5
     assert set(lines) <= set(sources(run))
-    assert (tmp_path / "elsewhere" / "subset.jsonl").read_bytes() == run.subset_file("learnalign").read_bytes()
+    assert (tmp_path / "elsewhere.jsonl").read_bytes() == run.subset_file("learnalign").read_bytes()
 
 
 def test_a_selection_reports_its_stability(tmp_path: Path) -> None:

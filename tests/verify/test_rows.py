@@ -76,7 +76,7 @@ def test_the_tables_are_on_stderr_and_show_brackets_and_long_words_whole(tmp_pat
 
 
 def test_output_file_and_machine_readable_summary(file: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out" / "scored.jsonl"
+    output = tmp_path / "scored.jsonl"
     result = run(file, "-o", output, "--json")
     summary = json.loads(result.stdout)
     assert summary["rows"] == 5

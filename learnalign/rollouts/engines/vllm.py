@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from typing import IO, Any, Self
 
 from learnalign.config import Config
 from learnalign.errors import RunError
+from learnalign.isolation import python
 from learnalign.policy import is_adapter
 from learnalign.progress import Advance, unseen
 from learnalign.rollouts.engines.contract import Completion, Request, Sampling, check_lengths, stop_ids
@@ -71,7 +71,12 @@ class VllmEngine:
         by_length = sorted(requests, key=lambda request: -len(request.prompt_ids))
         shares = [(replica, by_length[i::count]) for i, replica in enumerate(self._replicas)]
         with ThreadPoolExecutor(count) as threads:
-            answers = list(threads.map(lambda share: share[0].generate(share[1], sampling, ended), shares))
+            try:
+                answers = list(threads.map(lambda share: share[0].generate(share[1], sampling, ended), shares))
+            except BaseException:
+                for replica in self._replicas:
+                    replica.kill()  # else the threads, for which the pool waits, would go on
+                raise
         merged = {id: completions for answer in answers for id, completions in answer.items()}
         return {request.id: merged[request.id] for request in requests}
 
@@ -87,7 +92,7 @@ class Replica:
         self._log: IO[bytes] = tempfile.TemporaryFile(prefix="learnalign-vllm-")
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "learnalign.rollouts.engines.vllm_child", str(theirs.fileno())]
+            command = python("-m", "learnalign.rollouts.engines.vllm_child", str(theirs.fileno()))
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
@@ -109,11 +114,11 @@ class Replica:
             with suppress(OSError, subprocess.TimeoutExpired):
                 self._connection.send_bytes(b"{}")
                 self._process.wait(END_LIMIT)
-        self._kill()
+        self.kill()
         self._connection.close()
         self._log.close()
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         """Kill the whole process group: a tensor-parallel engine has processes of its own."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

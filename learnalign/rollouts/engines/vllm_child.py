@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 ALIVE_EVERY = 10.0  # seconds between signs of life
-GRACE = 20.0  # seconds that vLLM has to end its processes after the parent has died
+GRACE = 3.0  # seconds that vLLM has to end its processes after the parent has died
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learnalign import isolation
 from learnalign.config import Config
 from learnalign.errors import InputError
 from learnalign.policy import check_finite_files, check_weights, is_adapter, model_config, model_path, reading
@@ -78,12 +79,12 @@ def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[
     """The environment of one replica: its GPUs, or vLLM's settings for a CPU. The user's own variables win."""
     import torch
 
-    ours = {"VLLM_LOGGING_LEVEL": "WARNING"}
+    ours = {"VLLM_LOGGING_LEVEL": "WARNING", "PYTHONSAFEPATH": "1"}  # vLLM starts `python -m` itself
     if Path(arguments["model"]).is_dir():
         ours["HF_HUB_OFFLINE"] = "1"
     if not torch.cuda.is_available():
         ours |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    merged = {**ours, **os.environ}
+    merged = {**ours, **isolation.environment()}
     if replicas > 1 and torch.cuda.is_available():
         each = int(arguments.get("tensor_parallel_size", 1)) * int(arguments.get("pipeline_parallel_size", 1))
         every = ",".join(str(gpu) for gpu in range(torch.cuda.device_count()))

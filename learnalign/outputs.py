@@ -1,0 +1,96 @@
+"""Where `-o` writes: standard output, a device or pipe, or a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from learnalign.errors import InputError
+from learnalign.rundir.files import atomic_path, disk_error
+from learnalign.rundir.stages import STAGES
+
+# What this program writes into a run directory: nothing else may be written there under these names.
+_OWN = (
+    *(
+        "config.yaml",
+        "run.json",
+        "manifest*",
+        ".*",
+        "train",
+        "eval",
+        "work",
+        "stage*",
+        "targets",
+        "report*",
+        "norms.*",
+    ),
+    *{output.partition("/")[0] for each in STAGES.values() for output in each.outputs},
+)
+
+
+def check_output(path: Path, inputs: Sequence[Path] = ()) -> None:
+    """Refuse, before any work, what cannot or must not be written.
+
+    Raises InputError if `path` is a directory, in a missing one, a run directory's own file, or one of `inputs` (or in
+    one, if that is a directory).
+    """
+    if is_stdout(path):
+        return
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError):
+        raise InputError(f"-o {path}: a symbolic link that leads round in a circle; give a file") from None
+    if place.is_dir():
+        raise InputError(f"-o {path} is a directory; give a file in it")
+    if not place.parent.is_dir():
+        raise InputError(f"-o {path}: there is no directory {place.parent}; make it first, or give another file")
+    for directory in place.parents:
+        if all((directory / name).is_file() for name in ("config.yaml", "run.json")):
+            own = place.relative_to(directory).parts[0]
+            if any(fnmatch(own, pattern) for pattern in _OWN):
+                raise InputError(f"-o {path}: {own} is the run directory's own; give another file")
+    for source in inputs:
+        if source.exists() and source.resolve() in (place, *place.parents):
+            raise InputError(f"-o {path} is what this command reads ({source}); give another file")
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether `path` is `-` or, as /dev/stdout is, the file or pipe behind standard output."""
+    if str(path) == "-":
+        return True
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def open_output(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing; a regular file, also behind a symbolic link, is replaced when all is written."""
+    if is_stdout(path):
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif _is_stream(path):
+        try:
+            with path.open("wb") as file:
+                yield file
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise disk_error(path, error) from error
+    else:
+        with atomic_path(path.resolve()) as temporary, temporary.open("wb") as file:
+            yield cast(BinaryIO, file)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether `path` is written into, not replaced: a device, a pipe, or a descriptor (`-o >(command)`)."""
+    descriptor = path.absolute().is_relative_to("/dev/fd") or path.absolute().is_relative_to("/proc")
+    return descriptor or (path.exists() and not stat.S_ISREG(path.stat().st_mode))
