@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from learnalign import grad, select, signal
+from learnalign.gradients import grad
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import import_rollouts
+from learnalign.selection import select
+from learnalign.signals import signal
 from learnalign_cli.app import app
 from tests.tiny import make_run
 

@@ -201,6 +201,6 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
 def test_incomplete_success_rates_are_refused(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     table = pq.read_table(run.success_file).slice(0, 20)
-    pq.write_table(table, run.success_file)
+    write_parquet(run.success_file, table, run.fingerprint("rollout"))
     with pytest.raises(RunError, match="lacks 4 of 24 prompts"):
         select(run, 3)
