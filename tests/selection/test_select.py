@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import Quarantined, RunDir
+from learnalign.rundir.files import write_parquet
 from learnalign.selection import select
 from tests.selection.measured import GROUP, measured_run, sources, write_gradients
 
