@@ -33,8 +33,8 @@ def local_path(text: str, name: str) -> Path:
     """The path that `text` means; raises InputError, which begins with `name`, for text that cannot be a path."""
     try:
         path = Path(text).expanduser()
-        with contextlib.suppress(PermissionError):
-            path.exists()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.lstat()
     except (RuntimeError, ValueError, OSError) as error:  # ~nosuchuser, a NUL, a name that is too long
         raise InputError(f"{name} {short(text, 200)}: not a path ({one_line(error, 200)})") from None
     return path

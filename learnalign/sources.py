@@ -102,7 +102,7 @@ def _parquet_rows(path: Path) -> Iterator[str]:
     import pyarrow.parquet as pq
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with path.open("rb") as file:
+        with opened(path) as file:
             yield from pq.ParquetFile(file, page_checksum_verification=True).iter_batches()
 
     return _arrow_rows(batches, f"{path}", "not a Parquet file, or damaged")
@@ -183,7 +183,10 @@ def _hub_rows(data: DataConfig) -> Iterator[str]:
     if named or not _HUB_NAME.fullmatch(data.path):
         raise InputError(f"data.path {one_line(data.path, 300)}: no such file; give {FORMATS}")
     import datasets
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as loaders
 
+    if data.path in loaders:  # it would read whatever files the current directory holds
+        raise InputError(f"data.path {data.path}: this is a loader of `datasets`, not a data set; give {FORMATS}")
     try:
         loaded = datasets.load_dataset(data.path, data.name, split=data.split)
     except Exception as error:  # the hub, the network and the data set's own files each fail in their own ways

@@ -302,7 +302,7 @@ SCALARS = (
     | st.booleans()
     | st.integers(-(10**30), 10**30)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_characters="\0"))
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
     | st.from_regex(r"[-+]?[0-9._:eExo]{1,6}", fullmatch=True)
     | st.sampled_from(["yes", "1e-6", "010", "null", "true", "2024-01-01"])
 )

@@ -383,6 +383,7 @@ OVERRIDES = [
         ("no such home", "data.path=~nosuchuser/x", "data.path '~nosuchuser/x': not a path"),
         ("a path of 5,000 letters", f"data.path={'x' * 5000}.jsonl", "File name too long"),
         ("a hub name that is none", "data.path=a b c", "no such file"),
+        ("a loader of datasets", "data.path=text", "this is a loader of `datasets`"),
         ("a process", "data.path=/proc/self", "it holds no .parquet or .jsonl file"),
         ("a device", "data.path=/dev/zero", "this is a pipe, socket or device"),
         ("a terminal", "data.path=/dev/tty", "this is a pipe, socket or device"),
