@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -104,8 +105,10 @@ def _check_complete(where: str, model: PreTrainedModel, info: dict[str, Any]) ->
         )
     from learnalign.policy.parts import blocks_of
 
-    prefix = blocks_of(model)[0]
-    if more := [name for name in info["unexpected_keys"] if name.startswith(f"{prefix}.")]:
+    prefix, blocks = blocks_of(model)
+    block = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")  # within the model's own blocks, older formats keep buffers
+    unexpected = [(name, block.match(name)) for name in info["unexpected_keys"]]
+    if more := [name for name, match in unexpected if match and int(match[1]) >= len(blocks)]:
         raise InputError(
             f"{where}: its files hold {_some(more)}, which the model of its config.json does not have; give the config.json that "
             "belongs to these weights"

@@ -195,7 +195,10 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path, config: Config, 
 
 
 def test_whole_models_and_adapters_pass(tmp_path: Path, config: Config) -> None:
+    buffer = "model.layers.0.self_attn.rotary_emb.other"  # of an older format
+    weights(lambda tensors: tensors.update({buffer: torch.ones(2)}))(tmp_path / "model")
     check_models(config)
+    load_model(config)
     adapter = adapter_on(tmp_path / "model", tmp_path / "adapter")
     check_models(make_config(tmp_path, model={**config.model.model_dump(), "adapter": str(adapter)}))
     with pytest.raises(InputError, match=r"model.adapter .*nowhere"):
