@@ -16,6 +16,7 @@ from learnalign import evaluate, rollout, train
 from learnalign.config import Config, build_config
 from learnalign.errors import InputError
 from learnalign.rundir import RunDir, check_inside, check_trust, remember_trust
+from learnalign.rundir.files import write_text
 from learnalign.rundir.trust import code_settings
 from tests.tiny import make_config
 
@@ -99,7 +100,7 @@ def test_a_stage_of_python_refuses_it_too(theirs: Path, ran: Path) -> None:
 def test_trust_is_of_the_code_that_was_named_not_of_what_replaces_it(theirs: Path) -> None:
     remember_trust(theirs, RunDir.peek(theirs).config)
     file = theirs / "config.yaml"
-    file.write_text(file.read_text().replace("foreign:judge", "foreign:other"), encoding="utf-8")
+    write_text(file, file.read_text().replace("foreign:judge", "foreign:other"))
     with pytest.raises(InputError, match="foreign:other"):
         check_trust(theirs, RunDir.peek(theirs).config)
 

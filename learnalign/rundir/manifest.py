@@ -13,6 +13,7 @@ import fcntl
 import functools
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import IO
@@ -62,6 +63,7 @@ class Manifest:
         self._read, self._lines = 0, 0
         self._open: IO[bytes] | None = None  # kept open, so that its inode is not given to another file
         self._settled = False
+        self._reading = threading.Lock()  # a shard is written while the next one is computed
         self.checked: set[str] = set()  # directories that this process has compared as a whole
 
     def paths(self) -> dict[str, Files]:
@@ -134,13 +136,18 @@ class Manifest:
 
     def _append(self, file: IO[bytes], path: str, files: Files) -> None:
         line = _line(path, files)
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-        self._take(line)
+        with self._reading:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+            self._take(line)
 
     def _refresh(self) -> None:
         """Read what was appended since the last time."""
+        with self._reading:
+            self._read_on()
+
+    def _read_on(self) -> None:
         if not self.file.is_file():
             return
         status = self.file.stat()

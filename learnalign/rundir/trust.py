@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.config import Config, final_path
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.names import VERIFIERS
 from learnalign.rundir.files import read_json, write_json
 
@@ -80,7 +80,7 @@ def _trusted(path: Path) -> dict[str, Any]:
     try:
         stored = read_json(_file(path))
         return dict(stored["code"]) if stored["directory"] == str(final_path(path)) else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (RunError, OSError, KeyError, TypeError):
         return {}  # never trusted, or damaged: `remember_trust` writes it anew
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -161,6 +162,16 @@ def test_a_failed_write_is_taken_back(root: Path, monkeypatch: pytest.MonkeyPatc
 def _write_many(root: Path, name: str) -> None:
     for number in range(30):
         write_json(root / f"{name}-{number}.json", number)
+
+
+def test_a_thread_may_write_while_another_one_reads(root: Path) -> None:
+    write_json(root / "read.json", "content")
+    with ThreadPoolExecutor(2) as pool:
+        writing = [pool.submit(_write_many, root, name) for name in ("a", "b")]
+        while not all(one.done() for one in writing):
+            assert read_json(root / "read.json") == "content"
+    assert [one.result() for one in writing] == [None, None]
+    assert not [path for path in Manifest(root).paths() if Manifest(root).damage(path)]
 
 
 def test_two_processes_write_one_manifest(root: Path) -> None:
