@@ -23,7 +23,7 @@ from learnalign.policy import check_reference, model_path, prompt_ids, run_token
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rollouts.judging import open_judge, opened_reasoning
-from learnalign.rundir import RunDir, check_inside
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
@@ -86,7 +86,6 @@ def optimise(run: RunDir, job: Job) -> JobResult:
                 f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
             )
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
-    check_inside(run.path, job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
