@@ -22,7 +22,7 @@ from learnalign.policy import check_finite, check_reference, check_weights, mode
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rollouts.judging import open_judge, opened_reasoning
-from learnalign.rundir import RunDir, check_inside
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
@@ -87,7 +87,6 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
     check_context(run.config, job.start, job.section, job.settings, longest)
     check_weights(run.config, "model.name", job.start)
-    check_inside(run.path, job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)

@@ -14,7 +14,7 @@ from learnalign.curriculum import Shuffled
 from learnalign.errors import InputError
 from learnalign.policy import model_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, check_inside
 
 if TYPE_CHECKING:
     from learnalign.training.job import JobResult
@@ -86,6 +86,8 @@ def draw(prompts: Sequence[Prompt], size: int, seed: int) -> list[Prompt]:
 def _optimise(run: RunDir, prompts: Sequence[Prompt]) -> JobResult:
     from learnalign.training.job import Job, optimise  # seconds of imports, needed only to train
 
+    work = run.path / "work" / "warmup"
+    check_inside(run.path, work)
     job = Job(
         section="warmup",
         settings=run.config.warmup,
@@ -93,7 +95,7 @@ def _optimise(run: RunDir, prompts: Sequence[Prompt]) -> JobResult:
         curriculum=Shuffled(len(prompts), run.config.seed),
         start=model_path(run.config),
         reference=None if run.config.model.is_reference else reference_path(run.config),
-        work=run.path / "work" / "warmup",
+        work=work,
         output=run.warmup_dir,
     )
     return optimise(run, job)
