@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-LISTS = ("run.json", "manifest.jsonl", "config.yaml")  # what every command may rewrite
+LISTS = ("run.json", ".run.json", "manifest.jsonl", "config.yaml")  # what every command may rewrite
 TIMES = ("step_time",)
 
 
@@ -33,8 +33,9 @@ def content(path: Path) -> bytes:
             return b""
         if path.name == "metrics.jsonl":
             rows = [json.loads(line) for line in raw.splitlines()]
-            return repr([{key: value for key, value in row.items() if key not in TIMES} for row in rows]).encode()
-        if path.name == "run.json":
+            rows = [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+            return json.dumps(rows, sort_keys=True).encode()
+        if path.name in ("run.json", ".run.json"):
             stages = json.loads(raw)["stages"]
             return repr(sorted((name, stage["status"], stage.get("counts")) for name, stage in stages.items())).encode()
     except (ValueError, KeyError, TypeError):

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from tests.torture.commands import COMMANDS, CONFIG
 from tests.torture.contents import broken, differences, leftovers, lost
-from tests.torture.places import COMMANDS, CONFIG, Place
+from tests.torture.places import Place
 from tests.torture.processes import Result
 from tests.torture.trials import Outcome, Trial
 

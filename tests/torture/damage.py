@@ -14,14 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.torture.commands import COMMANDS
 from tests.torture.contents import broken, differences, files
-from tests.torture.places import COMMANDS, Place
+from tests.torture.places import Place
 from tests.torture.processes import Process, Result
 from tests.torture.trials import Outcome, Skipped, Trial
 from tests.torture.wounds import DAMAGES, REPLACED, changed, changed_work, damage_file
 
 NAMES = [name for name in COMMANDS if not name.startswith(("pool", "run"))]
-RECORDS = ("config.yaml", "run.json", "manifest.jsonl", "quarantine.jsonl")
+RECORDS = ("config.yaml", "run.json", "manifest.jsonl", "quarantine.jsonl", ".run.json")
 FLIPS, RECORD_FLIPS, BATCH = 500, 12, 25
 REPAIRS, COMMAND_ROUNDS = 15, 4
 
@@ -135,18 +136,20 @@ def _judge(place: Place, name: str, command: str, began: Path) -> list[Outcome]:
     damaged = sorted(set(changed(began, place.run)) | set(changed_work(began, place.run)))
     if not damaged:
         raise Skipped("the damage changed no byte")
-    after = place.state_made(command)
+    after, before = place.state_made(command), place.state_made(COMMANDS[command].after or "")
     result = place.finish(COMMANDS[command].line)
-    problems = result.problems(0, 1, 2)
+    problems, note = result.problems(0, 1, 2), "refused by name"
+    named = any(names_file(result, each) for each in damaged)
     if result.code == 0:
-        own = [each for each in damaged if each not in files(place.state_made(COMMANDS[command].after or ""))]
-        problems += differences(after, place.run, without=set(damaged) - set(own))
-        note = "harmless or healed"
+        inputs = [each for each in damaged if each in files(before)]
+        other, note = differences(after, place.run, without=inputs), "harmless or healed"
+        if other and named and not broken(place.run, after, began, without=inputs):
+            other, note = [], "named and left out"
+        problems += other
     else:
-        named = any(names_file(result, each) or Path(each).name in result.message() for each in damaged)
-        problems += [] if named or problems else [f"not named, but: {result.message()[:300]}"]
+        if not problems and not named and not any(Path(each).name in result.message() for each in damaged):
+            problems.append(f"not named, but: {result.message()[:300]}")
         problems += broken(place.run, after, began, without=damaged)
-        note = "refused by name"
     return [Outcome(name, [f"{', '.join(damaged)}: {problem}" for problem in problems], "" if problems else note)]
 
 

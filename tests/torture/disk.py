@@ -14,14 +14,14 @@ import random
 import re
 import shutil
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.torture.commands import COMMANDS
 from tests.torture.contents import broken, is_temporary
-from tests.torture.places import COMMANDS, Place, watch
+from tests.torture.faults import calls_of, kind_of, preloaded
+from tests.torture.places import Place, watch
 from tests.torture.processes import Result
 from tests.torture.trials import Outcome, Skipped, Trial
 
@@ -41,7 +41,6 @@ NAMES = [
 ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC}
 FAULTS, FULL, GONE = 4, 2, 1  # trials per command (FAULTS: and error)
 PAGE = os.sysconf("SC_PAGE_SIZE")
-_compiling = threading.Lock()
 
 
 def trials() -> list[Trial]:
@@ -62,14 +61,14 @@ def _trials() -> Iterator[Trial]:
 
 def attack_write(place: Place, name: str, command: str, error: str) -> list[Outcome]:
     """Let one write fail, chosen among the kinds of writes that the command makes undisturbed."""
-    calls = _calls(place, command)
+    calls = calls_of(place, command)
     random_ = random.Random(name)
-    kind = random_.choice(sorted({_kind(*each) for each in calls}))
-    call, path = random_.choice([each for each in calls if _kind(*each) == kind])
+    kind = random_.choice(sorted({kind_of(*each) for each in calls}))
+    call, path = random_.choice([each for each in calls if kind_of(*each) == kind])
     at = [each for each in calls if each[0] == call].index((call, path)) + 1
     place.set_back(COMMANDS[command].after)
     fault = {"TORTURE_CALL": call, "TORTURE_AT": str(at), "TORTURE_ERRNO": str(ERRORS[error])}
-    result = place.finish(COMMANDS[command].line, **_preloaded(place), **fault)
+    result = place.finish(COMMANDS[command].line, **preloaded(place), **fault)
     problems = _refused(place, result) + _left(place, command) + place.resume(command)
     return [Outcome(name, [f"{kind}: {problem}" for problem in problems], f"{call} failed")]
 
@@ -144,37 +143,6 @@ def _left(place: Place, command: str) -> list[str]:
     temporary = [path for path in place.run.rglob("*") if is_temporary(path.name)]
     left = [f"{path.relative_to(place.run)} is left over" for path in temporary]
     return [f"after the error: {problem}" for problem in (left + broken(place.run, *states))[:3]]
-
-
-def _calls(place: Place, command: str) -> list[tuple[str, str]]:
-    """The writing calls of the command, undisturbed, in turn: kind and path."""
-    log = place.root / f"calls-{command}"
-    if not log.is_file():
-        place.state(command)
-        place.set_back(COMMANDS[command].after)
-        result = place.finish(COMMANDS[command].line, **_preloaded(place), TORTURE_LOG=str(log))
-        assert result.code == 0, result.last_line()
-    lines = [line.split(" ", 1) for line in log.read_text().splitlines()]
-    return [(call, path) for call, path in lines]
-
-
-def _kind(call: str, path: str) -> str:
-    """The call and the file's final name without its numbers: what counts as a kind of write."""
-    final = re.sub(r"\.?([^/]*?)\.\d+-[0-9a-f]{8}\.tmp", r"\1", path.partition("/run/")[2])
-    return f"{call} {re.sub(r'[0-9a-f]{16}|[0-9]+|tmp[A-Za-z0-9]{6}', '#', final)}"
-
-
-def _preloaded(place: Place) -> dict[str, str]:
-    """The environment in which writes below the run directory can fail."""
-    library = place.root.parent / "faulty.so"
-    compiler = shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
-        raise Skipped("errors of single writes need Linux and a C compiler")
-    with _compiling:
-        if not library.is_file():
-            source = Path(__file__).with_name("faulty.c")
-            subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return {"LD_PRELOAD": str(library), "TORTURE_BELOW": str(place.run)}
 
 
 @contextlib.contextmanager

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.torture.commands import COMMANDS
 from tests.torture.contents import broken, lost
-from tests.torture.places import COMMANDS, Place, watch
+from tests.torture.places import Place, watch
 from tests.torture.processes import Process
 from tests.torture.trials import Outcome, Trial
 
@@ -78,9 +79,9 @@ def _damage(place: Place, command: str) -> list[str]:
     after, before = place.state_made(command), COMMANDS[command].after
     states = [after] if before is None else [after, place.state_made(before)]
     problems = broken(place.run, *states)
-    swapped = COMMANDS[command].overwrites and not (place.run / ".next").exists()
-    if before is not None and not swapped:
-        problems += lost(place.state_made(before), place.run)
+    gone = lost(place.state_made(before), place.run) if before is not None else []
+    if gone and (not COMMANDS[command].overwrites or lost(after, place.run)):
+        problems += gone
     return [f"after the signal: {problem}" for problem in problems[:5]]
 
 

@@ -9,79 +9,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from tests.torture.commands import COMMANDS, SETTINGS
 from tests.torture.contents import differences, leftovers
 from tests.torture.processes import Process, Result
-
-SETTINGS: dict[str, Any] = {
-    "model": {"name": "demo"},
-    "data": {"path": "../pool.jsonl", "prompt": "question", "answer": "answer", "solution": "solution"},
-    "verifier": "math",
-    "warmup": {
-        "size": 6,
-        "num_train_epochs": 1,
-        "batch_size": 12,
-        "num_generations": 4,
-        "learning_rate": 2e-4,
-        "max_completion_length": 32,
-    },
-    "rollout": {"engine": "transformers", "num_generations": 4, "max_completion_length": 48},
-    "grad": {"dim": 256, "width": 32},
-    "select": {"size": 4},
-    "train": {"steps": 6, "batch_size": 8, "num_generations": 4, "max_completion_length": 32},
-    "eval": {"num_generations": 2},
-    "executor": {"shard_size": 4},
-}
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command line, the command it follows, the files that it reads, and the shards that it never makes twice."""
-
-    line: str
-    after: str | None = None
-    reads: tuple[str, ...] = ()
-    shards: str | None = None
-
-    @property
-    def overwrites(self) -> bool:
-        return "--overwrite" in self.line
-
-
-CONFIG = "--config ../config.yaml"
-POLICY = "warmup/*"
-COMMANDS = {  # `run` is the run directory, `..` the place's root
-    "pool": Command(f"warmup run {CONFIG} --set warmup.size=0"),
-    "warmup": Command(f"warmup run {CONFIG}"),
-    "rollout": Command("rollout run", "warmup", ("prompts.parquet", POLICY), "rollouts/*"),
-    "import": Command("rollout run --from ../completions.jsonl", "warmup", ("prompts.parquet", POLICY), "rollouts/*"),
-    "grad": Command(
-        "grad run", "rollout", ("prompts.parquet", POLICY, "rollouts/*", "success.parquet"), "gradients/part*"
-    ),
-    "exact": Command("grad run --set grad.projection=exact", "rollout", (POLICY, "rollouts/*", "success.parquet")),
-    "signal": Command("signal run length perplexity angle", "grad", ("prompts.parquet", POLICY, "rollouts/*")),
-    "select": Command("select run", "signal", ("prompts.parquet", "success.parquet", "gradients/*")),
-    "compare": Command("compare run -n 4", "select", ("signals/*", "scores/*", "rollouts/*", "gradients/*")),
-    "train": Command("train run --subset run/subset.jsonl --name t", "compare", ("subset.jsonl", POLICY)),
-    "eval": Command(
-        "eval run --data ../pool.jsonl --name e --policy train/t --set data.limit=8",
-        "train",
-        ("train/t/policy/*", "train/t/*"),
-        "eval/e/rollouts/*",
-    ),
-    "select --overwrite": Command("select run -n 3 --overwrite", "compare"),
-    "rollout --overwrite": Command("rollout run --overwrite", "compare"),
-    "run": Command(f"run run {CONFIG}"),
-    "run --stages": Command(f"run run {CONFIG} --stages 0.5,0.5"),
-}
 
 
 @dataclass
@@ -186,17 +126,21 @@ def watch(run: Path, process: Process, changes: int | None = None) -> list[float
 
 def _look(run: Path) -> set[tuple[str, int, int]]:
     seen = set()
-    for path in run.rglob("*"):
-        with contextlib.suppress(OSError):  # it was renamed meanwhile
-            status = path.stat()
-            seen.add((str(path), status.st_size, status.st_mtime_ns))
+    for folder, _, names in os.walk(run):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):
+            with contextlib.suppress(OSError):  # it was renamed meanwhile
+                status = os.lstat(path)
+                seen.add((path, status.st_size, status.st_mtime_ns))
     return seen
 
 
 def make_states(places: list[Place], names: list[str]) -> None:
-    """Run the commands undisturbed, in all places at once."""
-    threads = [threading.Thread(target=lambda p=place: [p.state(name) for name in names]) for place in places]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    """Run the commands undisturbed, in all places at once; a command that fails fails again in its trials."""
+
+    def make(place: Place) -> None:
+        for name in names:
+            with contextlib.suppress(RuntimeError):
+                place.state(name)
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        list(pool.map(make, places))

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 
 import pytest
 
+from tests.torture import crowd, damage, disk, kills
 from tests.torture.places import Place
-from tests.torture.trials import run_trials, table
+from tests.torture.trials import Trial, run_trials, table
+from tests.torture.wounds import COPIED
+
+
+def select_with(pattern: str, kind: str) -> Trial:
+    attack = functools.partial(damage.attack_command, command="select", pattern=pattern, damage=kind)
+    return Trial(f"select: {pattern} {kind}", attack)
+
+
+def named(trials: list[Trial], *names: str) -> list[Trial]:
+    return [next(trial for trial in trials if trial.name == name) for name in names]
+
 
 TRIALS = {
-    "kills": ["SIGKILL rollout 0", "SIGKILL select 0", "SIGTERM select 0"],
+    "kills": named(kills.trials(), "SIGKILL rollout 0", "SIGKILL select 0", "SIGTERM select 0"),
     "damage": [
-        "check: one bit flipped 0",
-        "check: deleted 0",
-        "check: run.json one bit flipped 0",
-        "check: manifest.jsonl one bit flipped 0",
-        "select: gradients/* overwritten by a neighbour 2",
-        "select: success.parquet emptied 0",
+        *named(damage.trials(), "check: flips 0", "check: deleted 0", "check: run.json one bit flipped 0"),
+        select_with("gradients/*", COPIED),
+        select_with("success.parquet", "emptied"),
     ],
-    "disk": ["EIO in select 0", "ENOSPC in select 0", "full disk in select 0"],
-    "crowd": ["two selects 0"],
+    "disk": named(disk.trials(), "EIO in select 0", "ENOSPC in select 0", "full disk in select 0"),
+    "crowd": named(crowd.trials(), "two selects 0"),
 }
 
 
@@ -32,8 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.mark.parametrize("part", TRIALS)
 def test_what_is_attacked_holds(place: Place, part: str) -> None:
-    known = {trial.name: trial for trial in importlib.import_module(f"tests.torture.{part}").trials()}
-    counts = run_trials([known[name] for name in TRIALS[part]], [place])
+    counts = run_trials(TRIALS[part], [place])
     print(table({part: counts}))
     assert not counts.failures
     assert counts.tried or counts.skipped
