@@ -115,7 +115,7 @@ def attack_gone(place: Place, name: str, command: str) -> list[Outcome]:
     away = place.here / "away"
     place.run.rename(away)
     result = process.finish()
-    problems = result.problems(0, 1)
+    problems = result.problems(0, 1, 2)
     shutil.rmtree(place.run, ignore_errors=True)
     away.rename(place.run)
     return [Outcome(name, problems + place.resume(command), f"gone: exit {result.code}")]
