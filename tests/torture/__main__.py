@@ -1,6 +1,6 @@
 """Torture: `python -m tests.torture [PART…] [--share F | --quick]`; all of it takes up to an hour on two cores.
 
-Parts: kills, damage, disk, crowd, readers, numbers. A part is a module beside this one with `trials()` and `NAMES`, the commands
+Parts: kills, damage, disk, crowd, inputs. A part is a module beside this one with `trials()` and `NAMES`, the commands
 that it needs undisturbed. Prints counts and stores them, with the failures by name, in tests/benchmarks/results/torture.json.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from tests.torture.places import Place, make_states
 from tests.torture.trials import Counts, chosen, run_trials, table, write_results
 
-PARTS = ("kills", "damage", "disk", "crowd", "readers", "numbers")
+PARTS = ("kills", "damage", "disk", "crowd", "inputs")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "torture.json"
 
 
@@ -39,8 +38,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Break runs in every way we know.")
-    present = [part for part in PARTS if importlib.util.find_spec(f"tests.torture.{part}")]
-    parser.add_argument("parts", nargs="*", choices=present, metavar="PART", help=", ".join(present), default=present)
+    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help=", ".join(PARTS), default=PARTS)
     parser.add_argument("--share", type=float, default=1.0, metavar="F", help="fraction of the trials, 0 to 1")
     parser.add_argument("--quick", dest="share", action="store_const", const=0.05, help="--share 0.05")
     parser.add_argument("--only", default="", metavar="TEXT", help="trials with TEXT in their name; nothing is stored")

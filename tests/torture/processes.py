@@ -18,6 +18,7 @@ import psutil
 MARK = "LEARNALIGN_TORTURE"  # children inherit it: whoever has it belongs to the command
 LONGEST = 300.0  # seconds after which a command counts as hanging
 QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+TRUST = "XDG_STATE_HOME"  # where the program notes what its user trusts: not the user's own
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "learnalign_cli", *arguments],
                 cwd=here,
-                env={**os.environ, **QUIET, MARK: self._mark, **environment},
+                env={**os.environ, **QUIET, TRUST: str(outputs), MARK: self._mark, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
