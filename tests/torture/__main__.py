@@ -25,7 +25,7 @@ def main() -> int:
     counted: dict[str, Counts] = {}
     with tempfile.TemporaryDirectory(prefix="learnalign-torture-") as folder:
         places = [Place(Path(folder) / f"place-{i}") for i in range(arguments.jobs)]
-        for part in arguments.parts:
+        for part in arguments.parts or PARTS:
             module = importlib.import_module(f"tests.torture.{part}")
             make_states(places, module.NAMES)
             trials = [trial for trial in module.trials() if arguments.only in trial.name]
@@ -38,7 +38,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Break runs in every way we know.")
-    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help=", ".join(PARTS), default=PARTS)
+    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--share", type=float, default=1.0, metavar="F", help="fraction of the trials, 0 to 1")
     parser.add_argument("--quick", dest="share", action="store_const", const=0.05, help="--share 0.05")
     parser.add_argument("--only", default="", metavar="TEXT", help="trials with TEXT in their name; nothing is stored")
