@@ -49,6 +49,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     except OSError as error:
         raise disk_error(path, error) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # which the library raises where Python raises OSError
+            raise
+        raise RunError(f"cannot write {path}: {one_line(error, 200)}") from error
     finally:
         delete(temporary)
 
@@ -166,6 +170,7 @@ def disk_error(path: Path, error: OSError) -> Exception:
     """A RunError with a way out if the disk refused the write; any other error unchanged."""
     reasons = {
         errno.ENOSPC: "no space left on the disk; free some or move the run directory, then run the same command again",
+        errno.EIO: "the disk reports an error; look at it, or choose a run directory on another one",
         errno.EROFS: "the disk is read-only; choose a run directory on another one",
         errno.EACCES: "no permission to write there; change it or choose another run directory",
         errno.EPERM: "no permission to write there; change it or choose another run directory",

@@ -136,7 +136,7 @@ class Manifest:
 
     def _append(self, file: IO[bytes], path: str, files: Files) -> None:
         line = _line(path, files)
-        with self._reading:
+        with self._reading, _named(self.file):
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -190,12 +190,21 @@ def _opened(root: Path) -> Manifest:
 def write_manifest(root: Path, stored: Mapping[str, Files]) -> None:
     """Write the whole manifest of a run directory: what is `stored` in it, by path."""
     temporary, path = root / f".{NAME}.tmp", root / NAME
-    with temporary.open("wb") as file:
+    with _named(path), temporary.open("wb") as file:
         file.write(b"".join(_line(path, files) for path, files in stored.items()))
         file.flush()
         os.fsync(file.fileno())
     with _locked(path) if path.is_file() else contextlib.nullcontext():
         os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the disk name the file; those of a write do not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write it: {error.strerror}", str(path)) from error
 
 
 @contextlib.contextmanager

@@ -122,21 +122,23 @@ class RunDir:
         stage: str | None,
         *,
         more: Sequence[str] = (),
+        whole: bool = False,
         template_time: datetime | None = None,
         trust: bool = True,
     ) -> Iterator[Self]:
         """Give a run directory in which results are made that replace those of `path` at the end of the block.
 
-        Replaced are the stages that were made with other settings than `config`'s; if there are none, `stage`; all that
-        builds on them; and whatever the patterns `more` match. If the block fails, everything stays as it was, and the
-        same call goes on with what was made. Raises RunError if another command is using the directory.
+        Replaced are the stages that were made with other settings than `config`'s; if there are none (or `whole`), `stage`;
+        all that builds on them; and whatever the patterns `more` match. If the block fails, everything stays as it was, and
+        the same call goes on with what was made. Raises RunError if another command is using the directory.
         """
         old = cls(Path(path), config)
         if trust:
             remember_trust(old.path, config)
         old.check()
         with old.locked():
-            first = [name for name, _ in old.stale()] or ([stage] if stage else [])
+            stale = [] if whole else [name for name, _ in old.stale()]
+            first = stale or ([stage] if stage else [])
             stages = {name for each in first for name in downstream(each)}
             replaced = [*old.outputs(*stages)] if stages else []
             replaced += [each for pattern in more for each in old.path.glob(pattern)]
@@ -182,7 +184,7 @@ class RunDir:
         check_trust(self.path, self.config)  # what it makes is trusted, too
         directory, time = self.path / kind / name, self.template_time
         if overwrite:
-            with self.overwriting(directory, config, "pool", more=more, template_time=time) as sub:
+            with self.overwriting(directory, config, "pool", more=more, whole=True, template_time=time) as sub:
                 yield sub
         else:
             yield self.create(directory, config, template_time=time)
@@ -210,8 +212,9 @@ class RunDir:
         """Delete what killed commands left half-written, once: while this one has the lock, no other writes here."""
         if not self._swept:
             folders = [self.path, *(path for path in self.outputs() if path.is_dir())]
-            for temporary in [each for folder in folders for each in folder.glob(".*.tmp")]:
-                files.delete(temporary)
+            for folder in folders:
+                for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp*")]:  # ours, and those of safetensors
+                    files.delete(temporary)
             self._swept = True
 
     def _stored(self) -> list[Path]:

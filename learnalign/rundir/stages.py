@@ -180,10 +180,14 @@ def fingerprint(config: Config, inputs: dict[str, str], stage: str, directory: P
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+METRICS = "metrics.jsonl"  # of a policy; holds times by the clock, and says nothing of the weights
+
+
 def digest_of(path: Path) -> str:
     """A digest of a file or of a directory's files; of weights only size, beginning and end are read."""
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in files if file.name != METRICS or file == path]
     for file in files:
         digest.update(f"{file.name} {file.stat().st_size}".encode())
         with file.open("rb") as content:
