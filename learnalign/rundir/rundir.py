@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,25 +17,9 @@ from learnalign.rundir.lock import Lock
 from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
+from learnalign.rundir.paths import Paths, Shard
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of, stage_of
 from learnalign.rundir.trust import check_trust, remember_trust
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Rows start..stop of prompts.parquet: the unit of work and of resume."""
-
-    index: int
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    @property
-    def rows(self) -> str:
-        """What a file of this shard says that it is of."""
-        return f"{self.start}-{self.stop}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +39,7 @@ class StageRecord:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-class RunDir:
+class RunDir(Paths):
     """A run directory and its configuration; made by `create`, `open`, `peek` or `overwriting`."""
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -247,56 +230,6 @@ class RunDir:
         patterns = [pattern for stage in stages or STAGES for pattern in STAGES[stage].outputs]
         return [path for pattern in dict.fromkeys(patterns) for path in sorted(self.path.glob(pattern))]
 
-    # paths
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def record_file(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def record_copy(self) -> Path:
-        """A second run.json, which a damaged one is repaired from."""
-        return self.path / ".run.json"
-
-    @property
-    def prompts_file(self) -> Path:
-        return self.path / "prompts.parquet"
-
-    @property
-    def quarantine_file(self) -> Path:
-        return self.path / "quarantine.jsonl"
-
-    @property
-    def success_file(self) -> Path:
-        return self.path / "success.parquet"
-
-    @property
-    def warmup_dir(self) -> Path:
-        return self.path / "warmup"
-
-    @property
-    def exact_file(self) -> Path:
-        return self.path / "gradients" / "exact.parquet"
-
-    def rollouts_file(self, shard: Shard) -> Path:
-        return self.path / "rollouts" / f"part-{shard.index:05d}.parquet"
-
-    def gradients_file(self, shard: Shard) -> Path:
-        return self.path / "gradients" / f"part-{shard.index:05d}.safetensors"
-
-    def signal_file(self, name: str) -> Path:
-        return self.path / "signals" / f"{name}.parquet"
-
-    def scores_file(self, method: str) -> Path:
-        return self.path / "scores" / f"{method}.parquet"
-
-    def subset_file(self, method: str) -> Path:
-        return self.path / ("subset.jsonl" if method == "learnalign" else f"subset-{method}.jsonl")
-
     # shards
 
     def count_prompts(self) -> int:
@@ -463,18 +396,6 @@ def check_config(directory: Path) -> Path:
             f"put it back with `learnalign status {directory} --repair`"
         ) from None
     return file
-
-
-def default_file_name(source: str | Path, *labels: str) -> str:
-    """The stem of `source` and the labels, joined by dashes, in characters that a file name can have."""
-    return re.sub(r"[^\w.-]+", "-", "-".join([Path(str(source).rstrip("/")).stem, *labels]))
-
-
-def file_name(name: str) -> str:
-    """`name`, if it can be a file's; raises InputError for one that would lead elsewhere."""
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
-        raise InputError(f"--name {name}: give letters, digits, dots, dashes and underscores")
-    return name
 
 
 def _now() -> str:

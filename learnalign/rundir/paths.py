@@ -1,0 +1,92 @@
+"""Where everything in a run directory is, and the names that users may give to files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from learnalign.errors import InputError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows start..stop of prompts.parquet: the unit of work and of resume."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> str:
+        """What a file of this shard says that it is of."""
+        return f"{self.start}-{self.stop}"
+
+
+class Paths:
+    """The paths in a run directory."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def record_copy(self) -> Path:
+        """A second run.json, which a damaged one is repaired from."""
+        return self.path / ".run.json"
+
+    @property
+    def prompts_file(self) -> Path:
+        return self.path / "prompts.parquet"
+
+    @property
+    def quarantine_file(self) -> Path:
+        return self.path / "quarantine.jsonl"
+
+    @property
+    def success_file(self) -> Path:
+        return self.path / "success.parquet"
+
+    @property
+    def warmup_dir(self) -> Path:
+        return self.path / "warmup"
+
+    @property
+    def exact_file(self) -> Path:
+        return self.path / "gradients" / "exact.parquet"
+
+    def rollouts_file(self, shard: Shard) -> Path:
+        return self.path / "rollouts" / f"part-{shard.index:05d}.parquet"
+
+    def gradients_file(self, shard: Shard) -> Path:
+        return self.path / "gradients" / f"part-{shard.index:05d}.safetensors"
+
+    def signal_file(self, name: str) -> Path:
+        return self.path / "signals" / f"{name}.parquet"
+
+    def scores_file(self, method: str) -> Path:
+        return self.path / "scores" / f"{method}.parquet"
+
+    def subset_file(self, method: str) -> Path:
+        return self.path / ("subset.jsonl" if method == "learnalign" else f"subset-{method}.jsonl")
+
+
+def default_file_name(source: str | Path, *labels: str) -> str:
+    """The stem of `source` and the labels, joined by dashes, in characters that a file name can have."""
+    return re.sub(r"[^\w.-]+", "-", "-".join([Path(str(source).rstrip("/")).stem, *labels]))
+
+
+def file_name(name: str) -> str:
+    """`name`, if it can be a file's; raises InputError for one that would lead elsewhere."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise InputError(f"--name {name}: give letters, digits, dots, dashes and underscores")
+    return name
