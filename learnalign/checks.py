@@ -51,7 +51,7 @@ def check(
         except InputError as error:
             faults.append(str(error))
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError("; ".join(faults))
 
 
 def _warmup(subject: Subject) -> None:

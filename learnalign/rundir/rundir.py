@@ -369,14 +369,10 @@ def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]
 
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
-    lines = [f"  {stage}: {difference}" for stage, differences in stale for difference in differences]
-    return "\n".join(
-        [
-            f"{path} was made with other settings:",
-            *lines,
-            "Ways out: undo the change; pass --overwrite to discard the old results and recompute them; or choose a",
-            "new run directory.",
-        ]
+    listed = "; ".join(f"{stage}: {difference}" for stage, differences in stale for difference in differences)
+    return (
+        f"{path} was made with other settings: {listed}. Ways out: undo the change; pass --overwrite to replace the old "
+        "results by new ones; or choose a new run directory"
     )
 
 
