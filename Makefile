@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo test test-slow torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-verify clean
+.PHONY: setup setup-test demo test test-slow torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -73,7 +73,7 @@ real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real
 	$(RUN) run runs/smollm2 --config smollm2
 
-bench: bench-grad bench-rollout bench-angle bench-select bench-verify
+bench: bench-grad bench-rollout bench-angle bench-select bench-read bench-verify
 
 bench-grad: setup-test
 	$(BIN)/python -m tests.benchmarks.grad_cpu
@@ -86,6 +86,9 @@ bench-angle: setup-test
 
 bench-select: setup-test
 	$(BIN)/python -m tests.benchmarks.select
+
+bench-read: setup-test
+	$(BIN)/python -m tests.benchmarks.reading
 
 bench-verify: setup-test
 	$(BIN)/python -m tests.benchmarks.verify_speed
