@@ -1,6 +1,6 @@
 """Torture: `python -m tests.torture [PART…] [--share F | --quick]`; all of it takes up to an hour on two cores.
 
-Parts: kills, damage, disk, crowd, inputs. A part is a module beside this one with `trials()` and `NAMES`, the commands
+Parts: kills, damage, disk, crowd, inputs, numbers. A part is a module beside this one with `trials()` and `NAMES`, the commands
 that it needs undisturbed. Prints counts and stores them, with the failures by name, in tests/benchmarks/results/torture.json.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.torture.places import Place, make_states
 from tests.torture.trials import Counts, chosen, run_trials, table, write_results
 
-PARTS = ("kills", "damage", "disk", "crowd", "inputs")
+PARTS = ("kills", "damage", "disk", "crowd", "inputs", "numbers")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "torture.json"
 
 
