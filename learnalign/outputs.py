@@ -55,6 +55,7 @@ def check_output(path: Path, inputs: Sequence[Path] = ()) -> None:
             own = place.relative_to(directory).parts[0]
             if any(fnmatch(own, pattern) for pattern in _OWN):
                 raise InputError(f"-o {path}: {own} is the run directory's own; give another file")
+            break  # of run directories inside another one, the inner one's names count
     for source in inputs:
         if source.exists() and source.resolve() in (place, *place.parents):
             raise InputError(f"-o {path} is what this command reads ({source}); give another file")

@@ -114,6 +114,13 @@ def test_a_run_directorys_own_files_and_inputs_are_refused(tmp_path: Path) -> No
         with pytest.raises(InputError, match="run directory's own"):
             check_output(path)
     check_output(run.path / "mine.jsonl")
+    inside = run.path / "stage-1"
+    inside.mkdir()
+    for name in ("config.yaml", "run.json"):
+        (inside / name).write_text("{}")
+    check_output(inside / "chosen.jsonl")
+    with pytest.raises(InputError, match="run directory's own"):
+        check_output(inside / "prompts.parquet")
     source = tmp_path / "pool.jsonl"
     source.write_text("{}")
     for path in (source, tmp_path / "." / "pool.jsonl"):

@@ -20,7 +20,7 @@ from learnalign.policy.files import (
 )
 from learnalign.policy.template import fix_template
 from learnalign.policy.trained import plain_name, trained_path
-from learnalign.rundir.files import check_whole
+from learnalign.rundir.files import check_whole, damaged, missing
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,8 @@ def policy_path(run: RunDir) -> str:
     if run.config.warmup.size == 0:
         return os.path.expanduser(run.config.model.adapter or model_path(run.config))
     if not run.is_finished("warmup"):
+        for file, what in run.missing("warmup").items():
+            raise missing(run.path / file) if what == "missing" else damaged(run.path / file)
         raise RunError(
             f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or use the base model with "
             "--set warmup.size=0"

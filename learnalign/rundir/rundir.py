@@ -268,13 +268,13 @@ class RunDir(Paths):
         done = entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
         return done and not self.missing(stage)
 
-    def missing(self, stage: str) -> list[str]:
-        """Files of `stage` that are missing or have another size, by their paths in the run directory."""
+    def missing(self, stage: str) -> dict[str, str]:
+        """Files of `stage` that are missing, or damaged in that they have another size, by their paths in the run directory."""
         manifest = manifest_of(self.record_file)
         if manifest is None:
-            return []
+            return {}
         own = [path for path in manifest.paths() if stage_of(path) == stage]
-        return [file for path in own for file in manifest.damage(path, read=False)]
+        return {file: what for path in own for file, what in manifest.damage(path, read=False).items()}
 
     def record_inputs(self, inputs: dict[str, str]) -> None:
         """Store the digests of the source and the model that this run reads."""

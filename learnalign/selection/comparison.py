@@ -19,7 +19,7 @@ from learnalign.selection.methods import METHODS, Method, find_method
 from learnalign.selection.overlap import jaccard, share, spearman
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import choose, size_of
-from learnalign.selection.stage import select
+from learnalign.selection.stage import STAGE, select
 from learnalign.selection.table import SIZE
 
 
@@ -98,7 +98,12 @@ def _score_and_choose(pool: Pool, label: str, size: int) -> tuple[Float[np.ndarr
     """A method's scores and choice of `size`; scores it first if its file is missing or out of date."""
     name, _, clusters = re.fullmatch(r"(.+?)(-kmeans(\d+))?", label).groups()  # type: ignore[union-attr]
     method, path = find_method(name), pool.run.scores_file(label)
-    if not path.is_file() or fingerprint_of(path) != method.fingerprint(pool):
+    done = pool.run.read_record()["stages"].get(STAGE, {}).get("methods", {})
+    if (
+        label not in done
+        or not pool.run.subset_file(label).is_file()
+        or fingerprint_of(path) != method.fingerprint(pool)
+    ):
         select(pool.run, size, name, diversity=f"kmeans:{clusters}" if clusters else None, pool=pool)
     table = read_parquet(path, ["score", "rank", "cluster"])
     chosen = np.zeros(len(pool), bool)

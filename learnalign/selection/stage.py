@@ -70,12 +70,13 @@ def select(
         ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
         stability, kept = measure_stability(pool, ranking)
         result = _result(pool, ranking, stability)
-        write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         subset = [pool.prompts[place] for place in ranking.chosen]
         write(result.subset, subset)
         if output is not None:
             with open_output(output) as file:
                 file.write(result.subset.read_bytes())
+        # Last, since scores that are there tell `compare` that the method is done.
+        write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         options = {"size": count, "format": format or settings.format, "fill": fill, "diversity": diversity}
         _add_to_record(run, result, record, options)
     return result

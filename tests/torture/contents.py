@@ -17,7 +17,10 @@ def files(run: Path) -> dict[str, Path]:
 
 
 def _is_half_made(name: str) -> bool:
-    return any(part in ("work", ".next") or is_temporary(part) for part in name.split("/"))
+    parts = name.split("/")
+    return "gradients/exact/" in name or any(
+        part in ("work", ".next", ".parts") or is_temporary(part) for part in parts
+    )
 
 
 def is_temporary(name: str) -> bool:
