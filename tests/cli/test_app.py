@@ -60,7 +60,8 @@ def learnalign(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[s
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
-    path.write_text(dump_config(make_config(tmp_path)), encoding="utf-8")
+    settings = make_config(tmp_path, warmup={"size": 0, "max_completion_length": 64})  # the model takes 512 tokens
+    path.write_text(dump_config(settings), encoding="utf-8")
     return path
 
 
