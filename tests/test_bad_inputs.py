@@ -32,6 +32,7 @@ def refused(result: Result, words: str, tmp_path: Path) -> None:
 def test_a_bad_pool_is_one_line_or_its_counts_add_up(pool: Pool, tmp_path: Path) -> None:
     put(tmp_path / pool.file, pool.content)
     sections: dict[str, Any] = {"model": {"name": "demo"}, "data": {"path": str(tmp_path / pool.file)}}
+    sections |= {"warmup": {"size": 0}, "select": {"size": 1}}
     (tmp_path / "config.yaml").write_text(json.dumps(sections))
     result = dry_run(tmp_path, str(tmp_path / "config.yaml"), list(pool.options))
     if isinstance(pool.expected, str):

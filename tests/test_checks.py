@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a batch of no whole groups": ({"warmup": {**WARMUP, "batch_size": 9}}, "warmup.batch_size: got 9"),
     "a batch of no whole updates": ({"warmup": {**WARMUP, "mini_batch_size": 3}}, "warmup.mini_batch_size: got 3"),
     "a group of one": ({"warmup": {**WARMUP, "num_generations": 1}}, "warmup.num_generations: got 1"),
-    "training without end": ({"warmup": {**WARMUP, "num_train_epochs": 1e300}}, "warmup.num_train_epochs: got 1e"),
+    "training without end": ({"warmup": {**WARMUP, "num_train_epochs": 1e6}}, "warmup.num_train_epochs: got 1e"),
     "attention of no such name": ({"model": {"attn": "foo"}}, "model.attn: foo"),
     "a verifier that is not there": ({"verifier": "nowhere:f"}, "no module 'nowhere'"),
     "features that exact has not": ({"grad": {"projection": "exact"}, "select": {"method": "dot"}}, "select.method"),
@@ -82,8 +83,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     config = _config(tmp_path, select={"size": 13}, grad={"modules": "foo"}, warmup={**WARMUP, "batch_size": 9})
     with pytest.raises(InputError) as error:
         plan(config, RUN[:3], RUN)
-    lines = str(error.value).splitlines()
-    assert [line.split(":")[0].split(" ")[0] for line in lines] == ["warmup.batch_size", "grad.modules", "size"]
+    assert re.search("warmup.batch_size: .*; grad.modules: .*; size 13 is more than", str(error.value))
 
 
 def test_without_a_fault_nothing_is_told_or_written(tmp_path: Path) -> None:

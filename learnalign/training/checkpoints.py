@@ -61,7 +61,7 @@ def _verify(checkpoint: Path) -> None:
         stored = read_json(checkpoint / STATE)
         digest = stored.pop("digest")
         files: dict[str, str] = stored["files"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (RunError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(checkpoint, f"its {STATE} cannot be read") from None
     if digest != _digest_of(stored):
         raise _damaged(checkpoint, f"its {STATE} was changed")

@@ -164,9 +164,11 @@ def check_context(config: Config, model: str, section: str, settings: GrpoConfig
     """Raise InputError if prompt and completion can become longer than `model` takes."""
     limit = getattr(model_config(config, model).get_text_config(), "max_position_embeddings", None)
     if limit is not None and longest_prompt + settings.max_completion_length > limit:
+        room = limit - longest_prompt
+        way = f"give at most {room}, or lower data.max_prompt_tokens" if room > 0 else "lower data.max_prompt_tokens"
         raise InputError(
             f"{section}.max_completion_length: got {settings.max_completion_length}, but {model} takes {limit} tokens, and the "
-            f"longest prompt has {longest_prompt}: give at most {limit - longest_prompt}, or lower data.max_prompt_tokens"
+            f"longest prompt has {longest_prompt}: {way}"
         )
 
 

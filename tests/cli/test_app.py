@@ -47,7 +47,7 @@ OPTIONS = {
         "--json",
         "--help",
     ],
-    "status": ["DIR", "--json", "--help"],
+    "status": ["DIR", "--check", "--repair", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -328,9 +329,11 @@ def test_without_plotly_the_table_is_there_and_the_way_to_a_plot(
 
 
 def test_a_curve_may_be_the_setting_of_a_run(evaluated: RunDir) -> None:
-    settings = evaluated.config.model_dump() | {"eval": {"policy": "train/y@all"}}
-    RunDir.create(evaluated.path, type(evaluated.config).model_validate(settings))
-    told = json.loads(cli(evaluated.path, "--data", questions_of(evaluated), *OPTIONS, "--json").stdout)
+    settings = evaluated.config.model_dump(mode="json") | {"eval": {"policy": "train/y@all"}}
+    config = evaluated.path.parent / "curve.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    options = [*OPTIONS, "--config", config, "--json"]
+    told = json.loads(cli(evaluated.path, "--data", questions_of(evaluated), *options).stdout)
     assert [point["step"] for point in told["points"]] == [0, 100]
 
 

@@ -11,6 +11,7 @@ from learnalign.errors import RunError
 from learnalign.rollouts import import_rollouts, load_rollouts, rollout, stage
 from learnalign.rollouts.judging import in_words
 from learnalign.rundir import RunDir
+from learnalign.rundir.files import write_parquet
 from learnalign.training import warmup
 from tests.tiny import make_run
 
@@ -75,7 +76,7 @@ def test_files_without_reasons_are_read(module: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, count=3, verifier="failing:judge")
     before = rollout(run).distribution
     file = run.rollouts_file(run.shards()[0])
-    pq.write_table(pq.read_table(file).drop_columns(["reason"]), file)
+    write_parquet(file, pq.read_table(file).drop_columns(["reason"]), run.fingerprint("rollout"))
     assert [one.reason for one in load_rollouts(run, run.shards()[0])] == [None] * 12
     assert rollout(run).distribution == before
 

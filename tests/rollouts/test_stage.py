@@ -137,7 +137,9 @@ def test_prompts_too_long_for_the_model_are_quarantined(tmp_path: Path) -> None:
     file = tmp_path / "model" / "config.json"
     settings = json.loads(file.read_text())
     tokenizer = load_tokenizer(config)
-    lengths = {p.id: len(prompt_ids(tokenizer, p.messages)) for p in load_prompts(RunDir(tmp_path / "pool", config))}
+    lengths = {
+        p.id: len(prompt_ids(tokenizer, p.messages)) for p in load_prompts(RunDir.create(tmp_path / "pool", config))
+    }
     longest = max(lengths.values())
     too_long = [id for id, length in lengths.items() if length == longest]
     file.write_text(json.dumps({**settings, "max_position_embeddings": longest}))
