@@ -4,21 +4,26 @@ from learnalign.isolation import drop_current_directory
 
 drop_current_directory()
 
-from learnalign_cli.stopping import SIGNALS, arrived, leave, listen  # noqa: E402  # may import only now
+from learnalign_cli.stopping import SIGNALS, arrived, end, leave, listen  # noqa: E402  # may import only now
 
 
 def main() -> None:
     """Entry point of the `learnalign` command; answers signals while it imports the commands, too."""
     listen()
     try:
-        from learnalign_cli.app import main as command
+        try:
+            from learnalign_cli.app import main as command
 
-        command()
+            command()
+        except SystemExit as ended:
+            if not arrived() and ended.code not in [128 + number for number in SIGNALS]:
+                end(ended.code)
+            raise
     except BaseException as error:
         if arrived():
             _show_traceback(error)
             leave()
-        if isinstance(error, SystemExit) and error.code in [128 + number for number in SIGNALS]:
+        if isinstance(error, SystemExit):
             leave(error.code)  # a stage was ended by a signal of its own
         raise
 

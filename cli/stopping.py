@@ -4,6 +4,7 @@ Imports little, and nothing of this package, so that a signal is answered from t
 """
 
 import _thread
+import atexit
 import contextlib
 import os
 import signal
@@ -92,6 +93,18 @@ def leave(code: int | None = None) -> None:
         sys.stdout.flush()
     _end_children()
     os._exit(code)
+
+
+def end(code: object) -> None:
+    """Exit as `sys.exit(code)` does, but for the interpreter's clean-up: it takes seconds, and threads of libraries that run on
+    into it abort the process now and then ("terminate called without an active exception").
+    """
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _end_children() -> None:

@@ -73,4 +73,7 @@ def _handed(descriptor: int) -> int | None:
         same = os.fstat(int(number)).st_ino == int(inode)
     except (OSError, ValueError):
         return None
-    return os.dup(int(number)) if same else None
+    if not same:
+        return None
+    os.set_inheritable(int(number), False)  # no process of this command's own is to keep the lock
+    return os.dup(int(number))

@@ -63,8 +63,10 @@ def run(folder: Path, stage: str) -> subprocess.Popen[str]:
         (folder / "config.yaml").write_text(dump_config(make_config(folder)), encoding="utf-8")
     process = start(folder, "run", "run", "--config", "config.yaml")
     assert process.stderr is not None
-    while f"learnalign: {stage}" not in process.stderr.readline():
-        assert process.poll() is None
+    printed = ""
+    while f"learnalign: {stage}" not in printed:
+        assert (line := process.stderr.readline()), printed
+        printed += line
     until(lambda: psutil.Process(process.pid).children(), process)
     return process
 
