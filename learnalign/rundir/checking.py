@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ from learnalign.rundir import files
 from learnalign.rundir.lock import Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Manifest, files_of, manifest_of, write_manifest
-from learnalign.rundir.stages import STAGES, stage_of
-
-RECORDS = ("run.json", ".run.json", "config.yaml")
+from learnalign.rundir.stages import RECORDS, files_in, stage_of
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,7 @@ def _problems(root: Path) -> Iterator[Problem]:
 
 def _unknown(root: Path, manifest: Manifest) -> list[str]:
     """Files that a stage may have made, but of which the manifest says nothing."""
-    places = [
-        *(root / name for name in RECORDS),
-        *(p for s in STAGES.values() for o in s.outputs for p in root.glob(o)),
-    ]
-    every = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
-    names = [os.path.relpath(file, root) for file in every if not file.name.endswith(".tmp")]
-    return [name for name in dict.fromkeys(names) if not manifest.expected(root / name)]
+    return [str(file.relative_to(root)) for file in files_in(root) if not manifest.expected(file)]
 
 
 def put_back(root: Path) -> list[str]:
@@ -89,10 +80,7 @@ def put_back(root: Path) -> list[str]:
     with Lock(root):
         manifest = manifest_of(root / MANIFEST)
         if manifest is None:
-            own = [root / name for name in RECORDS]
-            own += [path for stage in STAGES.values() for output in stage.outputs for path in root.glob(output)]
-            every = [file for path in own for file in (path, *path.rglob("*")) if file.is_file()]
-            write_manifest(root, {os.path.relpath(file, root): files_of(file) for file in every})
+            write_manifest(root, {str(file.relative_to(root)): files_of(file) for file in files_in(root)})
             done.append(f"{root / MANIFEST}: made from the files as they are now")
         elif manifest.damaged_lines:
             write_manifest(root, manifest.paths())

@@ -18,7 +18,7 @@ from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Paths, Shard
-from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of, stage_of
+from learnalign.rundir.stages import STAGES, downstream, files_in, fingerprint, outputs_of, settings_of, stage_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
 
@@ -188,7 +188,9 @@ class RunDir(Paths):
             self._sweep()
             if not (self.path / MANIFEST).is_file():
                 # New, or made by a version without: its files are taken as they are.
-                write_manifest(self.path, {str(path.relative_to(self.path)): files_of(path) for path in self._stored()})
+                write_manifest(
+                    self.path, {str(path.relative_to(self.path)): files_of(path) for path in files_in(self.path)}
+                )
             yield self._lock
 
     def _sweep(self) -> None:
@@ -199,12 +201,6 @@ class RunDir(Paths):
                 for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp*")]:  # ours, and those of safetensors
                     files.delete(temporary)
             self._swept = True
-
-    def _stored(self) -> list[Path]:
-        """All files of the run directory that were made by it."""
-        paths = [self.config_file, self.record_file, *self.outputs()]
-        every = [file for path in paths for file in (path, *path.rglob("*")) if file.is_file()]
-        return [file for file in dict.fromkeys(every) if not file.name.endswith(".tmp")]
 
     def handed_lock(self) -> tuple[dict[str, str], tuple[int, ...]]:
         """Variables and descriptors with which another process works under this one's lock."""
@@ -226,9 +222,8 @@ class RunDir(Paths):
                 self._update(made_by=noted)
 
     def outputs(self, *stages: str) -> list[Path]:
-        """What these stages (all, if none is named) have stored: files, and directories that are whole."""
-        patterns = [pattern for stage in stages or STAGES for pattern in STAGES[stage].outputs]
-        return [path for pattern in dict.fromkeys(patterns) for path in sorted(self.path.glob(pattern))]
+        """What these stages (all, if none is named) have stored: files, and directories of files."""
+        return outputs_of(self.path, *stages)
 
     # shards
 

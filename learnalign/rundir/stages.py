@@ -159,6 +159,22 @@ def downstream(stage: str) -> list[str]:
     return [name for name in STAGES if stage in chain(name)]
 
 
+RECORDS = ("run.json", ".run.json", "config.yaml")
+
+
+def outputs_of(root: Path, *stages: str) -> list[Path]:
+    """What these stages (all, if none is named) have stored in a run directory: files, and directories of files."""
+    patterns = [pattern for stage in stages or STAGES for pattern in STAGES[stage].outputs]
+    return [path for pattern in dict.fromkeys(patterns) for path in sorted(root.glob(pattern))]
+
+
+def files_in(root: Path) -> list[Path]:
+    """All files in a run directory that records and stages consist of, but for half-written ones."""
+    places = [*(root / name for name in RECORDS), *outputs_of(root)]
+    every = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
+    return [file for file in dict.fromkeys(every) if not file.name.endswith(".tmp")]
+
+
 def stage_of(path: str) -> str | None:
     """The stage that writes this path of a run directory, if one does."""
     for name, stage in STAGES.items():

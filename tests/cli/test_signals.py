@@ -65,7 +65,8 @@ def run(folder: Path, stage: str) -> subprocess.Popen[str]:
     assert process.stderr is not None
     printed = ""
     while f"learnalign: {stage}" not in printed:
-        assert (line := process.stderr.readline()), printed
+        line = process.stderr.readline()
+        assert line, printed
         printed += line
     until(lambda: psutil.Process(process.pid).children(), process)
     return process
