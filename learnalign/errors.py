@@ -30,6 +30,10 @@ class RunError(LearnAlignError):
     exit_code = 1
 
 
+class DiskError(RunError):
+    """The disk refused a write: nothing that a command tries next would fare better."""
+
+
 def one_line(error: object, limit: int | None = None) -> str:
     """The text of `error` on one line, what cannot be printed escaped; of more than `limit` characters, beginning and end."""
     text = str(error)

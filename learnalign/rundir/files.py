@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from learnalign.errors import RunError, one_line
+from learnalign.errors import DiskError, RunError, one_line
 from learnalign.rundir.manifest import files_of, manifest_of
 from learnalign.rundir.stages import command_of
 
@@ -52,7 +52,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except Exception as error:
         if type(error).__name__ != "SafetensorError":  # which the library raises where Python raises OSError
             raise
-        raise RunError(f"cannot write {path}: {one_line(error, 200)}") from error
+        raise DiskError(f"cannot write {path}: {one_line(error, 200)}") from error
     finally:
         delete(temporary)
 
@@ -167,7 +167,7 @@ def check_whole(path: Path) -> None:
 
 
 def disk_error(path: Path, error: OSError) -> Exception:
-    """A RunError with a way out if the disk refused the write; any other error unchanged."""
+    """A DiskError with a way out if the disk refused the write; any other error unchanged."""
     reasons = {
         errno.ENOSPC: "no space left on the disk; free some or move the run directory, then run the same command again",
         errno.EIO: "the disk reports an error; look at it, or choose a run directory on another one",
@@ -177,7 +177,7 @@ def disk_error(path: Path, error: OSError) -> Exception:
         errno.ENOTDIR: "a file is in the place of a directory; choose another run directory",
     }
     reason = reasons.get(error.errno or 0)
-    return RunError(f"cannot write {path}: {reason}") if reason else error
+    return DiskError(f"cannot write {path}: {reason}") if reason else error
 
 
 def _sync(path: Path) -> None:

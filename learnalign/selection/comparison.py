@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float
 
-from learnalign.errors import LearnAlignError, RunError
+from learnalign.errors import DiskError, LearnAlignError, RunError
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import fingerprint_of, read_parquet
 from learnalign.selection.methods import METHODS, Method, find_method
@@ -67,6 +67,8 @@ def compare(run: RunDir, size: int | float | None = None) -> Comparison:
     for label in [*METHODS, *_labels_with_clusters(run)]:
         try:
             scores[label], chosen[label] = _score_and_choose(pool, label, count)
+        except DiskError:
+            raise
         except LearnAlignError as error:
             missing[label] = str(error)
     if not scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import statistics
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.rundir import RunDir
 from learnalign.selection import compare, select
 from learnalign.selection.overlap import spearman
@@ -107,3 +108,14 @@ def test_spearman_equals_pearson_of_ranks_by_hand() -> None:
     assert spearman(one, other) == pytest.approx(statistics.correlation(*ranks))
     assert spearman(one, np.zeros(5)) is None
     assert spearman(one, np.full(5, np.nan)) is None
+
+
+def test_a_disk_that_refuses_is_no_missing_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = measured_run(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("learnalign.rundir.files.os.fsync", refuse)
+    with pytest.raises(RunError, match="no space left on the disk"):
+        compare(run)

@@ -79,7 +79,8 @@ def attack_full(place: Place, name: str, command: str) -> list[Outcome]:
     start = _size(place.state(before)) if before else 0
     with _mounted(place, "64m"):
         place.set_back(before)
-        room = start + random.Random(name).uniform(0.1, 0.9) * (after - start)
+        needed = max(after - start, 16 * PAGE)  # what is replaced is made beside the old
+        room = shutil.disk_usage(place.here).used + random.Random(name).uniform(0.1, 0.9) * needed
         _remount(place, f"size={int(room // PAGE + 1) * PAGE}")
         result = place.finish(COMMANDS[command].line)
         problems = _left(place, command)
