@@ -20,7 +20,7 @@ from learnalign import demo
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, listed_briefly, one_line, short
 from learnalign.inputs import COMPRESSIONS, check_file, json_lines, kind_of, local_path, opened, parse_json, stem_of
-from learnalign.rundir.files import as_json
+from learnalign.rundir.files import as_json, has_changed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +65,11 @@ def read_rows(data: DataConfig) -> Iterator[str]:
     if path is None:
         rows = _hub_rows(data)
     elif not path.is_dir():
+        if has_changed(path):
+            raise InputError(
+                f"data.path {path}: it is not what was written there, and so is no result of this run directory; make it again "
+                "(`learnalign status DIR --repair`), or copy it to another place to use it as it is"
+            )
         rows = READERS[kind_of(path)](path)
     elif _is_saved(path):
         rows = _saved_rows(path, data)

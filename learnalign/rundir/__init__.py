@@ -1,8 +1,9 @@
 """The run directory: paths, atomic files and their digests, fingerprints, run.json. Imports torch only to read or write tensors."""
 
+from learnalign.rundir.checking import check_config
 from learnalign.rundir.paths import Shard, default_file_name, file_name
 from learnalign.rundir.replacing import in_place
-from learnalign.rundir.rundir import Quarantined, RunDir, StageRecord, check_config
+from learnalign.rundir.rundir import Quarantined, RunDir, StageRecord
 from learnalign.rundir.trust import check_inside, check_trust, remember_trust
 
 __all__ = [

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learnalign.config import NEXT, write_yaml
-from learnalign.errors import RunError
-from learnalign.rundir import files
+from learnalign.errors import InputError, RunError
+from learnalign.rundir import files, replacing
 from learnalign.rundir.lock import Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Manifest, files_of, manifest_of, write_manifest
@@ -55,6 +55,9 @@ def _problems(root: Path) -> Iterator[Problem]:
     if manifest is None:
         yield Problem(root, MANIFEST, "missing", None)
         return
+    if is_foreign(root):
+        yield Problem(root, MANIFEST, "that of another run directory", None)
+        return
     stored = manifest.paths()
     wrong = {file: what for path in stored for file, what in manifest.damage(path).items()}
     for number in manifest.damaged_lines:
@@ -64,6 +67,42 @@ def _problems(root: Path) -> Iterator[Problem]:
     if manifest.damaged_lines:  # what they spoke of has no digest
         for path in _unknown(root, manifest):
             yield Problem(root, path, "without a digest", stage_of(path))
+
+
+def is_foreign(root: Path) -> bool:
+    """Whether the manifest is that of another run directory: no record is what it says, and yet run.json is like its copy."""
+    record, copy, config = (root / name for name in RECORDS)
+    if not all(path.is_file() for path in (record, copy, config)) or any(map(files.is_intact, (record, copy, config))):
+        return False
+    return record.read_bytes() == copy.read_bytes()
+
+
+def check_manifest(directory: Path) -> None:
+    """Raise RunError if the manifest belongs to another run directory."""
+    if is_foreign(directory):
+        raise RunError(
+            f"{directory / MANIFEST} is that of another run directory; put the right one back, or have the files taken as they "
+            f"are now with `learnalign status {directory} --repair`"
+        )
+
+
+def check_config(directory: Path) -> Path:
+    """The path of config.yaml; raises InputError if there is no run directory, RunError if the file was changed."""
+    replacing.end_interrupted(directory)
+    check_manifest(directory)
+    file = directory / "config.yaml"
+    if not file.is_file():
+        if (directory / "run.json").is_file():
+            raise RunError(f"{file} is missing; `learnalign status {directory} --repair` makes it again")
+        raise InputError(f"{directory} is not a run directory (no config.yaml in it); make one with --config FILE")
+    try:
+        files.verified(file)
+    except RunError:
+        raise RunError(
+            f"{file} was changed since it was written, by hand or by damage; take it as it is with --config {file}, or "
+            f"put it back with `learnalign status {directory} --repair`"
+        ) from None
+    return file
 
 
 def _unknown(root: Path, manifest: Manifest) -> list[str]:
@@ -79,7 +118,7 @@ def put_back(root: Path) -> list[str]:
     done: list[str] = []
     with Lock(root):
         manifest = manifest_of(root / MANIFEST)
-        if manifest is None:
+        if manifest is None or is_foreign(root):
             write_manifest(root, {str(file.relative_to(root)): files_of(file) for file in files_in(root)})
             done.append(f"{root / MANIFEST}: made from the files as they are now")
         elif manifest.damaged_lines:

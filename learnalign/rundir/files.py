@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from learnalign.errors import DiskError, RunError, one_line
-from learnalign.rundir.manifest import files_of, manifest_of
+from learnalign.rundir.manifest import digest_file, files_of, manifest_of
 from learnalign.rundir.stages import command_of
 
 if TYPE_CHECKING:
@@ -142,6 +142,13 @@ def verified(path: Path) -> bytearray:
     if expected and (len(content), xxhash.xxh3_128_hexdigest(content)) not in expected:
         raise damaged(path)
     return content
+
+
+def has_changed(path: Path) -> bool:
+    """Whether a file was written by this program into a run directory, and has other content now."""
+    manifest = manifest_of(path)
+    expected = manifest.expected(path) if manifest else []
+    return bool(expected) and digest_file(path) not in expected
 
 
 def is_intact(path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from learnalign.config import NEXT, Config, dump_config, load_config, portable
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import files, replacing
+from learnalign.rundir.checking import check_config, check_manifest
 from learnalign.rundir.lock import Lock
 from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
@@ -175,6 +176,7 @@ class RunDir(Paths):
     def check(self) -> None:
         """Raise RunError if run.json cannot be read, or the manifest that it speaks of is not there."""
         replacing.end_interrupted(self.path)
+        check_manifest(self.path)
         if self.read_record().get("manifest") and not (self.path / MANIFEST).is_file():
             raise RunError(
                 f"{self.path / MANIFEST} is missing, and with it the digests of all results; put it back, or have them "
@@ -369,24 +371,6 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
         f"{path} was made with other settings: {listed}. Ways out: undo the change; pass --overwrite to replace the old "
         "results by new ones; or choose a new run directory"
     )
-
-
-def check_config(directory: Path) -> Path:
-    """The path of config.yaml; raises InputError if there is no run directory, RunError if the file was changed."""
-    replacing.end_interrupted(directory)
-    file = directory / "config.yaml"
-    if not file.is_file():
-        if (directory / "run.json").is_file():
-            raise RunError(f"{file} is missing; `learnalign status {directory} --repair` makes it again")
-        raise InputError(f"{directory} is not a run directory (no config.yaml in it); make one with --config FILE")
-    try:
-        files.verified(file)
-    except RunError:
-        raise RunError(
-            f"{file} was changed since it was written, by hand or by damage; take it as it is with --config {file}, or "
-            f"put it back with `learnalign status {directory} --repair`"
-        ) from None
-    return file
 
 
 def _now() -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import xxhash
 
 from learnalign.errors import RunError
-from learnalign.rundir.files import read_json, remove, write_json
+from learnalign.rundir.files import disk_error, read_json, remove, write_json
 
 STATE = "learnalign.json"
 # Bytes per trained parameter: float32 weights and AdamW's two moments in a checkpoint; weights alone in the policy.
@@ -88,9 +88,12 @@ def _files(checkpoint: Path) -> dict[str, Path]:
 
 def _flushed(file: Path) -> str:
     """The digest of a file that is flushed to disk."""
-    with file.open("rb") as content:
-        os.fsync(content.fileno())
-    return _digest(file)
+    try:
+        with file.open("rb") as content:
+            os.fsync(content.fileno())
+        return _digest(file)
+    except OSError as error:
+        raise disk_error(file, error) from error
 
 
 def _digest(file: Path) -> str:

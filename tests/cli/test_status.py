@@ -111,3 +111,31 @@ def test_a_damaged_manifest_costs_only_what_its_lines_spoke_of(finished: Path, t
     assert "part-00001.safetensors: without a digest" in output
     assert invoke("status", str(run), "--repair")[0] == 0
     assert (run / "gradients" / "part-00001.safetensors").read_bytes() == before
+
+
+def test_a_damaged_subset_is_not_trained_on_unless_it_is_the_users_own(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "subset.jsonl").write_text((run / "subset.jsonl").read_text().replace("What", "whAt"))
+    code, output = invoke("train", str(run), "--subset", str(run / "subset.jsonl"))
+    assert code == 2
+    assert "subset.jsonl: it is not what was written there" in output
+    shutil.copy(run / "subset.jsonl", tmp_path / "mine.jsonl")
+    settings = ["--set", "train.max_completion_length=12", "--dry-run"]
+    code, output = invoke("train", str(run), "--subset", str(tmp_path / "mine.jsonl"), *settings)
+    assert code == 0, output
+
+
+def test_another_runs_manifest_is_named(finished: Path, tmp_path: Path) -> None:
+    run, other = tmp_path / "run", make_run(tmp_path / "other", warmup={"size": 0})
+    load_prompts(other)
+    shutil.copytree(finished, run)
+    shutil.copy(other.path / "manifest.jsonl", run)
+    for command in (["status", str(run)], ["select", str(run)], ["status", str(run), "--check"]):
+        code, output = invoke(*command)
+        assert code == 1
+        assert "manifest.jsonl" in output
+        assert "that of another run directory" in output
+    code, output = invoke("status", str(run), "--repair")
+    assert code == 0, output
+    assert "made from the files as they are now" in output
