@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
     from learnalign.rundir.checking import Problem
 
+NORMS = "norms.csv"
 ORDER = ("pool", "warmup", "rollout", "grad", "signal", "select")
 
 
@@ -20,26 +21,48 @@ def repair(directory: Path) -> None:
     """Put back the records, then make again what is missing or damaged: outer run directories before those inside."""
     from learnalign.rundir import RunDir
     from learnalign.rundir.checking import find_problems, put_back, run_directories, set_aside
+    from learnalign.rundir.files import delete
 
     for root in run_directories(directory):
         for line in put_back(root):
             print(f"learnalign: {line}", file=sys.stderr)
-    problems = find_problems(directory)
+    problems = [problem for problem in find_problems(directory) if _can_be_made(problem)]
     for root in dict.fromkeys(problem.root for problem in problems):
         run, own = RunDir.open(root), [problem for problem in problems if problem.root == root]
         stages = _stages(run, own)
         with run.locked():
-            set_aside(own)
+            aside = set_aside(own)
             run.reopen(stages)
-        made_by = run.read_record().get("made_by")
-        if made_by is not None:
-            options = {key: value for key, value in made_by.items() if key != "command"}
-            perform(made_by["command"], RunDir.open(root.parent.parent), **options)
-        else:
+        if not _perform_again(root):
             for command, arguments, options in _commands(run, stages, own):
                 perform(command, run, arguments=arguments, **options)
-        for problem in own:
-            problem.path.with_name(f".{problem.path.name}.damaged.tmp").unlink(missing_ok=True)
+            for file in _evaluations(own):
+                _perform_again(file.with_suffix(""))
+        for path in aside:
+            delete(path)
+
+
+def _can_be_made(problem: Problem) -> bool:
+    """Whether a command is known that makes the file; another one stays as it is, for the user to look at."""
+    return problem.stage is not None or problem.file == NORMS or bool(_evaluations([problem]))
+
+
+def _evaluations(problems: list[Problem]) -> list[Path]:
+    """The results of evaluations, DIR/eval/NAME.json, whose run directories are there."""
+    results = [problem.path for problem in problems if PurePath(problem.file).match("eval/*.json")]
+    return [path for path in results if path.with_suffix("").joinpath("run.json").is_file()]
+
+
+def _perform_again(directory: Path) -> bool:
+    """Perform the command that made a training or an evaluation; False for any other run directory."""
+    from learnalign.rundir import RunDir
+
+    made_by = RunDir.peek(directory).read_record().get("made_by")
+    if made_by is None:
+        return False
+    options = {key: value for key, value in made_by.items() if key != "command"}
+    perform(made_by["command"], RunDir.peek(directory.parent.parent), **options)
+    return True
 
 
 def _stages(run: RunDir, problems: list[Problem]) -> list[str]:
@@ -74,7 +97,7 @@ def _commands(
                 yield "select", [], methods[label].get("options", {"method": label, "size": methods[label]["size"]})
         else:
             yield stage, [], {}
-    if PurePath("norms.csv") in files:
+    if PurePath(NORMS) in files:
         yield "compare", [], {"norms": True}
 
 

@@ -101,7 +101,7 @@ _BINARY = "binary data that is not UTF-8"
 
 
 def is_binary(value: Any) -> bool:
-    """Whether a value stands for bytes that are no text."""
+    """Whether a value is the JSON form of bytes that are not UTF-8."""
     return isinstance(value, dict) and value.keys() == {BINARY}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,18 @@ def _problems(root: Path) -> Iterator[Problem]:
 
 
 def is_foreign(root: Path) -> bool:
-    """Whether the manifest is that of another run directory: no record is what it says, and yet run.json is like its copy."""
-    record, copy, config = (root / name for name in RECORDS)
-    if not all(path.is_file() for path in (record, copy, config)) or any(map(files.is_intact, (record, copy, config))):
-        return False
-    return record.read_bytes() == copy.read_bytes()
+    """Whether the manifest was made for another run directory than run.json and its copy were."""
+    manifest = manifest_of(root / MANIFEST)
+    names = {_manifest_name(root / name) for name in RECORDS[:2]}
+    return manifest is not None and bool(manifest.name) and len(names) == 1 and names.isdisjoint({None, manifest.name})
+
+
+def _manifest_name(record: Path) -> str | None:
+    """The manifest that run.json, be it damaged or not, says is its own."""
+    try:
+        return str(json.loads(record.read_bytes())["manifest"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def check_manifest(directory: Path) -> None:
@@ -119,10 +127,11 @@ def put_back(root: Path) -> list[str]:
     with Lock(root):
         manifest = manifest_of(root / MANIFEST)
         if manifest is None or is_foreign(root):
-            write_manifest(root, {str(file.relative_to(root)): files_of(file) for file in files_in(root)})
+            stored = {str(file.relative_to(root)): files_of(file) for file in files_in(root)}
+            write_manifest(root, stored, _manifest_name(root / RECORDS[0]))
             done.append(f"{root / MANIFEST}: made from the files as they are now")
         elif manifest.damaged_lines:
-            write_manifest(root, manifest.paths())
+            write_manifest(root, manifest.paths(), manifest.name or _manifest_name(root / RECORDS[0]))
             done.append(f"{root / MANIFEST}: damaged lines left out")
         done += _put_back_records(root)
     return done
@@ -146,15 +155,15 @@ def _put_back_records(root: Path) -> list[str]:
     return done
 
 
-def set_aside(problems: list[Problem]) -> None:
-    """Make room for what is to be made again: damaged files get a name of a temporary one, and no digest is kept."""
+def set_aside(problems: list[Problem]) -> list[Path]:
+    """Rename what is to be made again, and drop its digests; returns the new names, to delete when that is done."""
+    aside: list[Path] = []
     for problem in problems:
         manifest = manifest_of(problem.root / MANIFEST)
         assert manifest is not None, "put_back has made it"
-        for own in manifest.within(problem.file):
-            path = problem.root / own
+        for path in [*(problem.root / own for own in manifest.within(problem.file)), problem.path]:
             with manifest.change(path, {}):
                 if path.exists():
-                    files.put(path, path.with_name(f".{path.name}.damaged.tmp"))
-        if problem.path.exists():  # without a digest
-            files.put(problem.path, problem.path.with_name(f".{problem.path.name}.damaged.tmp"))
+                    aside.append(path.with_name(f".{path.name}.damaged"))
+                    files.put(path, aside[-1])
+    return aside

@@ -11,6 +11,11 @@ from typing import Self
 from learnalign.errors import RunError
 from learnalign.rundir.files import disk_error
 
+
+class InUse(RunError):
+    """Another command has the lock."""
+
+
 HANDED = (
     "LEARNALIGN_LOCK"  # names the lock that a command was handed by the command that started it: "descriptor inode"
 )
@@ -60,7 +65,7 @@ class Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise RunError(f"{self._directory} is in use by another learnalign command; wait for it to end") from None
+            raise InUse(f"{self._directory} is in use by another learnalign command; wait for it to end") from None
         return descriptor
 
 

@@ -2,8 +2,8 @@
 
 A line for each file, or directory that appears as a whole, appended just before it takes its place; the last line of a
 path counts. A command killed in between leaves the old content under the new line: so the very last line, and no other,
-may also describe what was there before. Every line has a digest of its own. XXH3-128 finds damage at the memory's
-speed; it does not keep out a forger.
+may also describe what was there before. Every line has a digest of its own. The first line names the run directory, as
+run.json does. XXH3-128 finds damage at the memory's speed; it does not keep out a forger.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import fcntl
 import functools
 import json
 import os
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, Any
 
 import xxhash
 
@@ -57,6 +58,7 @@ class Manifest:
 
     def __init__(self, root: Path) -> None:
         self.root, self.file = root, root / NAME
+        self._name = ""
         self.damaged_lines: list[int] = []
         self._files: dict[str, Files] = {}
         self._last, self._before = "", Files()  # the path of the last line, and what the manifest had of it before
@@ -65,6 +67,12 @@ class Manifest:
         self._settled = False
         self._reading = threading.Lock()  # a shard is written while the next one is computed
         self.checked: set[str] = set()  # directories that this process has compared as a whole
+
+    @property
+    def name(self) -> str:
+        """Of the run directory that it was made for; empty if an earlier version made it."""
+        self._refresh()
+        return self._name
 
     def paths(self) -> dict[str, Files]:
         """What is stored: files by the path of each file or whole directory, relative to the run directory."""
@@ -135,7 +143,7 @@ class Manifest:
             self._append(file, self._last, self._before)
 
     def _append(self, file: IO[bytes], path: str, files: Files) -> None:
-        line = _line(path, files)
+        line = _entry(path, files)
         with self._reading, _named(self.file):
             file.write(line)
             file.flush()
@@ -153,7 +161,7 @@ class Manifest:
         status = self.file.stat()
         if self._open is None or not os.path.samestat(status, os.fstat(self._open.fileno())):  # written anew
             self._open = self.file.open("rb")
-            self._files, self._last, self._before = {}, "", {}
+            self._name, self._files, self._last, self._before = "", {}, "", {}
             self._read, self._lines, self.damaged_lines = 0, 0, []
         if status.st_size == self._read:
             return
@@ -174,6 +182,9 @@ class Manifest:
         except ValueError:
             self.damaged_lines.append(self._lines)
             return
+        if "name" in entry:
+            self._name = entry["name"]
+            return
         path, files = entry["path"], {name: (size, digest) for name, (size, digest) in entry["files"].items()}
         self._last, self._before = path, self._files.get(path, {})
         for other in [other for other in self._files if other.startswith(f"{path}/")]:
@@ -187,11 +198,12 @@ def _opened(root: Path) -> Manifest:
     return Manifest(root)
 
 
-def write_manifest(root: Path, stored: Mapping[str, Files]) -> None:
-    """Write the whole manifest of a run directory: what is `stored` in it, by path."""
+def write_manifest(root: Path, stored: Mapping[str, Files], name: str | None = None) -> None:
+    """Write the whole manifest of a run directory: what is `stored` in it, by path; a new `name` if none is given."""
     temporary, path = root / f".{NAME}.tmp", root / NAME
+    lines = [_line({"name": name or secrets.token_hex(8)}), *(_entry(path, files) for path, files in stored.items())]
     with _named(path), temporary.open("wb") as file:
-        file.write(b"".join(_line(path, files) for path, files in stored.items()))
+        file.write(b"".join(lines))
         file.flush()
         os.fsync(file.fileno())
     with _locked(path) if path.is_file() else contextlib.nullcontext():
@@ -218,8 +230,12 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
                 return
 
 
-def _line(path: str, files: Files) -> bytes:
-    body = json.dumps({"path": path, "files": files}, ensure_ascii=False, sort_keys=True)
+def _entry(path: str, files: Files) -> bytes:
+    return _line({"path": path, "files": files})
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    body = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return f'{body[:-1]}, "check": "{_check(body)}"}}\n'.encode()
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from learnalign.config import NEXT
 from learnalign.rundir import files
-from learnalign.rundir.lock import Lock
+from learnalign.rundir.lock import InUse, Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Files, manifest_of, write_manifest
 
@@ -42,7 +42,7 @@ def begin(root: Path, request: dict[str, Any], replaced: Collection[Path]) -> bo
     discard(root)
     folder.mkdir()
     (folder / ".lock").touch()
-    write_manifest(folder, kept)
+    write_manifest(folder, kept, manifest.name if manifest else None)
     for path in root.iterdir():
         if path.name not in _NOT_LINKED | away and not path.name.endswith(".tmp"):
             (folder / path.name).symlink_to(Path("..") / path.name)
@@ -74,10 +74,15 @@ def end(root: Path) -> None:
 
 def end_interrupted(root: Path) -> None:
     """End what `end` began in a process that was killed."""
+    if _is_ready(root):
+        with contextlib.suppress(InUse), Lock(root):  # a command that has the lock ends it itself
+            if _is_ready(root):
+                _replace(root)
+
+
+def _is_ready(root: Path) -> bool:
     plan = root / NEXT / PLAN
-    if plan.is_file() and "made" in files.read_json(plan):
-        with Lock(root):
-            _replace(root)
+    return plan.is_file() and "made" in files.read_json(plan)
 
 
 def in_place(result: T) -> T:
@@ -101,7 +106,7 @@ def _replace(root: Path) -> None:
     old, next = manifest_of(root / MANIFEST), manifest_of(folder / MANIFEST)
     assert next is not None, "a run directory that is made anew has a manifest"
     stays = {path: each for path, each in (old.paths() if old else {}).items() if not _in(path, new | removed)}
-    write_manifest(root, {path: each for path, each in next.paths().items() if path != PLAN} | stays)
+    write_manifest(root, {path: each for path, each in next.paths().items() if path != PLAN} | stays, next.name)
     discard(root)
 
 

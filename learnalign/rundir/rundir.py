@@ -200,7 +200,7 @@ class RunDir(Paths):
         if not self._swept:
             folders = [self.path, *(path for path in self.outputs() if path.is_dir())]
             for folder in folders:
-                for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp*")]:  # ours, and those of safetensors
+                for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp??????")]:  # ours, and those of safetensors
                     files.delete(temporary)
             self._swept = True
 
@@ -325,7 +325,9 @@ class RunDir(Paths):
         return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in self.outputs(stage))
 
     def _update(self, **changes: Any) -> None:
-        about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed, "manifest": 1}
+        about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
+        manifest = manifest_of(self.record_file)
+        about |= {"manifest": manifest.name if manifest else None}
         about |= {"config": portable(self.config.model_dump(mode="json"), self.path)}
         record = {"created": _now(), **self.read_record(), **about, **changes}
         files.write_json(self.record_file, record)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from learnalign.gradients import grad
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import import_rollouts
+from learnalign.rundir.files import write_json
 from learnalign.selection import select
 from learnalign.signals import signal
 from learnalign_cli.app import app
@@ -124,6 +125,32 @@ def test_a_damaged_subset_is_not_trained_on_unless_it_is_the_users_own(finished:
     settings = ["--set", "train.max_completion_length=12", "--dry-run"]
     code, output = invoke("train", str(run), "--subset", str(tmp_path / "mine.jsonl"), *settings)
     assert code == 0, output
+
+
+def test_a_damaged_evaluation_is_made_again(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    options = ["--name", "e", "--set", "rollout.max_completion_length=4", "--set", "data.limit=3"]
+    code, output = invoke("eval", str(run), "--data", str(finished.parent / "pool.jsonl"), *options)
+    assert code == 0, output
+    names = ("eval/e.json", "eval/e/success.parquet", "eval/e/rollouts/part-00000.parquet")
+    before = {name: (run / name).read_bytes() for name in names}
+    for name in names:
+        (run / name).write_bytes(before[name][:-1])
+    code, output = invoke("status", str(run), "--repair")
+    assert code == 0, output
+    assert {name: (run / name).read_bytes() for name in names} == before
+
+
+def test_what_no_command_makes_is_left_for_the_user(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    write_json(run / "staged.json", {"stages": []})
+    (run / "staged.json").write_text("{}")
+    code, output = invoke("status", str(run), "--repair")
+    assert code == 1
+    assert "staged.json: damaged" in output
+    assert (run / "staged.json").read_text() == "{}"
 
 
 def test_another_runs_manifest_is_named(finished: Path, tmp_path: Path) -> None:

@@ -138,11 +138,11 @@ def test_half_a_last_line_is_a_killed_write_and_a_damaged_line_is_told(root: Pat
     write_json(root / "b.json", 2)
     assert read_json(root / "b.json") == 2
     lines = (root / NAME).read_bytes().splitlines(keepends=True)
-    lines[1] = lines[1].replace(b"a.json", b"c.json")
+    lines[2] = lines[2].replace(b"a.json", b"c.json")
     (root / NAME).write_bytes(b"".join(lines))
     fresh = Manifest(root)
     assert set(fresh.paths()) == {"config.yaml", "b.json"}
-    assert fresh.damaged_lines == [2]
+    assert fresh.damaged_lines == [3]
 
 
 def test_a_failed_write_is_taken_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,17 @@ def test_spearman_equals_pearson_of_ranks_by_hand() -> None:
     assert spearman(one, np.full(5, np.nan)) is None
 
 
+def test_a_method_whose_subset_is_missing_is_selected_again(tmp_path: Path) -> None:
+    """As a kill between the two files leaves it."""
+    run = measured_run(tmp_path)
+    compare(run)
+    subset = run.subset_file("random")
+    content = subset.read_bytes()
+    subset.unlink()
+    compare(run)
+    assert subset.read_bytes() == content
+
+
 def test_a_disk_that_refuses_is_no_missing_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = measured_run(tmp_path)
 
