@@ -278,12 +278,14 @@ class RunDir(Paths):
         self._update(inputs=inputs)
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[StageRecord]:
+    def stage(self, name: str, started: float | None = None) -> Iterator[StageRecord]:
         """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory.
 
+        Its time counts from `started`, by the monotonic clock, if its work began before the block.
         An InputError before anything new is stored leaves the record as it was, so that the user may correct the setting.
         """
-        record, started, refused = StageRecord(), time.monotonic(), False
+        record, refused = StageRecord(), False
+        started = time.monotonic() if started is None else started
         with self.locked():
             if stale := self.stale():  # another command may have made it since this one began
                 raise InputError(_refusal(self.path, stale))

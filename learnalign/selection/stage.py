@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def select(
     Raises InputError for wrong arguments and for inputs made with other settings; RunError for missing inputs (naming
     the command that makes them), and if there is nothing to learn from.
     """
+    started = time.monotonic()
     if output is not None:
         check_output(output, [Path(run.config.data.path).expanduser()])
     settings = run.config.select
@@ -66,9 +68,10 @@ def select(
     save_to = _matrix_file(run, rule) if save_matrix else None
     pool = Pool(run) if pool is None else pool
     count = size_of(settings.size if size is None else size, len(pool))
-    with run.stage(STAGE) as record:
-        ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
-        stability, kept = measure_stability(pool, ranking)
+    # Before the stage begins: if an input is missing, that of an earlier method stays done.
+    ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
+    stability, kept = measure_stability(pool, ranking)
+    with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
         subset = [pool.prompts[place] for place in ranking.chosen]
         write(result.subset, subset)

@@ -110,6 +110,13 @@ def test_spearman_equals_pearson_of_ranks_by_hand() -> None:
     assert spearman(one, np.full(5, np.nan)) is None
 
 
+def test_methods_without_inputs_leave_the_stage_done(tmp_path: Path) -> None:
+    run = measured_run(tmp_path)
+    assert compare(run).missing
+    assert compare(run).missing
+    assert run.is_finished("select")
+
+
 def test_a_method_whose_subset_is_missing_is_selected_again(tmp_path: Path) -> None:
     """As a kill between the two files leaves it."""
     run = measured_run(tmp_path)
