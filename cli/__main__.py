@@ -9,9 +9,9 @@ from learnalign_cli.stopping import SIGNALS, arrived, end, leave, listen  # noqa
 
 def main() -> None:
     """Entry point of the `learnalign` command; answers signals while it imports the commands, too."""
-    listen()
     try:
         try:
+            listen()  # a signal may have come before
             from learnalign_cli.app import main as command
 
             command()

@@ -32,6 +32,7 @@ def listen() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
             signal.signal(number, _stop)
+    sys.unraisablehook = _unraisable
     os.register_at_fork(after_in_child=_forget)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # see `held`
     if lifeline := os.environ.pop(LIFELINE, None):
@@ -47,6 +48,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
     # A library may swallow the exception, or hold the process up in its own clean-up.
     _thread.start_new_thread(_leave_late, ())
     raise Stopped
+
+
+def _unraisable(what: "sys.UnraisableHookArgs") -> None:
+    """Python goes on after an exception in a finalizer or callback, and prints its traceback; `_leave_late` ends the process then."""
+    if not isinstance(what.exc_value, Stopped):
+        sys.__unraisablehook__(what)
 
 
 def _leave_late() -> None:

@@ -119,3 +119,30 @@ def test_a_stage_that_is_killed_ends_the_run_with_one_line(tmp_path: Path) -> No
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 1
     assert printed.splitlines()[-1].startswith("learnalign: warmup: its process was ended by SIGKILL")
+
+
+PENDING = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); stop(); main()"
+IN_FINALIZER = "listen(); End(); time.sleep(30)"
+
+
+@pytest.mark.parametrize("body", [PENDING, IN_FINALIZER])
+def test_a_signal_at_an_awkward_moment_is_one_line(body: str, tmp_path: Path) -> None:
+    """Before the command listens, and while Python runs a finalizer, which swallows exceptions."""
+    code = f"""
+import os, signal, time
+from learnalign_cli.__main__ import main
+from learnalign_cli.stopping import listen
+
+def stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+class End:
+    def __del__(self):
+        stop()
+        time.sleep(0.1)
+
+{body}
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr == "learnalign: terminated; run the same command again to resume\n"

@@ -37,7 +37,9 @@ class Result:
         elif self.code not in codes:
             problems.append(f"exit {self.code}: {self.last_line()}")
         if "Traceback (most recent call last)" in self.stderr:
-            problems.append(f"traceback: {self.last_line()}")
+            problems.append(
+                "traceback: " + " / ".join(self.stderr[self.stderr.rfind("Traceback (most") :].splitlines()[-12:])
+            )
         if self.code in (1, 2) and self.code in codes and not self.message():
             problems.append(f"exit {self.code} without a word")
         return problems
