@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 _NOT_LINKED = {*OWN, MANIFEST, PLAN, NEXT, ".lock", "work"}
 
 
-def begin(root: Path, request: dict[str, Any], replaced: Collection[Path]) -> bool:
-    """Make DIR/.next with links to all of `root` that is not `replaced`; whether it is new.
+def begin(root: Path, request: dict[str, Any], replaced: Collection[Path], fill: Callable[[], None]) -> None:
+    """Make DIR/.next with links to all of `root` that is not `replaced`, and have `fill` write what else it begins with.
 
     One that the same `request` began is kept, unless what it is linked to has changed since.
     """
@@ -38,7 +38,7 @@ def begin(root: Path, request: dict[str, Any], replaced: Collection[Path]) -> bo
     kept = {path: each for path, each in stored.items() if path not in OWN and not _in(path, away)}
     plan = {"request": request, "removed": sorted(away), "kept": {path: _as_json(each) for path, each in kept.items()}}
     if (folder / PLAN).is_file() and files.read_json(folder / PLAN) == plan:
-        return False
+        return
     discard(root)
     folder.mkdir()
     (folder / ".lock").touch()
@@ -46,8 +46,8 @@ def begin(root: Path, request: dict[str, Any], replaced: Collection[Path]) -> bo
     for path in root.iterdir():
         if path.name not in _NOT_LINKED | away and not path.name.endswith(".tmp"):
             (folder / path.name).symlink_to(Path("..") / path.name)
-    files.write_json(folder / PLAN, plan)
-    return True
+    fill()
+    files.write_json(folder / PLAN, plan)  # last: one without a plan is begun again
 
 
 def made(root: Path) -> list[str]:

@@ -135,8 +135,7 @@ class RunDir(Paths):
                 return
             request = {"config": dump_config(config, old.path), "stages": sorted(stages), "more": list(more)}
             run = cls(old.path / NEXT, config)
-            if replacing.begin(old.path, request, replaced):
-                run._begin_anew(old, stages)
+            replacing.begin(old.path, request, replaced, lambda: run._begin_anew(old, stages))
             nothing = replacing.made(old.path)
             try:
                 yield run

@@ -102,6 +102,33 @@ def test_another_request_begins_anew(tmp_path: Path) -> None:
     assert list((old.path / "gradients").iterdir()) == [old.exact_file]
 
 
+@pytest.mark.parametrize("writes", range(8))
+def test_a_kill_before_the_first_result_loses_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    old = finished(tmp_path / "run")
+    if (child := os.fork()) == 0:
+        left, replace = [writes], os.replace
+
+        def killed(source: Path, target: Path) -> None:
+            replace(source, target)
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+
+        monkeypatch.setattr(os, "replace", killed)
+        with RunDir.overwriting(old.path, OTHER, "grad"):
+            os._exit(0)
+    os.waitpid(child, 0)
+    with RunDir.overwriting(old.path, OTHER, "grad") as run:
+        assert run.is_finished("pool")
+        assert run.is_finished("rollout")
+        with run.stage("grad"):
+            write_text(run.exact_file, "new")
+    assert set(RunDir.open(old.path).read_record()["stages"]) == set(OUTPUTS)
+    assert not find_problems(old.path)
+
+
 @pytest.mark.parametrize("renames", range(8))
 def test_a_kill_while_results_change_places_is_made_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-LISTS = ("run.json", ".run.json", "manifest.jsonl", "config.yaml")  # what every command may rewrite
+LISTS = ("run.json", ".run.json", "manifest.jsonl", "config.yaml", "staged.json")  # what every command may rewrite
 TIMES = ("step_time",)
 
 
