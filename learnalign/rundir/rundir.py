@@ -192,7 +192,15 @@ class RunDir(Paths):
                 write_manifest(
                     self.path, {str(path.relative_to(self.path)): files_of(path) for path in files_in(self.path)}
                 )
+            self._copy_record()
             yield self._lock
+
+    def _copy_record(self) -> None:
+        """Have the copy say what run.json says: a command may have been killed between the two."""
+        if files.is_intact(self.record_file):
+            record, copy = self.record_file.read_bytes(), self.record_copy
+            if not copy.is_file() or copy.read_bytes() != record:
+                files.write_json(copy, self.read_record())
 
     def _sweep(self) -> None:
         """Delete what killed commands left half-written, once: while this one has the lock, no other writes here."""

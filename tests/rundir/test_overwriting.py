@@ -158,6 +158,26 @@ def test_a_kill_while_results_change_places_is_made_good(
     assert not find_problems(old.path)
 
 
+def test_a_kill_between_the_record_and_its_copy_is_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(tmp_path / "run")
+    before = run.record_copy.read_bytes()
+    if (child := os.fork()) == 0:
+        replace = os.replace
+
+        def killed(source: Path, target: Path) -> None:
+            replace(source, target)
+            if Path(target) == run.record_file:
+                os._exit(9)
+
+        monkeypatch.setattr(os, "replace", killed)
+        run.record_inputs({"data": "other"})
+    os.waitpid(child, 0)
+    assert run.record_copy.read_bytes() == before != run.record_file.read_bytes()
+    with RunDir.open(run.path).locked():
+        assert run.record_copy.read_bytes() == run.record_file.read_bytes()
+    assert not find_problems(run.path)
+
+
 def test_a_second_command_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     first = finished(tmp_path / "run")
     with first.stage("select"):
