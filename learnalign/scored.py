@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MARK = "learnalign"
+OTHER = "source_"  # begins no name of ours
 _KEYS = {"row", "verifier", "columns"}
 
 
@@ -28,7 +29,8 @@ def is_scored(row: Mapping[str, Any]) -> bool:
 def original(row: Mapping[str, Any]) -> dict[str, Any]:
     """The user's own columns of such a row, by the names and in the order that they had in the input."""
     names = [str(name) for name in row[MARK]["columns"] or ()]
-    kept = {name: renamed if (renamed := other_name(name, names)) in row else name for name in names}
+    kept = {name: name for name in names}
+    kept |= {name: other for name in names if not name.startswith(OTHER) and (other := other_name(name, names)) in row}
     return {name: row[place] for name, place in kept.items() if place in row}
 
 
@@ -51,7 +53,7 @@ def beside(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]
 
 def other_name(name: str, names: Sequence[str]) -> str:
     """What a column whose name is taken is called: source_NAME, or source_source_NAME if `names` have that."""
-    renamed = f"source_{name}"
+    renamed = f"{OTHER}{name}"
     while renamed in names:
-        renamed = f"source_{renamed}"
+        renamed = f"{OTHER}{renamed}"
     return renamed

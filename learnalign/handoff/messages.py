@@ -17,7 +17,9 @@ def scored_rows(chosen: Chosen, also: Sequence[str] = ()) -> list[Row]:
         | {MARK: mark(prompt.row, chosen.judged_by(), own)}
         for prompt, own in zip(chosen.prompts, columns, strict=True)
     ]
-    return beside(ours, columns)
+    for row in (rows := beside(ours, columns)):
+        row[MARK] = row.pop(MARK)  # to the end, since people read the file
+    return rows
 
 
 def rows(chosen: Chosen) -> Sequence[Row]:
