@@ -75,9 +75,12 @@ def _entry(run: RunDir, label: str) -> dict[str, Any]:
     )
 
 
-def _prompts(run: RunDir, label: str) -> list[Prompt]:
-    """The chosen prompts, best first, from the scores, which say which they are."""
+def chosen_ids(run: RunDir, label: str) -> list[str]:
+    """The ids that a method has chosen, best first: its scores say which they are."""
     scores = read_parquet(run.scores_file(label), ["id", "rank", "selected"]).to_pylist()
-    ranks = {row["id"]: row["rank"] for row in scores if row["selected"]}
-    prompts = [prompt for prompt in stored_prompts(run) if prompt.id in ranks]
-    return sorted(prompts, key=lambda prompt: ranks[prompt.id])
+    return [row["id"] for row in sorted(scores, key=lambda row: row["rank"]) if row["selected"]]
+
+
+def _prompts(run: RunDir, label: str) -> list[Prompt]:
+    prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
+    return [prompts[id] for id in chosen_ids(run, label)]

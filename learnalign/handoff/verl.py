@@ -3,8 +3,9 @@
 verl's own scorer knows data sets by `data_source` (`--data-source`; yours, if the pool has the column). To score as p was
 measured, whatever the data source, give it our function:
 
-    custom_reward_function.path=pkg://learnalign.handoff.verl  custom_reward_function.name=compute_score
+    reward.custom_reward_function.path=pkg://learnalign.handoff.verl  reward.custom_reward_function.name=compute_score
 
+(before 0.7 without `reward.`, and the path as that of this file).
 Settings of the chat template belong into data.apply_chat_template_kwargs.
 """
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
 from learnalign.handoff import Chosen, find_format
+from learnalign.handoff.exporting import chosen_ids
 from learnalign.handoff.handing import Handed, check_handed
 from learnalign.rundir import RunDir, StageRecord
-from learnalign.rundir.files import write_parquet
+from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
@@ -78,6 +80,7 @@ def select(
         result = _result(pool, ranking, stability)
         entry = _entry(result, {"size": count, "format": format, "fill": fill, "diversity": diversity})
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=_chosen(pool, ranking))
+        result.notes.extend(_older_exports(run, result, [prompt.id for prompt in handed.chosen.prompts]))
         handed.write(result.subset)
         if output is not None:
             handed.write_output(output)
@@ -95,6 +98,18 @@ def _chosen(pool: Pool, ranking: Ranking) -> Chosen:
         reasoning_tags=config.data.reasoning_tags,
         where=str(pool.run.subset_file(ranking.label)),
     )
+
+
+def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> list[str]:
+    """A sentence for each file of DIR/export that holds other prompts than the new subset of the same method."""
+    exports = run.read_record().get("exports", {}).items()
+    older = [(file, o["to"]) for file, o in exports if o["method"] == result.method and (run.path / file).is_file()]
+    if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
+        return []
+    return [
+        f"{run.path / file} is of the earlier subset; `learnalign export --to {to}` makes it again"
+        for file, to in older
+    ]
 
 
 def _entry(result: SelectResult, options: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,14 @@ def test_an_export_holds_the_subsets_prompts_in_its_order_beside_it(run: RunDir)
     assert run.subset_file("learnalign").read_bytes() == before
 
 
+def test_selecting_other_prompts_names_the_exports_of_the_earlier_ones(run: RunDir) -> None:
+    file = export(run, "slime").file
+    assert not any("earlier subset" in note for note in select(run, 7, format="source").notes)
+    assert [note for note in select(run, 3).notes if "earlier subset" in note] == [
+        f"{file} is of the earlier subset; `learnalign export --to slime` makes it again"
+    ]
+
+
 def test_every_subset_says_what_it_was_chosen_by(run: RunDir, tmp_path: Path) -> None:
     select(run, 4, "hardest", output=tmp_path / "mine.jsonl")
     export(run, "nemo-gym", output=tmp_path / "gym.jsonl")

@@ -115,4 +115,3 @@ def test_every_trainer_asks_the_token_ids_that_were_scored(tmp_path: Path, confi
     again = read_pool(elsewhere(run.config.data, tmp_path / "subset.jsonl"))[0]
     assert [prompt_ids(run_tokenizer(run), prompt.messages) for prompt in again] == scored
     assert [(prompt.id, prompt.answer) for prompt in again] == [(prompt.id, prompt.answer) for prompt in prompts]
-

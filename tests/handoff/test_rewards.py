@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from datasets import load_dataset
@@ -13,6 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from learnalign.demo import MODEL
 from learnalign.handoff import find_format
 from learnalign.handoff.skyrl import score as skyrl_score
+from learnalign.handoff.slime import reward as slime_reward
 from learnalign.handoff.trl import reward
 from learnalign.handoff.verifiers import score as verifiers_score
 from learnalign.handoff.verl import compute_score
@@ -59,6 +62,10 @@ def test_verl_gets_a_score_for_its_positional_and_keyword_calls() -> None:
 def test_the_other_environments_judge_by_the_rows_verifier() -> None:
     row = find_format("skyrl").rows(chosen(verifier="exact"))[0]
     assert [skyrl_score(text, row) for text in ("2", "2.0")] == [1.0, 0.0]
+    sample = SimpleNamespace(
+        response=r"\boxed{2.0}", label="2", metadata=find_format("slime").rows(chosen())[0]["metadata"]
+    )
+    assert asyncio.run(slime_reward(None, sample)) == 1.0
     info = find_format("verifiers").rows(chosen(verifier="math"))[0]["info"]
     assert [verifiers_score(text, "2", info) for text in (r"\boxed{2.0}", "3")] == [1.0, 0.0]
 
