@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo test test-slow torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify clean
+.PHONY: setup setup-test demo test test-slow test-trainers torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -64,6 +64,10 @@ test: check
 
 test-slow: setup-test
 	$(BIN)/python -m pytest -m slow
+
+# Every trainer's own code loads our files, in environments of their own (needs the package index); ARGS="verl skyrl" for some.
+test-trainers: setup-test
+	$(BIN)/python -m tests.handoff.trainers $(ARGS)
 
 # Kills, damage, failing disks, crowds: up to an hour on two cores; ARGS="kills --share 0.1" for less.
 torture: setup-test

@@ -11,6 +11,7 @@ import typer
 from .common import DEBUG, guarded
 from .compare import compare
 from .eval import evaluate
+from .export import export
 from .grad import grad
 from .rollout import rollout
 from .run import run
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "rollout": (rollout, "runs/demo"),
     "grad": (grad, "runs/demo --verify 64"),
     "select": (select, "runs/demo -n 50 --method learnability"),
+    "export": (export, "runs/demo --to verl"),
     "signal": (signal, "runs/demo perplexity length angle"),
     "compare": (compare, "runs/demo -n 50"),
     "train": (train, "runs/demo --subset runs/demo/subset.jsonl"),

@@ -36,6 +36,8 @@ def repair(directory: Path) -> None:
         if not _perform_again(root):
             for command, arguments, options in _commands(run, stages, own):
                 perform(command, run, arguments=arguments, **options)
+            for options in _exports(own):
+                perform("export", run, **options)
             for file in _evaluations(own):
                 _perform_again(file.with_suffix(""))
         for path in aside:
@@ -44,7 +46,29 @@ def repair(directory: Path) -> None:
 
 def _can_be_made(problem: Problem) -> bool:
     """Whether a command is known that makes the file; another one stays as it is, for the user to look at."""
-    return problem.stage is not None or problem.file == NORMS or bool(_evaluations([problem]))
+    own = problem.stage is not None or problem.file == NORMS
+    return own or bool(_evaluations([problem])) or bool(_exports([problem]))
+
+
+def _exports(problems: list[Problem]) -> list[dict[str, Any]]:
+    """The options of `export` for the files of DIR/export, and those beside them, that it can make again."""
+    from learnalign.rundir import RunDir
+
+    wanted = {
+        (problem.root, PurePath(problem.file).stem) for problem in problems if PurePath(problem.file).match("export/*")
+    }
+    return [
+        {name.replace("_", "-"): value for name, value in options.items()}
+        for root in dict.fromkeys(root for root, _ in wanted)
+        for file, options in RunDir.peek(root).read_record().get("exports", {}).items()
+        if any(_stem(file, stem) for own, stem in wanted if own == root)
+    ]
+
+
+def _stem(file: str, stem: str) -> bool:
+    """Whether a file beside an exported one has this stem: verl.json, nemo_rl_system.txt."""
+    own = PurePath(file).stem
+    return stem == own or stem.startswith(f"{own.replace('-', '_')}_")
 
 
 def _evaluations(problems: list[Problem]) -> list[Path]:

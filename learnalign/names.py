@@ -73,7 +73,19 @@ ALGORITHMS = {
 }
 
 FORMATS = {
+    "messages": "prompt (messages) and answer as they were scored, and your own columns",
     "source": "the input rows as they were, one JSON object a line",
+    "trl": "TRL: messages, with the gold also as solution",
+    "verl": "verl: data_source, prompt, reward_model, extra_info",
+    "openrlhf": "OpenRLHF: input (messages), label",
+    "open-instruct": "open-instruct: messages with a last turn, ground_truth, dataset",
+    "nemo-rl": "NeMo-RL's ResponseDataset: input and output as texts",
+    "nemo-rl-chat": "NeMo-RL's ResponseDataset: messages, for prompts with a system message",
+    "skyrl": "SkyRL: prompt (messages), env_class, reward_spec",
+    "slime": "slime: prompt (messages), label, metadata",
+    "roll": "ROLL: messages as JSON text, ground_truth, tag, domain",
+    "verifiers": "verifiers and prime-rl: question, answer, info, and a taskset module",
+    "nemo-gym": "NeMo Gym: responses_create_params, verifier_metadata",
 }
 
 PROJECTIONS = {

@@ -27,6 +27,7 @@ _OWN = (
         "work",
         "stage*",
         "targets",
+        "export",
         "report*",
         "norms.*",
     ),
@@ -78,7 +79,7 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    elif _is_stream(path):
+    elif is_stream(path):
         try:
             with path.open("wb") as file:
                 yield file
@@ -91,7 +92,7 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, file)
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether `path` is written into, not replaced: a device, a pipe, or a descriptor (`-o >(command)`)."""
     descriptor = path.absolute().is_relative_to("/dev/fd") or path.absolute().is_relative_to("/proc")
     return descriptor or (path.exists() and not stat.S_ISREG(path.stat().st_mode))

@@ -40,8 +40,9 @@ from learnalign.policy import (
     run_tokenizer,
 )
 from learnalign.rundir import Quarantined, RunDir, check_trust
-from learnalign.rundir.files import read_parquet, write_parquet
+from learnalign.rundir.files import as_json, read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
+from learnalign.scored import MARK, is_scored, original
 from learnalign.sources import local_source, read_rows
 from learnalign.verify import open_verifier
 
@@ -97,15 +98,18 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
     """Read a source: prompts (not yet checked with tokenizer and verifier), rows left out, the number of rows.
 
     Every prompt shows the worked examples of `data.few_shot`; one that is itself an example is left out. Its id is made
-    from the question without them. Raises InputError for a source that is missing, empty, or has none of the columns that
-    `data` names, and for examples that cannot be read.
+    from the question without them. A row of a subset in the format `messages` is read as it was scored: id, messages and
+    gold are its own, and of `data` only `solution` counts. Raises InputError for a source that is missing, empty, or has none
+    of the columns that `data` names, and for examples that cannot be read.
     """
     rows, count = _read_rows(data)
     examples = worked_examples(data, lambda: _solved(rows, data))
     shown = {example.question.strip() for example in examples}
     asked = []
     for prompt in rows.prompts.values():
-        if _question(prompt) in shown:
+        if prompt.id in rows.scored:  # it shows the examples that it was scored with
+            asked.append(prompt)
+        elif _question(prompt) in shown:
             reason = "worked example of data.few_shot"
             rows.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
         else:
@@ -211,7 +215,7 @@ def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
         source = json.loads(text)
         columns |= source.keys()
         try:
-            rows.add(_to_prompt(source, text, row, data))
+            rows.add(_to_prompt(source, text, row, data), scored=is_scored(source))
         except LeaveOut as reason:
             rows.left_out.append(Quarantined(row=row, reason=str(reason)))
             out_of_time += isinstance(reason, OutOfTime)
@@ -235,15 +239,18 @@ class _Rows:
     def __init__(self) -> None:
         self.prompts: dict[str, Prompt] = {}
         self.left_out: list[Quarantined] = []
+        self.scored: set[str] = set()  # ids of those that are read as they were scored
         self._ids: dict[str, str] = {}  # of the first prompt with the question, by the question's digest
         self._answers: dict[str, set[str]] = {}  # of a prompt whose duplicates have other answers
 
-    def add(self, prompt: Prompt) -> None:
+    def add(self, prompt: Prompt, scored: bool = False) -> None:
         """Keep a new prompt; leave out a duplicate, or a prompt whose id is taken."""
         question = _digest(prompt.messages)
         first = self.prompts.get(self._ids.setdefault(question, prompt.id))
         if first is None and prompt.id not in self.prompts:
             self.prompts[prompt.id] = prompt
+            if scored:
+                self.scored.add(prompt.id)
         elif first is None or _digest(first.messages) != question:
             reason = f"its id is that of row {self.prompts[prompt.id].row}, another prompt"
             self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
@@ -289,6 +296,10 @@ def _prepare(run: RunDir) -> None:
 
 
 def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) -> Prompt:
+    if is_scored(source):
+        own, as_scored = original(source), DataConfig(path=data.path, id="id")
+        prompt = _to_prompt({**source, MARK: None}, as_json(own), row, as_scored)
+        return replace(prompt, solution=solution_of(own, data))
     messages, answer = messages_of(source, data), answer_of(source, data)
     id = lookup(source, data.id) if data.id else _digest(messages)
     if id is None or id == "":

@@ -14,12 +14,12 @@ import learnalign
 from learnalign.checks import check
 from learnalign.config import Config
 from learnalign.errors import InputError
+from learnalign.handoff.writing import write_messages
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
 from learnalign.rundir import RunDir, check_trust, in_place
-from learnalign.rundir.files import write_json
-from learnalign.selection.subset import write_source
+from learnalign.rundir.files import write_json, write_lines
 
 NAME = "chosen"  # of each round's subset and training
 
@@ -135,7 +135,7 @@ def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
             perform(command, run)
         perform("select", run, size=size, fill=True, output=subset)
     else:
-        write_source(subset, prompts)
+        write_messages(subset, run.config, prompts)
     perform("train", run, subset=str(subset), name=NAME, start="policy")
     training = run.path / "train" / NAME
     entry = RunDir.peek(training).read_record()["stages"]["train"]
@@ -156,7 +156,7 @@ def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDi
     if not pool.is_file():
         subset = elsewhere(before.config.data, before.path / f"{NAME}.jsonl")
         chosen = {prompt.id for prompt in read_pool(subset)[0]}
-        write_source(pool, [prompt for prompt in load_prompts(before) if prompt.id not in chosen])
+        write_lines(pool, [prompt.source for prompt in load_prompts(before) if prompt.id not in chosen])
     model = {**before.config.model.model_dump(), **model_settings(before, str(policy))}
     return RunDir.create(folder, round_config(run.config, model, pool), template_time=before.template_time)
 
@@ -170,7 +170,7 @@ def round_config(config: Config, model: dict[str, Any] | None, pool: Path | None
     if model is not None or config.warmup.size or first.adapter:
         own = {"reference": first.name, "reference_revision": first.revision}
         settings["model"] |= own if first.reference is None else {}
-    settings["select"] |= {"format": "source"}
+    settings["select"] |= {"format": "messages"}
     if model is not None:
         settings["model"] |= {key: value for key, value in model.items() if not key.startswith("reference")}
         settings["warmup"]["size"] = 0

@@ -6,14 +6,13 @@ from types import ModuleType
 
 import pytest
 
-from learnalign import curriculum, names, signals
+from learnalign import curriculum, handoff, names, signals
 from learnalign.errors import InputError
 from learnalign.evaluation.testset import test_sets
 from learnalign.gradients import projections
 from learnalign.rollouts import engines
 from learnalign.selection import methods
 from learnalign.selection.methods import METHODS
-from learnalign.selection.subset import FORMATS
 from learnalign.training.trainer import TRAINERS
 from learnalign.verify.builtin import BUILT_IN
 from learnalign.verify.graders import GRADERS
@@ -31,7 +30,8 @@ def test_every_table_names_what_there_is() -> None:
     assert set(BUILT_IN) == set(names.VERIFIERS)
     assert set(GRADERS) == set(names.GRADERS)
     assert set(TRAINERS) == set(names.ALGORITHMS)
-    assert set(FORMATS) == set(names.FORMATS)
+    formats = {name.replace("-", "_") for name in names.FORMATS}
+    assert modules_with(handoff, "FORMAT") == formats
     assert set(test_sets()) == set(names.TEST_SETS)
     assert modules_with(signals, "SIGNAL") == set(names.SIGNALS)
     assert modules_with(curriculum, "make") == set(names.CURRICULA)

@@ -67,7 +67,10 @@ def test_the_subset_is_equation_8s_top_n(run: RunDir) -> None:
     score = matrix.mean(axis=1)
     order = sorted(range(len(prompts)), key=lambda i: (-score[i], prompts[i]["id"]))
     chosen = [prompts[i] for i in order[:12]]
-    assert run.subset_file("learnalign").read_text().splitlines() == [prompt["source"] for prompt in chosen]
+    subset = [json.loads(line) for line in run.subset_file("learnalign").read_text().splitlines()]
+    assert [(row["id"], row["prompt"], row["answer"]) for row in subset] == [
+        (prompt["id"], prompt["messages"], prompt["answer"]) for prompt in chosen
+    ]
     stored = {row["id"]: row["score"] for row in pq.read_table(run.scores_file("learnalign")).to_pylist()}
     assert np.allclose([stored[prompt["id"]] for prompt in prompts], score, rtol=1e-5, atol=1e-9)
 

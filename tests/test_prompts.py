@@ -20,7 +20,7 @@ from learnalign.errors import InputError
 from learnalign.plan import plan
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
-from learnalign.selection.subset import write_source
+from learnalign.rundir.files import write_lines
 from learnalign.sources import read_rows
 from tests.tiny import make_config, make_run
 
@@ -271,7 +271,7 @@ def test_half_a_surrogate_pair_leaves_out_its_row_alone(
         tmp_path / "run", make_config(tmp_path, data={**DATA, "path": str(path), "answer": "answer", "id": "id"})
     )
     prompts = load_prompts(run)
-    write_source(tmp_path / "subset.jsonl", prompts)
+    write_lines(tmp_path / "subset.jsonl", [prompt.source for prompt in prompts])
     assert [json.loads(p.source) for p in prompts] == (rows[:1] if name else rows)
     assert [(line["row"], line["reason"]) for line in run.quarantined()] == (
         [(1, f"half a surrogate pair in the {name} ('\\ud800')")] if name else []

@@ -227,7 +227,9 @@ class SelectConfig(Section):
     )
     method: typing.Annotated[str, one_of(METHODS)] = Field("learnalign", description="how to rank")
     scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")
-    format: typing.Annotated[str, one_of(FORMATS)] = Field("source", description=described(FORMATS))
+    format: typing.Annotated[str, one_of(FORMATS)] = Field(
+        "messages", description=f"of the subset file: {described(FORMATS)}"
+    )
 
 
 class EvalConfig(Section):

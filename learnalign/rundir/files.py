@@ -200,6 +200,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
 def as_json(value: Any, **options: Any) -> str:
     """`value` as JSON, in Unicode if that can be written (half a surrogate pair cannot), else escaped."""
     text = json.dumps(value, ensure_ascii=False, **options)

@@ -79,6 +79,10 @@ class Paths:
     def subset_file(self, method: str) -> Path:
         return self.path / ("subset.jsonl" if method == "learnalign" else f"subset-{method}.jsonl")
 
+    def export_file(self, label: str, suffix: str) -> Path:
+        """A subset in a trainer's format; `label` is the format's name, and the method's unless it is learnalign."""
+        return self.path / "export" / f"{label}{suffix}"
+
 
 def default_file_name(source: str | Path, *labels: str) -> str:
     """The stem of `source` and the labels, joined by dashes, in characters that a file name can have."""

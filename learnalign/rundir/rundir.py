@@ -230,6 +230,12 @@ class RunDir(Paths):
             with self.locked():
                 self._update(made_by=noted)
 
+    def note_export(self, file: str, **options: Any) -> None:
+        """Keep what made a file of DIR/export: `export` with these options can make it again."""
+        exports = self.read_record().get("exports", {})
+        if exports.get(file) != options:
+            self._update(exports={**exports, file: options})
+
     def outputs(self, *stages: str) -> list[Path]:
         """What these stages (all, if none is named) have stored: files, and directories of files."""
         return outputs_of(self.path, *stages)

@@ -120,7 +120,7 @@ STAGES: dict[str, Stage] = {
         revision=2,
     ),
     "signal": Stage(after="rollout", keys=(), outputs=("signals",)),
-    "select": Stage(after="grad", keys=(), outputs=("scores", "subset*.jsonl")),
+    "select": Stage(after="grad", keys=(), outputs=("scores", "subset*.jsonl", "subset*.json")),
 }
 
 

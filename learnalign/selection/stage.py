@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
-from learnalign.outputs import check_output, open_output
+from learnalign.handoff import Chosen, find_format
+from learnalign.handoff.exporting import chosen_ids
+from learnalign.handoff.handing import Handed, check_handed
 from learnalign.rundir import RunDir, StageRecord
-from learnalign.rundir.files import write_parquet
+from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
@@ -25,7 +28,6 @@ from learnalign.selection.result import (
 )
 from learnalign.selection.scores import Scoring, Way, find_way
 from learnalign.selection.stability import Stability, measure_stability
-from learnalign.selection.subset import find_format
 from learnalign.selection.table import scores_table
 
 STAGE = "select"
@@ -46,6 +48,8 @@ def select(
 ) -> SelectResult:
     """Write scores/METHOD.parquet and the subset file: the top `size` prompts by the method's score, best first.
 
+    subset.json beside it says what it was chosen by.
+
     Args:
         size: prompts to choose, or a fraction of the pool in (0, 1).
         method, format, scoring: as in the config section `select`, whose values replace None here and for `size`.
@@ -59,10 +63,11 @@ def select(
     the command that makes them), and if there is nothing to learn from.
     """
     started = time.monotonic()
-    if output is not None:
-        check_output(output, [Path(run.config.data.path).expanduser()])
     settings = run.config.select
-    rule, write = find_method(method or settings.method), find_format(format or settings.format)
+    rule, format = find_method(method or settings.method), format or settings.format
+    find_format(format)
+    if output is not None:
+        check_handed(output, format, run)
     cluster_count = parse_diversity(diversity)
     way = find_way(scoring or settings.scoring)
     save_to = _matrix_file(run, rule) if save_matrix else None
@@ -73,28 +78,54 @@ def select(
     stability, kept = measure_stability(pool, ranking)
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
-        subset = [pool.prompts[place] for place in ranking.chosen]
-        write(result.subset, subset)
+        entry = _entry(result, {"size": count, "format": format, "fill": fill, "diversity": diversity})
+        handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=_chosen(pool, ranking))
+        result.notes.extend(_older_exports(run, result, [prompt.id for prompt in handed.chosen.prompts]))
+        handed.write(result.subset)
         if output is not None:
-            with open_output(output) as file:
-                file.write(result.subset.read_bytes())
+            handed.write_output(output)
         # Last, since scores that are there tell `compare` that the method is done.
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
-        options = {"size": count, "format": format or settings.format, "fill": fill, "diversity": diversity}
-        _add_to_record(run, result, record, options)
+        _add_to_record(run, result, record, entry)
     return result
 
 
-def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, options: dict[str, Any]) -> None:
-    """Keep every method's counts; the stage's own are those of `select.method` once it has run."""
-    methods = run.read_record()["stages"][STAGE].get("methods", {})
+def _chosen(pool: Pool, ranking: Ranking) -> Chosen:
+    config = pool.run.config
+    return Chosen(
+        prompts=[pool.prompts[place] for place in ranking.chosen],
+        verifier=config.verifier,
+        reasoning_tags=config.data.reasoning_tags,
+        where=str(pool.run.subset_file(ranking.label)),
+    )
+
+
+def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> list[str]:
+    """A sentence for each file of DIR/export that holds other prompts than the new subset of the same method."""
+    exports = run.read_record().get("exports", {}).items()
+    older = [(file, o["to"]) for file, o in exports if o["method"] == result.method and (run.path / file).is_file()]
+    if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
+        return []
+    return [
+        f"{run.path / file} is of the earlier subset; `learnalign export --to {to}` makes it again"
+        for file, to in older
+    ]
+
+
+def _entry(result: SelectResult, options: dict[str, Any]) -> dict[str, Any]:
+    """What run.json keeps of the method: its counts, and the options that make the subset again."""
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
     entry: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
     entry["options"] = {"method": result.method.partition("-kmeans")[0], **options}
     entry["stability"] = asdict(result.stability) if result.stability else None
-    record.notes["methods"] = {**methods, result.method: entry}
-    if result.method != run.config.select.method:
-        counts = methods.get(run.config.select.method, counts)
+    return entry
+
+
+def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, entry: dict[str, Any]) -> None:
+    """Keep every method's counts; the stage's own are those of `select.method` once it has run."""
+    methods = {**run.read_record()["stages"][STAGE].get("methods", {}), result.method: entry}
+    record.notes["methods"] = methods
+    counts = methods.get(run.config.select.method, entry)
     record.counts |= {name: counts[name] for name in ("prompts", "eligible", "chosen")}
 
 

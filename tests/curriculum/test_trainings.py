@@ -16,8 +16,7 @@ from learnalign.curriculum.gain import Gain
 from learnalign.policy import load_tokenizer, model_path, prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_jsonl, read_parquet
-from learnalign.selection.subset import write_source
+from learnalign.rundir.files import read_jsonl, read_parquet, write_lines
 from learnalign.signals import signal
 from learnalign.signals.concentration import concentrations
 from learnalign.training import train
@@ -113,7 +112,7 @@ def demo(folder: Path, curriculum: str) -> tuple[RunDir, Path]:
     settings = [f"train.curriculum={curriculum}", "data.limit=16", "warmup.size=0", "train.batch_size=16"]
     settings += ["train.num_generations=4", "train.num_train_epochs=2", "train.learning_rate=1e-4"]
     run = RunDir.create(folder / "run", load_config("demo", settings))
-    write_source(folder / "subset.jsonl", load_prompts(run))
+    write_lines(folder / "subset.jsonl", [prompt.source for prompt in load_prompts(run)])
     return run, folder / "subset.jsonl"
 
 

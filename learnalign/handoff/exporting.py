@@ -1,0 +1,86 @@
+"""`export`: a subset that select has chosen, again, in a trainer's format; the run's own subset stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import InputError, RunError
+from learnalign.handoff import find_format
+from learnalign.handoff.format import Chosen
+from learnalign.handoff.handing import Handed, check_handed
+from learnalign.prompts import Prompt, stored_prompts
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import read_parquet
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """`prompts` of the subset of `method` in the format `name`: the file, and beside it its description."""
+
+    name: str
+    method: str
+    prompts: int
+    file: Path
+    about: Path | None
+
+
+def export(
+    run: RunDir, name: str, *, method: str | None = None, data_source: str | None = None, output: Path | None = None
+) -> ExportResult:
+    """Write the subset of a method as the trainer `name` reads it.
+
+    Args:
+        name: a format of `names.FORMATS`.
+        method: whose subset, as its file is called (`learnability`, `learnalign-kmeans10`); None: `select.method`'s.
+        data_source: of every row, for trainers whose scorer goes by it; None: the rows' own, if they have one.
+        output: where to, as `-o` takes it; None: DIR/export/NAME.jsonl or .parquet, whichever the trainer prefers.
+
+    Raises InputError for a wrong name or output, RunError if the method has chosen no subset.
+    """
+    format, label = find_format(name), method or run.config.select.method
+    if data_source == "":
+        raise InputError("--data-source: it is empty; give a name, or leave it out")
+    if output is not None:
+        check_handed(output, name, run)
+    entry = _entry(run, label)
+    chosen = Chosen(
+        prompts=_prompts(run, label),
+        verifier=run.config.verifier,
+        reasoning_tags=run.config.data.reasoning_tags,
+        data_source=data_source,
+        where=str(run.subset_file(label)),
+    )
+    handed = Handed(run=run, label=label, entry=entry, name=name, chosen=chosen)
+    file = run.export_file(name if label == "learnalign" else f"{name}-{label}", format.suffixes[0])
+    if output is not None:
+        handed.write_output(output)
+        return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=output, about=None)
+    with run.locked():
+        about = handed.write(file, format.suffixes[0])
+        run.note_export(str(file.relative_to(run.path)), to=name, method=label, data_source=data_source)
+    return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=file, about=about)
+
+
+def _entry(run: RunDir, label: str) -> dict[str, Any]:
+    """What select has recorded of the method."""
+    methods = run.read_record()["stages"].get("select", {}).get("methods", {})
+    if label in methods and run.scores_file(label).is_file():
+        return dict(methods[label])
+    made = f"; the subsets of {', '.join(methods)} are there" if methods else ""
+    raise RunError(
+        f"{run.path} has no subset by method {label}: run `learnalign select {run.path} --method {label.partition('-kmeans')[0]}` "
+        f"first{made}"
+    )
+
+
+def chosen_ids(run: RunDir, label: str) -> list[str]:
+    """The ids that a method has chosen, best first: its scores say which they are."""
+    scores = read_parquet(run.scores_file(label), ["id", "rank", "selected"]).to_pylist()
+    return [row["id"] for row in sorted(scores, key=lambda row: row["rank"]) if row["selected"]]
+
+
+def _prompts(run: RunDir, label: str) -> list[Prompt]:
+    prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
+    return [prompts[id] for id in chosen_ids(run, label)]

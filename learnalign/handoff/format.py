@@ -1,0 +1,68 @@
+"""The contract of a trainer's format: from the chosen prompts, as they were scored, to the rows that its loader reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from learnalign.prompts import Prompt
+from learnalign.scored import beside
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The chosen prompts, best first; the verifier that p was measured with; `data_source`, if the user gave one.
+
+    `where` names the subset in messages for the user.
+    """
+
+    prompts: Sequence[Prompt]
+    verifier: str
+    reasoning_tags: Sequence[str] = ()
+    data_source: str | None = None
+    where: str = "the subset"
+
+    def columns(self) -> list[Row]:
+        """The user's own columns of every prompt."""
+        return [json.loads(prompt.source) for prompt in self.prompts]
+
+    def judged_by(self) -> dict[str, Any]:
+        """What `learnalign.handoff`'s reward functions open the verifier with."""
+        return {
+            "verifier": self.verifier,
+            **({"reasoning_tags": list(self.reasoning_tags)} if self.reasoning_tags else {}),
+        }
+
+    def identity(self, prompt: Prompt) -> Row:
+        """id, row of the input, and verifier: for `extra_info`, `metadata` and the like."""
+        return {"id": prompt.id, "index": prompt.row, **self.judged_by()}
+
+    def extra(self) -> list[Row]:
+        """`identity` with the user's own columns beside it."""
+        return beside([self.identity(prompt) for prompt in self.prompts], self.columns())
+
+    def sources(self, default: str) -> list[str]:
+        """The data source of every prompt: `data_source`, else the row's own column of that name, else `default`."""
+        own = [columns.get("data_source") for columns in self.columns()]
+        return [self.data_source or (name if isinstance(name, str) and name else default) for name in own]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A trainer's format.
+
+    Args:
+        rows: the rows that the trainer loads, one for each prompt; a text is a line that is written verbatim.
+        suffixes: what files it can be, the trainer's usual one first.
+        beside: further files from the chosen prompts and the file's name: texts by what is added to its stem.
+        uniform: `datasets` loads it, which wants a column of one kind: of mixed ones, values become JSON texts.
+    """
+
+    rows: Callable[[Chosen], Sequence[Row | str]]
+    suffixes: tuple[str, ...] = (".jsonl",)
+    beside: Callable[[Chosen, str], dict[str, str]] = lambda chosen, file: {}
+    uniform: bool = False

@@ -1,0 +1,36 @@
+"""slime (read: 624b824, 2026-08-21): `prompt` (messages), `label` (the gold), `metadata` with your own columns.
+
+--prompt-data FILE --input-key prompt --label-key label --apply-chat-template \
+        --custom-rm-path learnalign.handoff.slime.reward
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from learnalign.handoff.format import Chosen, Format, Row
+from learnalign.handoff.judging import verdicts
+from learnalign.verify import Item
+
+
+def rows(chosen: Chosen) -> Sequence[Row]:
+    return [
+        {"prompt": prompt.messages, "label": prompt.answer, "metadata": extra}
+        for prompt, extra in zip(chosen.prompts, chosen.extra(), strict=True)
+    ]
+
+
+FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"))
+
+
+async def reward(args: Any, sample: Any, **_: Any) -> float:
+    """For `--custom-rm-path learnalign.handoff.slime.reward`: judges by the verifier that the row names, as p was measured.
+
+    A completion that cannot be scored counts as wrong.
+    """
+    info = sample.metadata or {}
+    item = Item(sample.response, sample.label, source=info)
+    judged = await asyncio.to_thread(verdicts, [item], info.get("verifier") or "math", info.get("reasoning_tags"))
+    return judged[0].reward or 0.0

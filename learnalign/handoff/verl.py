@@ -1,0 +1,61 @@
+"""verl (read and tried: 0.9.1): data_source, prompt (messages), ability, reward_model, extra_info with your own columns.
+
+verl's own scorer knows data sets by `data_source` (`--data-source`; yours, if the pool has the column). To score as p was
+measured, whatever the data source, give it our function:
+
+    reward.custom_reward_function.path=pkg://learnalign.handoff.verl  reward.custom_reward_function.name=compute_score
+
+(before 0.7 without `reward.`, and the path as that of this file).
+Settings of the chat template belong into data.apply_chat_template_kwargs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from learnalign.handoff.format import Chosen, Format, Row
+from learnalign.handoff.judging import verdicts
+from learnalign.scored import beside
+from learnalign.verify import Item
+
+OWN = ("data_source", "ability", "extra_info")  # of a pool in verl's form, which stay where they are
+
+
+def rows(chosen: Chosen) -> Sequence[Row]:
+    columns = chosen.columns()
+    inner = [own["extra_info"] if isinstance(own.get("extra_info"), dict) else {} for own in columns]
+    others = [{name: value for name, value in own.items() if name not in OWN} for own in columns]
+    extra = beside(beside([chosen.identity(prompt) for prompt in chosen.prompts], inner), others)
+    return [
+        {
+            "data_source": source,
+            "prompt": prompt.messages,
+            "ability": own["ability"] if isinstance(own.get("ability"), str) else "math",
+            "reward_model": {"style": "rule", "ground_truth": prompt.answer},
+            "extra_info": info,
+        }
+        for prompt, source, own, info in zip(chosen.prompts, chosen.sources("learnalign"), columns, extra, strict=True)
+    ]
+
+
+FORMAT = Format(rows=rows, suffixes=(".parquet", ".jsonl"), uniform=True)
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: dict[str, Any] | None = None,
+    verifier: str | None = None,
+    **_: Any,
+) -> dict[str, Any]:
+    """verl's custom reward function: judges by the verifier that the row names, or `verifier` (reward_kwargs).
+
+    A completion that cannot be scored counts as wrong, since verl has no word for it.
+    """
+    info = extra_info or {}
+    item = Item(solution_str, ground_truth, source={"data_source": data_source, **info, "extra_info": info})
+    tags = info.get("reasoning_tags")
+    verdict = verdicts([item], verifier or info.get("verifier") or "math", None if tags is None else list(tags))[0]
+    return {"score": verdict.reward or 0.0, "acc": verdict.reward == 1.0}

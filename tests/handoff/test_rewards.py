@@ -1,0 +1,103 @@
+"""The reward functions for TRL and verl: they judge as p was measured, in the trainer's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from datasets import load_dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from learnalign.demo import MODEL
+from learnalign.handoff import find_format
+from learnalign.handoff.skyrl import score as skyrl_score
+from learnalign.handoff.slime import reward as slime_reward
+from learnalign.handoff.trl import reward
+from learnalign.handoff.verifiers import score as verifiers_score
+from learnalign.handoff.verl import compute_score
+from learnalign.handoff.writing import JSONL, write_rows
+from learnalign.policy import prompt_ids
+from tests.handoff.rows import OWN, chosen
+
+
+def test_trl_rewards_are_the_verdicts_of_each_rows_verifier() -> None:
+    completions = [[{"role": "assistant", "content": text}] for text in (r"\boxed{2.0}", r"\boxed{3}", "#### 2", "2.0")]
+    mark = [{"row": 0, "verifier": name, "columns": []} for name in ("math", "math", "gsm8k", "exact")]
+    assert reward(completions, ["2"] * 4, learnalign=mark) == [1.0, 0.0, 1.0, 0.0]
+    assert reward(["so \\boxed{2}"], ["2"]) == [1.0]
+    assert reward([r"\boxed{2}"], ["\\frac{"]) == [None]
+
+
+def test_reasoning_is_cut_as_it_was_when_p_was_measured() -> None:
+    mark = [{"row": 0, "verifier": "math", "reasoning_tags": tags, "columns": []} for tags in (["scratch"], None)]
+    text = "<scratch>\\boxed{2}</scratch> I do not know"
+    assert reward([text, text], ["2", "2"], learnalign=mark) == [0.0, 1.0]
+
+
+def test_a_users_own_verifier_gets_the_pools_columns() -> None:
+    own = [{"data_source": "theirs", "extra_info": {"a": 1}, "prompt": "?"}]
+    row = find_format("trl").rows(chosen(own, verifier="tests.handoff.judges:seen"))[0]
+    assert isinstance(row, dict)
+    columns = {name: [value] for name, value in row.items() if name != "answer"}
+    assert reward(["2"], [row["answer"]], **columns) == [1.0]
+
+
+def test_verl_gets_a_score_for_its_positional_and_keyword_calls() -> None:
+    assert list(inspect.signature(compute_score).parameters)[:4] == [
+        "data_source",
+        "solution_str",
+        "ground_truth",
+        "extra_info",
+    ]
+    assert compute_score("any", r"\boxed{2.0}", "2", {"verifier": "math"}) == {"score": 1.0, "acc": True}
+    assert compute_score("any", r"\boxed{2.0}", "2", extra_info={"verifier": "exact"}) == {"score": 0.0, "acc": False}
+    assert compute_score("any", "#### 2", "2", None, verifier="gsm8k", sandbox_fusion_url=None)["acc"]
+    assert compute_score("any", "2", "\\frac{") == {"score": 0.0, "acc": False}
+
+
+def test_the_other_environments_judge_by_the_rows_verifier() -> None:
+    row = find_format("skyrl").rows(chosen(verifier="exact"))[0]
+    assert [skyrl_score(text, row) for text in ("2", "2.0")] == [1.0, 0.0]
+    sample = SimpleNamespace(
+        response=r"\boxed{2.0}", label="2", metadata=find_format("slime").rows(chosen())[0]["metadata"]
+    )
+    assert asyncio.run(slime_reward(None, sample)) == 1.0
+    info = find_format("verifiers").rows(chosen(verifier="math"))[0]["info"]
+    assert [verifiers_score(text, "2", info) for text in (r"\boxed{2.0}", "3")] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("system", [False, True])
+def test_grpo_trainer_trains_two_steps_on_the_file(tmp_path: Path, system: bool) -> None:
+    file = tmp_path / "trl.jsonl"
+    rows = find_format("trl").rows(chosen([*OWN], system=system))
+    with file.open("wb") as out:
+        write_rows(out, find_format("trl"), rows, JSONL)
+    data = load_dataset("json", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))
+    asked: list[str] = []
+
+    def spy(completions, answer, **columns):
+        asked.extend(json.dumps(prompt) for prompt in columns["prompts"])
+        return reward(completions, answer, **columns)
+
+    arguments = GRPOConfig(
+        output_dir=str(tmp_path / "out"),
+        max_steps=2,
+        per_device_train_batch_size=4,
+        num_generations=4,
+        max_completion_length=4,
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+    )
+    trainer = GRPOTrainer(model=str(MODEL), reward_funcs=spy, args=arguments, train_dataset=data)
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert set(asked) == {json.dumps(row["prompt"]) for row in rows if isinstance(row, dict)}
+    tokenizer = trainer.processing_class
+    assert prompt_ids(tokenizer, data[0]["prompt"]) == prompt_ids(tokenizer, chosen(system=system).prompts[0].messages)
