@@ -1,0 +1,239 @@
+"""The report's sections in the order of the page: each is HTML, and says so if the run lacks what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from learnalign.names import METHODS
+from learnalign.progress import duration
+from learnalign.prompts import reason_counts
+from learnalign.report.charts import kept_histogram, rate_histogram, rate_parts, score_scatter, share_bars, training_line
+from learnalign.report.columns import shares
+from learnalign.report.cosines import Cosines
+from learnalign.report.examples import completions
+from learnalign.report.gather import Gathered, question
+from learnalign.report.text import counted, e, number, percent, quoted, table
+from learnalign.selection.overlap import jaccard, share
+
+Section = Callable[[Gathered, Cosines | None], str]
+SURE = 5
+
+
+def missing(what: str, command: str = "") -> str:
+    """A section's place if the run lacks what it shows."""
+    return f'<p class="missing">{e(what)}{f" Run <code>{e(command)}</code>." if command else ""}</p>'
+
+
+def link(data: Gathered, place: int, most: int = 90) -> str:
+    """A prompt's question, which opens its row in the table of all prompts."""
+    prompt = data.prompts[place]
+    return f'<a href="#prompts" data-place="{place}">{quoted(question(prompt), most)}</a>'
+
+
+def difficulty(data: Gathered, cosines: Cosines | None) -> str:
+    """Histogram of p."""
+    if data.success is None:
+        return missing("No success rates yet.", f"learnalign rollout {data.run.path}")
+    unscored = int(np.isnan(data.success.rate).sum())
+    note = f"<p>{counted(unscored, 'prompt')} without a scored rollout.</p>" if unscored else ""
+    return rate_histogram(data.success, data.chosen, rate_parts(data.success)) + note
+
+
+def scores(data: Gathered, cosines: Cosines | None) -> str:
+    """Score against p."""
+    if data.ranking is None:
+        return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
+    if data.success is None:
+        return missing("No success rates: the method needed none.")
+    if not data.chosen.any() or np.isnan(data.ranking.score[data.chosen]).any():
+        return missing(f"Method {data.ranking.method} has no score for every prompt that it chose.")
+    return score_scatter(data, data.success, data.ranking, rate_parts(data.success))
+
+
+def share_of_columns(data: Gathered, cosines: Cosines | None) -> str:
+    """Chosen share by column of the data."""
+    if data.ranking is None:
+        return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
+    if not data.columns:
+        return missing("The data has no column that sorts the prompts into few groups (2 to 30 short values).")
+    return "".join(share_bars(column, shares(column, data.learnable, data.chosen)) for column in data.columns)
+
+
+def certainty(data: Gathered, cosines: Cosines | None) -> str:
+    """Sure and unsure picks."""
+    if data.ranking is None:
+        return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
+    kept = data.ranking.kept
+    known = np.flatnonzero(~np.isnan(kept))
+    if not len(known):
+        return missing(f"Method {data.ranking.method} stores no certainty; learnalign with projected gradients does.")
+    best = known[np.lexsort((data.ranking.rank[known], -kept[known]))]
+    some = min(SURE, len(known) // 2)
+    parts = [("The surest", best[:some]), ("The least sure", best[len(best) - some :])] if some else []
+    lists = "".join(
+        table(title, ["prompt", "chosen again", "p", "rank"], [_sure(data, place) for place in places.tolist()])
+        for title, places in parts
+    )
+    words = data.summary["stability"].get(data.ranking.method, "")
+    more = "p is known from few rollouts only. More of them (rollout.num_generations) or a larger N make the choice surer."
+    return f"<p>{e(words)}{'. ' if words else ''}{more}</p>{kept_histogram(kept[known])}{lists}"
+
+
+def _sure(data: Gathered, place: int) -> list[str]:
+    assert data.ranking is not None
+    rate = float(data.success.rate[place]) if data.success else None
+    return [link(data, place, 60), percent(data.ranking.kept[place], 1), number(rate), number(int(data.ranking.rank[place]))]
+
+
+def warmup(data: Gathered, cosines: Cosines | None) -> str:
+    """Reward and KL of the warmup."""
+    if data.run.config.warmup.size == 0:
+        return missing("This run has no warmup (warmup.size: 0): the policy is the model as it is.")
+    if not data.metrics:
+        return missing("No warmup yet.", f"learnalign warmup {data.run.path}")
+    lines = [training_line(data.metrics, "reward", "mean reward"), training_line(data.metrics, "kl", "KL")]
+    return "".join(lines)
+
+
+def left_out(data: Gathered, cosines: Cosines | None) -> str:
+    """Quarantine by stage and reason, and what could not be chosen."""
+    lines = data.run.quarantined()
+    parts = []
+    stages = dict.fromkeys(line["stage"] for line in lines)
+    rows = [
+        [e(reason), e(stage), f"{count:,}"]
+        for stage in stages
+        for reason, count in reason_counts([line for line in lines if line["stage"] == stage]).items()
+    ]
+    if rows:
+        parts.append(table("Left out of the pool or of a stage", ["reason", "stage", "prompts"], rows, numeric=2))
+        parts.append(f"<p>Line by line: <code>{e(data.run.quarantine_file)}</code></p>")
+    else:
+        parts.append(f"<p>No row was left out{' so far' if data.ranking is None else ''}.</p>")
+    if data.ranking is not None:
+        reasons = [reason for reason in data.ranking.skipped if reason]
+        counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), reverse=True)
+        cells = [[e(reason), f"{count:,}"] for count, reason in counts]
+        if cells:
+            parts.append(table(f"Could not be chosen by {data.ranking.method}", ["reason", "prompts"], cells))
+    return "".join(parts)
+
+
+def methods(data: Gathered, cosines: Cosines | None) -> str:
+    """Overlap of the methods' choices."""
+    rankings = data.rankings
+    if len(rankings) < 2:
+        return missing(
+            "Only one method has chosen prompts." if rankings else "No method has chosen prompts yet.",
+            f"learnalign compare {data.run.path}",
+        )
+    names = list(rankings)
+    about = [
+        [e(name), f"{int(r.chosen.sum()):,}", _mean_rate(data, r.chosen), e(METHODS.get(name.partition("-kmeans")[0], ""))]
+        for name, r in rankings.items()
+    ]
+    parts = [table("Methods", ["method", "chosen", "mean p", "ranks by"], about)]
+    if len({int(r.chosen.sum()) for r in rankings.values()}) > 1:
+        parts.append("<p>The methods chose different numbers of prompts; `learnalign compare` compares them at one.</p>")
+    for caption, measure in (
+        ("Share of the row's choice that the column's method chose too", share),
+        ("Jaccard: chosen by both, of those chosen by either", jaccard),
+    ):
+        rows = [
+            [e(name), *(heat(value, percent(value, 1)) for value in _values(rankings[name].chosen, data, measure))]
+            for name in names
+        ]
+        parts.append(table(caption, ["", *names], rows))
+    return "".join(parts)
+
+
+def _values(own: np.ndarray, data: Gathered, measure: Callable[[np.ndarray, np.ndarray], float]) -> list[float]:
+    return [measure(own, other.chosen) for other in data.rankings.values()]
+
+
+def _mean_rate(data: Gathered, chosen: np.ndarray) -> str:
+    return number(float(np.nanmean(data.success.rate[chosen]))) if data.success and chosen.any() else "–"
+
+
+def heat(value: float, words: str, most: float = 1.0) -> str:
+    """A cell whose ground is the darker, the nearer `value` is to `most`."""
+    level = 0 if not value > 0 else min(9, int(10 * value / most)) if most > 0 else 0
+    return f'<span class="heat h{level}">{words}</span>'
+
+
+def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
+    """Mean cosines of the gradients by groups of a column."""
+    if data.run.config.grad.projection == "exact":
+        return missing("Exact gradients (grad.projection: exact) leave no features to take cosines of.")
+    if cosines is None:
+        return missing("No gradients yet.", f"learnalign grad {data.run.path}")
+    if not data.columns:
+        return missing("The data has no column that sorts the prompts into few groups.")
+    parts = [f"<p>Mean cosine of two prompts' gradients, over all pairs of {cosines.gradients:,} prompts that have one.</p>"]
+    for column in data.columns:
+        means, counts = cosines.means[column.name], cosines.counts[column.name]
+        most = float(np.nanmax(means, initial=0.0))
+        rows = [
+            [f"{quoted(group)} <small>({counts[i]:,})</small>", *(heat(value, number(value, 2), most) for value in means[i].tolist())]
+            for i, group in enumerate(column.groups)
+        ]
+        parts.append(table(f"By {column.name}", ["", *column.groups], rows))
+    return "".join(parts)
+
+
+def cost(data: Gathered, cosines: Cosines | None) -> str:
+    """Time, tokens and memory by stage."""
+    if not data.summary["stages"]:
+        return missing("No stage has run yet.")
+    rows = []
+    for stage in data.summary["stages"]:
+        tokens = stage["counts"].get("tokens")
+        rate = tokens / stage["seconds"] if tokens and stage["seconds"] else None
+        memory = "–" if stage["memory"] is None else f"{number(stage['memory'])} GB"
+        words = [e(stage["stage"]), e(stage["status"]), e(stage["time"]), number(tokens), number(rate), memory]
+        rows.append(words)
+    total = sum(stage["seconds"] for stage in data.summary["stages"])
+    return table("", ["stage", "status", "time", "tokens", "tokens/s", "peak memory"], rows, numeric=2) + (
+        f"<p>In all {e(duration(total))}.</p>"
+    )
+
+
+def settings(data: Gathered, cosines: Cosines | None) -> str:
+    """Settings, versions, hardware."""
+    from learnalign.config import flatten
+
+    flat = flatten(data.run.config.model_dump(mode="json"))
+    rows = [[e(key), quoted(str(value), 300)] for key, value in flat.items() if value is not None]
+    more = [
+        ["created", e(data.record.get("created", "–"))],
+        *([e(name), e(version)] for name, version in data.record.get("versions", {}).items()),
+        *([e(name), e(value)] for name, value in data.record.get("machine", {}).items()),
+        *([f"digest of the {e(name)}", e(digest)] for name, digest in data.record.get("inputs", {}).items()),
+    ]
+    return (
+        table("", ["made with", ""], more, numeric=9)
+        + f"<details><summary>All {len(rows)} settings</summary>{table('', ['setting', 'value'], rows, numeric=9)}</details>"
+    )
+
+
+SECTIONS: dict[str, tuple[str, Section]] = {
+    "difficulty": ("How hard the pool is", difficulty),
+    "scores": ("What the score rewards", scores),
+    "shares": ("What was chosen, by column of the data", share_of_columns),
+    "certainty": ("Sure and unsure picks", certainty),
+    "completions": ("Completions to look at", completions),
+    "warmup": ("Warmup", warmup),
+    "left-out": ("Left out", left_out),
+    "methods": ("Methods side by side", methods),
+    "cosines": ("Which prompts pull in the same direction", group_cosines),
+    "cost": ("Time, tokens, memory", cost),
+    "settings": ("Settings and versions", settings),
+}
+
+
+def sections(data: Gathered, cosines: Cosines | None) -> Iterator[tuple[str, str, str]]:
+    """Id, title and HTML of every section."""
+    for name, (title, section) in SECTIONS.items():
+        yield name, title, section(data, cosines)
