@@ -12,6 +12,7 @@ from .common import DEBUG, guarded
 from .compare import compare
 from .eval import evaluate
 from .grad import grad
+from .report import report
 from .rollout import rollout
 from .run import run
 from .select import select
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "runs/demo --subset runs/demo/subset.jsonl"),
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
+    "report": (report, "runs/demo"),
     "status": (status, "runs/demo"),
 }
 

@@ -57,16 +57,27 @@ def score_scatter(data: Gathered, success: Success, ranking: Ranking, parts: int
     known = np.flatnonzero(~np.isnan(success.rate) & ~np.isnan(ranking.score))
     drawn = _sample(known, ranking.chosen)
     x = Axis("success rate p", -0.07, 1.07, at=[0, 0.25, 0.5, 0.75, 1])
-    plot = Plot(x, axis("score", ranking.score[drawn].tolist(), zero=True), "Score against success rate, by prompt", height=330)
+    plot = Plot(
+        x, axis("score", ranking.score[drawn].tolist(), zero=True), "Score against success rate, by prompt", height=330
+    )
     cut = float(ranking.score[ranking.chosen].min())
-    spread = np.random.default_rng(0).uniform(-0.3 / parts, 0.3 / parts, len(drawn))  # rates of a group fall on few values
+    spread = np.random.default_rng(0).uniform(
+        -0.3 / parts, 0.3 / parts, len(drawn)
+    )  # rates of a group fall on few values
     for place, shift in zip(drawn.tolist(), spread.tolist(), strict=True):
         groups = " ".join(str(int(column.codes[place])) for column in data.columns)
         kind = f"s{groups.split()[0]}" if groups else "pool"
         tip = f"{data.prompts[place].id}: p = {number(float(success.rate[place]))}, score {number(float(ranking.score[place]))}"
         picked = bool(ranking.chosen[place])
         more = f' data-groups="{groups}"' if groups else ""
-        plot.dot(success.rate[place] + shift, ranking.score[place], f"{kind}{' picked' if picked else ''}", tip, 4 if picked else 2.6, more)
+        plot.dot(
+            success.rate[place] + shift,
+            ranking.score[place],
+            f"{kind}{' picked' if picked else ''}",
+            tip,
+            4 if picked else 2.6,
+            more,
+        )
     plot.line([(x.low, cut), (x.high, cut)], "cut", f"the lowest score chosen: {number(cut)}")
     caption = f"Full dots are chosen; the dashed line is the lowest score chosen, {number(cut)}. Dots are spread a little sideways."
     if len(drawn) < len(known):
@@ -88,7 +99,9 @@ def _colour_choice(columns: Sequence[Column]) -> str:
         return ""
     options = "".join(f'<option value="{i}">{e(column.name)}</option>' for i, column in enumerate(columns))
     legends = "".join(
-        legend_of([(f"s{k}", group) for k, group in enumerate(column.groups)], f' data-column="{i}"{" hidden" if i else ""}')
+        legend_of(
+            [(f"s{k}", group) for k, group in enumerate(column.groups)], f' data-column="{i}"{" hidden" if i else ""}'
+        )
         for i, column in enumerate(columns)
     )
     return f'<p class="choice"><label>Colour by <select id="colour">{options}</select></label></p>{legends}'
@@ -116,7 +129,12 @@ def share_bars(column: Column, rows: Sequence[Share]) -> str:
         for r in rows
     ]
     columns = [column.name, "pool", "with V > 0", "chosen", "chosen of V > 0"]
-    return figure(svg, f"By <bdi>{e(column.name)}</bdi>: share of the pool → share of the chosen.", table("", columns, cells), POOL)
+    return figure(
+        svg,
+        f"By <bdi>{e(column.name)}</bdi>: share of the pool → share of the chosen.",
+        table("", columns, cells),
+        POOL,
+    )
 
 
 def kept_histogram(kept: np.ndarray) -> str:
@@ -124,7 +142,9 @@ def kept_histogram(kept: np.ndarray) -> str:
     tenths = np.minimum((kept * 10 + 1e-9).astype(int), 9)
     counts = np.bincount(tenths, minlength=10)
     x = Axis("share of resamples that choose the prompt again", 0, 1, at=[0, 0.2, 0.4, 0.6, 0.8, 1], form=".0%")
-    plot = Plot(x, axis("chosen prompts", counts.tolist(), zero=True, form=",.0f"), "Chosen prompts by certainty", height=230)
+    plot = Plot(
+        x, axis("chosen prompts", counts.tolist(), zero=True, form=",.0f"), "Chosen prompts by certainty", height=230
+    )
     for k, count in enumerate(counts):
         tip = f"{10 * k} to {10 * k + 10} %: {counted(int(count), 'prompt')}"
         plot.bar(k / 10 + 0.006, (k + 1) / 10 - 0.006, count, "chosen", tip)
@@ -142,16 +162,17 @@ def training_line(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
     x = axis("step", [x for x, _ in groups], form=",.0f")
     plot = Plot(x, axis(label, [y for _, y in groups], zero=True), f"{label} over the warmup's steps", height=230)
     plot.line([(a, b) for a, b in groups], "s0")
-    first, last = (np.mean([y for _, y in part]) for part in (points[: max(1, len(points) // 5)], points[-max(1, len(points) // 5) :]))
+    first, last = (
+        np.mean([y for _, y in part])
+        for part in (points[: max(1, len(points) // 5)], points[-max(1, len(points) // 5) :])
+    )
     caption = f"{label}: {number(float(first))} in the first fifth of the steps, {number(float(last))} in the last."
     return figure(plot.svg(), caption)
 
 
 def rate_against(one: np.ndarray, other: np.ndarray, names: tuple[str, str], parts: tuple[int, int]) -> str:
     """p of the prompts that two runs share: a dot's area is its number of prompts."""
-    pairs = Counter(
-        (int(a), int(b)) for a, b in zip(np.rint(one * parts[0]), np.rint(other * parts[1]), strict=True)
-    )
+    pairs = Counter((int(a), int(b)) for a, b in zip(np.rint(one * parts[0]), np.rint(other * parts[1]), strict=True))
     ticks = [0, 0.25, 0.5, 0.75, 1]
     x, y = (Axis(f"p in {name}", -0.08, 1.08, at=ticks) for name in names)
     plot = Plot(x, y, "Success rates of the shared prompts in both runs", height=360)

@@ -37,43 +37,84 @@ class Cosines:
 
 
 def measure_cosines(data: Gathered) -> Cosines | None:
-    """Two passes over the stored gradients; None if there are none."""
-    first = next(_blocks(data), None)
-    if first is None:
-        return None
-    n, dim = len(data.prompts), first[1].shape[1]
-    with_gradient = max(1, int(data.learnable.sum()))
-    candidates = np.zeros(n, bool)
-    candidates[data.order[: min(with_gradient, max(1, int(WORK / (with_gradient * dim))))]] = True
-    groups = {column.name: (column.codes, len(column.groups)) for column in data.columns}
-    sums = {name: np.zeros((size, dim)) for name, (_, size) in groups.items()}
-    squares = {name: np.zeros(size) for name, (_, size) in groups.items()}
-    counts = {name: np.zeros(size, int) for name, (_, size) in groups.items()}
-    chosen_sum, chosen_count, kept, kept_places, total = np.zeros(dim), 0, [], [], 0
+    """Three passes over the stored gradients; None if there are none."""
+    sums = {column.name: _Sums(column.codes, len(column.groups)) for column in data.columns}
+    chosen = _Sums(data.chosen.astype(int), 2)
+    seen: list[np.ndarray] = []
+    dim = 0
     for places, units in _blocks(data):
-        for name, (codes, size) in groups.items():
-            member = (codes[places][None, :] == np.arange(size)[:, None]).astype(np.float64)
-            sums[name] += member @ units
-            squares[name] += member @ (units.astype(np.float64) ** 2).sum(axis=1)
-            counts[name] += member.sum(axis=1).astype(int)
-        own = data.chosen[places]
-        chosen_sum += units[own].sum(axis=0, dtype=np.float64)
-        chosen_count += int(own.sum())
-        kept.append(units[candidates[places]])
-        kept_places.append(places[candidates[places]])
-        total += len(places)
-    against, names = np.concatenate(kept), np.concatenate(kept_places)
-    nearest, cosines = np.full((n, NEAREST), -1), np.full((n, NEAREST), np.nan)
-    to_chosen = np.full(n, np.nan)
+        for each in (*sums.values(), chosen):
+            each.add(places, units)
+        seen.append(places)
+        dim = units.shape[1]
+    if not seen:
+        return None
+    compared = _candidates(data, np.concatenate(seen), dim)
+    candidates = _read(data, compared)
+    n = len(data.prompts)
+    nearest, cosines, to_chosen = np.full((n, NEAREST), -1), np.full((n, NEAREST), np.nan), np.full(n, np.nan)
     for places, units in _blocks(data):
         own = data.chosen[places].astype(int)
-        others = chosen_count - own
-        dots = units @ chosen_sum - own * (units.astype(np.float64) ** 2).sum(axis=1)
+        others = chosen.counts[1] - own
+        dots = units @ chosen.sums[1] - own * _squares(units)
         to_chosen[places] = np.divide(dots, others, out=np.full(len(places), np.nan), where=others > 0)
-        found = _nearest(units @ against.T, places, names)
-        nearest[places, : found[0].shape[1]], cosines[places, : found[0].shape[1]] = found
-    means = {name: _means(sums[name], squares[name], counts[name]) for name in groups}
-    return Cosines(counts, means, nearest, cosines, to_chosen, len(names), total)
+        names, values = _nearest(units @ candidates.T, places, compared)
+        nearest[places, : names.shape[1]], cosines[places, : names.shape[1]] = names, values
+    return Cosines(
+        counts={name: each.counts for name, each in sums.items()},
+        means={name: each.means() for name, each in sums.items()},
+        nearest=nearest,
+        cosines=cosines,
+        to_chosen=to_chosen,
+        candidates=len(compared),
+        gradients=sum(len(places) for places in seen),
+    )
+
+
+class _Sums:
+    """Sums of unit vectors by group, S [groups, dim] in float64, of their squared lengths, and their numbers."""
+
+    def __init__(self, codes: np.ndarray, groups: int) -> None:
+        self._codes, self._groups = codes, groups
+        self.counts = np.zeros(groups, int)
+        self.sums: np.ndarray = np.zeros((groups, 0))
+        self._squared = np.zeros(groups)
+
+    def add(self, places: np.ndarray, units: np.ndarray) -> None:
+        member = (self._codes[places][None, :] == np.arange(self._groups)[:, None]).astype(np.float64)
+        sums = member @ units
+        self.sums = self.sums + sums if self.sums.size else sums
+        self._squared += member @ _squares(units)
+        self.counts += member.sum(axis=1).astype(int)
+
+    def means(self) -> np.ndarray:
+        """Mean cosines [groups, groups] over the pairs i ≠ j, NaN of no pair."""
+        dots = self.sums @ self.sums.T - np.diag(self._squared)
+        pairs = np.outer(self.counts, self.counts) - np.diag(self.counts)
+        return np.divide(dots, pairs, out=np.full(dots.shape, np.nan), where=pairs > 0)
+
+
+def _squares(units: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", units, units, dtype=np.float64)
+
+
+def _candidates(data: Gathered, seen: np.ndarray, dim: int) -> np.ndarray:
+    """Places of the best ranked prompts with a gradient, as many as can be compared with all others."""
+    has = np.zeros(len(data.prompts), bool)
+    has[seen] = True
+    return data.order[has[data.order]][: max(NEAREST + 1, int(WORK / (len(seen) * dim)))]
+
+
+def _read(data: Gathered, wanted: np.ndarray) -> np.ndarray:
+    """The unit rows of the places `wanted`, in their order."""
+    row = np.full(len(data.prompts), -1)
+    row[wanted] = np.arange(len(wanted))
+    rows: np.ndarray | None = None
+    for places, units in _blocks(data):
+        rows = np.empty((len(wanted), units.shape[1]), units.dtype) if rows is None else rows
+        rows[row[places][row[places] >= 0]] = units[row[places] >= 0]
+    assert rows is not None, "there are gradients"
+    return rows
 
 
 def _blocks(data: Gathered) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -98,9 +139,3 @@ def _nearest(cosines: np.ndarray, places: np.ndarray, names: np.ndarray) -> tupl
     best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
     absent = np.isinf(values)
     return np.where(absent, -1, names[best]), np.where(absent, np.nan, values)
-
-
-def _means(sums: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    dots = sums @ sums.T - np.diag(squares)
-    pairs = np.outer(counts, counts) - np.diag(counts)
-    return np.divide(dots, pairs, out=np.full(dots.shape, np.nan), where=pairs > 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from learnalign.report.cosines import Cosines
 from learnalign.report.gather import Gathered, question
-from learnalign.report.text import counted, e, percent, quoted
+from learnalign.report.text import counted, percent, quoted
 
 EACH = 3
 MOST = 1200  # characters of a completion
@@ -40,7 +40,9 @@ def completions(data: Gathered, cosines: Cosines | None = None) -> str:
 def _cut_off(data: Gathered) -> str:
     cut, every = int(data.lengths.cut.sum()), int(data.lengths.completions.sum())
     limit = data.run.config.rollout.max_completion_length
-    words = f"{percent(cut, every)} of {every:,} completions were cut off at the limit of {limit:,} tokens ({cut:,})."
+    if not cut:
+        return f"<p>None of {every:,} completions was cut off at the limit of {limit:,} tokens.</p>"
+    words = f"{percent(cut, every)} of {every:,} completions were cut off ({cut:,}); the limit is {limit:,} tokens."
     if cut > CUT * every:
         words += " A longer rollout.max_completion_length would let more of them end in an answer."
     return f"<p>{words}</p>"
@@ -48,7 +50,11 @@ def _cut_off(data: Gathered) -> str:
 
 def _spread(places: np.ndarray) -> list[int]:
     """First, middle and last of the places."""
-    return [int(places[i]) for i in dict.fromkeys(np.linspace(0, len(places) - 1, EACH).astype(int))] if len(places) else []
+    return (
+        [int(places[i]) for i in dict.fromkeys(np.linspace(0, len(places) - 1, EACH).astype(int))]
+        if len(places)
+        else []
+    )
 
 
 def _read(data: Gathered, places: set[int]) -> dict[int, list[dict[str, Any]]]:

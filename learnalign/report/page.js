@@ -68,7 +68,7 @@
     return new Response(stream).json();
   }
 
-  const meta = JSON.parse($("meta").textContent);
+  const meta = JSON.parse($("meta")?.textContent || "null");
   const rows = {};   // the index, column by column, one entry a prompt
   const details = new Map();  // blocks that were opened
   let order = [], page = 0, sorted = ["rank", 1];
@@ -235,7 +235,7 @@
       button.addEventListener("click", () => show(other));
       return make("li", {}, button, ` ${cosine.toFixed(2)}${rows.chosen[other] ? ", chosen" : ""}`);
     });
-    const among = meta.candidates < meta.prompts ? `, of the ${meta.candidates.toLocaleString("en")} compared with` : "";
+    const among = meta.candidates ? `, of the ${meta.candidates.toLocaleString("en")} best ranked` : "";
     return make("div", {}, make("h4", {}, "Gradients most aligned with this one (cosine)"), make("ol", {}, ...items), make("p", { class: "small" }, `Prompts that teach the same${among}.`));
   }
 
@@ -271,7 +271,7 @@
   }
 
   async function startTable() {
-    if (!$("table")) return;
+    if (!$("table")) return;  // a page of plots alone
     if (typeof DecompressionStream === "undefined") {
       $("count").textContent = "This browser cannot unpack the table (it has no DecompressionStream); a newer one can.";
       return;

@@ -13,10 +13,10 @@ from typing import Any
 
 from learnalign.outputs import check_output, open_output
 from learnalign.report.answer import answer
-from learnalign.report.cosines import measure_cosines
+from learnalign.report.cosines import Cosines, measure_cosines
 from learnalign.report.gather import LONGEST_TEXT, Gathered
 from learnalign.report.rows import DETAILED, SEARCHED, Blocks, make_blocks
-from learnalign.report.sections import missing, sections
+from learnalign.report.sections import SECTIONS, missing
 from learnalign.report.text import e
 from learnalign.report.versus import versus
 from learnalign.rundir import RunDir
@@ -50,29 +50,33 @@ def make_page(data: Gathered, other: Gathered | None = None) -> str:
     """The page's text."""
     cosines = measure_cosines(data) if data.prompts else None
     blocks = make_blocks(data, cosines)
-    parts = [("answer", "", answer(data))]
+    parts = [_section("answer", "", answer(data))]
+    links = {}
     if other is not None:
-        parts.append(("versus", "Two runs", versus(data, other)))
-    parts += sections(data, cosines)
-    body = "".join(_section(*part) for part in parts) + _section("prompts", "All prompts", _prompts(data, blocks), wide=True)
-    meta = _meta(data, blocks, None if cosines is None else cosines.candidates)
+        parts.append(_section("versus", "Two runs", versus(data, other)))
+        links["versus"] = "Two runs"
+    for name, (link, title, section) in SECTIONS.items():
+        parts.append(_section(name, title, section(data, cosines)))
+        links[name] = link
+    parts.append(_section("prompts", "All prompts", _prompts(data, blocks)))
+    links["prompts"] = "All prompts"
+    meta = _meta(data, blocks, cosines)
     return fill(
         "page.html",
         title=e(f"{data.run.path.name or data.run.path}: learnalign"),
         run=e(data.run.path),
         made=e(datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        navigation="".join(f'<a href="#{name}">{e(title)}</a>' for name, title, _ in [*parts[1:], ("prompts", "All prompts", "")]),
-        body=body,
-        data=f'<script type="application/json" id="meta">{_json(meta)}</script>' + "\n".join([*blocks.index, *blocks.details]),
+        navigation="".join(f'<a href="#{name}">{link}</a>' for name, link in links.items()),
+        body="".join(parts),
+        data=f'<script type="application/json" id="meta">{_json(meta)}</script>'
+        + "\n".join([*blocks.index, *blocks.details]),
     )
 
 
 def fill(name: str, **parts: str) -> str:
     """A page of this package with its style and script in place, both let in by their digests alone."""
     style, script = _own("page.css"), _own("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
-    )
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     return Template(_own(name)).substitute(policy=policy, style=style, script=script, **parts)
 
 
@@ -89,13 +93,13 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _section(name: str, title: str, html: str, wide: bool = False) -> str:
+def _section(name: str, title: str, html: str) -> str:
     heading = f'<h2 id="{name}-title">{e(title)}</h2>' if title else ""
     label = f' aria-labelledby="{name}-title"' if title else ' aria-label="The answer"'
-    return f'<section id="{name}"{label}{" class=wide" if wide else ""}>{heading}{html}</section>'
+    return f'<section id="{name}"{label}>{heading}{html}</section>'
 
 
-def _meta(data: Gathered, blocks: Blocks, candidates: int | None) -> dict[str, Any]:
+def _meta(data: Gathered, blocks: Blocks, cosines: Cosines | None) -> dict[str, Any]:
     ranking = data.ranking
     total = float(ranking.score[ranking.chosen].sum()) if ranking is not None and ranking.chosen.any() else None
     return {
@@ -105,7 +109,7 @@ def _meta(data: Gathered, blocks: Blocks, candidates: int | None) -> dict[str, A
         "columns": [{"name": column.name, "groups": column.groups} for column in data.columns],
         "run": str(data.run.path),
         "total": total if total == total else None,
-        "candidates": candidates,
+        "candidates": None if cosines is None or cosines.candidates == cosines.gradients else cosines.candidates,
     }
 
 
@@ -115,7 +119,9 @@ def _prompts(data: Gathered, blocks: Blocks) -> str:
         return missing("No pool yet.", f"learnalign rollout {data.run.path}")
     heads = "".join(_head(key, title, numeric) for key, (title, numeric) in COLUMNS.items())
     heads += "".join(_head(f"columns.{i}", column.name, False) for i, column in enumerate(data.columns[:2]))
-    groups = "".join(_choice(f"group-{i}", column.name, ["all", *column.groups]) for i, column in enumerate(data.columns))
+    groups = "".join(
+        _choice(f"group-{i}", column.name, ["all", *column.groups]) for i, column in enumerate(data.columns)
+    )
     kinds = {
         "all": "all prompts",
         "chosen": "chosen",

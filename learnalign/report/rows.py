@@ -44,7 +44,7 @@ def make_blocks(data: Gathered, cosines: Cosines | None, budget: int = BUDGET) -
     if not data.prompts:
         return Blocks([], [], 0)
     shown = _with_texts(data, budget)
-    details = []
+    details: list[str] = []
     for rows in _details(data, cosines, shown):
         details.append(_script(f"details-{len(details)}", rows))
     return Blocks(index, details, int((~shown & (data.lengths.completions > 0)).sum()))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from learnalign.names import METHODS
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
-from learnalign.report.charts import kept_histogram, rate_histogram, rate_parts, score_scatter, share_bars, training_line
+from learnalign.report.charts import (
+    kept_histogram,
+    rate_histogram,
+    rate_parts,
+    score_scatter,
+    share_bars,
+    training_line,
+)
 from learnalign.report.columns import shares
 from learnalign.report.cosines import Cosines
 from learnalign.report.examples import completions
@@ -18,7 +25,7 @@ from learnalign.report.text import counted, e, number, percent, quoted, table
 from learnalign.selection.overlap import jaccard, share
 
 Section = Callable[[Gathered, Cosines | None], str]
-SURE = 5
+SURE = 4
 
 
 def missing(what: str, command: str = "") -> str:
@@ -77,14 +84,22 @@ def certainty(data: Gathered, cosines: Cosines | None) -> str:
         for title, places in parts
     )
     words = data.summary["stability"].get(data.ranking.method, "")
-    more = "p is known from few rollouts only. More of them (rollout.num_generations) or a larger N make the choice surer."
-    return f"<p>{e(words)}{'. ' if words else ''}{more}</p>{kept_histogram(kept[known])}{lists}"
+    more = (
+        "p is known from few rollouts only. More of them (rollout.num_generations) or a larger N make the choice surer."
+    )
+    words = f"{words[:1].upper()}{words[1:].rstrip('.')}. " if words else ""
+    return f"<p>{e(words)}{more}</p>{kept_histogram(kept[known])}{lists}"
 
 
 def _sure(data: Gathered, place: int) -> list[str]:
     assert data.ranking is not None
     rate = float(data.success.rate[place]) if data.success else None
-    return [link(data, place, 60), percent(data.ranking.kept[place], 1), number(rate), number(int(data.ranking.rank[place]))]
+    return [
+        link(data, place, 60),
+        percent(data.ranking.kept[place], 1),
+        number(rate),
+        number(int(data.ranking.rank[place])),
+    ]
 
 
 def warmup(data: Gathered, cosines: Cosines | None) -> str:
@@ -131,12 +146,19 @@ def methods(data: Gathered, cosines: Cosines | None) -> str:
         )
     names = list(rankings)
     about = [
-        [e(name), f"{int(r.chosen.sum()):,}", _mean_rate(data, r.chosen), e(METHODS.get(name.partition("-kmeans")[0], ""))]
+        [
+            e(name),
+            f"{int(r.chosen.sum()):,}",
+            _mean_rate(data, r.chosen),
+            e(METHODS.get(name.partition("-kmeans")[0], "")),
+        ]
         for name, r in rankings.items()
     ]
     parts = [table("Methods", ["method", "chosen", "mean p", "ranks by"], about)]
     if len({int(r.chosen.sum()) for r in rankings.values()}) > 1:
-        parts.append("<p>The methods chose different numbers of prompts; `learnalign compare` compares them at one.</p>")
+        parts.append(
+            "<p>The methods chose different numbers of prompts; `learnalign compare` compares them at one.</p>"
+        )
     for caption, measure in (
         ("Share of the row's choice that the column's method chose too", share),
         ("Jaccard: chosen by both, of those chosen by either", jaccard),
@@ -171,16 +193,26 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
         return missing("No gradients yet.", f"learnalign grad {data.run.path}")
     if not data.columns:
         return missing("The data has no column that sorts the prompts into few groups.")
-    parts = [f"<p>Mean cosine of two prompts' gradients, over all pairs of {cosines.gradients:,} prompts that have one.</p>"]
+    parts = [
+        f"<p>Mean cosine of two prompts' gradients, over all pairs of {cosines.gradients:,} prompts that have one.</p>"
+    ]
     for column in data.columns:
         means, counts = cosines.means[column.name], cosines.counts[column.name]
         most = float(np.nanmax(means, initial=0.0))
+        there = np.flatnonzero(counts)
         rows = [
-            [f"{quoted(group)} <small>({counts[i]:,})</small>", *(heat(value, number(value, 2), most) for value in means[i].tolist())]
-            for i, group in enumerate(column.groups)
+            [
+                f"{quoted(column.groups[i])} <small>({counts[i]:,})</small>",
+                *(_cosine(value, most) for value in means[i, there].tolist()),
+            ]
+            for i in there.tolist()
         ]
-        parts.append(table(f"By {column.name}", ["", *column.groups], rows))
+        parts.append(table(f"By {column.name}", ["", *(column.groups[i] for i in there)], rows))
     return "".join(parts)
+
+
+def _cosine(value: float, most: float) -> str:
+    return heat(value, "–" if np.isnan(value) else f"{value:.3f}", most)
 
 
 def cost(data: Gathered, cosines: Cosines | None) -> str:
@@ -192,7 +224,14 @@ def cost(data: Gathered, cosines: Cosines | None) -> str:
         tokens = stage["counts"].get("tokens")
         rate = tokens / stage["seconds"] if tokens and stage["seconds"] else None
         memory = "–" if stage["memory"] is None else f"{number(stage['memory'])} GB"
-        words = [e(stage["stage"]), e(stage["status"]), e(stage["time"]), number(tokens), number(rate), memory]
+        words = [
+            e(stage["stage"]),
+            e(stage["status"]),
+            e(stage["time"]),
+            number(tokens),
+            "–" if rate is None else f"{rate:,.0f}",
+            memory,
+        ]
         rows.append(words)
     total = sum(stage["seconds"] for stage in data.summary["stages"])
     return table("", ["stage", "status", "time", "tokens", "tokens/s", "peak memory"], rows, numeric=2) + (
@@ -218,22 +257,17 @@ def settings(data: Gathered, cosines: Cosines | None) -> str:
     )
 
 
-SECTIONS: dict[str, tuple[str, Section]] = {
-    "difficulty": ("How hard the pool is", difficulty),
-    "scores": ("What the score rewards", scores),
-    "shares": ("What was chosen, by column of the data", share_of_columns),
-    "certainty": ("Sure and unsure picks", certainty),
-    "completions": ("Completions to look at", completions),
-    "warmup": ("Warmup", warmup),
-    "left-out": ("Left out", left_out),
-    "methods": ("Methods side by side", methods),
-    "cosines": ("Which prompts pull in the same direction", group_cosines),
-    "cost": ("Time, tokens, memory", cost),
-    "settings": ("Settings and versions", settings),
+# By id: the word in the page's navigation, the title, what makes the section.
+SECTIONS: dict[str, tuple[str, str, Section]] = {
+    "difficulty": ("Difficulty", "How hard the pool is", difficulty),
+    "scores": ("Score", "What the score rewards", scores),
+    "shares": ("Shares", "What was chosen, by column of the data", share_of_columns),
+    "certainty": ("Certainty", "Sure and unsure picks", certainty),
+    "completions": ("Completions", "Completions to look at", completions),
+    "warmup": ("Warmup", "Warmup", warmup),
+    "left-out": ("Left out", "Left out", left_out),
+    "methods": ("Methods", "Methods side by side", methods),
+    "cosines": ("Cosines", "Which prompts pull in the same direction", group_cosines),
+    "cost": ("Cost", "Time, tokens, memory", cost),
+    "settings": ("Settings", "Settings and versions", settings),
 }
-
-
-def sections(data: Gathered, cosines: Cosines | None) -> Iterator[tuple[str, str, str]]:
-    """Id, title and HTML of every section."""
-    for name, (title, section) in SECTIONS.items():
-        yield name, title, section(data, cosines)

@@ -53,7 +53,7 @@ def axis(label: str, values: Sequence[float], *, zero: bool = False, log: bool =
     low = min(low, 0.0) if zero else low
     if high <= low:
         low, high = (low, low + 1) if zero else (low - 0.5, high + 0.5)
-    margin = 0.04 * (high - low)
+    margin = (0.1 if zero else 0.04) * (high - low)
     return Axis(label, low - (0 if zero and low == 0 else margin), high + margin, False, form)
 
 
@@ -124,7 +124,7 @@ class Plot:
 
 
 def _label(value: float, axis: Axis) -> str:
-    return format(0.0 if abs(value) < 1e-12 else value, axis.form)
+    return format(0.0 if abs(value) < 1e-12 else value, axis.form).replace("%", " %")
 
 
 def _tip(text: str) -> str:

@@ -49,9 +49,7 @@ def table(caption: str, columns: list[str], rows: list[list[str]], *, numeric: i
     """A table of cells that are HTML already; from column `numeric` on they are numbers, to the right."""
     kind = [' class="n"' if i >= numeric else "" for i in range(len(columns))]
     head = "".join(f'<th scope="col"{kind[i]}>{e(column)}</th>' for i, column in enumerate(columns))
-    body = "".join(
-        "<tr>" + "".join(_cell(cell, i, kind[i]) for i, cell in enumerate(row)) + "</tr>" for row in rows
-    )
+    body = "".join("<tr>" + "".join(_cell(cell, i, kind[i]) for i, cell in enumerate(row)) + "</tr>" for row in rows)
     name = f"<caption>{e(caption)}</caption>" if caption else ""
     return f'<div class="scroll" tabindex="0"><table>{name}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
