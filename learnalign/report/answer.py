@@ -46,7 +46,7 @@ def _facts(data: Gathered) -> str:
     if data.prompts and data.lengths.completions.any():
         facts["completions cut off"] = percent(int(data.lengths.cut.sum()), int(data.lengths.completions.sum()))
     if data.summary["stages"]:
-        facts["in all"] = duration(sum(stage["seconds"] for stage in data.summary["stages"]))
+        facts["for all stages"] = duration(sum(stage["seconds"] for stage in data.summary["stages"]))
     items = "".join(f"<div><dt>{e(name)}</dt><dd>{e(value)}</dd></div>" for name, value in facts.items())
     return f'<dl class="facts">{items}</dl>' if facts else ""
 

@@ -12,7 +12,7 @@ import numpy as np
 from learnalign.report.columns import Column, Share
 from learnalign.report.gather import Gathered, Ranking, Success
 from learnalign.report.svg import WIDTH, Axis, Plot, axis, figure, legend_of
-from learnalign.report.text import counted, e, number, percent, table
+from learnalign.report.text import counted, e, number, percent, quoted, table
 
 MOST_DOTS = 2000
 MOST_STEPS = 200
@@ -107,8 +107,8 @@ def _colour_choice(columns: Sequence[Column]) -> str:
     return f'<p class="choice"><label>Colour by <select id="colour">{options}</select></label></p>{legends}'
 
 
-def share_bars(column: Column, rows: Sequence[Share]) -> str:
-    """Share of the pool and of the chosen, by group."""
+def share_bars(column: Column, rows: Sequence[Share], numbers: str = "") -> str:
+    """Share of the pool and of the chosen, by group; `numbers` is a table to open."""
     pool, chosen = sum(row.pool for row in rows), max(1, sum(row.chosen for row in rows))
     most = max(max(row.pool / pool, row.chosen / chosen) for row in rows)
     height, left, right = 34 * len(rows) + 4, 150, WIDTH - 120
@@ -124,17 +124,17 @@ def share_bars(column: Column, rows: Sequence[Share]) -> str:
         marks.append(f'<text class="count left" x="{right + 8}" y="{y + 17}">{words}</text>')
     title = f"<title>Share of the pool and of the chosen by {e(column.name)}</title>"
     svg = f'<svg role="img" viewBox="0 0 {WIDTH} {height}">{title}{"".join(marks)}</svg>'
+    caption = f"By <bdi>{e(column.name)}</bdi>: share of the pool → share of the chosen."
+    return figure(svg, caption, numbers, POOL)
+
+
+def share_table(column: Column, rows: Sequence[Share]) -> str:
+    """The numbers behind `share_bars`."""
     cells = [
-        [f"<bdi>{e(r.group)}</bdi>", f"{r.pool:,}", f"{r.learnable:,}", f"{r.chosen:,}", percent(r.chosen, r.learnable)]
+        [quoted(r.group), f"{r.pool:,}", f"{r.learnable:,}", f"{r.chosen:,}", percent(r.chosen, r.learnable)]
         for r in rows
     ]
-    columns = [column.name, "pool", "with V > 0", "chosen", "chosen of V > 0"]
-    return figure(
-        svg,
-        f"By <bdi>{e(column.name)}</bdi>: share of the pool → share of the chosen.",
-        table("", columns, cells),
-        POOL,
-    )
+    return table("", [column.name, "pool", "with V > 0", "chosen", "chosen of V > 0"], cells)
 
 
 def kept_histogram(kept: np.ndarray) -> str:

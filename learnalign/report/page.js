@@ -175,7 +175,7 @@
     button.setAttribute("aria-controls", "detail-" + place);
     const detail = await detailOf(place), line = $("row-" + place);
     if (!line || !opened.has(place) || $("detail-" + place)) return;
-    const cell = make("td", { colspan: String(line.cells.length) }, ...inside(place, detail));
+    const cell = make("td", { colspan: String(line.cells.length) }, make("div", { class: "inside" }, ...inside(place, detail)));
     line.after(make("tr", { id: "detail-" + place, class: "detail" }, cell));
   }
 
@@ -245,9 +245,13 @@
       return [make("p", { class: "missing" }, why)];
     }
     const parts = [make("h4", {}, `${detail.completions.length} completions`)];
-    for (const [text, reward, cut, answer, reason] of detail.completions) {
+    const same = new Map();  // equal completions are shown once
+    for (const each of detail.completions) same.set(JSON.stringify(each), (same.get(JSON.stringify(each)) || 0) + 1);
+    for (const [each, count] of same) {
+      const [text, reward, cut, answer, reason] = JSON.parse(each);
       const [kind, word] = reward === null ? ["none", "not scored"] : reward === 1 ? ["right", "correct"] : reward === 0 ? ["wrong", "wrong"] : ["none", "reward " + number(reward)];
       const line = make("p", { class: "verdict" }, make("strong", { class: kind }, word));
+      if (count > 1) line.append(` × ${count}`);
       if (answer !== null) line.append(" · read ", own(answer));
       if (reason !== null && reason !== word) line.append(" · ", own(reason));
       if (cut) line.append(" · cut off");

@@ -51,7 +51,7 @@ def make_blocks(data: Gathered, cosines: Cosines | None, budget: int = BUDGET) -
 
 
 def _script(name: str, value: Any) -> str:
-    packed = gzip.compress(json.dumps(value, separators=(",", ":")).encode(), 6, mtime=0)
+    packed = gzip.compress(json.dumps(value, separators=(",", ":")).encode(), 4, mtime=0)
     return f'<script type="application/octet-stream" id="{name}">{base64.b64encode(packed).decode()}</script>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -15,13 +16,14 @@ from learnalign.report.charts import (
     rate_parts,
     score_scatter,
     share_bars,
+    share_table,
     training_line,
 )
 from learnalign.report.columns import shares
 from learnalign.report.cosines import Cosines
 from learnalign.report.examples import completions
 from learnalign.report.gather import Gathered, question
-from learnalign.report.text import counted, e, number, percent, quoted, table
+from learnalign.report.text import counted, e, number, percent, quoted, side_by_side, table
 from learnalign.selection.overlap import jaccard, share
 
 Section = Callable[[Gathered, Cosines | None], str]
@@ -65,7 +67,10 @@ def share_of_columns(data: Gathered, cosines: Cosines | None) -> str:
         return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
     if not data.columns:
         return missing("The data has no column that sorts the prompts into few groups (2 to 30 short values).")
-    return "".join(share_bars(column, shares(column, data.learnable, data.chosen)) for column in data.columns)
+    rows = [(column, shares(column, data.learnable, data.chosen)) for column in data.columns]
+    if len(rows) == 1:
+        return side_by_side(share_bars(*rows[0]), share_table(*rows[0]))
+    return side_by_side(*(share_bars(column, own, share_table(column, own)) for column, own in rows))
 
 
 def certainty(data: Gathered, cosines: Cosines | None) -> str:
@@ -88,7 +93,7 @@ def certainty(data: Gathered, cosines: Cosines | None) -> str:
         "p is known from few rollouts only. More of them (rollout.num_generations) or a larger N make the choice surer."
     )
     words = f"{words[:1].upper()}{words[1:].rstrip('.')}. " if words else ""
-    return f"<p>{e(words)}{more}</p>{kept_histogram(kept[known])}{lists}"
+    return f"<p>{e(words)}{more}</p>{side_by_side(kept_histogram(kept[known]), lists)}"
 
 
 def _sure(data: Gathered, place: int) -> list[str]:
@@ -109,31 +114,31 @@ def warmup(data: Gathered, cosines: Cosines | None) -> str:
     if not data.metrics:
         return missing("No warmup yet.", f"learnalign warmup {data.run.path}")
     lines = [training_line(data.metrics, "reward", "mean reward"), training_line(data.metrics, "kl", "KL")]
-    return "".join(lines)
+    return side_by_side(*lines)
 
 
 def left_out(data: Gathered, cosines: Cosines | None) -> str:
     """Quarantine by stage and reason, and what could not be chosen."""
     lines = data.run.quarantined()
-    parts = []
     stages = dict.fromkeys(line["stage"] for line in lines)
     rows = [
         [e(reason), e(stage), f"{count:,}"]
         for stage in stages
         for reason, count in reason_counts([line for line in lines if line["stage"] == stage]).items()
     ]
+    quarantine = f"<p>No row was left out{'' if data.ranking else ' so far'}.</p>"
     if rows:
-        parts.append(table("Left out of the pool or of a stage", ["reason", "stage", "prompts"], rows, numeric=2))
-        parts.append(f"<p>Line by line: <code>{e(data.run.quarantine_file)}</code></p>")
-    else:
-        parts.append(f"<p>No row was left out{' so far' if data.ranking is None else ''}.</p>")
-    if data.ranking is not None:
-        reasons = [reason for reason in data.ranking.skipped if reason]
-        counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), reverse=True)
-        cells = [[e(reason), f"{count:,}"] for count, reason in counts]
-        if cells:
-            parts.append(table(f"Could not be chosen by {data.ranking.method}", ["reason", "prompts"], cells))
-    return "".join(parts)
+        quarantine = table("Left out of the pool or of a stage", ["reason", "stage", "prompts"], rows, numeric=2)
+        quarantine += f"<p>Line by line: <code>{e(data.run.quarantine_file)}</code></p>"
+    return side_by_side(quarantine, _skipped(data))
+
+
+def _skipped(data: Gathered) -> str:
+    if data.ranking is None:
+        return ""
+    counts = Counter(reason for reason in data.ranking.skipped if reason).most_common()
+    cells = [[e(reason), f"{count:,}"] for reason, count in counts]
+    return table(f"Could not be chosen by {data.ranking.method}", ["reason", "prompts"], cells) if cells else ""
 
 
 def methods(data: Gathered, cosines: Cosines | None) -> str:
@@ -148,27 +153,27 @@ def methods(data: Gathered, cosines: Cosines | None) -> str:
     about = [
         [
             e(name),
+            e(METHODS.get(name.partition("-kmeans")[0], "")),
             f"{int(r.chosen.sum()):,}",
             _mean_rate(data, r.chosen),
-            e(METHODS.get(name.partition("-kmeans")[0], "")),
         ]
         for name, r in rankings.items()
     ]
-    parts = [table("Methods", ["method", "chosen", "mean p", "ranks by"], about)]
-    if len({int(r.chosen.sum()) for r in rankings.values()}) > 1:
-        parts.append(
-            "<p>The methods chose different numbers of prompts; `learnalign compare` compares them at one.</p>"
-        )
+    tables = [table("Methods", ["method", "ranks by", "chosen", "mean p"], about, numeric=2)]
     for caption, measure in (
-        ("Share of the row's choice that the column's method chose too", share),
-        ("Jaccard: chosen by both, of those chosen by either", jaccard),
+        ("Of the row's choice, the column's method chose", share),
+        ("Chosen by both, of those chosen by either", jaccard),
     ):
         rows = [
             [e(name), *(heat(value, percent(value, 1)) for value in _values(rankings[name].chosen, data, measure))]
             for name in names
         ]
-        parts.append(table(caption, ["", *names], rows))
-    return "".join(parts)
+        tables.append(table(caption, ["", *names], rows))
+    note = (
+        "<p>The methods chose different numbers of prompts; <code>learnalign compare</code> compares them at one.</p>"
+    )
+    same = len({int(r.chosen.sum()) for r in rankings.values()}) == 1
+    return f"{'' if same else note}{side_by_side(*tables)}"
 
 
 def _values(own: np.ndarray, data: Gathered, measure: Callable[[np.ndarray, np.ndarray], float]) -> list[float]:
@@ -212,7 +217,7 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
 
 
 def _cosine(value: float, most: float) -> str:
-    return heat(value, "–" if np.isnan(value) else f"{value:.3f}", most)
+    return heat(value, "–" if np.isnan(value) else f"{value:.3f}".replace("-", "−"), most)
 
 
 def cost(data: Gathered, cosines: Cosines | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from learnalign.report.text import e
 
 WIDTH, HEIGHT = 480, 280
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 58, 24, 12, 46
 SERIES = 8  # classes s0 … s7
 
 

@@ -32,7 +32,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number for a cell; a dash for none."""
     if value is None or value != value:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def percent(part: float, whole: float) -> str:
@@ -56,3 +57,8 @@ def table(caption: str, columns: list[str], rows: list[list[str]], *, numeric: i
 
 def _cell(cell: str, place: int, kind: str) -> str:
     return f'<th scope="row">{cell}</th>' if place == 0 else f"<td{kind}>{cell}</td>"
+
+
+def side_by_side(*parts: str) -> str:
+    """Parts of a section beside each other where there is room."""
+    return f'<div class="parts">{"".join(f"<div>{part}</div>" for part in parts if part)}</div>'

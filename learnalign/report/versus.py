@@ -10,7 +10,7 @@ from learnalign.config import flatten
 from learnalign.report.charts import rate_against, rate_parts
 from learnalign.report.gather import Gathered
 from learnalign.report.sections import link, missing
-from learnalign.report.text import counted, e, number, percent, quoted, table
+from learnalign.report.text import counted, e, number, percent, quoted, side_by_side, table
 
 MOST_MOVED = 5
 
@@ -19,11 +19,12 @@ def versus(one: Gathered, other: Gathered) -> str:
     """The section; prompts are the same if their ids are."""
     shared = [id for id in one.places if id in other.places]
     places = np.array([one.places[id] for id in shared], int), np.array([other.places[id] for id in shared], int)
-    parts = [f"<p>Compared with <code>{e(other.run.path)}</code>.</p>", _side_by_side(one, other)]
+    head = f"<p>Beside <code>{e(other.run.path)}</code>: {counted(len(shared), 'shared prompt')} (by id).</p>"
+    numbers, settings = _side_by_side(one, other), _settings(one, other)
     if not shared:
-        return "".join([*parts, missing("The two runs share no prompt (by id)."), _settings(one, other)])
-    parts.append(f"<p>{counted(len(shared), 'shared prompt')}.</p>")
-    return "".join([*parts, _overlap(one, other, places), _rates(one, other, places), _settings(one, other)])
+        return head + side_by_side(numbers, settings)
+    chart, moved = _rates(one, other, places)
+    return head + side_by_side(numbers + _overlap(one, other, places), chart, moved, settings)
 
 
 def _side_by_side(one: Gathered, other: Gathered) -> str:
@@ -60,25 +61,29 @@ def _overlap(one: Gathered, other: Gathered, places: tuple[np.ndarray, np.ndarra
     return table("Choices among the shared prompts", ["", "prompts"], rows)
 
 
-def _rates(one: Gathered, other: Gathered, places: tuple[np.ndarray, np.ndarray]) -> str:
+def _rates(one: Gathered, other: Gathered, places: tuple[np.ndarray, np.ndarray]) -> tuple[str, str]:
+    """The plot, and the prompts whose p differs most."""
     if one.success is None or other.success is None:
-        return missing("One of the runs has no success rates yet.")
+        return missing("One of the runs has no success rates yet."), ""
     a, b = one.success.rate[places[0]], other.success.rate[places[1]]
     known = np.flatnonzero(~np.isnan(a) & ~np.isnan(b))
     if not len(known):
-        return missing("No shared prompt has a success rate in both runs.")
+        return missing("No shared prompt has a success rate in both runs."), ""
     moved = known[np.argsort(-np.abs(b[known] - a[known]), kind="stable")][:MOST_MOVED]
     rows = [
-        [link(one, int(places[0][i])), number(float(a[i])), number(float(b[i])), f"{b[i] - a[i]:+.3g}"]
+        [link(one, int(places[0][i])), number(float(a[i])), number(float(b[i])), _change(b[i] - a[i])]
         for i in moved.tolist()
         if a[i] != b[i]
     ]
     names = (one.run.path.name or "here", other.run.path.name or "there")
     names = names if names[0] != names[1] else ("this run", "the other")
     chart = rate_against(a[known], b[known], names, (rate_parts(one.success), rate_parts(other.success)))
-    change = f"<p>p changes by {float(np.mean(b[known] - a[known])):+.3g} on average from here to there.</p>"
-    largest = table("The largest changes", ["prompt", "p here", "p there", "change"], rows) if rows else ""
-    return chart + change + largest
+    change = f"<p>p changes by {_change(float(np.mean(b[known] - a[known])))} on average from here to there.</p>"
+    return chart + change, table("The largest changes", ["prompt", "p here", "p there", "change"], rows) if rows else ""
+
+
+def _change(value: float) -> str:
+    return f"{value:+.3g}".replace("-", "−", 1)
 
 
 def _settings(one: Gathered, other: Gathered) -> str:
