@@ -58,6 +58,9 @@ def _notes(data: Gathered) -> str:
 
 def notes_of(data: Gathered) -> Iterator[str]:
     """Sentences (HTML) on what in this run deserves a look."""
+    rounds = sorted(path.parent for path in data.run.path.glob("stage-*/run.json"))
+    for path in rounds:
+        yield f"A round of this run: <code>learnalign report {e(shlex.quote(str(path)))}</code>"
     for stale in data.summary["stale"]:
         yield f"Made with other settings than config.yaml has now: {e(stale)}."
     unfinished = [f"{s['stage']} ({s['status']})" for s in data.summary["stages"] if s["status"] != "done"]

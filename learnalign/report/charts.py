@@ -12,7 +12,7 @@ import numpy as np
 from learnalign.report.columns import Column, Share
 from learnalign.report.gather import Gathered, Ranking, Success
 from learnalign.report.svg import WIDTH, Axis, Plot, axis, figure, legend_of
-from learnalign.report.text import counted, e, number, percent, quoted, table
+from learnalign.report.text import counted, e, number, percent, quoted, short, table
 
 MOST_DOTS = 2000
 MOST_STEPS = 200
@@ -41,7 +41,8 @@ def rate_histogram(success: Success, chosen: np.ndarray, parts: int) -> str:
         tip = f"p = {k}/{parts}: {counted(int(every), 'prompt')}, {some} chosen"
         plot.bar(left, right, every, "pool", tip)
         plot.bar(left, right, some, "chosen", tip)
-        plot.text(k / parts, every, f"{every:,}", "count")
+        if every:
+            plot.text(k / parts, every, f"{every:,}", "count")
     rows = [[f"{k}/{parts}", f"{pool[k]:,}", f"{own[k]:,}", percent(own[k], pool[k])] for k in range(parts + 1)]
     numbers = table("", ["p", "prompts", "chosen", "chosen of these"], rows)
     out = int(pool[0] + pool[-1])
@@ -115,8 +116,7 @@ def share_bars(column: Column, rows: Sequence[Share], numbers: str = "") -> str:
     marks = []
     for i, row in enumerate(rows):
         y = 34 * i + 4
-        label = row.group if len(row.group) <= 19 else row.group[:18] + "…"
-        marks.append(f'<text class="yt" x="{left - 8}" y="{y + 17}">{e(label)}</text>')
+        marks.append(f'<text class="yt" x="{left - 8}" y="{y + 17}">{e(short(row.group))}</text>')
         for k, (kind, part) in enumerate((("pool", row.pool / pool), ("chosen", row.chosen / chosen))):
             width = part / most * (right - left)
             marks.append(f'<rect class="{kind}" x="{left}" y="{y + 13 * k}" width="{width:.1f}" height="12"/>')

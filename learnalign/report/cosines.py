@@ -16,7 +16,7 @@ from learnalign.report.gather import Gathered
 from learnalign.rundir.files import read_arrays
 
 NEAREST = 5
-WORK = 5e11  # products of one pass over all pairs, some ten seconds; beyond it fewer candidates are compared with
+WORK = 2e11  # products over all pairs, some seconds; beyond it fewer candidates are compared with
 
 
 @dataclass(frozen=True)

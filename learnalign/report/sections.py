@@ -23,7 +23,7 @@ from learnalign.report.columns import shares
 from learnalign.report.cosines import Cosines
 from learnalign.report.examples import completions
 from learnalign.report.gather import Gathered, question
-from learnalign.report.text import counted, e, number, percent, quoted, side_by_side, table
+from learnalign.report.text import counted, e, number, percent, quoted, short, side_by_side, table
 from learnalign.selection.overlap import jaccard, share
 
 Section = Callable[[Gathered, Cosines | None], str]
@@ -212,7 +212,7 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
             ]
             for i in there.tolist()
         ]
-        parts.append(table(f"By {column.name}", ["", *(column.groups[i] for i in there)], rows))
+        parts.append(table(f"By {column.name}", ["", *(short(column.groups[i]) for i in there)], rows))
     return "".join(parts)
 
 

@@ -17,7 +17,7 @@ def e(value: Any) -> str:
 
 def quoted(text: str, most: int | None = None) -> str:
     """A string of the data, set apart from the page's own direction of writing, shortened to `most` characters."""
-    return f"<bdi>{e(clipped(text, most) if most else text)}</bdi>"
+    return f"<bdi>{e(clipped(text, most) if most else text) or '(empty)'}</bdi>"
 
 
 def clipped(text: str, most: int) -> str:
@@ -26,6 +26,11 @@ def clipped(text: str, most: int) -> str:
         return text
     end = most // 3
     return f"{text[: most - end]} […{len(text) - most:,} characters…] {text[-end:] if end else ''}"
+
+
+def short(text: str, most: int = 16) -> str:
+    """A label of at most `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def number(value: float | None, digits: int = 3) -> str:
