@@ -1,7 +1,7 @@
 """What a run shows a reader: the report, one HTML page, and the plots of `eval` and `compare`. Nothing here needs a network.
 
 gather, columns, cosines   what is shown, read from the run directory
-answer, sections, examples, versus   the parts of the page
+answer, sections, examples, matrices, versus   the parts of the page
 svg, charts, plots         plots as SVG
 rows, page, page.*         the table's compressed blocks; the page itself
 """

@@ -15,6 +15,12 @@ MOST = 1200  # characters of a completion
 CUT = 0.05  # a share of completions cut off that deserves a word
 
 
+def link(data: Gathered, place: int, most: int = 90) -> str:
+    """A prompt's question, which opens its row in the table of all prompts."""
+    prompt = data.prompts[place]
+    return f'<a href="#prompts" data-place="{place}">{quoted(question(prompt), most)}</a>'
+
+
 def completions(data: Gathered, cosines: Cosines | None = None) -> str:
     """The section."""
     if data.success is None or not data.prompts or not data.lengths.completions.any():
@@ -84,7 +90,7 @@ def _cards(data: Gathered, places: list[int], texts: dict[int, list[dict[str, An
 
 def _card(data: Gathered, place: int, row: dict[str, Any] | None) -> str:
     prompt = data.prompts[place]
-    head = f'<a href="#prompts" data-place="{place}">{quoted(question(prompt), 300)}</a>'
+    head = link(data, place, 300)
     gold = f"<p class='gold'>Gold answer: {quoted(prompt.answer, 200)}</p>"
     if row is None:
         return f'<article class="card">{head}{gold}<p class="missing">No completion is stored.</p></article>'
@@ -97,10 +103,11 @@ def verdict(row: dict[str, Any]) -> str:
     kind = "none" if reward is None else "right" if reward == 1 else "wrong"
     words = {"none": "not scored", "right": "correct", "wrong": "wrong"}[kind]
     parts = [f'<strong class="{kind}">{words}</strong>']
-    if row.get("answer") is not None:
-        parts.append(f"read {quoted(str(row['answer']), 100)}")
-    if row.get("reason") and row["reason"] != words:
-        parts.append(quoted(str(row["reason"]), 200))
+    answer, reason = row.get("answer"), row.get("reason")
+    if answer is not None and answer not in (reason or ""):
+        parts.append(f"read {quoted(answer, 100)}")
+    if reason and reason != words:
+        parts.append(quoted(reason, 200))
     if row["finish_reason"] == "length":
         parts.append("cut off")
     return f'<p class="verdict">{" · ".join(parts)}</p>'

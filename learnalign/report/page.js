@@ -252,7 +252,7 @@
       const [kind, word] = reward === null ? ["none", "not scored"] : reward === 1 ? ["right", "correct"] : reward === 0 ? ["wrong", "wrong"] : ["none", "reward " + number(reward)];
       const line = make("p", { class: "verdict" }, make("strong", { class: kind }, word));
       if (count > 1) line.append(` × ${count}`);
-      if (answer !== null) line.append(" · read ", own(answer));
+      if (answer !== null && !reason?.includes(answer)) line.append(" · read ", own(answer));
       if (reason !== null && reason !== word) line.append(" · ", own(reason));
       if (cut) line.append(" · cut off");
       parts.push(line, make("pre", {}, own(text)));

@@ -16,8 +16,8 @@ from learnalign.report.answer import answer
 from learnalign.report.cosines import Cosines, measure_cosines
 from learnalign.report.gather import LONGEST_TEXT, Gathered
 from learnalign.report.rows import DETAILED, SEARCHED, Blocks, make_blocks
-from learnalign.report.sections import SECTIONS, missing
-from learnalign.report.text import e
+from learnalign.report.sections import SECTIONS
+from learnalign.report.text import e, missing
 from learnalign.report.versus import versus
 from learnalign.rundir import RunDir
 

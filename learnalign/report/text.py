@@ -51,13 +51,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def missing(what: str, command: str = "") -> str:
+    """A section's place if the run lacks what it shows."""
+    return f'<p class="missing">{e(what)}{f" Run <code>{e(command)}</code>." if command else ""}</p>'
+
+
 def table(caption: str, columns: list[str], rows: list[list[str]], *, numeric: int = 1) -> str:
     """A table of cells that are HTML already; from column `numeric` on they are numbers, to the right."""
     kind = [' class="n"' if i >= numeric else "" for i in range(len(columns))]
     head = "".join(f'<th scope="col"{kind[i]}>{e(column)}</th>' for i, column in enumerate(columns))
     body = "".join("<tr>" + "".join(_cell(cell, i, kind[i]) for i, cell in enumerate(row)) + "</tr>" for row in rows)
     name = f"<caption>{e(caption)}</caption>" if caption else ""
-    return f'<div class="scroll" tabindex="0"><table>{name}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table>{name}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _cell(cell: str, place: int, kind: str) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from learnalign.config import flatten
 from learnalign.report.charts import rate_against, rate_parts
+from learnalign.report.examples import link
 from learnalign.report.gather import Gathered
-from learnalign.report.sections import link, missing
-from learnalign.report.text import counted, e, number, percent, quoted, side_by_side, table
+from learnalign.report.text import counted, e, missing, number, percent, quoted, side_by_side, table
 
 MOST_MOVED = 5
 

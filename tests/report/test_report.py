@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import itertools
 import json
 import re
@@ -11,12 +12,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from learnalign.errors import InputError
 from learnalign.report import cosines, rows, write_report
 from learnalign.report.cosines import measure_cosines
+from learnalign.report.examples import verdict
 from learnalign.report.gather import Gathered
 from learnalign.report.sections import SECTIONS
 from learnalign.report.svg import axis
@@ -324,3 +327,23 @@ def test_ticks_are_inside_the_axis_and_few(log: bool) -> None:
         ticks = made.ticks()
         assert 2 <= len(ticks) <= 11
         assert all(-1e-6 <= made.place(tick) <= 1 + 1e-6 for tick in ticks)
+
+
+def test_the_answer_that_was_read_is_shown_if_the_reason_does_not_say_it() -> None:
+    row = {"reward": 0.0, "finish_reason": "length", "answer": "<1>", "reason": "'<1>' is not '2'"}
+    assert words(verdict(row)) == "wrong · '<1>' is not '2' · cut off"
+    assert words(verdict({**row, "answer": "7", "reason": None})) == "wrong · read 7 · cut off"
+    assert words(verdict({"reward": None, "finish_reason": "stop", "reason": "time out"})) == "not scored · time out"
+    table = pa.table({"id": ["a"], "text": ["t"], "reward": [0.5], "finish_reason": ["stop"], "answer": ["7"]})
+    assert rows._completions(table, {"a"}) == {"a": [["t", 0.5, 0, "7", None]]}
+
+
+def words(markup: str) -> str:
+    """What an element says."""
+    return html.unescape(re.sub(r"<[^>]*>", "", markup))
+
+
+def test_a_run_of_rounds_names_them(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    whole_run(run.path / "stage-1", QUESTIONS[:20])
+    assert f"learnalign report {run.path / 'stage-1'}" in Page(write_report(run)).sections["answer"]
