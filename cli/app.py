@@ -13,6 +13,7 @@ from .compare import compare
 from .eval import evaluate
 from .export import export
 from .grad import grad
+from .report import report
 from .rollout import rollout
 from .run import run
 from .select import select
@@ -35,6 +36,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "runs/demo --subset runs/demo/subset.jsonl"),
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
+    "report": (report, "runs/demo"),
     "status": (status, "runs/demo"),
 }
 

@@ -221,11 +221,6 @@ def finish(run: RunDir, as_json: bool, **more: Any) -> None:
         print_summary(summary)
 
 
-def print_plot(plot: Path | None) -> None:
-    """Say where a plot is, or how to get one."""
-    print(f"plot: {plot}" if plot else "no plot without plotly: pip install 'learnalign[report]', then run this again")
-
-
 def print_json(value: Any) -> None:
     from learnalign.rundir.files import as_json
 

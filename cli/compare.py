@@ -8,7 +8,7 @@ import typer
 
 from learnalign.errors import InputError
 
-from .common import Dir, Json, Trust, print_json, print_plot, print_table
+from .common import Dir, Json, Trust, print_json, print_table
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -63,7 +63,7 @@ def _compare_norms(run: RunDir, size: float | None, as_json: bool) -> None:
     rho = "undefined: one of them is constant" if norms.spearman is None else f"{norms.spearman:.3f}"
     print(f"Spearman's ρ of norm and length over {norms.prompts} prompts: {rho}")
     print(f"table: {norms.table}")
-    print_plot(plot)
+    print(f"plot: {plot}")
 
 
 def _quarters(norms: Norms) -> list[list[Any]]:

@@ -18,7 +18,6 @@ from .common import (
     Overrides,
     Trust,
     print_json,
-    print_plot,
     print_table,
     resolve_config,
     show_work,
@@ -198,7 +197,7 @@ def _show(result: EvalResult, as_json: bool) -> None:
     print_table(str(result.file), ["", "count"], facts)
 
 
-def _show_curves(curves: Curves, plot: Path | None, as_json: bool) -> None:
+def _show_curves(curves: Curves, plot: Path, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(curves), "plot": plot})
         return
@@ -211,7 +210,7 @@ def _show_curves(curves: Curves, plot: Path | None, as_json: bool) -> None:
     for note in curves.notes:
         print(note)
     print(f"table: {curves.table}")
-    print_plot(plot)
+    print(f"plot: {plot}")
 
 
 def _points_table(curves: Curves) -> tuple[str, list[str], list[list[Any]]]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
     from learnalign.rundir.checking import Problem
 
-NORMS = "norms.csv"
+# What no stage writes, with the command that does.
+MADE = {"norms.csv": ("compare", {"norms": True}), "report.html": ("report", {})}
 ORDER = ("pool", "warmup", "rollout", "grad", "signal", "select")
 
 
@@ -46,7 +47,7 @@ def repair(directory: Path) -> None:
 
 def _can_be_made(problem: Problem) -> bool:
     """Whether a command is known that makes the file; another one stays as it is, for the user to look at."""
-    own = problem.stage is not None or problem.file == NORMS
+    own = problem.stage is not None or problem.file in MADE
     return own or bool(_evaluations([problem])) or bool(_exports([problem]))
 
 
@@ -121,8 +122,9 @@ def _commands(
                 yield "select", [], methods[label].get("options", {"method": label, "size": methods[label]["size"]})
         else:
             yield stage, [], {}
-    if PurePath(NORMS) in files:
-        yield "compare", [], {"norms": True}
+    for name, (command, options) in MADE.items():
+        if PurePath(name) in files:
+            yield command, [], options
 
 
 def _label(file: PurePath) -> str:

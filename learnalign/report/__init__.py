@@ -1,5 +1,12 @@
-"""What a run shows a reader: plots, each one HTML file that opens offline. plotly is imported when one is drawn."""
+"""What a run shows a reader: the report, one HTML page, and the plots of `eval` and `compare`. Nothing here needs a network.
 
+gather, columns, cosines   what is shown, read from the run directory
+answer, sections, examples, matrices, versus   the parts of the page
+svg, charts, plots         plots as SVG
+rows, page, page.*         the table's compressed blocks; the page itself
+"""
+
+from learnalign.report.page import write_report
 from learnalign.report.plots import plot_curves, plot_norms
 
-__all__ = ["plot_curves", "plot_norms"]
+__all__ = ["plot_curves", "plot_norms", "write_report"]

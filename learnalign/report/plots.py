@@ -1,101 +1,72 @@
-"""Plots as HTML files that hold all they need. Without plotly (the extra `report`) there is none, and no error."""
+"""The plots of `eval --policy train/NAME@all` and `compare --norms`: pages of their own that hold all they need."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from learnalign.report.page import fill
+from learnalign.report.svg import SERIES, Plot, axis, figure
+from learnalign.report.text import e, number
 from learnalign.rundir.files import write_text
 
 if TYPE_CHECKING:
     from learnalign.evaluation import Curves, Point
     from learnalign.selection import Norms
 
-Line = dict[str, Any]  # plotly's scatter trace as it is in JSON
-
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+QUARTERS = ["p < ¼", "¼ ≤ p < ½", "½ ≤ p < ¾", "¾ ≤ p"]
 
 
-def plot_curves(curves: Curves) -> Path | None:
-    """Write accuracy over training steps, a line for each training, beside the table; None without plotly.
+def plot_curves(curves: Curves) -> Path:
+    """Write accuracy over training steps, a line for each training, beside the table.
 
-    With one test set the bars are 95 % intervals; with several the line is their mean, and each is a dotted line that the
-    legend shows or hides.
+    With several test sets the first plot is their mean, and each has one of its own; its bars are 95 % intervals.
     """
-    lines: list[Line] = []
-    for number, training in enumerate(dict.fromkeys(point.training for point in curves.points)):
-        lines += _lines(curves.of(training), curves, COLOURS[number % len(COLOURS)])
-    sets = ", ".join(f"{name} {metric}" for name, metric in curves.metrics.items())
-    title = f"mean of {sets}" if len(curves.metrics) > 1 else sets
-    return _write(curves.table.with_suffix(".html"), lines, title, x="training step", y="accuracy", y_format=".1%")
+    single = len(curves.metrics) == 1
+    title = "accuracy over training steps"
+    mean = [] if single else [_curves(curves, None, f"mean of {', '.join(curves.metrics)}")]
+    plots = mean + [_curves(curves, label, f"{label} {metric}") for label, metric in curves.metrics.items()]
+    return _write(curves.table.with_suffix(".html"), title, "".join(plots))
 
 
-def plot_norms(norms: Norms) -> Path | None:
-    """Write the norm of every prompt's gradient over its response length beside the table; None without plotly."""
-    points = {
-        "x": norms.tokens,
-        "y": norms.norm,
-        "text": norms.ids,
-        "marker": {
-            "color": norms.success_rate,
-            "colorscale": "Viridis",
-            "cmin": 0,
-            "cmax": 1,
-            "colorbar": {"title": {"text": "success rate"}},
-        },
-        "hovertemplate": "prompt %{text}<br>%{x:.4g} tokens, norm %{y:.4g}, p = %{marker.color:.2f}<extra></extra>",
-    }
+def _curves(curves: Curves, label: str | None, title: str) -> str:
+    """The curves on one test set, or their mean over all."""
+    trainings = list(dict.fromkeys(point.training for point in curves.points))
+    points = {name: curves.of(name) for name in trainings}
+    bounds = [bound for own in points.values() for point in own for bound in _bounds(point, curves, label)]
+    steps = [float(point.step) for point in curves.points]
+    plot = Plot(axis("training step", steps, form=",.0f"), axis("accuracy", bounds, form=".1%"), title)
+    for k, own in enumerate(points.values()):
+        kind = f"s{k % SERIES}"
+        values = [(float(point.step), _bounds(point, curves, label)) for point in own]
+        plot.line([(step, value) for step, (_, value, _) in values], kind)
+        for step, (low, value, high) in values:
+            plot.line([(step, low), (step, high)], f"{kind} thin")
+            plot.dot(step, value, f"{kind} picked", f"step {step:g}: {value:.1%}", 3.5)
+    return figure(plot.svg(), e(title), legend=[(f"s{k % SERIES}", name) for k, name in enumerate(trainings)])
+
+
+def _bounds(point: Point, curves: Curves, label: str | None) -> tuple[float, float, float]:
+    """Low, value, high; a mean over test sets has no interval."""
+    if label is None:
+        return point.value, point.value, point.value
+    estimate = point.results[label].metrics[curves.metrics[label]]
+    return estimate.low, estimate.value, estimate.high
+
+
+def plot_norms(norms: Norms) -> Path:
+    """Write the norm of every prompt's gradient over its response length beside the table."""
+    x = axis("tokens of a rollout, mean over those whose gradients are taken", norms.tokens, log=True)
     rho = "undefined" if norms.spearman is None else f"{norms.spearman:.3f}"
     title = f"gradient norm by response length: {norms.prompts} prompts, Spearman's ρ = {rho}"
-    x = "tokens of a rollout, mean over those whose gradients are taken"
-    points |= {"type": "scatter", "mode": "markers"}
-    return _write(norms.table.with_suffix(".html"), [points], title, x=x, y="norm of the gradient", log=True)
+    plot = Plot(x, axis("norm of the gradient", norms.norm, log=True), title, height=330)
+    for id, norm, tokens, rate in zip(norms.ids, norms.norm, norms.tokens, norms.success_rate, strict=True):
+        tip = f"prompt {id}: {number(tokens)} tokens, norm {number(norm)}, p = {number(rate)}"
+        plot.dot(tokens, norm, f"s{min(3, int(4 * rate))}", tip, 3)
+    legend = [(f"s{k}", name) for k, name in enumerate(QUARTERS)]
+    return _write(norms.table.with_suffix(".html"), title, figure(plot.svg(), e(title), legend=legend))
 
 
-def _lines(points: list[Point], curves: Curves, colour: str) -> list[Line]:
-    """A training's line; with several test sets also one for each of them."""
-    name, steps = points[0].training, [point.step for point in points]
-    style = {"type": "scatter", "mode": "lines+markers", "x": steps, "marker": {"color": colour}}
-    line: Line = {**style, "name": name, "y": [point.value for point in points], "line": {"color": colour}}
-    if len(curves.metrics) > 1:
-        dotted = {"color": colour, "dash": "dot", "width": 1}
-        return [line] + [
-            {
-                **style,
-                "name": f"{name}, {label}",
-                "y": [point.results[label].value for point in points],
-                "line": dotted,
-                "visible": "legendonly",
-            }
-            for label in curves.metrics
-        ]
-    (label,) = curves.metrics
-    estimates = [point.results[label].metrics[curves.metrics[label]] for point in points]
-    line["error_y"] = {
-        "array": [each.high - each.value for each in estimates],
-        "arrayminus": [each.value - each.low for each in estimates],
-        "thickness": 1,
-        "width": 3,
-    }
-    return [line]
-
-
-def _write(
-    path: Path, traces: list[Line], title: str, *, x: str, y: str, y_format: str = "", log: bool = False
-) -> Path | None:
-    try:
-        import plotly.graph_objects as go
-    except ImportError:
-        return None
-    scale = {"type": "log"} if log else {}
-    layout = {
-        "title": {"text": title},
-        "template": "plotly_white",
-        "xaxis": {"title": {"text": x}, **scale},
-        "yaxis": {"title": {"text": y}, "tickformat": y_format, **scale},
-        "showlegend": len(traces) > 1,
-    }
-    page = go.Figure(data=traces, layout=layout).to_html(include_plotlyjs=True, div_id="plot")
-    write_text(path, page)
+def _write(path: Path, title: str, body: str) -> Path:
+    write_text(path, fill("plot.html", title=e(title), body=body))
     return path

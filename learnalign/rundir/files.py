@@ -24,6 +24,7 @@ from learnalign.rundir.manifest import digest_file, files_of, manifest_of
 from learnalign.rundir.stages import command_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from torch import Tensor
 
@@ -337,6 +338,23 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.get(CHECKSUM, digest := _digest(tensors)) != digest:
         raise damaged(path)
     return tensors, metadata
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """As `read_safetensors`, for numbers that NumPy has, without torch, for files of a run directory."""
+    import numpy as np
+
+    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
+    content = verified(path)
+    header, start = _header(path, content)
+    metadata = header.pop("__metadata__", {})
+    arrays = {}
+    for name, about in header.items():
+        begin, end = (start + offset for offset in about["data_offsets"])
+        if about["dtype"] not in kinds:
+            raise damaged(path, f"{name} holds {about['dtype']}")
+        arrays[name] = np.frombuffer(memoryview(content)[begin:end], kinds[about["dtype"]]).reshape(about["shape"])
+    return arrays, metadata
 
 
 def _header(path: Path, content: bytearray) -> tuple[dict[str, Any], int]:

@@ -57,6 +57,10 @@ class Paths:
         return self.path / "success.parquet"
 
     @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def warmup_dir(self) -> Path:
         return self.path / "warmup"
 

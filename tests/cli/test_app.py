@@ -47,6 +47,7 @@ OPTIONS = {
         "--json",
         "--help",
     ],
+    "report": ["DIR", "-o", "--compare", "--json", "--help"],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")

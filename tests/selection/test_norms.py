@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,15 @@ def test_the_command_shows_and_draws_what_is_in_the_table(tmp_path: Path) -> Non
     run = measured(tmp_path)
     told = json.loads(CliRunner().invoke(app, ["compare", str(run.path), "--norms", "--json"]).stdout)
     page = Path(told["plot"]).read_text(encoding="utf-8")
-    (trace,) = json.JSONDecoder().raw_decode(page[page.index("[", page.rindex("Plotly.newPlot(")) :])[0]
     with Path(told["table"]).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert trace["text"] == [row["id"] for row in rows]
-    assert trace["y"] == [float(row["norm"]) for row in rows]
-    assert trace["x"] == [float(row["tokens"]) for row in rows]
+    dots = re.findall(r'<circle class="s(\d)" cx="([\d.]+)" cy="([\d.]+)"[^>]*><title>prompt (\S+):', page)
+    assert [id for *_, id in dots] == [row["id"] for row in rows]
+    assert [int(kind) for kind, *_ in dots] == [min(3, int(4 * float(row["success_rate"]))) for row in rows]
+    x, y = (np.array([float(dot[i]) for dot in dots]) for i in (1, 2))  # in pixels, from the left and from the top
+    tokens, norm = (np.log([float(row[name]) for row in rows]) for name in ("tokens", "norm"))
+    assert np.corrcoef(x, tokens)[0, 1] == pytest.approx(1, abs=1e-5)
+    assert np.corrcoef(y, norm)[0, 1] == pytest.approx(-1, abs=1e-5)
     text = CliRunner().invoke(app, ["compare", str(run.path), "--norms"]).stdout
     assert f"over {sum(LEARNABLE)} prompts: {told['spearman']:.3f}" in text
 

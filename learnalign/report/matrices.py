@@ -1,0 +1,92 @@
+"""Tables of pairs: overlap of the methods' choices, mean cosines of the gradients by groups of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from learnalign.names import METHODS
+from learnalign.report.cosines import Cosines
+from learnalign.report.gather import Gathered
+from learnalign.report.text import e, missing, number, percent, quoted, short, side_by_side, table
+from learnalign.selection.overlap import jaccard, share
+
+
+def methods(data: Gathered, cosines: Cosines | None) -> str:
+    """Overlap of the methods' choices."""
+    rankings = data.rankings
+    if len(rankings) < 2:
+        return missing(
+            "Only one method has chosen prompts." if rankings else "No method has chosen prompts yet.",
+            f"learnalign compare {data.run.path}",
+        )
+    names = list(rankings)
+    about = [
+        [
+            e(name),
+            e(METHODS.get(name.partition("-kmeans")[0], "")),
+            f"{int(r.chosen.sum()):,}",
+            _mean_rate(data, r.chosen),
+        ]
+        for name, r in rankings.items()
+    ]
+    tables = [table("Methods", ["method", "ranks by", "chosen", "mean p"], about, numeric=2)]
+    for caption, measure in (
+        ("Of the row's choice, the column's method chose", share),
+        ("Chosen by both, of those chosen by either", jaccard),
+    ):
+        rows = [
+            [e(name), *(heat(value, percent(value, 1)) for value in _values(rankings[name].chosen, data, measure))]
+            for name in names
+        ]
+        tables.append(table(caption, ["", *names], rows))
+    note = (
+        "<p>The methods chose different numbers of prompts; <code>learnalign compare</code> compares them at one.</p>"
+    )
+    same = len({int(r.chosen.sum()) for r in rankings.values()}) == 1
+    return f"{'' if same else note}{side_by_side(*tables)}"
+
+
+def _values(own: np.ndarray, data: Gathered, measure: Callable[[np.ndarray, np.ndarray], float]) -> list[float]:
+    return [measure(own, other.chosen) for other in data.rankings.values()]
+
+
+def _mean_rate(data: Gathered, chosen: np.ndarray) -> str:
+    return number(float(np.nanmean(data.success.rate[chosen]))) if data.success and chosen.any() else "–"
+
+
+def heat(value: float, words: str, most: float = 1.0) -> str:
+    """A cell whose ground is the darker, the nearer `value` is to `most`."""
+    level = 0 if not value > 0 else min(9, int(10 * value / most)) if most > 0 else 0
+    return f'<span class="heat h{level}">{words}</span>'
+
+
+def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
+    """Mean cosines of the gradients by groups of a column."""
+    if data.run.config.grad.projection == "exact":
+        return missing("Exact gradients (grad.projection: exact) leave no features to take cosines of.")
+    if cosines is None:
+        return missing("No gradients yet.", f"learnalign grad {data.run.path}")
+    if not data.columns:
+        return missing("The data has no column that sorts the prompts into few groups.")
+    parts = [
+        f"<p>Mean cosine of two prompts' gradients, over all pairs of {cosines.gradients:,} prompts that have one.</p>"
+    ]
+    for column in data.columns:
+        means, counts = cosines.means[column.name], cosines.counts[column.name]
+        most = float(np.nanmax(means, initial=0.0))
+        there = np.flatnonzero(counts)
+        rows = [
+            [
+                f"{quoted(column.groups[i])} <small>({counts[i]:,})</small>",
+                *(_cosine(value, most) for value in means[i, there].tolist()),
+            ]
+            for i in there.tolist()
+        ]
+        parts.append(table(f"By {column.name}", ["", *(short(column.groups[i]) for i in there)], rows))
+    return "".join(parts)
+
+
+def _cosine(value: float, most: float) -> str:
+    return heat(value, "–" if np.isnan(value) else f"{value:.3f}".replace("-", "−"), most)
