@@ -10,6 +10,7 @@ import typer
 
 from .common import DEBUG, guarded
 from .compare import compare
+from .config import config
 from .eval import evaluate
 from .grad import grad
 from .rollout import rollout
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
     "status": (status, "runs/demo"),
+    "config": (config, "grad.dim"),
 }
 
 app = typer.Typer(

@@ -13,12 +13,13 @@ from learnalign.config.section import (
     Completions,
     Fraction,
     NonNegativeFloat,
+    OneOf,
     PositiveInt,
     Section,
     Seed,
     Temperature,
     described,
-    one_of,
+    enumerated,
 )
 from learnalign.config.training import TrainConfig, WarmupConfig
 from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
@@ -145,8 +146,8 @@ class DataConfig(Section):
 class RolloutConfig(Section):
     """Stage 3, G sampled completions of every prompt (§4.4, step 3)."""
 
-    engine: typing.Annotated[str, one_of({"auto": "", **ENGINES})] = Field(
-        "auto", description=f"{', '.join(ENGINES)}, or auto: vllm if it is installed"
+    engine: typing.Annotated[str, OneOf({"auto": "vllm if it is installed, else transformers", **ENGINES})] = Field(
+        "auto", description="what samples"
     )
     num_generations: Completions = Field(8, description="rollouts per prompt (group size G)")
     temperature: Temperature = Field(
@@ -183,7 +184,9 @@ class GradConfig(Section):
         "learnable", description="learnable: V > 0; correct: p > 0, for scores without learnability"
     )
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
-    projection: typing.Annotated[str, one_of(PROJECTIONS)] = Field("kronecker", description=described(PROJECTIONS))
+    projection: typing.Annotated[str, OneOf(PROJECTIONS)] = Field(
+        "kronecker", description="how gradients become features"
+    )
     dim: PositiveInt = Field(8192, le=1 << 20, description="entries of a stored feature")
     width: PositiveInt = Field(
         160, le=1 << 10, description="kronecker: entries to which a layer's input and output are projected"
@@ -225,9 +228,9 @@ class SelectConfig(Section):
     size: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         1000, description="prompts to choose, or a fraction of the pool"
     )
-    method: typing.Annotated[str, one_of(METHODS)] = Field("learnalign", description="how to rank")
+    method: typing.Annotated[str, OneOf(METHODS)] = Field("learnalign", description="how to rank")
     scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")
-    format: typing.Annotated[str, one_of(FORMATS)] = Field("source", description=described(FORMATS))
+    format: typing.Annotated[str, OneOf(FORMATS)] = Field("source", description=described(FORMATS))
 
 
 class EvalConfig(Section):
@@ -262,7 +265,11 @@ class Config(Section):
     seed: Seed = Field(0, description="seeds the subset draw, the sampling and the projection")
     model: ModelConfig
     data: DataConfig
-    verifier: str = Field("math", description=f"{', '.join(VERIFIERS)}, or package.module:function")
+    verifier: str = Field(
+        "math",
+        description="what decides whether a completion is correct",
+        json_schema_extra={"anyOf": [enumerated(VERIFIERS), {"type": "string", "pattern": ":"}]},
+    )
     warmup: WarmupConfig = WarmupConfig()
     rollout: RolloutConfig = RolloutConfig()
     grad: GradConfig = GradConfig()

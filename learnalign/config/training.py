@@ -12,12 +12,12 @@ from learnalign.config.section import (
     Fraction,
     NonNegativeFloat,
     NonNegativeInt,
+    OneOf,
     PositiveInt,
     Section,
     Seed,
     Temperature,
-    described,
-    one_of,
+    enumerated,
 )
 from learnalign.names import ALGORITHMS, CURRICULA, unknown
 
@@ -136,8 +136,8 @@ class TrainConfig(Section):
     start: Literal["base", "policy"] = Field(
         "base", description="the model trained from; π_ref too, without model.reference"
     )
-    curriculum: typing.Annotated[str, one_of(CURRICULA)] = Field("shuffled", description=described(CURRICULA))
-    algorithm: str = Field("grpo", description=described(ALGORITHMS))
+    curriculum: typing.Annotated[str, OneOf(CURRICULA)] = Field("shuffled", description="which prompts a step takes")
+    algorithm: str = Field("grpo", description="how it trains", json_schema_extra=enumerated(ALGORITHMS))
     num_train_epochs: Epochs | None = Field(None, description="passes over the subset")
     steps: PositiveInt | None = Field(None, description="steps, in place of num_train_epochs")
     until: UntilConfig | None = Field(None, description="end earlier, at convergence; null: train all steps")
