@@ -13,6 +13,7 @@ from .compare import compare
 from .config import config
 from .eval import evaluate
 from .grad import grad
+from .init import init
 from .rollout import rollout
 from .run import run
 from .select import select
@@ -35,6 +36,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
     "status": (status, "runs/demo"),
+    "init": (init, "pool.jsonl --model Qwen/Qwen2.5-1.5B-Instruct"),
     "config": (config, "grad.dim"),
 }
 

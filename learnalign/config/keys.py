@@ -163,7 +163,7 @@ def words(schema: dict[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         names = schema.get("enum", [schema.get("const")])
         return "one of " + ", ".join(map(str, names)) if len(names) > 1 else str(names[0]).lower()
-    kind = schema.get("type")
+    kind = schema.get("type", "")
     if kind in ("integer", "number"):
         return f"{'an integer' if kind == 'integer' else 'a number'}{_bounds(schema)}"
     if kind == "array":

@@ -48,6 +48,7 @@ OPTIONS = {
         "--help",
     ],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
+    "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],
     "config": ["KEY", "--schema", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
