@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .common import DEBUG, guarded
+from .common import DEBUG, VERBOSE, guarded
 from .compare import compare
 from .config import config
 from .eval import evaluate
@@ -63,6 +63,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def main_options(
     debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; may stand anywhere.")] = False,
+    verbose: Annotated[
+        bool, typer.Option(VERBOSE, help="Print every setting with --dry-run; may stand anywhere.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -72,4 +75,4 @@ def main_options(
 
 def main() -> None:
     """Entry point of the `learnalign` command."""
-    app([argument for argument in sys.argv[1:] if argument != DEBUG])
+    app([argument for argument in sys.argv[1:] if argument not in (DEBUG, VERBOSE)])

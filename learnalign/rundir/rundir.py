@@ -19,6 +19,7 @@ from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Paths, Shard
+from learnalign.rundir.rates import rate_of
 from learnalign.rundir.stages import STAGES, downstream, files_in, fingerprint, outputs_of, settings_of, stage_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
@@ -306,6 +307,8 @@ class RunDir(Paths):
             finally:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
                 entry["peak_memory_gb"] = peak_memory_gb()
+                if rate := rate_of(name, entry):
+                    entry["rate"] = rate
                 self._update_stage(name, previous if refused else {**earlier, **entry})
                 if refused and former is not None and files.read_text(self.config_file) != former:
                     files.write_text(self.config_file, former)
