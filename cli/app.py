@@ -11,6 +11,7 @@ import typer
 from .common import DEBUG, VERBOSE, guarded
 from .compare import compare
 from .config import config
+from .doctor import doctor
 from .eval import evaluate
 from .grad import grad
 from .init import init
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
     "status": (status, "runs/demo"),
+    "doctor": (doctor, "--config demo"),
     "init": (init, "pool.jsonl --model Qwen/Qwen2.5-1.5B-Instruct"),
     "config": (config, "grad.dim"),
 }

@@ -48,6 +48,7 @@ OPTIONS = {
         "--help",
     ],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
+    "doctor": ["--config", "--set", "--json", "--help"],
     "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],
     "config": ["KEY", "--schema", "--json", "--help"],
 }
