@@ -42,6 +42,14 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "config": (config, "grad.dim"),
 }
 
+# The commands in the order of use, by what they are for.
+PANELS = {
+    "Begin": ("doctor", "init", "config"),
+    "Choose": ("run", "warmup", "rollout", "grad", "select", "signal"),
+    "Look": ("status", "show", "report", "compare"),
+    "Use": ("export", "train", "eval", "verify"),
+}
+
 app = typer.Typer(
     name="learnalign",
     help="Pick the N prompts most worth training a language model on with verifiable rewards.",
@@ -50,8 +58,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for name, (function, example) in COMMANDS.items():
-    app.command(name, epilog=f"Example: learnalign {name} {example}")(guarded(function))
+for panel, names in PANELS.items():
+    for name in names:
+        if name in COMMANDS:
+            function, example = COMMANDS[name]
+            help_of = {"epilog": f"Example: learnalign {name} {example}", "rich_help_panel": panel}
+            app.command(name, **help_of)(guarded(function))  # type: ignore[arg-type]
 
 
 def _print_version(wanted: bool) -> None:

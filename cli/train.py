@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from learnalign.names import CURRICULA, listed
+from learnalign.names import CURRICULA, lined
 
 from .common import (
     ConfigFile,
@@ -34,7 +34,7 @@ Name = Annotated[
 ]
 Curriculum = Annotated[
     str | None,
-    typer.Option("--curriculum", metavar="NAME", help=f"How each step chooses its prompts: {listed(CURRICULA)}."),
+    typer.Option("--curriculum", metavar="NAME", help=f"How each step chooses its prompts.{lined(CURRICULA)}"),
 ]
 Start = Annotated[
     str | None,

@@ -117,9 +117,10 @@ def unknown(known: Iterable[str], name: str) -> str:
     return f"unknown{meant}; known are {', '.join(known)}"
 
 
-def listed(names: Mapping[str, str]) -> str:
-    """The names with commas between, for help texts."""
-    return ", ".join(names)
+def lined(names: Mapping[str, str]) -> str:
+    """The names with one line each, for the end of a help text."""
+    lines = [f"{name}: {about}".replace("[", "\\[") for name, about in names.items()]  # rich's markup begins with it
+    return "\n\n" + "\n\n".join(lines)
 
 
 def tag_pair(tag: str) -> tuple[str, str]:

@@ -14,7 +14,8 @@ import typer
 import yaml
 
 from learnalign.config import dump_config
-from learnalign_cli.app import app
+from learnalign.names import FORMATS, METHODS
+from learnalign_cli.app import COMMANDS, PANELS, app
 from tests.tiny import make_config
 
 RUN = ["DIR", "--config", "--set"]
@@ -97,6 +98,21 @@ def test_every_command_explains_itself_with_an_example_that_parses(command: str)
     example = " ".join(result.stdout.replace("│", " ").split()).partition("Example: learnalign ")[2].split()
     assert example[0] == command
     typer.main.get_group(app).commands[command].make_context(command, example[1:])
+
+
+def test_every_command_stands_in_one_group_and_the_first_ones_come_first() -> None:
+    grouped = [name for names in PANELS.values() for name in names]
+    assert len(set(grouped)) == len(grouped)
+    assert COMMANDS.keys() <= set(grouped)
+    help = learnalign("--help").stdout
+    assert [panel for panel in PANELS if f"─ {panel} ─" in help] == [*PANELS]
+    assert help.index("│ doctor") < help.index("│ run") < help.index("│ status") < help.index("│ train")
+
+
+def test_every_method_and_format_has_a_line_in_the_help_of_select() -> None:
+    help = " ".join(learnalign("select", "--help", env={**os.environ, "COLUMNS": "200"}).stdout.split())
+    lines = [f"{name}: {about}" for table in (METHODS, FORMATS) for name, about in table.items()]
+    assert [line for line in lines if line not in help] == []
 
 
 def test_the_version_is_that_of_the_package() -> None:
