@@ -36,7 +36,9 @@ class ModelConfig(Section):
         description="directory or hub name of π_ref, a whole model; null: this model (in `train`: the one trained from)",
     )
     reference_revision: str | None = Field(None, description="branch, tag or commit of a hub reference")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: the checkpoint's own; on a CPU that has no instructions for it, float32"
+    )
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
 

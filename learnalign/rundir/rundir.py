@@ -278,6 +278,11 @@ class RunDir(Paths):
         """Store the digests of the source and the model that this run reads."""
         self._update(inputs=inputs)
 
+    def record_dtype(self, dtype: str) -> None:
+        """Store the precision that `model.dtype: auto` means in this run."""
+        with self.locked():
+            self._update(dtype=dtype)
+
     @contextlib.contextmanager
     def stage(self, name: str, started: float | None = None) -> Iterator[StageRecord]:
         """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory.
