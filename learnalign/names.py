@@ -72,6 +72,13 @@ ALGORITHMS = {
     "rloo": "leave-one-out advantages, sequence ratios, KL in the reward (RLOO)",
 }
 
+REPORTERS = {
+    "none": "metrics stay in metrics.jsonl",
+    "tensorboard": "TensorBoard, into DIR/logs",
+    "wandb": "Weights & Biases; WANDB_MODE=offline keeps it on this machine",
+    "trackio": "trackio, on this machine unless trainer.trackio_space_id is set",
+}
+
 FORMATS = {
     "source": "the input rows as they were, one JSON object a line",
 }
