@@ -118,6 +118,7 @@ def trainer_arguments(
         **_optimiser(settings),
         **_precision(config),
         **_running(config),
+        **_checkpointing(settings, kind),
         "report_to": reporters(settings, section),
         "project": "learnalign",
         "run_name": f"{folder.parent.parent.name} {section}",
@@ -287,9 +288,17 @@ def _running(config: Config) -> dict[str, Any]:
         "save_strategy": "steps",
         "logging_strategy": "steps",
         "disable_tqdm": True,
-        "gradient_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
     }
+
+
+def _checkpointing(settings: GrpoConfig, kind: type) -> dict[str, Any]:
+    """On a GPU, activations are computed again in the backward pass; transformers 5.23 has another name for it."""
+    names = ("activation_checkpointing", "gradient_checkpointing")
+    if set(names) & settings.trainer.keys():
+        return {}
+    known = {field.name for field in dataclasses.fields(kind)}
+    return {next(name for name in names if name in known): device().type == "cuda"}
 
 
 def _precision(config: Config) -> dict[str, Any]:

@@ -115,6 +115,14 @@ def test_every_method_and_format_has_a_line_in_the_help_of_select() -> None:
     assert [line for line in lines if line not in help] == []
 
 
+def test_windows_is_told_what_to_do_and_no_traceback() -> None:
+    script = "import os; os.name = 'nt'; import learnalign_cli.__main__"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("learnalign runs on Linux and macOS; on Windows, install it in WSL")
+    assert result.stderr.count("\n") == 1
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert learnalign("--version").stdout == f"learnalign {importlib.metadata.version('learnalign')}\n"
 
