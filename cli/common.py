@@ -161,7 +161,10 @@ def show_plan(
 
     heavy = ["warmup", "rollout", "grad"]
     run = RunDir(directory, resolve_config(directory, config, overrides, trust))
-    show_work(run.config, as_json, heavy, [*heavy, *checked], run)
+    stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
+    show_work(run.config, as_json, heavy, [*heavy, *checked], run, **({"stale": stale} if stale else {}))
+    if stale and not as_json:
+        print("stale stages were made with other settings: the command needs --overwrite, or a new directory")
 
 
 def show_work(
@@ -186,7 +189,7 @@ def show_work(
     if run is not None:
         _print_disk(planned, free_bytes(run.path))
     for name, value in more.items():
-        print(f"{name}: {value}")
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     print_settings(config)
 
 

@@ -61,10 +61,11 @@ def train(
 ) -> None:
     """Train with GRPO (or RLOO) on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME."""
     if dry_run:
+        from learnalign.rundir import RunDir
         from learnalign.training import sub_config
 
         settings = sub_config(resolve_config(directory, config, overrides, trust), subset, curriculum, start)
-        show_work(settings, as_json, ["train"])
+        show_work(settings, as_json, ["train"], run=RunDir(directory, settings))
         return
     run = use_run(directory, config, overrides, trust)
     from learnalign.training import train as stage

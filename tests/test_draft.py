@@ -118,8 +118,11 @@ def test_a_question_in_two_columns_a_boxed_gold_and_ids_that_repeat(tmp_path: Pa
 
 def test_golds_that_are_no_mathematics_are_compared_as_text() -> None:
     words = ["Paris is it, the City of Light", "it is the cat's colour, surely", "No, never", "a tea kettle"]
-    rows = [{"question": f"Who {i}?", "answer": f"{words[i % 4]} and {words[(i + 1) % 4]}!"} for i in range(12)]
-    assert guess(rows).verifier in ("exact", "math")
+    rows = [
+        {"question": f"Who {i}?", "answer": f"{words[i % 4]}, and then it is so, {words[(i + 1) % 4]}!"}
+        for i in range(12)
+    ]
+    assert guess(rows).verifier == "exact"
     assert guess(rows).data["answer"] == "answer"
 
 

@@ -96,6 +96,19 @@ def test_a_dry_run_says_the_answer_and_the_settings_only_on_verbose(
     assert not RunDir(tmp_path / "run", config).config_file.exists()
 
 
+def test_a_dry_run_says_which_stages_were_made_with_other_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, select={"size": 5})
+    rollout(run)
+    command(run.path, overrides=["rollout.temperature=0.5"], dry_run=True)
+    said = capsys.readouterr().out
+    assert "stale: rollout (rollout.temperature: stored 1.0, requested 0.5)" in said
+    assert "needs --overwrite" in said
+    command(run.path, dry_run=True)
+    assert "stale" not in capsys.readouterr().out
+
+
 def test_a_dry_run_refuses_a_method_whose_signal_no_stage_computes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
