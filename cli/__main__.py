@@ -1,5 +1,12 @@
 """The `learnalign` command, also as `python -m learnalign_cli`, for which Python puts the current directory first."""
 
+import os
+
+if os.name != "posix":
+    raise SystemExit(
+        "learnalign runs on Linux and macOS; on Windows, install it in WSL (https://learn.microsoft.com/windows/wsl)"
+    )
+
 from learnalign.isolation import drop_current_directory
 
 drop_current_directory()

@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from .common import DEBUG, guarded
+from .common import DEBUG, VERBOSE, guarded
 from .compare import compare
+from .config import config
+from .doctor import doctor
 from .eval import evaluate
 from .export import export
 from .grad import grad
+from .init import init
 from .report import report
 from .rollout import rollout
 from .run import run
@@ -38,6 +41,17 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "verify": (verify, "runs/demo --with trl"),
     "report": (report, "runs/demo"),
     "status": (status, "runs/demo"),
+    "doctor": (doctor, "--config demo"),
+    "init": (init, "pool.jsonl --model Qwen/Qwen2.5-1.5B-Instruct"),
+    "config": (config, "grad.dim"),
+}
+
+# The commands in the order of use, by what they are for.
+PANELS = {
+    "Begin": ("doctor", "init", "config"),
+    "Choose": ("run", "warmup", "rollout", "grad", "select", "signal"),
+    "Look": ("status", "show", "report", "compare"),
+    "Use": ("export", "train", "eval", "verify"),
 }
 
 app = typer.Typer(
@@ -48,8 +62,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for name, (function, example) in COMMANDS.items():
-    app.command(name, epilog=f"Example: learnalign {name} {example}")(guarded(function))
+for panel, names in PANELS.items():
+    for name in names:
+        if name in COMMANDS:
+            function, example = COMMANDS[name]
+            help_of = {"epilog": f"Example: learnalign {name} {example}", "rich_help_panel": panel}
+            app.command(name, **help_of)(guarded(function))  # type: ignore[arg-type]
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,6 +81,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def main_options(
     debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; may stand anywhere.")] = False,
+    verbose: Annotated[
+        bool, typer.Option(VERBOSE, help="Print every setting with --dry-run; may stand anywhere.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -72,4 +93,4 @@ def main_options(
 
 def main() -> None:
     """Entry point of the `learnalign` command."""
-    app([argument for argument in sys.argv[1:] if argument != DEBUG])
+    app([argument for argument in sys.argv[1:] if argument not in (DEBUG, VERBOSE)])

@@ -18,9 +18,10 @@ from .stopping import arrived
 
 if TYPE_CHECKING:
     from learnalign.config import Config
+    from learnalign.plan import Plan, Work
     from learnalign.rundir import RunDir
 
-DEBUG = "--debug"
+DEBUG, VERBOSE = "--debug", "--verbose"
 
 Dir = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
 ConfigFile = Annotated[
@@ -41,7 +42,7 @@ Trust = Annotated[
     typer.Option("--trust", help="Run the code that DIR/config.yaml names, if somebody else made DIR; remembered."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the settings and the work: rows, tokens, disk; write nothing.")
+    bool, typer.Option("--dry-run", help="Check everything and show the work: rows, time, tokens, disk; write nothing.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
@@ -156,29 +157,89 @@ def show_plan(
     directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, trust: bool, *checked: str
 ) -> None:
     """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written."""
+    from learnalign.rundir import RunDir
+
     heavy = ["warmup", "rollout", "grad"]
-    show_work(resolve_config(directory, config, overrides, trust), as_json, heavy, [*heavy, *checked])
+    run = RunDir(directory, resolve_config(directory, config, overrides, trust))
+    stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
+    show_work(run.config, as_json, heavy, [*heavy, *checked], run, **({"stale": stale} if stale else {}))
+    if stale and not as_json:
+        print("stale stages were made with other settings: the command needs --overwrite, or a new directory")
 
 
-def show_work(config: Config, as_json: bool, stages: list[str], checked: list[str] | None = None, **more: Any) -> None:
-    """Print settings, and the work of some stages with them; `more` is added to it."""
+def show_work(
+    config: Config,
+    as_json: bool,
+    stages: list[str],
+    checked: list[str] | None = None,
+    run: RunDir | None = None,
+    **more: Any,
+) -> None:
+    """Print the work of some stages, by the rates that `run` has measured; `more` is added to it, settings by --verbose."""
     from dataclasses import asdict
 
-    from learnalign.config import dump_config
     from learnalign.plan import plan
 
-    planned = plan(config, stages, checked)
+    planned = plan(config, stages, checked, run)
     if as_json:
-        print_json({**asdict(planned), "config": config.model_dump(mode="json"), **more})
+        free = {"free_bytes": free_bytes(run.path)} if run else {}
+        print_json({**asdict(planned), "config": config.model_dump(mode="json"), **free, **more})
         return
-    print(dump_config(config), end="")
-    rows = [
-        [work.stage, work.prompts, work.steps, work.tokens, size_text(work.disk_bytes, work.policies)]
-        for work in planned.stages
-    ]
-    print_table("work", ["stage", "prompts", "steps at most", "tokens at most", "disk at most"], rows)
+    print_work(planned)
+    if run is not None:
+        _print_disk(planned, free_bytes(run.path))
     for name, value in more.items():
-        print(f"{name}: {value}")
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    print_settings(config)
+
+
+def print_work(planned: Plan) -> None:
+    """The pool and each stage's work as tables."""
+    rows: list[list[Any]] = [["rows", planned.rows]]
+    rows += [[f"left out: {reason}", count] for reason, count in planned.reasons.items()]
+    rows += [["prompts", planned.prompts], ["tokens of a prompt", planned.prompt_tokens / max(1, planned.prompts)]]
+    rows += [["parameters of the model", planned.parameters]] if planned.parameters else []
+    print_table("pool", ["", "count"], rows)
+    works = [
+        [one.stage, one.prompts, one.steps, one.tokens, size_text(_disk_of(one, planned), one.policies), str(one.time)]
+        for one in planned.stages
+    ]
+    print_table("work", ["stage", "prompts", "steps at most", "tokens at most", "disk at most", "time"], works)
+    if any(one.time and not one.time.measured for one in planned.stages):
+        print("times are rough, from the model's size and this machine; a finished stage's rate is used instead")
+
+
+def _print_disk(planned: Plan, free: int) -> None:
+    needed = sum(_disk_of(one, planned) or 0 for one in planned.stages)
+    fits = (
+        "" if needed <= free else ": this may not be enough; free some, or choose another place for the run directory"
+    )
+    print(f"disk: {size_text(needed)} at most, {size_text(free)} free{fits}")
+
+
+def _disk_of(work: Work, planned: Plan) -> int | None:
+    """Bytes of a stage's files; a policy's weights are stored in float32."""
+    if work.disk_bytes is not None or planned.parameters is None:
+        return work.disk_bytes
+    return 4 * planned.parameters * (work.policies or 0)
+
+
+def free_bytes(directory: Path) -> int:
+    """Free space of the disk that a directory is or will be on."""
+    import shutil
+
+    place = directory.resolve()
+    return shutil.disk_usage(next(each for each in (place, *place.parents) if each.is_dir())).free
+
+
+def print_settings(config: Config) -> None:
+    """Every resolved setting, if they are asked for."""
+    if VERBOSE in sys.argv:
+        from learnalign.config import dump_config
+
+        print(dump_config(config), end="")
+    else:
+        print(f"nothing stands in the way; every setting: {VERBOSE}")
 
 
 def size_text(count: float | None, policies: int | None = 1) -> str:

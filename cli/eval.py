@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learnalign.errors import InputError
-from learnalign.names import TEST_SETS, listed
+from learnalign.names import TEST_SETS, lined
 
 from .common import (
     ConfigFile,
@@ -36,8 +36,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help=f"A ready test set ({listed(TEST_SETS)}), a YAML file like theirs, or data with the pool's columns; "
-        "repeatable for curves, which are then of the mean.",
+        help="A ready test set, a YAML file like theirs, or data with the pool's columns; "
+        f"repeatable for curves, which are then of the mean.{lined(TEST_SETS)}",
         show_default=False,
     ),
 ]

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from learnalign.names import FORMATS, listed
+from learnalign.names import FORMATS, lined
 
 from .common import Dir, Json, check_option, print_json, resolve_config, tables_beside
 
 To = Annotated[
     str,
-    typer.Option("--to", metavar="NAME", help=f"The trainer, or its format: {listed(FORMATS)}.", show_default=False),
+    typer.Option("--to", metavar="NAME", help=f"The trainer, or its format.{lined(FORMATS)}", show_default=False),
 ]
 Method = Annotated[
     str | None, typer.Option("--method", metavar="NAME", help="Whose subset; by default that of select.method.")

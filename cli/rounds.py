@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import print_json, print_table, resolve_config, use_run
+from .common import print_json, print_settings, print_table, resolve_config, use_run
 from .stepping import perform
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def show_rounds(config: Config, stages: str, as_json: bool) -> None:
     """Print the work of each round; nothing is written."""
     from dataclasses import asdict
 
-    from learnalign.config import dump_config
     from learnalign.rounds import plan_rounds
 
     plan, rounds = plan_rounds(config, _fractions(stages))
@@ -50,12 +49,12 @@ def show_rounds(config: Config, stages: str, as_json: bool) -> None:
         listed = [asdict(each) for each in rounds]
         print_json({**asdict(plan), "config": config.model_dump(mode="json"), "rounds": listed})
         return
-    print(dump_config(config), end="")
     rows = [[r.round, r.prompts, r.chosen, *_work(r.stages)] for r in rounds]
     columns = ["round", "prompts", "chosen", "stages", "training steps at most", "tokens at most"]
     print_table(f"{plan.prompts} prompts in rounds", columns, rows)
     if until := config.train.until:
         print(f"a round ends at convergence: {until.patience} steps without a rise of more than {until.min_delta:g}")
+    print_settings(config)
 
 
 def _work(stages: list[Work]) -> list[Any]:

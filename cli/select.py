@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from learnalign.names import FORMATS, METHODS, listed
+from learnalign.names import FORMATS, METHODS, lined
 
 from .common import (
     ConfigFile,
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from learnalign.selection import SelectResult
 
 Size = Annotated[
-    float | None, typer.Option("-n", "--size", metavar="N", help="Prompts to choose, or a fraction of the pool.")
+    float | None,
+    typer.Option("-n", "--size", metavar="N|0.F", help="Prompts to choose (an integer), or a fraction of the pool."),
 ]
 Method = Annotated[
-    str | None, typer.Option("--method", metavar="NAME", help=f"How to rank: {listed(METHODS)}; learnalign by default.")
+    str | None, typer.Option("--method", metavar="NAME", help=f"How to rank; default: learnalign.{lined(METHODS)}")
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", metavar="NAME", help=f"Format of the subset file: {listed(FORMATS)}.")
+    str | None, typer.Option("--format", metavar="NAME", help=f"Format of the subset file.{lined(FORMATS)}")
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a second copy of the subset; - is stdout.")

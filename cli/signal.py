@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from learnalign.names import SIGNALS, listed
+from learnalign.names import SIGNALS, lined
 
 from .common import ConfigFile, Dir, Json, Overrides, Trust, open_run, print_json, print_table
 
@@ -15,7 +15,7 @@ Names = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME...",
-        help=f"One or several of {listed(SIGNALS)}.",
+        help=f"One or several.{lined(SIGNALS)}",
         show_default=False,
     ),
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from learnalign.names import CURRICULA, listed
+from learnalign.names import CURRICULA, lined
 
 from .common import (
     ConfigFile,
@@ -34,7 +34,7 @@ Name = Annotated[
 ]
 Curriculum = Annotated[
     str | None,
-    typer.Option("--curriculum", metavar="NAME", help=f"How each step chooses its prompts: {listed(CURRICULA)}."),
+    typer.Option("--curriculum", metavar="NAME", help=f"How each step chooses its prompts.{lined(CURRICULA)}"),
 ]
 Start = Annotated[
     str | None,
@@ -61,10 +61,11 @@ def train(
 ) -> None:
     """Train with GRPO (or RLOO) on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME."""
     if dry_run:
+        from learnalign.rundir import RunDir
         from learnalign.training import sub_config
 
         settings = sub_config(resolve_config(directory, config, overrides, trust), subset, curriculum, start)
-        show_work(settings, as_json, ["train"])
+        show_work(settings, as_json, ["train"], run=RunDir(directory, settings))
         return
     run = use_run(directory, config, overrides, trust)
     from learnalign.training import train as stage

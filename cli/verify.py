@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learnalign.errors import InputError
-from learnalign.names import VERIFIERS, listed
+from learnalign.names import VERIFIERS, lined
 
 from .common import Json, Trust, check_option, print_json, print_table
 
@@ -28,7 +28,7 @@ Names = Annotated[
     typer.Option(
         "--verifier",
         metavar="NAME",
-        help=f"{listed(VERIFIERS)}, or module:function; repeat it to compare several.",
+        help=f"A name, or module:function; repeat it to compare several.{lined(VERIFIERS)}",
         show_default="math; a run's own",
     ),
 ]

@@ -12,6 +12,7 @@ from learnalign.policy import check_models
 from learnalign.prompts import Prompt
 from learnalign.rollouts.engines.choice import engine_name
 from learnalign.rundir import RunDir
+from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 from learnalign.training.warmup_stage import draw_subset, refuse_adapter
 from learnalign.verify import open_verifier
@@ -71,6 +72,7 @@ def _training(
 ) -> None:
     planned_steps(settings, section, len(prompts))
     update_size(settings, section)
+    reporters(settings, section)
     if subject.lengths is not None:
         from learnalign.training.settings import check_training
 

@@ -72,6 +72,13 @@ ALGORITHMS = {
     "rloo": "leave-one-out advantages, sequence ratios, KL in the reward (RLOO)",
 }
 
+REPORTERS = {
+    "none": "metrics stay in metrics.jsonl",
+    "tensorboard": "TensorBoard, into DIR/logs",
+    "wandb": "Weights & Biases; WANDB_MODE=offline keeps it on this machine",
+    "trackio": "trackio, on this machine unless trainer.trackio_space_id is set",
+}
+
 FORMATS = {
     "messages": "prompt (messages) and answer as they were scored, and your own columns",
     "source": "the input rows as they were, one JSON object a line",
@@ -129,9 +136,10 @@ def unknown(known: Iterable[str], name: str) -> str:
     return f"unknown{meant}; known are {', '.join(known)}"
 
 
-def listed(names: Mapping[str, str]) -> str:
-    """The names with commas between, for help texts."""
-    return ", ".join(names)
+def lined(names: Mapping[str, str]) -> str:
+    """The names with one line each, for the end of a help text."""
+    lines = [f"{name}: {about}".replace("[", "\\[") for name, about in names.items()]  # rich's markup begins with it
+    return "\n\n" + "\n\n".join(lines)
 
 
 def tag_pair(tag: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ _OWN = (
         "train",
         "eval",
         "work",
+        "logs",
         "stage*",
         "targets",
         "export",

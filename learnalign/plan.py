@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.policy import load_tokenizer
-from learnalign.prompts import check_some, count_tokens, read_pool, unusable_golds
+from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
+from learnalign.rates import Estimate, estimate, machine_for, rates_of
 from learnalign.training.steps import kept_steps, planned_steps
+
+if TYPE_CHECKING:
+    from learnalign.rundir import RunDir
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
 BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
@@ -19,7 +24,7 @@ BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
 class Work:
     """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
 
-    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters.
+    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters. `time` is an estimate.
     """
 
     stage: str
@@ -28,12 +33,13 @@ class Work:
     disk_bytes: int | None
     steps: int | None = None
     policies: int | None = None
+    time: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The resolved settings, the source's rows, those left out, the prompts that remain with their tokens, and each
-    stage's work.
+    """The resolved settings, the source's rows, those left out and why, the prompts that remain with their tokens, the model's
+    parameters, and each stage's work.
     """
 
     config: Config
@@ -42,6 +48,8 @@ class Plan:
     prompts: int
     prompt_tokens: int
     stages: list[Work]
+    reasons: dict[str, int] = field(default_factory=dict)
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,10 @@ class PoolSize:
         return PoolSize(prompts, round(self.tokens * prompts / max(1, self.prompts)))
 
 
-def plan(config: Config, stages: Sequence[str], checked: Sequence[str] | None = None) -> Plan:
-    """The work of `stages` (warmup, rollout, grad, train); writes nothing.
+def plan(
+    config: Config, stages: Sequence[str], checked: Sequence[str] | None = None, run: RunDir | None = None
+) -> Plan:
+    """The work of `stages` (warmup, rollout, grad, train), with the rates that `run` has measured; writes nothing.
 
     Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them.
     """
@@ -70,15 +80,22 @@ def plan(config: Config, stages: Sequence[str], checked: Sequence[str] | None = 
     check_some(config.data, lengths, left_out)
     askable = [prompt for prompt in prompts if prompt.id in lengths]
     if askable:
-        check(config, stages if checked is None else checked, askable, lengths=lengths)
+        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run)
     pool = PoolSize(len(lengths), sum(lengths.values()))
+    machine = machine_for(config) if stages else None
+    works = [work(stage, config, pool) for stage in stages]
+    if machine is not None:
+        measured = rates_of(run.read_record() if run is not None else None)
+        works = [replace(one, time=estimate(one, config, machine, measured)) for one in works]
     return Plan(
         config=config,
         rows=rows,
         left_out=len(left_out),
         prompts=pool.prompts,
         prompt_tokens=pool.tokens,
-        stages=[work(stage, config, pool) for stage in stages],
+        stages=works,
+        reasons=reason_counts({"reason": entry.reason} for entry in left_out),
+        parameters=machine.parameters if machine is not None else None,
     )
 
 

@@ -38,6 +38,7 @@ from learnalign.policy import (
     prompt_ids,
     prompt_text,
     run_tokenizer,
+    settled,
 )
 from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import as_json, read_parquet, write_parquet
@@ -283,6 +284,7 @@ def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Qu
 def _prepare(run: RunDir) -> None:
     with run.stage("pool") as record:
         prompts, left_out, count = read_pool(run.config.data)
+        settled(run)
         unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)[1]
         for check in (unaskable, unusable_golds(run.config, prompts)):
             left_out += check

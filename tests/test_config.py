@@ -71,7 +71,9 @@ def test_a_ready_config_is_every_file_and_every_file_is_in_the_wheel(tmp_path: P
     assert {str(file.with_suffix("")) for file in files if file.parts[0] != "eval"} == set(READY)
     setup = [sys.executable, "-c", "import setuptools; setuptools.setup()"]
     into = ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path)]
-    subprocess.run([*setup, "-q", *into], cwd=ROOT, capture_output=True, check=True)
+    built = subprocess.run([*setup, "-q", *into], cwd=ROOT, capture_output=True, check=True, text=True)
+    assert "absent from the" not in built.stderr + built.stdout
+    assert (tmp_path / "learnalign" / "demo" / "model" / "model.safetensors").is_file()
     code = (
         "import json, learnalign; from learnalign.config import load_config, ready_configs; "
         "from learnalign.evaluation.testset import test_sets; "

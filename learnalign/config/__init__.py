@@ -10,13 +10,17 @@ from learnalign.config.loading import (
     ready_configs,
 )
 from learnalign.config.portable import NEXT, final_path, portable
+from learnalign.config.preset import BOXED, HASHES, PRESETS
 from learnalign.config.schema import PLACE, Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
 from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
 from learnalign.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
+    "BOXED",
+    "HASHES",
     "NEXT",
     "PLACE",
+    "PRESETS",
     "AdarftConfig",
     "Config",
     "DataConfig",

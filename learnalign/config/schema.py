@@ -13,12 +13,12 @@ from learnalign.config.section import (
     Completions,
     Fraction,
     NonNegativeFloat,
+    OneOf,
     PositiveInt,
     Section,
     Seed,
     Temperature,
-    described,
-    one_of,
+    enumerated,
 )
 from learnalign.config.training import TrainConfig, WarmupConfig
 from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
@@ -35,7 +35,9 @@ class ModelConfig(Section):
         description="directory or hub name of π_ref, a whole model; null: this model (in `train`: the one trained from)",
     )
     reference_revision: str | None = Field(None, description="branch, tag or commit of a hub reference")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: the checkpoint's own")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: the checkpoint's own; on a CPU that has no instructions for it, float32"
+    )
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
 
@@ -145,8 +147,8 @@ class DataConfig(Section):
 class RolloutConfig(Section):
     """Stage 3, G sampled completions of every prompt (§4.4, step 3)."""
 
-    engine: typing.Annotated[str, one_of({"auto": "", **ENGINES})] = Field(
-        "auto", description=f"{', '.join(ENGINES)}, or auto: vllm if it is installed"
+    engine: typing.Annotated[str, OneOf({"auto": "vllm if it is installed, else transformers", **ENGINES})] = Field(
+        "auto", description="what samples"
     )
     num_generations: Completions = Field(8, description="rollouts per prompt (group size G)")
     temperature: Temperature = Field(
@@ -183,7 +185,9 @@ class GradConfig(Section):
         "learnable", description="learnable: V > 0; correct: p > 0, for scores without learnability"
     )
     beta: NonNegativeFloat = Field(0.04, description="KL coefficient β of Eq. 7; 0 needs no reference model")
-    projection: typing.Annotated[str, one_of(PROJECTIONS)] = Field("kronecker", description=described(PROJECTIONS))
+    projection: typing.Annotated[str, OneOf(PROJECTIONS)] = Field(
+        "kronecker", description="how gradients become features"
+    )
     dim: PositiveInt = Field(8192, le=1 << 20, description="entries of a stored feature")
     width: PositiveInt = Field(
         160, le=1 << 10, description="kronecker: entries to which a layer's input and output are projected"
@@ -225,11 +229,9 @@ class SelectConfig(Section):
     size: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         1000, description="prompts to choose, or a fraction of the pool"
     )
-    method: typing.Annotated[str, one_of(METHODS)] = Field("learnalign", description="how to rank")
+    method: typing.Annotated[str, OneOf(METHODS)] = Field("learnalign", description="how to rank")
     scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")
-    format: typing.Annotated[str, one_of(FORMATS)] = Field(
-        "messages", description=f"of the subset file: {described(FORMATS)}"
-    )
+    format: typing.Annotated[str, OneOf(FORMATS)] = Field("messages", description="of the subset file")
 
 
 class EvalConfig(Section):
@@ -264,7 +266,11 @@ class Config(Section):
     seed: Seed = Field(0, description="seeds the subset draw, the sampling and the projection")
     model: ModelConfig
     data: DataConfig
-    verifier: str = Field("math", description=f"{', '.join(VERIFIERS)}, or package.module:function")
+    verifier: str = Field(
+        "math",
+        description="what decides whether a completion is correct",
+        json_schema_extra={"anyOf": [enumerated(VERIFIERS), {"type": "string", "pattern": ":"}]},
+    )
     warmup: WarmupConfig = WarmupConfig()
     rollout: RolloutConfig = RolloutConfig()
     grad: GradConfig = GradConfig()

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from learnalign.names import unknown
 
@@ -32,19 +43,27 @@ def _not_nearly_zero(temperature: float) -> float:
 Temperature = typing.Annotated[float, Field(ge=0.0), AfterValidator(_not_nearly_zero)]
 
 
-def one_of(names: Mapping[str, str]) -> AfterValidator:
-    """Accepts the names of a table of names.py."""
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """Accepts the names of a table of names.py, and lists them in the JSON schema."""
 
-    def check(name: str) -> str:
-        if name not in names:
-            raise ValueError(unknown(names, name))
+    names: Mapping[str, str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), **enumerated(self.names)}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names:
+            raise ValueError(unknown(self.names, name))
         return name
 
-    return AfterValidator(check)
 
-
-def described(names: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {about}" for name, about in names.items())
+def enumerated(names: Mapping[str, str]) -> dict[str, Any]:
+    """The names as a JSON schema, with one line each."""
+    return {"enum": [*names], "enumDescriptions": [*names.values()]}
 
 
 class Section(BaseModel):

@@ -12,15 +12,16 @@ from learnalign.config.section import (
     Fraction,
     NonNegativeFloat,
     NonNegativeInt,
+    OneOf,
     PositiveInt,
     Section,
     Seed,
     Temperature,
-    described,
-    one_of,
+    enumerated,
 )
-from learnalign.names import ALGORITHMS, CURRICULA, unknown
+from learnalign.names import ALGORITHMS, CURRICULA, REPORTERS, unknown
 
+Reporter = typing.Annotated[str, OneOf(REPORTERS)]
 Epochs = typing.Annotated[float, Field(gt=0, le=1_000_000)]
 
 
@@ -56,6 +57,7 @@ class GrpoConfig(Section):
         0.1, description="learning-rate warmup: steps, or below 1 a fraction of them"
     )
     lora: LoraConfig | None = Field(None, description="train a LoRA adapter instead of all weights")
+    report_to: Reporter | list[Reporter] = Field("none", description="where metrics go besides metrics.jsonl")
     trainer: dict[str, Any] = Field(default_factory=dict, description="any other field of TRL's GRPOConfig")
 
 
@@ -136,8 +138,8 @@ class TrainConfig(Section):
     start: Literal["base", "policy"] = Field(
         "base", description="the model trained from; π_ref too, without model.reference"
     )
-    curriculum: typing.Annotated[str, one_of(CURRICULA)] = Field("shuffled", description=described(CURRICULA))
-    algorithm: str = Field("grpo", description=described(ALGORITHMS))
+    curriculum: typing.Annotated[str, OneOf(CURRICULA)] = Field("shuffled", description="which prompts a step takes")
+    algorithm: str = Field("grpo", description="how it trains", json_schema_extra=enumerated(ALGORITHMS))
     num_train_epochs: Epochs | None = Field(None, description="passes over the subset")
     steps: PositiveInt | None = Field(None, description="steps, in place of num_train_epochs")
     until: UntilConfig | None = Field(None, description="end earlier, at convergence; null: train all steps")
@@ -156,6 +158,7 @@ class TrainConfig(Section):
     lr_scheduler_type: str | None = Field(None, description="learning-rate schedule, as transformers names it")
     warmup_steps: NonNegativeFloat | None = Field(None, description="steps, or a fraction of them below 1")
     lora: LoraConfig | Literal[False] | None = Field(None, description="a LoRA adapter; false: all weights")
+    report_to: Reporter | list[Reporter] | None = Field(None, description="where metrics go besides metrics.jsonl")
     trainer: dict[str, Any] | None = Field(None, description="any other field of TRL's GRPOConfig")
     gain: GainConfig = GainConfig()
     dynamic: DynamicConfig = DynamicConfig()

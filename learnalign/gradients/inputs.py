@@ -13,7 +13,7 @@ from learnalign.errors import RunError
 from learnalign.gradients.capture.choice import check_choice, refuse_frozen
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
-from learnalign.policy import is_own_reference, load_policy, load_reference, model_without_weights
+from learnalign.policy import is_own_reference, load_policy, load_reference, model_without_weights, settled
 from learnalign.policy.parts import is_adapted
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
@@ -114,4 +114,4 @@ def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
     )
     policy = load_policy(run)
     needs_reference = settings.beta > 0 and not (is_adapted(policy) and config.model.is_reference)
-    return GradientEngine(policy, settings, load_reference(config) if needs_reference else None)
+    return GradientEngine(policy, settings, load_reference(settled(run)) if needs_reference else None)

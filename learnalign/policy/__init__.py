@@ -19,10 +19,12 @@ from learnalign.policy.loading import (
     model_settings,
     model_without_weights,
     policy_path,
+    precision,
     prompt_ids,
     prompt_text,
     reference_path,
     run_tokenizer,
+    settled,
 )
 from learnalign.policy.template import TemplateRefusal
 from learnalign.policy.trained import ALL, plain_name, policies_by_step
@@ -56,10 +58,12 @@ __all__ = [
     "plain_name",
     "policies_by_step",
     "policy_path",
+    "precision",
     "prompt_ids",
     "prompt_text",
     "reading",
     "reference_path",
     "run_tokenizer",
+    "settled",
     "with_adapter",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from learnalign.policy.files import (
     reading,
     with_adapter,
 )
+from learnalign.policy.precision import faster_on_cpu
 from learnalign.policy.template import fix_template
 from learnalign.policy.trained import plain_name, trained_path
 from learnalign.rundir.files import check_whole, damaged, missing
@@ -137,8 +139,8 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]
 
 def load_policy(run: RunDir) -> PreTrainedModel:
     """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter."""
-    path = policy_path(run)
-    return with_adapter(load_model(run.config), path) if is_adapter(path) else load_model(run.config, path)
+    path, config = policy_path(run), settled(run)
+    return with_adapter(load_model(config), path) if is_adapter(path) else load_model(config, path)
 
 
 def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
@@ -148,8 +150,8 @@ def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
     """
     if name == "policy":
         return load_policy(run)
-    model = run.config.model.model_copy(update=model_settings(run, name, key))
-    config = run.config.model_copy(update={"model": model})
+    model = settled(run).model.model_copy(update=model_settings(run, name, key))
+    config = settled(run).model_copy(update={"model": model})
     foreign = model_path(config) != model_path(run.config)
     if foreign and load_tokenizer(config).get_vocab() != load_tokenizer(run.config).get_vocab():
         raise InputError(
@@ -172,6 +174,39 @@ def model_config(config: Config, path: str | None = None) -> PretrainedConfig:
     check_directory(path)
     with reading(f"model.name {path}", "config.json"):
         return AutoConfig.from_pretrained(path, revision=model.revision, trust_remote_code=model.trust_remote_code)
+
+
+def settled(run: RunDir) -> Config:
+    """The run's settings with the precision that `model.dtype: auto` means in it: on a CPU the one that its first stage took,
+    kept in run.json, so that a run resumed on another CPU goes on with it; on a GPU the checkpoint's own.
+    """
+    config, record = run.config, run.read_record()
+    if config.model.dtype != "auto" or device().type == "cuda":
+        return config
+    own = _own_dtype(config, model_path(config), config.model.revision)
+    kept = record.get("dtype")
+    if kept is None:
+        # The pool's stage stores it; a run without it was begun on a GPU, or by a version that took the checkpoint's.
+        kept = own if record["stages"].keys() - {"pool"} else faster_on_cpu(own)
+        run.record_dtype(kept)
+        if kept != own:
+            print(f"model.dtype: auto takes {kept}, as this CPU only emulates {own}", file=sys.stderr, flush=True)
+    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": kept})})
+
+
+def precision(config: Config, path: str, revision: str | None = None) -> str:
+    """The precision that the model at `path` is loaded in here: `model.dtype`, or what `auto` means on this machine."""
+    if config.model.dtype != "auto":
+        return config.model.dtype
+    own = _own_dtype(config, path, revision)
+    return own if device().type == "cuda" else faster_on_cpu(own)
+
+
+def _own_dtype(config: Config, path: str, revision: str | None) -> str:
+    """The precision of a checkpoint, float32 if its config.json names none."""
+    there = config.model_copy(update={"model": config.model.model_copy(update={"revision": revision})})
+    text = model_config(there, path).get_text_config()
+    return str(getattr(text, "dtype", None) or "float32").removeprefix("torch.")
 
 
 def model_without_weights(config: Config) -> PreTrainedModel:
@@ -244,7 +279,7 @@ def check_reference(config: Config) -> None:
 def _load(config: Config, key: str, path: str, revision: str | None) -> PreTrainedModel:
     check_directory(path, key)
     options: dict[str, Any] = {
-        "dtype": config.model.dtype,
+        "dtype": config.model.dtype if device().type == "cuda" else precision(config, path, revision),
         "attn_implementation": config.model.attn,
         "device_map": device(),
     }

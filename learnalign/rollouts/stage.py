@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from learnalign.executor import execute
-from learnalign.policy import policy_path, prompt_ids, run_tokenizer
+from learnalign.policy import policy_path, prompt_ids, run_tokenizer, settled
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.randomness import seed_of
@@ -89,7 +89,7 @@ class RolloutWorker:
         self.close = weakref.finalize(self, stack.close)
         self._verifier = stack.enter_context(open_judge(config))
         self._source = Source(engine=engine)
-        self._engine = stack.enter_context(open_engine(config, policy_path(run), longest, engine))
+        self._engine = stack.enter_context(open_engine(settled(run), policy_path(run), longest, engine))
 
     def __call__(self, shard: Shard, advance: Advance) -> None:
         config, prompts = self._run.config, self._prompts[shard.start : shard.stop]

@@ -19,6 +19,7 @@ from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Paths, Shard
+from learnalign.rundir.rates import rate_of
 from learnalign.rundir.stages import STAGES, downstream, files_in, fingerprint, outputs_of, settings_of, stage_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
@@ -290,6 +291,11 @@ class RunDir(Paths):
         """Store the digests of the source and the model that this run reads."""
         self._update(inputs=inputs)
 
+    def record_dtype(self, dtype: str) -> None:
+        """Store the precision that `model.dtype: auto` means in this run."""
+        with self.locked():
+            self._update(dtype=dtype)
+
     @contextlib.contextmanager
     def stage(self, name: str, started: float | None = None) -> Iterator[StageRecord]:
         """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory.
@@ -319,6 +325,8 @@ class RunDir(Paths):
             finally:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
                 entry["peak_memory_gb"] = peak_memory_gb()
+                if rate := rate_of(name, entry):
+                    entry["rate"] = rate
                 self._update_stage(name, previous if refused else {**earlier, **entry})
                 if refused and former is not None and files.read_text(self.config_file) != former:
                     files.write_text(self.config_file, former)

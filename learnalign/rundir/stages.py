@@ -133,6 +133,10 @@ ADDED: dict[str, Any] = {
 }
 
 
+# Keys of the sections above that decide no result.
+NO_RESULT = ("warmup.report_to", "train.report_to")
+
+
 def settings_of(config: Config, stage: str, directory: Path | None = None) -> dict[str, Any]:
     """The flattened settings that `stage` itself depends on (not those of the stages before it).
 
@@ -144,8 +148,13 @@ def settings_of(config: Config, stage: str, directory: Path | None = None) -> di
         every = portable(every, directory)
     flat = {key: value for key, value in every.items() if value is not None and ADDED.get(key) != value}
     keys, revision = STAGES[stage].keys, STAGES[stage].revision
-    own = {key: value for key, value in flat.items() if any(key == k or key.startswith(f"{k}.") for k in keys)}
+    own = {key: value for key, value in flat.items() if any(_is_in(key, k) for k in keys)}
+    own = {key: value for key, value in own.items() if not any(_is_in(key, k) for k in NO_RESULT)}
     return own | STAGES[stage].more(config) | ({"revision of the method": revision} if revision > 1 else {})
+
+
+def _is_in(key: str, section: str) -> bool:
+    return key == section or key.startswith(f"{section}.")
 
 
 def chain(stage: str) -> list[str]:

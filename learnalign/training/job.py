@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
+from learnalign.training.reporting import place_logs
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, check_context, refused, trainer_arguments
@@ -91,8 +93,10 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
+    place_logs(run.path, job.section)
     checkpoint = checkpoints.latest(job.work)
-    with quiet(), open_judge(run.config) as verifier:
+    # Reporters print on stdout, which is the result's.
+    with quiet(), contextlib.redirect_stdout(sys.stderr), open_judge(run.config) as verifier:
         tags = run.config.data.reasoning_tags
         opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
         rewards = Rewards(

@@ -14,6 +14,7 @@ from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_config, model_path
 from learnalign.training.library import GRPOConfig, RLOOConfig
+from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 
 CONFIGS = {"grpo": GRPOConfig, "rloo": RLOOConfig}
@@ -34,6 +35,7 @@ OWNED = {
         )
     },
     "max_steps": "{section}.steps",
+    "report_to": "{section}.report_to",
     "gradient_accumulation_steps": "{section}.batch_size",
     "generation_batch_size": "{section}.batch_size",
     "steps_per_generation": "{section}.mini_batch_size",
@@ -116,6 +118,10 @@ def trainer_arguments(
         **_optimiser(settings),
         **_precision(config),
         **_running(config),
+        **_checkpointing(settings, kind),
+        "report_to": reporters(settings, section),
+        "project": "learnalign",
+        "run_name": f"{folder.parent.parent.name} {section}",
         "max_steps": steps * updates,
         "save_steps": updates * -(-steps // 10),
         "logging_steps": updates,
@@ -281,11 +287,18 @@ def _running(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "save_strategy": "steps",
         "logging_strategy": "steps",
-        "report_to": "none",
         "disable_tqdm": True,
-        "gradient_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
     }
+
+
+def _checkpointing(settings: GrpoConfig, kind: type) -> dict[str, Any]:
+    """On a GPU, activations are computed again in the backward pass; transformers 5.23 has another name for it."""
+    names = ("activation_checkpointing", "gradient_checkpointing")
+    if set(names) & settings.trainer.keys():
+        return {}
+    known = {field.name for field in dataclasses.fields(kind)}
+    return {next(name for name in names if name in known): device().type == "cuda"}
 
 
 def _precision(config: Config) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,9 @@ def quiet() -> Iterator[None]:
     hf.disable_progress_bar()
     trl.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of names that TRL uses
+            yield
     finally:
         hf.set_verbosity(verbosity)
         if bars:

@@ -14,7 +14,8 @@ import typer
 import yaml
 
 from learnalign.config import dump_config
-from learnalign_cli.app import app
+from learnalign.names import FORMATS, METHODS
+from learnalign_cli.app import COMMANDS, PANELS, app
 from tests.tiny import make_config
 
 RUN = ["DIR", "--config", "--set"]
@@ -49,6 +50,9 @@ OPTIONS = {
     ],
     "report": ["DIR", "-o", "--compare", "--json", "--help"],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
+    "doctor": ["--config", "--set", "--json", "--help"],
+    "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],
+    "config": ["KEY", "--schema", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
 
@@ -95,6 +99,29 @@ def test_every_command_explains_itself_with_an_example_that_parses(command: str)
     example = " ".join(result.stdout.replace("│", " ").split()).partition("Example: learnalign ")[2].split()
     assert example[0] == command
     typer.main.get_group(app).commands[command].make_context(command, example[1:])
+
+
+def test_every_command_stands_in_one_group_and_the_first_ones_come_first() -> None:
+    grouped = [name for names in PANELS.values() for name in names]
+    assert len(set(grouped)) == len(grouped)
+    assert COMMANDS.keys() <= set(grouped)
+    help = learnalign("--help").stdout
+    assert [panel for panel in PANELS if f"─ {panel} ─" in help] == [*PANELS]
+    assert help.index("│ doctor") < help.index("│ run") < help.index("│ status") < help.index("│ train")
+
+
+def test_every_method_and_format_has_a_line_in_the_help_of_select() -> None:
+    help = " ".join(learnalign("select", "--help", env={**os.environ, "COLUMNS": "200"}).stdout.split())
+    lines = [f"{name}: {about}" for table in (METHODS, FORMATS) for name, about in table.items()]
+    assert [line for line in lines if line not in help] == []
+
+
+def test_windows_is_told_what_to_do_and_no_traceback() -> None:
+    script = "import os; os.name = 'nt'; import learnalign_cli.__main__"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("learnalign runs on Linux and macOS; on Windows, install it in WSL")
+    assert result.stderr.count("\n") == 1
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from learnalign import isolation
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.policy import check_finite_files, check_weights, is_adapter, model_config, model_path, reading
+from learnalign.policy import (
+    check_finite_files,
+    check_weights,
+    is_adapter,
+    model_config,
+    model_path,
+    precision,
+    reading,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -30,12 +38,11 @@ def engine_arguments(config: Config, path: str, max_length: int | None) -> dict[
         check_finite_files(f"model {model}", model)
     options = {"revision": config.model.revision, "trust_remote_code": config.model.trust_remote_code}
     text = model_config(config, base).get_text_config()
-    own = str(text.dtype or torch.float32).removeprefix("torch.")
     limits = [limit for limit in (getattr(text, "max_position_embeddings", None), max_length) if limit is not None]
     arguments: dict[str, Any] = {
         "model": base,
         **options,
-        "dtype": own if config.model.dtype == "auto" else config.model.dtype,  # vLLM's auto would halve float32
+        "dtype": precision(config, base, config.model.revision),  # vLLM's auto would halve float32
         "max_model_len": min(limits) if limits else None,
         "seed": config.seed,
         "skip_tokenizer_init": True,

@@ -1,0 +1,125 @@
+"""How long a stage will take: the one estimate that every command uses, measured in this run or roughly given.
+
+Before anything is measured: 2 FLOP a parameter and token for a forward pass and 6 for forward and backward, at the share of
+the device's peak that such work reaches. It is rough, and said to be: the range is a factor of three either way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from learnalign.config import Config
+from learnalign.policy import model_without_weights
+from learnalign.progress import duration
+from learnalign.rundir.machine import describe_machine
+
+
+class Work(Protocol):
+    """What there is to do: at most so many prompts, tokens and steps."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def prompts(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def steps(self) -> int | None: ...
+
+
+# Peak of dense bfloat16 products in FLOP/s, by a part of the GPU's name.
+_PEAKS = {
+    "B200": 2250e12,
+    "H200": 990e12,
+    "H100": 990e12,
+    "A100": 312e12,
+    "L40": 181e12,
+    "4090": 165e12,
+    "L4": 121e12,
+    "T4": 65e12,
+}
+_OTHER_GPU = 100e12
+_CORE = 30e9  # a CPU core, float32
+# The share of the peak that sampling, gradients and a training's steps reach.
+_GPU_SHARE = {"sample": 0.06, "gradient": 0.3}
+_CPU_SHARE = {"sample": 0.2, "gradient": 0.5}
+_START = 30.0  # seconds of imports and loading
+_ROUGH, _MEASURED = 3.0, 1.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Seconds from `low` to `high`; `measured` in this run, on this machine, or roughly given."""
+
+    low: float
+    high: float
+    measured: bool
+
+    def __str__(self) -> str:
+        low, high = duration(round(self.low)), duration(round(self.high))
+        return f"about {duration(round((self.low * self.high) ** 0.5))}" if self.measured else f"{low} to {high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What decides rates: parameters of the model, peak FLOP/s of the device, whether it is a GPU."""
+
+    parameters: int
+    peak: float
+    gpu: bool
+
+
+def machine_for(config: Config) -> Machine:
+    """This machine with the config's model."""
+    import torch
+
+    parameters = sum(parameter.numel() for parameter in model_without_weights(config).parameters())
+    if not torch.cuda.is_available():
+        return Machine(parameters=parameters, peak=_CORE * (os.cpu_count() or 1), gpu=False)
+    name = torch.cuda.get_device_name(0)
+    peak = next((peak for part, peak in _PEAKS.items() if part in name), _OTHER_GPU)
+    return Machine(parameters=parameters, peak=peak, gpu=True)
+
+
+def rates_of(record: Mapping[str, Any] | None) -> dict[str, dict[str, float]]:
+    """The rates that a run's record has of its stages, if they were made on a machine like this one."""
+    here, there = describe_machine(), (record or {}).get("machine", {})
+    if not record or any(there.get(key) != here[key] for key in ("system", "cores", "memory_gb")):
+        return {}
+    return {name: entry["rate"] for name, entry in record["stages"].items() if entry.get("rate")}
+
+
+def estimate(work: Work, config: Config, machine: Machine, measured: Mapping[str, Mapping[str, float]]) -> Estimate:
+    """How long a stage's work takes."""
+    known = _from_rate(work, config, measured)
+    if known is not None:
+        return Estimate(low=known / _MEASURED, high=known * _MEASURED, measured=True)
+    if not work.prompts:
+        return Estimate(low=0, high=0, measured=True)
+    share = _GPU_SHARE if machine.gpu else _CPU_SHARE
+    sampling = 2 * machine.parameters / (machine.peak * share["sample"])  # seconds a token
+    backward = 6 * machine.parameters / (machine.peak * share["gradient"])
+    each = {
+        "rollout": sampling,
+        "grad": backward,
+        "warmup": sampling + 1.5 * backward,
+        "train": sampling + 1.5 * backward,
+    }
+    # Completions rarely have the longest length: half of it is the middle of the range.
+    middle = work.tokens / 2 * each[work.stage]
+    return Estimate(low=_START + middle / _ROUGH, high=2 * _START + middle * _ROUGH, measured=False)
+
+
+def _from_rate(work: Work, config: Config, measured: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Seconds by the rate of this stage (of a training also by the other's) in this run."""
+    if work.stage == "rollout" and (rate := measured.get("rollout")):
+        tokens = work.prompts * config.rollout.num_generations * rate["tokens_per_sample"]
+        return tokens / rate["tokens_per_second"]
+    if work.stage == "grad" and (rate := measured.get("grad")):
+        return work.prompts / rate["gradients_per_second"]
+    if work.stage in ("warmup", "train") and (rate := measured.get(work.stage) or measured.get("warmup")):
+        return (work.steps or 0) * rate["seconds_per_step"]
+    return None

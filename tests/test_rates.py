@@ -1,0 +1,118 @@
+"""The estimate of a stage's time: by the rate that was measured in the run, or rough, and then said to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnalign.config import Config, dump_config
+from learnalign.plan import Work, plan
+from learnalign.rates import Machine, estimate, rates_of
+from learnalign.rollouts import rollout
+from learnalign.rundir import RunDir
+from learnalign.rundir.machine import describe_machine
+from learnalign.rundir.rates import rate_of
+from learnalign_cli.run import run as command
+from tests.tiny import make_config, make_run
+
+H100 = Machine(parameters=1_500_000_000, peak=990e12, gpu=True)
+CPU = Machine(parameters=1_500_000_000, peak=60e9, gpu=False)
+
+
+def work(**changes: Any) -> Work:
+    return Work(**{"stage": "rollout", "prompts": 100, "tokens": 8_000_000, "disk_bytes": 0, **changes})
+
+
+@pytest.mark.parametrize("stage", ["warmup", "rollout", "grad", "train"])
+def test_a_rough_estimate_grows_with_the_work_and_the_model_and_falls_with_the_machine(
+    stage: str, tmp_path: Path
+) -> None:
+    config = make_config(tmp_path)
+    one = estimate(work(stage=stage, steps=9), config, H100, {})
+    assert not one.measured
+    assert " to " in str(one)
+    assert one.low < one.high
+    assert estimate(work(stage=stage, steps=9, tokens=16_000_000), config, H100, {}).high > one.high
+    assert estimate(work(stage=stage, steps=9), config, CPU, {}).low > one.high
+
+
+def test_the_rates_of_finished_stages_are_in_run_json_and_estimate_the_next(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    rollout(run)
+    entry = run.read_record()["stages"]["rollout"]
+    rate = entry["rate"]
+    assert rate["tokens_per_second"] == pytest.approx(entry["counts"]["tokens"] / entry["seconds"])
+    again = plan(run.config, ["rollout", "grad"], run=run)
+    assert [one.time.measured for one in again.stages if one.time] == [True, False]
+    config, time = run.config, again.stages[0].time
+    assert time is not None
+    samples = again.prompts * config.rollout.num_generations
+    expected = samples * (entry["counts"]["tokens"] / entry["counts"]["samples"]) / rate["tokens_per_second"]
+    assert time.low < expected < time.high
+    assert (time.low * time.high) ** 0.5 == pytest.approx(expected)
+
+
+def test_rates_of_another_machine_do_not_count() -> None:
+    stages = {"grad": {"rate": {"gradients_per_second": 2.0}}, "pool": {}}
+    assert rates_of({"machine": describe_machine(), "stages": stages}) == {"grad": {"gradients_per_second": 2.0}}
+    assert rates_of({"machine": {**describe_machine(), "cores": -1}, "stages": stages}) == {}
+    assert rates_of(None) == {}
+
+
+def test_imported_rollouts_have_no_rate() -> None:
+    counts = {"tokens": 50, "samples": 5}
+    assert rate_of("rollout", {"counts": counts, "seconds": 2.0}) == {}
+    assert rate_of("rollout", {"counts": counts, "seconds": 2.0, "engine": "vllm"})["tokens_per_second"] == 25
+    assert rate_of("warmup", {"counts": {"steps": 4}, "seconds": 2.0}) == {"seconds_per_step": 0.5}
+    assert rate_of("warmup", {"counts": {"steps": 0}, "seconds": 2.0}) == {}
+
+
+def dry_run(folder: Path, config: Config, capsys: pytest.CaptureFixture[str], **options: Any) -> str:
+    (folder / "c.yaml").write_text(dump_config(config))
+    command(folder / "run", config=str(folder / "c.yaml"), dry_run=True, **options)
+    return capsys.readouterr().out
+
+
+def test_a_dry_run_says_the_answer_and_the_settings_only_on_verbose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmup = {"size": 4, "batch_size": 8, "num_generations": 4, "max_completion_length": 8}
+    config = make_config(tmp_path, warmup=warmup, select={"size": 5})
+    config = config.model_copy(update={"model": config.model.model_copy(update={"name": str(tmp_path / "model")})})
+    said = dry_run(tmp_path, config, capsys)
+    assert "learning_rate" not in said
+    assert all(
+        word in said for word in ("parameters of the model", "rough", "free", "warmup", "nothing stands in the way")
+    )
+    assert "may not be enough" not in said
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 10})())
+    assert "10 B free: this may not be enough" in dry_run(tmp_path, config, capsys)
+    assert json.loads(dry_run(tmp_path, config, capsys, as_json=True))["free_bytes"] == 10
+    monkeypatch.setattr("sys.argv", ["learnalign", "--verbose"])
+    assert "learning_rate" in dry_run(tmp_path, config, capsys)
+    assert not RunDir(tmp_path / "run", config).config_file.exists()
+
+
+def test_a_dry_run_says_which_stages_were_made_with_other_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, select={"size": 5})
+    rollout(run)
+    command(run.path, overrides=["rollout.temperature=0.5"], dry_run=True)
+    said = capsys.readouterr().out
+    assert "stale: rollout (rollout.temperature: stored 1.0, requested 0.5)" in said
+    assert "needs --overwrite" in said
+    command(run.path, dry_run=True)
+    assert "stale" not in capsys.readouterr().out
+
+
+def test_a_dry_run_refuses_a_method_whose_signal_no_stage_computes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from learnalign.errors import InputError
+
+    with pytest.raises(InputError, match="select.method: ifd reads the signal ifd"):
+        dry_run(tmp_path, make_config(tmp_path, warmup={"size": 0}, select={"method": "ifd", "size": 5}), capsys)
