@@ -14,7 +14,7 @@ import learnalign
 from learnalign.checks import check
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.handoff.writing import write_messages
+from learnalign.handoff.handing import write_messages
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
 from learnalign.prompts import elsewhere, load_prompts, read_pool
@@ -135,7 +135,7 @@ def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
             perform(command, run)
         perform("select", run, size=size, fill=True, output=subset)
     else:
-        write_messages(subset, run.config, prompts)
+        write_messages(subset, run, prompts)
     perform("train", run, subset=str(subset), name=NAME, start="policy")
     training = run.path / "train" / NAME
     entry = RunDir.peek(training).read_record()["stages"]["train"]

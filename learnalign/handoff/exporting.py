@@ -8,8 +8,7 @@ from typing import Any
 
 from learnalign.errors import InputError, RunError
 from learnalign.handoff import find_format
-from learnalign.handoff.format import Chosen
-from learnalign.handoff.handing import Handed, check_handed
+from learnalign.handoff.handing import Handed, check_handed, chosen_of
 from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
@@ -45,13 +44,7 @@ def export(
     if output is not None:
         check_handed(output, name, run)
     entry = _entry(run, label)
-    chosen = Chosen(
-        prompts=_prompts(run, label),
-        verifier=run.config.verifier,
-        reasoning_tags=run.config.data.reasoning_tags,
-        data_source=data_source,
-        where=str(run.subset_file(label)),
-    )
+    chosen = chosen_of(run, _prompts(run, label), str(run.subset_file(label)), data_source)
     handed = Handed(run=run, label=label, entry=entry, name=name, chosen=chosen)
     file = run.export_file(name if label == "learnalign" else f"{name}-{label}", format.suffixes[0])
     if output is not None:

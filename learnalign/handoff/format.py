@@ -17,12 +17,13 @@ Row = dict[str, Any]
 class Chosen:
     """The chosen prompts, best first; the verifier that p was measured with; `data_source`, if the user gave one.
 
-    `where` names the subset in messages for the user.
+    `opened` is the tag of a reasoning that the rendered prompts begin; `where` names the subset in messages for the user.
     """
 
     prompts: Sequence[Prompt]
     verifier: str
     reasoning_tags: Sequence[str] = ()
+    opened: str = ""
     data_source: str | None = None
     where: str = "the subset"
 
@@ -32,10 +33,8 @@ class Chosen:
 
     def judged_by(self) -> dict[str, Any]:
         """What `learnalign.handoff`'s reward functions open the verifier with."""
-        return {
-            "verifier": self.verifier,
-            **({"reasoning_tags": list(self.reasoning_tags)} if self.reasoning_tags else {}),
-        }
+        more = {"reasoning_tags": list(self.reasoning_tags), "opened": self.opened}
+        return {"verifier": self.verifier, **{key: value for key, value in more.items() if value}}
 
     def identity(self, prompt: Prompt) -> Row:
         """id, row of the input, and verifier: for `extra_info`, `metadata` and the like."""

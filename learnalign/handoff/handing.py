@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ from typing import Any
 from learnalign.handoff import find_format
 from learnalign.handoff.about import check_about, write_about
 from learnalign.handoff.format import Chosen
+from learnalign.handoff.messages import scored_rows
 from learnalign.handoff.writing import JSONL, kind_for, write_rows
 from learnalign.outputs import check_output, is_stdout, is_stream, open_output
+from learnalign.prompts import Prompt
+from learnalign.rollouts.groups import load_opened
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import atomic_path, write_text
+from learnalign.rundir.files import as_json, atomic_path, is_intact, write_lines, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,24 @@ class Handed:
             return
         with open_output(output) as file:
             write_rows(file, format, format.rows(self.chosen), JSONL)
+
+
+def chosen_of(run: RunDir, prompts: Sequence[Prompt], where: str, data_source: str | None = None) -> Chosen:
+    """Prompts of a run with what it judges them by; `where` names them in messages for the user."""
+    first = run.shards()[0]
+    return Chosen(
+        prompts=prompts,
+        verifier=run.config.verifier,
+        reasoning_tags=run.config.data.reasoning_tags,
+        opened=load_opened(run, first) if is_intact(run.rollouts_file(first)) else "",
+        data_source=data_source,
+        where=where,
+    )
+
+
+def write_messages(path: Path, run: RunDir, prompts: Sequence[Prompt]) -> None:
+    """Write prompts of a run in the format `messages`, for its own commands."""
+    write_lines(path, map(as_json, scored_rows(chosen_of(run, prompts, str(path)))))
 
 
 def check_handed(output: Path, name: str, run: RunDir) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learnalign.verify import Item, Verdict, Verifier, open_verifier
@@ -17,9 +17,42 @@ def _opened(name: str, reasoning_tags: tuple[str, ...]) -> Verifier:
     return verifier
 
 
-def verdicts(items: Sequence[Item], name: str = "math", reasoning_tags: Sequence[str] | None = None) -> list[Verdict]:
-    """Judge completions with the verifier `name`; reward None is a completion that cannot be scored."""
-    return _opened(name, tuple(reasoning_tags or ())).score(items)
+def verdicts(
+    completions: Sequence[str],
+    answers: Sequence[str],
+    about: Sequence[Mapping[str, Any] | None],
+    messages: Sequence[list[dict[str, Any]] | None] | None = None,
+    sources: Sequence[dict[str, Any] | None] | None = None,
+) -> list[Verdict]:
+    """Judge completions by their golds; reward None is one that cannot be scored.
+
+    `about` holds what `Chosen.judged_by` wrote into each row; without it, the verifier is math. `messages` and `sources` (the
+    pool's rows) are for verifiers of your own.
+    """
+    own = [each or {} for each in about]
+    items = [
+        Item(text, gold, asked, source, opened=str(each.get("opened") or ""))
+        for text, gold, asked, source, each in zip(
+            completions, answers, messages or [None] * len(own), sources or [None] * len(own), own, strict=True
+        )
+    ]
+    keys = [(str(each.get("verifier") or "math"), _tags(each.get("reasoning_tags"))) for each in own]
+    judged: dict[int, Verdict] = {}
+    for name, tags in dict.fromkeys(keys):
+        places = [i for i, key in enumerate(keys) if key == (name, tags)]
+        judged |= zip(places, _opened(name, tags).score([items[i] for i in places]), strict=True)
+    return [judged[i] for i in range(len(items))]
+
+
+def score(completion: str, answer: str, about: Mapping[str, Any] | None, source: dict[str, Any] | None = None) -> float:
+    """The reward of one completion, for trainers that have no word for one that cannot be scored: it counts as wrong."""
+    rows = [source] if source is not None else [dict(about or {})]
+    return verdicts([completion], [answer], [about], sources=rows)[0].reward or 0.0
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    """A list, or the array that a loader made of it."""
+    return () if value is None else tuple(map(str, value))
 
 
 def text_of(completion: Any) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 
 from learnalign.errors import InputError
 from learnalign.handoff.format import Chosen, Format, Row
-from learnalign.handoff.judging import verdicts
-from learnalign.verify import Item
+from learnalign.handoff.judging import score
 
 
 def rows(chosen: Chosen) -> Sequence[Row]:
@@ -33,13 +32,6 @@ def rows(chosen: Chosen) -> Sequence[Row]:
 FORMAT = Format(rows=rows, suffixes=(".parquet", ".jsonl"), uniform=True)
 
 
-def score(completion: str, extras: dict[str, Any]) -> float:
-    """The reward of a completion by the verifier that the row names; what cannot be scored counts as wrong."""
-    info = extras.get("extra_info") or {}
-    item = Item(completion, extras["reward_spec"]["ground_truth"], source=info)
-    return verdicts([item], info.get("verifier") or "math", info.get("reasoning_tags"))[0].reward or 0.0
-
-
 def __getattr__(name: str) -> Any:
     """`VerifierEnv`, a subclass of SkyRL's BaseTextEnv, made when it is first asked for."""
     if name != "VerifierEnv":
@@ -55,6 +47,7 @@ def __getattr__(name: str) -> Any:
             self.extras = extras or {}
 
         def step(self, action: str) -> Any:
-            return BaseTextEnvStepOutput(observations=[], reward=score(action, self.extras), done=True, metadata={})
+            reward = score(action, self.extras["reward_spec"]["ground_truth"], self.extras.get("extra_info"))
+            return BaseTextEnvStepOutput(observations=[], reward=reward, done=True, metadata={})
 
     return VerifierEnv

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from learnalign.handoff.format import Chosen, Format, Row
-from learnalign.handoff.judging import verdicts
-from learnalign.verify import Item
+from learnalign.handoff.judging import score
 
 
 def rows(chosen: Chosen) -> Sequence[Row]:
@@ -30,7 +29,4 @@ async def reward(args: Any, sample: Any, **_: Any) -> float:
 
     A completion that cannot be scored counts as wrong.
     """
-    info = sample.metadata or {}
-    item = Item(sample.response, sample.label, source=info)
-    judged = await asyncio.to_thread(verdicts, [item], info.get("verifier") or "math", info.get("reasoning_tags"))
-    return judged[0].reward or 0.0
+    return await asyncio.to_thread(score, sample.response, sample.label, sample.metadata)

@@ -13,7 +13,6 @@ from learnalign.handoff.format import Chosen, Format, Row
 from learnalign.handoff.judging import text_of, verdicts
 from learnalign.handoff.messages import scored_rows
 from learnalign.scored import MARK, original
-from learnalign.verify import Item
 
 
 def rows(chosen: Chosen) -> Sequence[Row]:
@@ -28,22 +27,16 @@ def reward(completions: Sequence[Any], answer: Sequence[str], **columns: Any) ->
 
     `columns` are the data set's others. None, for a completion that cannot be scored, is left out by TRL.
     """
-    about = columns.get(MARK) or [{}] * len(answer)
-    prompts = columns.get("prompts") or [None] * len(answer)
-    items = [
-        Item(text_of(completion), gold, prompt if isinstance(prompt, list) else None, _source(columns, i))
-        for i, (completion, gold, prompt) in enumerate(zip(completions, answer, prompts, strict=True))
-    ]
-    rewards: list[float | None] = [None] * len(items)
-    opened = [
-        (str((each or {}).get("verifier") or "math"), tuple((each or {}).get("reasoning_tags") or ())) for each in about
-    ]
-    for name, tags in dict.fromkeys(opened):
-        places = [i for i, each in enumerate(opened) if each == (name, tags)]
-        judged = verdicts([items[i] for i in places], name, tags)
-        for i, verdict in zip(places, judged, strict=True):
-            rewards[i] = verdict.reward
-    return rewards
+    count = len(answer)
+    prompts = [prompt if isinstance(prompt, list) else None for prompt in columns.get("prompts") or [None] * count]
+    judged = verdicts(
+        [text_of(completion) for completion in completions],
+        answer,
+        columns.get(MARK) or [None] * count,
+        prompts,
+        [_source(columns, i) for i in range(count)],
+    )
+    return [verdict.reward for verdict in judged]
 
 
 def _source(columns: dict[str, Any], i: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 import verifiers.v1 as vf
-from learnalign.handoff.verifiers import score
+from learnalign.handoff.judging import score
 
 FILE = Path(__file__).with_name({file!r})
 
@@ -64,16 +64,3 @@ def taskset(chosen: Chosen, file: str) -> dict[str, str]:
 
 
 FORMAT = Format(rows=rows, beside=taskset)
-
-
-def score(completion: str, answer: str, info: dict) -> float:  # type: ignore[type-arg]
-    """The reward of a completion by the verifier that the row names; what cannot be scored counts as wrong."""
-    from learnalign.handoff.judging import verdicts
-    from learnalign.verify import Item
-
-    return (
-        verdicts([Item(completion, answer, source=info)], info.get("verifier") or "math", info.get("reasoning_tags"))[
-            0
-        ].reward
-        or 0.0
-    )

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from learnalign.handoff.format import Chosen, Format, Row
-from learnalign.handoff.judging import verdicts
+from learnalign.handoff.judging import score
 from learnalign.scored import beside
-from learnalign.verify import Item
 
 OWN = ("data_source", "ability", "extra_info")  # of a pool in verl's form, which stay where they are
 
@@ -55,7 +54,6 @@ def compute_score(
     A completion that cannot be scored counts as wrong, since verl has no word for it.
     """
     info = extra_info or {}
-    item = Item(solution_str, ground_truth, source={"data_source": data_source, **info, "extra_info": info})
-    tags = info.get("reasoning_tags")
-    verdict = verdicts([item], verifier or info.get("verifier") or "math", None if tags is None else list(tags))[0]
-    return {"score": verdict.reward or 0.0, "acc": verdict.reward == 1.0}
+    source = {"data_source": data_source, **info, "extra_info": info}
+    reward = score(solution_str, ground_truth, {**info, **({"verifier": verifier} if verifier else {})}, source)
+    return {"score": reward, "acc": reward == 1.0}

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.handoff.format import Chosen, Format, Row
-from learnalign.handoff.messages import scored_rows
+from learnalign.handoff.format import Format, Row
 from learnalign.outputs import is_stdout, is_stream
-from learnalign.prompts import Prompt
-from learnalign.rundir.files import as_json, write_lines
+from learnalign.rundir.files import as_json
 
 JSONL, PARQUET = ".jsonl", ".parquet"
 
@@ -78,9 +75,3 @@ def is_storable(values: Sequence[Any]) -> bool:
 
 def _text(value: Any) -> str | None:
     return None if value is None else as_json(value)
-
-
-def write_messages(path: Path, config: Config, prompts: Sequence[Prompt]) -> None:
-    """Write prompts of a run in the format `messages`, for its own commands."""
-    chosen = Chosen(prompts=prompts, verifier=config.verifier, reasoning_tags=config.data.reasoning_tags)
-    write_lines(path, map(as_json, scored_rows(chosen)))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError, RunError
-from learnalign.handoff import Chosen, find_format
+from learnalign.handoff import find_format
 from learnalign.handoff.exporting import chosen_ids
-from learnalign.handoff.handing import Handed, check_handed
+from learnalign.handoff.handing import Handed, check_handed, chosen_of
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
@@ -79,8 +79,9 @@ def select(
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
         entry = _entry(result, {"size": count, "format": format, "fill": fill, "diversity": diversity})
-        handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=_chosen(pool, ranking))
-        result.notes.extend(_older_exports(run, result, [prompt.id for prompt in handed.chosen.prompts]))
+        subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
+        handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
+        result.notes.extend(_older_exports(run, result, [prompt.id for prompt in subset.prompts]))
         handed.write(result.subset)
         if output is not None:
             handed.write_output(output)
@@ -88,16 +89,6 @@ def select(
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
         _add_to_record(run, result, record, entry)
     return result
-
-
-def _chosen(pool: Pool, ranking: Ranking) -> Chosen:
-    config = pool.run.config
-    return Chosen(
-        prompts=[pool.prompts[place] for place in ranking.chosen],
-        verifier=config.verifier,
-        reasoning_tags=config.data.reasoning_tags,
-        where=str(pool.run.subset_file(ranking.label)),
-    )
 
 
 def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> list[str]:

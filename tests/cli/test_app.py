@@ -30,6 +30,7 @@ OPTIONS = {
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
         *("--config", "--set", *RESULT),
     ],
+    "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
     "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--trust", "--json", "--help"],
     "compare": ["DIR", "-n", "--norms", "--trust", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],

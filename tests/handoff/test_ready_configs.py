@@ -16,7 +16,8 @@ from learnalign.config import load_config
 from learnalign.demo import MODEL
 from learnalign.errors import InputError
 from learnalign.handoff import Chosen, find_format
-from learnalign.handoff.writing import JSONL, PARQUET, write_messages, write_rows
+from learnalign.handoff.handing import write_messages
+from learnalign.handoff.writing import JSONL, PARQUET, write_rows
 from learnalign.names import FORMATS
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import elsewhere, load_prompts, read_pool
@@ -111,7 +112,7 @@ def test_every_trainer_asks_the_token_ids_that_were_scored(tmp_path: Path, confi
                 for each in asked
             ]
             assert rendered == scored, (name, kind)
-    write_messages(tmp_path / "subset.jsonl", run.config, prompts)
+    write_messages(tmp_path / "subset.jsonl", run, prompts)
     again = read_pool(elsewhere(run.config.data, tmp_path / "subset.jsonl"))[0]
     assert [prompt_ids(run_tokenizer(run), prompt.messages) for prompt in again] == scored
     assert [(prompt.id, prompt.answer) for prompt in again] == [(prompt.id, prompt.answer) for prompt in prompts]

@@ -14,10 +14,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from learnalign.demo import MODEL
 from learnalign.handoff import find_format
-from learnalign.handoff.skyrl import score as skyrl_score
+from learnalign.handoff.judging import score
 from learnalign.handoff.slime import reward as slime_reward
 from learnalign.handoff.trl import reward
-from learnalign.handoff.verifiers import score as verifiers_score
 from learnalign.handoff.verl import compute_score
 from learnalign.handoff.writing import JSONL, write_rows
 from learnalign.policy import prompt_ids
@@ -59,15 +58,23 @@ def test_verl_gets_a_score_for_its_positional_and_keyword_calls() -> None:
     assert compute_score("any", "2", "\\frac{") == {"score": 0.0, "acc": False}
 
 
-def test_the_other_environments_judge_by_the_rows_verifier() -> None:
-    row = find_format("skyrl").rows(chosen(verifier="exact"))[0]
-    assert [skyrl_score(text, row) for text in ("2", "2.0")] == [1.0, 0.0]
-    sample = SimpleNamespace(
-        response=r"\boxed{2.0}", label="2", metadata=find_format("slime").rows(chosen())[0]["metadata"]
-    )
+def test_the_other_trainers_judge_by_the_rows_verifier() -> None:
+    for name, place in (("skyrl", "extra_info"), ("verifiers", "info"), ("slime", "metadata")):
+        for verifier, rewards in (("exact", [1.0, 0.0]), ("math", [1.0, 1.0])):
+            row = find_format(name).rows(chosen(verifier=verifier))[0]
+            assert [score(text, "2", row[place]) for text in ("2", "2.0")] == rewards
+    sample = SimpleNamespace(response="2.0", label="2", metadata={"verifier": "math"})
     assert asyncio.run(slime_reward(None, sample)) == 1.0
-    info = find_format("verifiers").rows(chosen(verifier="math"))[0]["info"]
-    assert [verifiers_score(text, "2", info) for text in (r"\boxed{2.0}", "3")] == [1.0, 0.0]
+
+
+def test_a_reasoning_that_the_prompt_opened_is_none_of_the_answer() -> None:
+    """A chat template may end in <think>: a completion cut off in it has no answer, whatever it says there."""
+    row = find_format("trl").rows(chosen(opened="<think>"))[0]
+    text = r"Perhaps \boxed{2}, but let me"
+    assert reward([text], ["2"], learnalign=[row["learnalign"]]) == [0.0]
+    assert reward([text], ["2"], learnalign=[{**row["learnalign"], "opened": ""}]) == [1.0]
+    info = find_format("verl").rows(chosen(opened="<think>"))[0]["extra_info"]
+    assert compute_score("any", text, "2", info)["score"] == 0.0
 
 
 @pytest.mark.parametrize("system", [False, True])

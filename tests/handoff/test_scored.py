@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learnalign.config import DataConfig
-from learnalign.handoff.writing import write_messages
+from learnalign.handoff import Chosen
+from learnalign.handoff.messages import scored_rows
 from learnalign.prompts import elsewhere, read_pool
 from learnalign.scored import beside, is_scored, mark, original
 from tests.tiny import make_config
@@ -39,7 +40,8 @@ def test_reading_the_subset_gives_the_prompts_that_were_scored(tmp_path: Path, m
     scored = read_pool(config.data)[0][::-1]
     assert scored[0].messages[0] == {"role": "system", "content": "Be brief."}
     subset = tmp_path / "subset.jsonl"
-    write_messages(subset, config, scored)
+    rows = scored_rows(Chosen(prompts=scored, verifier="exact"))
+    subset.write_text("".join(json.dumps(row) + "\n" for row in rows))
     again, left_out, _ = read_pool(elsewhere(config.data, subset))
     assert left_out == []
     for one, other in zip(again, scored, strict=True):
