@@ -133,7 +133,7 @@ def _model(case: _Case) -> Finding | None:
 
 
 def _memory(case: _Case) -> Finding:
-    """Training takes weights, gradients and two moments in float32, and π_ref."""
+    """A training of all weights has weights, gradients and two moments in float32, and π_ref; else there are weights alone."""
     import psutil
     import torch
 
@@ -141,8 +141,10 @@ def _memory(case: _Case) -> Finding:
     where = "memory"
     if torch.cuda.is_available():
         free, where = torch.cuda.mem_get_info()[0] / 1e9, "GPU memory"
-    needed = 20 * (case.parameters or 0) / 1e9
-    seen = f"{free:.3g} GB of {where} free; a training of all weights takes about {needed:.2g} GB and its activations"
+    trained = case.config is not None and bool(case.config.warmup.size) and case.config.warmup.lora is None
+    needed = (20 if trained else 4) * (case.parameters or 0) / 1e9
+    work = "a training of all weights takes" if trained else "the weights take"
+    seen = f"{free:.3g} GB of {where} free; {work} about {needed:.2g} GB, and activations more"
     if needed < 0.8 * free:
         return Finding(check="memory", status="pass", seen=seen)
     way = "train an adapter (warmup.lora.r=16), skip warmup (warmup.size=0), take a smaller model or a larger machine"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from learnalign.config import Config, dump_config
-from learnalign.plan import Work, plan
+from learnalign.config import Config, dump_config, load_config
+from learnalign.plan import PoolSize, Work, plan
+from learnalign.plan import work as work_of
 from learnalign.rates import Machine, estimate, rates_of
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir
@@ -53,6 +54,15 @@ def test_the_rates_of_finished_stages_are_in_run_json_and_estimate_the_next(tmp_
     expected = samples * (entry["counts"]["tokens"] / entry["counts"]["samples"]) / rate["tokens_per_second"]
     assert time.low < expected < time.high
     assert (time.low * time.high) ** 0.5 == pytest.approx(expected)
+
+
+def test_the_rough_range_holds_what_the_paper_measured() -> None:
+    """LearnAlign, Table 10: Qwen2.5-3B on DAPO-Math-17k and one H100, warmup 2 h 2 min, rollouts 2 h 41 min."""
+    config, pool = load_config("dapo-math-17k"), PoolSize(17_000, 17_000 * 150)
+    machine = Machine(parameters=3_090_000_000, peak=990e12, gpu=True)
+    for stage, hours in (("warmup", 2 + 2 / 60), ("rollout", 2 + 41 / 60)):
+        time = estimate(work_of(stage, config, pool), config, machine, {})
+        assert time.low < 3600 * hours < time.high
 
 
 def test_rates_of_another_machine_do_not_count() -> None:

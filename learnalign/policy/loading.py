@@ -205,8 +205,8 @@ def precision(config: Config, path: str, revision: str | None = None) -> str:
 def _own_dtype(config: Config, path: str, revision: str | None) -> str:
     """The precision of a checkpoint, float32 if its config.json names none."""
     there = config.model_copy(update={"model": config.model.model_copy(update={"revision": revision})})
-    text = model_config(there, path).get_text_config()
-    return str(getattr(text, "dtype", None) or "float32").removeprefix("torch.")
+    settings = model_config(there, path)
+    return str(settings.get_text_config().dtype or settings.dtype or "float32").removeprefix("torch.")
 
 
 def model_without_weights(config: Config) -> PreTrainedModel:
