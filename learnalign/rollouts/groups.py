@@ -33,6 +33,7 @@ class Rollout:
     reward: float | None
     finish_reason: str
     reason: str | None = None  # of the reward; files of earlier versions have none
+    answer: str | None = None  # read from the text; None from a user's function, and in files of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def _schema() -> pa.Schema:
             ("completion_ids", ids),
             ("text", pa.string()),
             ("reward", pa.float64()),
+            ("answer", pa.string()),
             ("reason", pa.string()),
             ("finish_reason", pa.string()),
         ]
@@ -181,9 +183,10 @@ def store_verdicts(run: RunDir, shard: Shard, verdicts: Sequence[Verdict]) -> No
     import pyarrow as pa
 
     table = _read(run, shard)
-    kept = table.drop_columns([name for name in ("reward", "reason") if name in table.column_names])
-    kept = kept.append_column("reward", pa.array([verdict.reward for verdict in verdicts], pa.float64()))
-    kept = kept.append_column("reason", pa.array([verdict.reason for verdict in verdicts], pa.string()))
+    kept = table.drop_columns([name for name in ("reward", "answer", "reason") if name in table.column_names])
+    for name in ("reward", "answer", "reason"):
+        values = [getattr(verdict, name) for verdict in verdicts]
+        kept = kept.append_column(name, pa.array(values, _schema().field(name).type))
     ordered = kept.select(_schema().names).replace_schema_metadata(table.schema.metadata)
     write_parquet(run.rollouts_file(shard), ordered, run.fingerprint("rollout"), shard.rows)
 

@@ -142,5 +142,7 @@ class RolloutWorker:
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
         for (p, sample, one), text, verdict in zip(drawn, texts, verdicts, strict=True):
             tokens = (ids[p.id], one.completion_ids)
-            groups[p.id].append(Rollout(p.id, sample, *tokens, text, verdict.reward, one.finish_reason, verdict.reason))
+            groups[p.id].append(
+                Rollout(p.id, sample, *tokens, text, verdict.reward, one.finish_reason, verdict.reason, verdict.answer)
+            )
         return groups
