@@ -15,6 +15,7 @@ from .grad import grad
 from .rollout import rollout
 from .run import run
 from .select import select
+from .show import show
 from .signal import signal
 from .status import status
 from .train import train
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train, "runs/demo --subset runs/demo/subset.jsonl"),
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
+    "show": (show, "runs/demo --half -n 2"),
     "status": (status, "runs/demo"),
 }
 

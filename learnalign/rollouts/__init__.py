@@ -8,6 +8,7 @@ Reading order:
     success      success.parquet: p = correct / scored, V = p(1 − p) (Eq. 5) and an interval of p
     uncertainty  the posterior Beta(correct + 1/2, scored − correct + 1/2) of p, and its prior over the pool
     adaptive     groups that stop at half because their V cannot reach the top N
+    examples     prompts with their completions and verdicts, to look at
     again        judge stored completions again, to compare verifiers
     result       counts of the stage and groups with fewer scored rollouts
     engines/     the contract of an engine, the two engines, and the choice between them

@@ -119,6 +119,12 @@ def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
     return [Rollout(**row) for row in _read(run, shard).to_pylist()]
 
 
+def load_rewards(run: RunDir, shard: Shard) -> list[tuple[str, float | None]]:
+    """Prompt id and reward of a shard's rollouts, in their order."""
+    table = _read(run, shard, ["id", "reward"])
+    return list(zip(table["id"].to_pylist(), table["reward"].to_pylist(), strict=True))
+
+
 def load_opened(run: RunDir, shard: Shard) -> str:
     """The tag of a reasoning that the shard's prompts opened; empty without one."""
     metadata: dict[bytes, bytes] = _read(run, shard, ["id"]).schema.metadata

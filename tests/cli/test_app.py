@@ -47,6 +47,7 @@ OPTIONS = {
         "--json",
         "--help",
     ],
+    "show": ["DIR", "--id", "--never", "--half", "--always", "-n", "--full", "--json", "--help"],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
