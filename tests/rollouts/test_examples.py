@@ -69,8 +69,7 @@ def test_a_run_that_is_not_finished_shows_what_is_there(tmp_path: Path) -> None:
         examples(run)
     (tmp_path / "given.jsonl").write_text(json.dumps({"id": prompts[0].id, "completion": "no"}), encoding="utf-8")
     import_rollouts(run, tmp_path / "given.jsonl")
-    first, *rest = run.shards()
-    for shard in rest:
+    for shard in run.shards()[1:]:
         run.rollouts_file(shard).unlink()
     assert [one.prompt.id for one in examples(run)] == [prompts[0].id]
     with pytest.raises(RunError, match=f"{prompts[7].id} has no completions yet"):
