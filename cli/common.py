@@ -40,6 +40,10 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run the code that DIR/config.yaml names, if somebody else made DIR; remembered."),
 ]
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="Go on though golds look like solutions, or p is nearly 0 or 1, or most is cut off."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the settings and the work: rows, tokens, disk; write nothing.")
 ]

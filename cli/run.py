@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .common import (
+    Anyway,
     ConfigFile,
     Dir,
     DryRun,
@@ -20,7 +21,7 @@ from .common import (
     show_plan,
 )
 from .rounds import run_rounds, show_rounds
-from .stepping import perform
+from .stepping import SAMPLING, perform
 
 COMMANDS = ("warmup", "rollout", "grad", "select")
 
@@ -37,6 +38,7 @@ def run(
     config: ConfigFile = None,
     overrides: Overrides = None,
     stages: Stages = None,
+    anyway: Anyway = False,
     overwrite: Overwrite = False,
     trust: Trust = False,
     dry_run: DryRun = False,
@@ -51,14 +53,18 @@ def run(
     if dry_run:
         return show_plan(directory, config, overrides, as_json, trust, "select")
     if stages is not None:
-        return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust)
+        return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust, anyway)
     with open_run(directory, config, overrides, overwrite, stage="pool", trust=trust) as opened:
         from learnalign.checks import check
+        from learnalign.golds import refuse_solutions
         from learnalign.prompts import load_prompts
 
         # Report all faults before anything heavy starts.
-        check(opened.config, COMMANDS, load_prompts(opened), run=opened)
+        prompts = load_prompts(opened)
+        check(opened.config, COMMANDS, prompts, run=opened)
+        if not (anyway or opened.is_finished("rollout")):
+            refuse_solutions(opened.config, prompts)
         opened.save_config()
         for command in COMMANDS:
-            perform(command, opened)
+            perform(command, opened, anyway=anyway and command in SAMPLING)
     return finish(opened, as_json)

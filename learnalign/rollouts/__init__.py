@@ -3,6 +3,7 @@
 Reading order:
 
     stage        sample and judge the prompts that have no rollouts yet; imports: take completions from a file instead
+    first_look   stops after the first shard if nearly nothing or all is solved, or most is cut off
     judging      the text of a completion, the reasoning that its prompt began, and its reward
     groups       rollouts/part-*.parquet, one row per rollout
     success      success.parquet: p = correct / scored, V = p(1 − p) (Eq. 5) and an interval of p

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from learnalign.errors import InputError, RunError, one_line
 from learnalign.prompts import Prompt, stored_prompts
-from learnalign.rollouts.groups import Rollout, load_rewards, load_rollouts
+from learnalign.rollouts.groups import Rollout, load_endings, load_rollouts
 from learnalign.rundir import RunDir, Shard
 
 Kind = Literal["never", "half", "always"]
@@ -72,7 +72,7 @@ def _groups(run: RunDir) -> list[_Group]:
     for shard in run.shards():
         if run.rollouts_file(shard).is_file():
             rewards: dict[str, list[float]] = defaultdict(list)
-            for id, reward in load_rewards(run, shard):
+            for id, reward, _ in load_endings(run, shard):
                 rewards[id] += [] if reward is None else [reward]
             groups += [_Group(id, shard, sum(each) / len(each) if each else None) for id, each in rewards.items()]
     if not groups:

@@ -119,10 +119,11 @@ def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
     return [Rollout(**row) for row in _read(run, shard).to_pylist()]
 
 
-def load_rewards(run: RunDir, shard: Shard) -> list[tuple[str, float | None]]:
-    """Prompt id and reward of a shard's rollouts, in their order."""
-    table = _read(run, shard, ["id", "reward"])
-    return list(zip(table["id"].to_pylist(), table["reward"].to_pylist(), strict=True))
+def load_endings(run: RunDir, shard: Shard) -> list[tuple[str, float | None, str]]:
+    """Prompt id, reward and finish_reason of a shard's rollouts, in their order."""
+    names = ["id", "reward", "finish_reason"]
+    table = _read(run, shard, names)
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
 def load_opened(run: RunDir, shard: Shard) -> str:

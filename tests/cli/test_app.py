@@ -21,10 +21,10 @@ RUN = ["DIR", "--config", "--set"]
 RESULT = ["--overwrite", "--trust", "--dry-run", "--json", "--help"]
 # The interface that users and scripts rely on: a change here is a change for them.
 OPTIONS = {
-    "run": [*RUN, "--stages", *RESULT],
-    "warmup": [*RUN, *RESULT],
-    "rollout": [*RUN, "--from", *RESULT],
-    "grad": [*RUN, "--verify", *RESULT],
+    "run": [*RUN, "--anyway", "--stages", *RESULT],
+    "warmup": [*RUN, "--anyway", *RESULT],
+    "rollout": [*RUN, "--anyway", "--from", *RESULT],
+    "grad": [*RUN, "--anyway", "--verify", *RESULT],
     "select": [
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
         *("--config", "--set", *RESULT),
