@@ -29,8 +29,8 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
     """Write gradients/part-*.safetensors (unit features and norms), or exact.parquet with `grad.projection: exact`.
 
     Draws rollouts first if there are none (`anyway` as in `rollout`); finished shards stay as they are. With `verify`,
-    compares the features of that many prompts with exact gradients and keeps the result in run.json. Raises RunError if more than `grad.max_bad` of the gradients are
-    NaN, infinite, or zero although the advantage is not.
+    compares the features of that many prompts with exact gradients and keeps the result in run.json. Raises RunError if
+    more than `grad.max_bad` of the gradients are NaN, infinite, or zero although the advantage is not.
     """
     settings = run.config.grad
     if 0 < verify < FEWEST:

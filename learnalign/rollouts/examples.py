@@ -58,7 +58,8 @@ def example(run: RunDir, id: str) -> Example:
 def most_different(rollouts: Sequence[Rollout], count: int) -> list[Rollout]:
     """At most `count` rollouts, those with different rewards and answers first; by ascending sample."""
     seen: set[tuple[float | None, str | None]] = set()
-    firsts, others = [], []
+    firsts: list[Rollout] = []
+    others: list[Rollout] = []
     for one in rollouts:
         (others if (one.reward, one.answer) in seen else firsts).append(one)
         seen.add((one.reward, one.answer))

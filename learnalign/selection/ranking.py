@@ -77,7 +77,7 @@ def size_of(size: int | float, count: int) -> int:
         return max(1, round(size * count))
     if size > count:
         raise InputError(
-            f"size {size:g} is more than the {count} prompts of the pool; choose at most {count} with -n or "
+            f"size {size:.15g} is more than the {count} prompts of the pool; choose at most {count} with -n or "
             "select.size, or a fraction of the pool such as -n 0.1"
         )
     return int(size)

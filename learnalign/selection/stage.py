@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from learnalign.errors import InputError, RunError
 from learnalign.outputs import check_output, open_output
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
+from learnalign.selection.columns import count_shares
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
@@ -80,17 +83,23 @@ def select(
                 file.write(result.subset.read_bytes())
         # Last, since scores that are there tell `compare` that the method is done.
         write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
+        requested = settings.size if size is None else size
+        made_of = {"size": requested, "success": pool.success_digest, "signal": rule.signal}
         options = {"size": count, "format": format or settings.format, "fill": fill, "diversity": diversity}
-        _add_to_record(run, result, record, options)
+        _add_to_record(run, result, record, options, made_of)
     return result
 
 
-def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, options: dict[str, Any]) -> None:
+def _add_to_record(
+    run: RunDir, result: SelectResult, record: StageRecord, options: dict[str, Any], made_of: dict[str, Any]
+) -> None:
     """Keep every method's counts; the stage's own are those of `select.method` once it has run."""
     methods = run.read_record()["stages"][STAGE].get("methods", {})
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
     entry: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
     entry["options"] = {"method": result.method.partition("-kmeans")[0], **options}
+    entry["made_of"] = made_of
+    entry |= {"notes": result.notes, "shares": [asdict(share) for share in result.shares]}
     entry["stability"] = asdict(result.stability) if result.stability else None
     record.notes["methods"] = {**methods, result.method: entry}
     if result.method != run.config.select.method:
@@ -136,6 +145,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
 
 def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> SelectResult:
     run, eligible, chosen = pool.run, int(ranking.eligible.sum()), len(ranking.chosen)
+    taken = np.isin(np.arange(len(pool)), ranking.chosen)
     notes = [*inputs_notes(pool, ranking.method), *notes_of(ranking)]
     notes += [stability.describe(min(eligible, chosen))] if stability else []
     return SelectResult(
@@ -150,4 +160,5 @@ def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> Select
         way=ranking.scores.way,
         stability=stability,
         notes=notes,
+        shares=count_shares(run.config.data, pool.prompts, ranking.eligible.tolist(), taken.tolist()),
     )
