@@ -104,5 +104,5 @@ def _bar(progress: Progress):  # type: ignore[no-untyped-def]  # rich is importe
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Outlook())
     bar = Bar(*columns, console=Console(stderr=True))
-    bar.add_task(progress.label, total=progress.total, completed=progress.done)
+    bar.add_task(progress.label, total=progress.total, completed=int(progress.done))
     return bar
