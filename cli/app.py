@@ -20,6 +20,7 @@ from .report import report
 from .rollout import rollout
 from .run import run
 from .select import select
+from .show import show
 from .signal import signal
 from .status import status
 from .train import train
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "eval": (evaluate, "runs/demo --data demo --k 4"),
     "verify": (verify, "runs/demo --with trl"),
     "report": (report, "runs/demo"),
+    "show": (show, "runs/demo --half -n 2"),
     "status": (status, "runs/demo"),
     "doctor": (doctor, "--config demo"),
     "init": (init, "pool.jsonl --model Qwen/Qwen2.5-1.5B-Instruct"),

@@ -41,6 +41,10 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run the code that DIR/config.yaml names, if somebody else made DIR; remembered."),
 ]
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="Go on though golds look like solutions, or p is nearly 0 or 1, or most is cut off."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and show the work: rows, time, tokens, disk; write nothing.")
 ]
@@ -328,11 +332,36 @@ def print_summary(summary: dict[str, Any]) -> None:
         print_table(
             "success rate p", ["p", "prompts", ""], [[*bin, _bar(bin[1], success)] for bin in success["histogram"]]
         )
-    for method, words in summary["stability"].items():
-        print(f"{method}: {words}")
     if summary["stages"]:
         columns = ["stage", "status", "time", "peak memory, GB"]
         print_table("stages", columns, [[s["stage"], s["status"], s["time"], s["memory"]] for s in summary["stages"]])
+    if summary["engine"]:
+        print(f"engine of the rollouts: {summary['engine']}")
+    if summary["quarantine"]:
+        print(f"left out, each with its reason: {summary['quarantine']}")
+    for method, selection in summary["selections"].items():
+        print_selection(method, selection)
+
+
+def print_selection(method: str, selection: dict[str, Any]) -> None:
+    """What one method chose: the shares by columns of the data, sentences for the user, the subset's path."""
+    rows = [
+        [s["column"], s["value"], _part(selection, s, "eligible"), _part(selection, s, "chosen")]
+        for s in selection["shares"]
+    ]
+    if rows:
+        print_table(
+            f"{method}: the chosen by columns of the data", ["column", "value", "could be chosen", "chosen"], rows
+        )
+    for note in selection["notes"]:
+        print(f"{method}: {note}")
+    print(f"{method}: {selection['chosen']} prompts, best first, in {selection['subset']}")
+
+
+def _part(selection: dict[str, Any], share: dict[str, Any], which: str) -> str:
+    """A count, and what it is of all of that column."""
+    total = sum(other[which] for other in selection["shares"] if other["column"] == share["column"])
+    return f"{share[which]} ({100 * share[which] / total:.0f} %)" if total else "0"
 
 
 def _bar(count: int, success: dict[str, Any], width: int = 30) -> str:

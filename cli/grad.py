@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, print_table, show_plan
+from .common import (
+    Anyway,
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    Overwrite,
+    Trust,
+    finish,
+    open_run,
+    print_table,
+    show_plan,
+)
 
 if TYPE_CHECKING:
     from learnalign.gradients import Verification
@@ -25,6 +38,7 @@ def grad(
     config: ConfigFile = None,
     overrides: Overrides = None,
     verify: Verify = 0,
+    anyway: Anyway = False,
     overwrite: Overwrite = False,
     trust: Trust = False,
     dry_run: DryRun = False,
@@ -36,7 +50,7 @@ def grad(
     with open_run(directory, config, overrides, overwrite, stage="grad", trust=trust) as run:
         from learnalign.gradients import grad as compute_gradients
 
-        verification = compute_gradients(run, verify).verification
+        verification = compute_gradients(run, verify, anyway).verification
     measured = {} if verification is None else {"verification": asdict(verification)}
     finish(run, as_json, **measured)
     if verification is not None and not as_json:

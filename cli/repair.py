@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from .stepping import perform
+from .stepping import SAMPLING, perform
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -36,7 +36,7 @@ def repair(directory: Path) -> None:
             run.reopen(stages)
         if not _perform_again(root):
             for command, arguments, options in _commands(run, stages, own):
-                perform(command, run, arguments=arguments, **options)
+                perform(command, run, arguments=arguments, anyway=command in SAMPLING, **options)
             for options in _exports(own):
                 perform("export", run, **options)
             for file in _evaluations(own):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
 
 if TYPE_CHECKING:
     from learnalign.rollouts import ImportResult, RolloutResult
@@ -29,6 +29,7 @@ def rollout(
     config: ConfigFile = None,
     overrides: Overrides = None,
     file: FromFile = None,
+    anyway: Anyway = False,
     overwrite: Overwrite = False,
     trust: Trust = False,
     dry_run: DryRun = False,
@@ -43,7 +44,7 @@ def rollout(
 
         more: dict[str, Any]
         if file is None:
-            result = stage(run)
+            result = stage(run, anyway)
             lines, more = [*_cautions(result), *_savings(result)], {"adaptive": result.adaptive}
         else:
             imported = import_rollouts(run, file)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common import print_json, print_settings, print_table, resolve_config, use_run
-from .stepping import perform
+from .stepping import SAMPLING, perform
 
 if TYPE_CHECKING:
     from learnalign.config import Config
@@ -22,6 +23,7 @@ def run_rounds(
     overwrite: bool,
     as_json: bool,
     trust: bool,
+    anyway: bool = False,
 ) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
     from learnalign.rounds import train_in_rounds
@@ -30,7 +32,7 @@ def run_rounds(
     settings = resolve_config(directory, config, overrides, trust)
     run = RunDir(directory, settings) if overwrite else use_run(directory, config, overrides, trust)
 
-    results = train_in_rounds(run, _fractions(stages), _perform, overwrite=overwrite)
+    results = train_in_rounds(run, _fractions(stages), partial(_perform, anyway), overwrite=overwrite)
     if as_json:
         print_json([vars(result) for result in results])
         return
@@ -73,5 +75,5 @@ def _fractions(stages: str) -> list[float]:
         raise InputError(f"--stages {stages}: give comma-separated fractions, such as 0.5,0.3,0.2") from None
 
 
-def _perform(command: str, run: RunDir, **options: Any) -> None:
-    perform(command, run, label=f"{run.path.name}: ", **options)
+def _perform(anyway: bool, command: str, run: RunDir, **options: Any) -> None:
+    perform(command, run, label=f"{run.path.name}: ", anyway=anyway and command in SAMPLING, **options)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import (
+    Anyway,
     ConfigFile,
     Dir,
     DryRun,
@@ -20,8 +23,17 @@ from .common import (
     show_plan,
 )
 from .rounds import run_rounds, show_rounds
-from .stepping import perform
+from .stepping import SAMPLING, perform
 
+if TYPE_CHECKING:
+    from learnalign.prompts import Prompt
+    from learnalign.rundir import RunDir
+
+NEXT = (
+    ("show {}", "completions behind the success rates"),
+    ("report {}", "one page to look at"),
+    ("export {} --to trl", "the subset as a trainer takes it"),
+)
 COMMANDS = ("warmup", "rollout", "grad", "select")
 
 Stages = Annotated[
@@ -37,6 +49,7 @@ def run(
     config: ConfigFile = None,
     overrides: Overrides = None,
     stages: Stages = None,
+    anyway: Anyway = False,
     overwrite: Overwrite = False,
     trust: Trust = False,
     dry_run: DryRun = False,
@@ -51,14 +64,45 @@ def run(
     if dry_run:
         return show_plan(directory, config, overrides, as_json, trust, "select")
     if stages is not None:
-        return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust)
+        return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust, anyway)
     with open_run(directory, config, overrides, overwrite, stage="pool", trust=trust) as opened:
-        from learnalign.checks import check
         from learnalign.prompts import load_prompts
 
-        # Report all faults before anything heavy starts.
-        check(opened.config, COMMANDS, load_prompts(opened), run=opened)
+        prompts = load_prompts(opened)
+        if todo := _unfinished(opened):
+            _check(opened, prompts, anyway)
         opened.save_config()
-        for command in COMMANDS:
-            perform(command, opened)
-    return finish(opened, as_json)
+        for command in todo:
+            perform(command, opened, anyway=anyway and command in SAMPLING)
+    finish(opened, as_json)
+    if not as_json:
+        _show_next(opened)
+    return None
+
+
+def _unfinished(run: RunDir) -> tuple[str, ...]:
+    """The commands to perform: the first whose results are not all there and undamaged, and those after it."""
+    from learnalign.selection import is_chosen
+
+    for i, command in enumerate(COMMANDS):
+        done = is_chosen(run) if command == "select" else run.is_finished(command, read=command != "warmup")
+        if not done:
+            return COMMANDS[i:]
+    return ()
+
+
+def _check(run: RunDir, prompts: Sequence[Prompt], anyway: bool) -> None:
+    """Report all faults before anything heavy starts."""
+    from learnalign.checks import check
+    from learnalign.golds import refuse_solutions
+
+    check(run.config, COMMANDS, prompts, run=run)
+    if not (anyway or run.is_finished("rollout")):
+        refuse_solutions(run.config, prompts)
+
+
+def _show_next(run: RunDir) -> None:
+    directory = shlex.quote(str(run.path))
+    print("next:")
+    for command, what in NEXT:
+        print(f"  learnalign {command.format(directory):<{len(directory) + 20}}  {what}")

@@ -104,11 +104,8 @@ def select(
 
 
 def _show(result: SelectResult) -> None:
-    """Print the counts of the chosen and the skipped prompts, and the subset's path."""
+    """Print the counts of the chosen and the skipped prompts."""
     rows = [["prompts in the pool", result.prompts]]
     rows += [[f"skipped: {reason}", count] for reason, count in result.skipped.items()]
     rows += [["could be chosen", result.eligible], ["chosen", result.chosen]]
     print_table(f"select: {result.method}" + (f" ({result.way})" if result.way else ""), ["", "prompts"], rows)
-    for note in result.notes:
-        print(note)
-    print(f"subset: {result.subset}")

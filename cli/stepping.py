@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
 
 
+SAMPLING = ("warmup", "rollout", "grad")  # the commands that take --anyway
+
+
 def perform(command: str, run: RunDir, label: str = "", arguments: Sequence[str] = (), **options: Any) -> None:
     """Run `learnalign command` on a run directory, with `--option value` for each option.
 

@@ -89,9 +89,9 @@ def verify(
 ) -> None:
     """Score the completions of a JSONL file, or a run's rollouts again, against their gold answers.
 
-    Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable) and `reason`; further verifiers add
-    `reward_2`, `reason_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and stdout
-    has the summary.
+    Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable), `reason` and `read`, the answer read from it;
+    further verifiers add `reward_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and
+    stdout has the summary.
 
     Of a run directory nothing is changed: stderr shows how many verdicts differ from the stored rewards, and rows are
     written only to -o. --with counts how often a trainer's own grader decides otherwise.

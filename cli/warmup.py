@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .common import ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
 
 
 def warmup(
     directory: Dir,
     config: ConfigFile = None,
     overrides: Overrides = None,
+    anyway: Anyway = False,
     overwrite: Overwrite = False,
     trust: Trust = False,
     dry_run: DryRun = False,
@@ -20,5 +21,5 @@ def warmup(
     with open_run(directory, config, overrides, overwrite, stage="warmup", trust=trust) as run:
         from learnalign import warmup as stage
 
-        stage(run)
+        stage(run, anyway)
     return finish(run, as_json)

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
+# A rate means something after a whole unit, and this share of the work or these seconds: the first units take longest.
+MEANS_SHARE, MEANS_SECONDS = 0.05, 30.0
 
 Advance = Callable[[float], None]  # called with the units done since the last call; parts of a unit count
 
@@ -28,7 +30,7 @@ class Progress:
         self._skipped = done
         self._lock = threading.Lock()
         self._started = self._printed = time.monotonic()
-        self._bar = _bar(total, unit, label, done) if sys.stderr.isatty() else None
+        self._bar = _bar(self) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -45,7 +47,7 @@ class Progress:
             if self._bar:
                 self._bar.update(self._bar.task_ids[0], completed=self.done)
             elif time.monotonic() - self._printed >= PLAIN_INTERVAL and round(self.done) < self.total:
-                self._print(f"{self._state()}, {self._rate()}, {self._eta()} left")
+                self._print(", ".join(filter(None, (self._state(), self.outlook()))))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -54,7 +56,7 @@ class Progress:
             self._bar.stop()
         elif kind is None and self.done > self._skipped:
             seconds = time.monotonic() - self._started
-            self._print(f"{self._state()} in {duration(seconds)}, {self._rate()}")
+            self._print(f"{self._state()} in {duration(seconds)}, {self._speed():.3g} {self.unit}/s")
 
     @contextmanager
     def part(self, size: int) -> Iterator[Advance]:
@@ -66,13 +68,16 @@ class Progress:
     def _state(self) -> str:
         return f"{self.label}: {round(self.done)}/{self.total} {self.unit}"
 
-    def _rate(self) -> str:
-        rate = (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)
-        return f"{rate:.3g} {self.unit}/s"
+    def outlook(self) -> str:
+        """The rate and the time left, in words; empty until the rate means something."""
+        new, seconds = self.done - self._skipped, time.monotonic() - self._started
+        if new < 1 or (new < MEANS_SHARE * (self.total - self._skipped) and seconds < MEANS_SECONDS):
+            return ""
+        return f"{self._speed():.3g} {self.unit}/s, {duration((self.total - self.done) / self._speed())} left"
 
-    def _eta(self) -> str:
-        rate = (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)
-        return duration((self.total - self.done) / rate) if rate else "unknown time"
+    def _speed(self) -> float:
+        """Units in a second."""
+        return (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)
 
     def _print(self, line: str) -> None:
         self._printed = time.monotonic()
@@ -87,17 +92,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _bar(total: int, unit: str, label: str, done: int):  # type: ignore[no-untyped-def]  # rich is imported late
+def _bar(progress: Progress):  # type: ignore[no-untyped-def]  # rich is imported late
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
     from rich.progress import Progress as Bar
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Outlook(ProgressColumn):
         def render(self, task) -> Text:  # type: ignore[no-untyped-def]
-            return Text(f"{task.speed or 0:.3g} {unit}/s")
+            return Text(progress.outlook())
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Outlook())
     bar = Bar(*columns, console=Console(stderr=True))
-    bar.add_task(label, total=total, completed=done)
+    bar.add_task(progress.label, total=progress.total, completed=int(progress.done))
     return bar

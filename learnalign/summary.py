@@ -26,7 +26,10 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "run": str(run.path),
         "pool": {"rows": counts.get("rows"), "prompts": counts.get("prompts")},
         "left_out": _left_out(quarantined),
+        "quarantine": str(run.quarantine_file) if quarantined else None,
+        "engine": stages.get("rollout", {}).get("engine"),
         "success": success_summary(run),
+        "selections": _selections(run, stages.get("select", {}).get("methods", {})),
         "stability": _stability(stages.get("select", {}).get("methods", {})),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
         "stages": [_stage(run, name, stages[name]) for name in sorted(stages, key=_order)],
@@ -71,6 +74,20 @@ def _stability(methods: dict[str, Any]) -> dict[str, str]:
         name: Stability(**stored).describe(min(entry["chosen"], entry["eligible"]))
         for name, entry in methods.items()
         if (stored := entry.get("stability"))
+    }
+
+
+def _selections(run: RunDir, methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By method: N chosen, the subset's path, sentences for the user, and the shares by columns of the data."""
+    words = _stability(methods)
+    return {
+        name: {
+            "chosen": entry["chosen"],
+            "subset": str(run.subset_file(name)),
+            "notes": entry.get("notes", [words[name]] if name in words else []),
+            "shares": entry.get("shares", []),
+        }
+        for name, entry in methods.items()
     }
 
 

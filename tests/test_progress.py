@@ -34,6 +34,17 @@ def test_without_a_terminal_plain_lines_come_now_and_then(
     ]
 
 
+def test_a_rate_and_the_time_left_wait_until_they_mean_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    bar = Progress(400, "prompts", "rollout", done=200)
+    outlooks = {}
+    for clock.now, bar.done in [(10, 200.1), (12, 203), (20, 220), (29, 205), (31, 205), (40, 200.9)]:
+        outlooks[clock.now] = bar.outlook()
+    assert outlooks == {10: "", 12: "", 20: "1 prompts/s, 3 min 0 s left", 29: "", 31: outlooks[31], 40: ""}
+    assert outlooks[31].startswith("0.161 prompts/s")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
 )

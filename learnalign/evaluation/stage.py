@@ -74,7 +74,7 @@ def evaluate(
         where = str(Path(data).resolve()) if Path(data).exists() else data
         sub.note_command("eval", data=where, name=name, policy=config.eval.policy, set=list(overrides))
         rounds = [sub, *(_round(sub, number) for number in range(2, config.eval.rounds + 1))]
-        counts = [rollout(one).counts for one in rounds]
+        counts = [rollout(one, anyway=True).counts for one in rounds]
         pairs = [{id: (row.scored, row.correct) for id, row in load_success(one).items()} for one in rounds]
     names = ladder(config.eval.metric, config.eval.num_generations)
     metrics = {

@@ -25,12 +25,12 @@ from learnalign.rundir.files import is_done, read_metadata, write_safetensors
 STAGE = "grad"
 
 
-def grad(run: RunDir, verify: int = 0) -> GradResult:
+def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
     """Write gradients/part-*.safetensors (unit features and norms), or exact.parquet with `grad.projection: exact`.
 
-    Draws rollouts first if there are none; finished shards stay as they are. With `verify`, compares the features of that many
-    prompts with exact gradients and keeps the result in run.json. Raises RunError if more than `grad.max_bad` of the gradients are
-    NaN, infinite, or zero although the advantage is not.
+    Draws rollouts first if there are none (`anyway` as in `rollout`); finished shards stay as they are. With `verify`,
+    compares the features of that many prompts with exact gradients and keeps the result in run.json. Raises RunError if
+    more than `grad.max_bad` of the gradients are NaN, infinite, or zero although the advantage is not.
     """
     settings = run.config.grad
     if 0 < verify < FEWEST:
@@ -41,7 +41,7 @@ def grad(run: RunDir, verify: int = 0) -> GradResult:
         )
     if not run.is_finished("rollout"):
         check_modules(run.config)  # not after hours of rollouts
-        rollouts.rollout(run)
+        rollouts.rollout(run, anyway)
     with run.stage(STAGE) as record:
         success = load_success(run)
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values())

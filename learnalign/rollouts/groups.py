@@ -33,6 +33,7 @@ class Rollout:
     reward: float | None
     finish_reason: str
     reason: str | None = None  # of the reward; files of earlier versions have none
+    answer: str | None = None  # read from the text; None from a user's function, and in files of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def _schema() -> pa.Schema:
             ("completion_ids", ids),
             ("text", pa.string()),
             ("reward", pa.float64()),
+            ("answer", pa.string()),
             ("reason", pa.string()),
             ("finish_reason", pa.string()),
         ]
@@ -115,6 +117,13 @@ def write_rollouts(
 def load_rollouts(run: RunDir, shard: Shard) -> list[Rollout]:
     """A shard's rollouts in the pool's order, by ascending sample; raises RunError if they are missing."""
     return [Rollout(**row) for row in _read(run, shard).to_pylist()]
+
+
+def load_endings(run: RunDir, shard: Shard) -> list[tuple[str, float | None, str]]:
+    """Prompt id, reward and finish_reason of a shard's rollouts, in their order."""
+    names = ["id", "reward", "finish_reason"]
+    table = _read(run, shard, names)
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
 def load_opened(run: RunDir, shard: Shard) -> str:
@@ -181,9 +190,10 @@ def store_verdicts(run: RunDir, shard: Shard, verdicts: Sequence[Verdict]) -> No
     import pyarrow as pa
 
     table = _read(run, shard)
-    kept = table.drop_columns([name for name in ("reward", "reason") if name in table.column_names])
-    kept = kept.append_column("reward", pa.array([verdict.reward for verdict in verdicts], pa.float64()))
-    kept = kept.append_column("reason", pa.array([verdict.reason for verdict in verdicts], pa.string()))
+    kept = table.drop_columns([name for name in ("reward", "answer", "reason") if name in table.column_names])
+    for name in ("reward", "answer", "reason"):
+        values = [getattr(verdict, name) for verdict in verdicts]
+        kept = kept.append_column(name, pa.array(values, _schema().field(name).type))
     ordered = kept.select(_schema().names).replace_schema_metadata(table.schema.metadata)
     write_parquet(run.rollouts_file(shard), ordered, run.fingerprint("rollout"), shard.rows)
 

@@ -140,7 +140,11 @@ def _rollouts(
             closing = [tokenizer.eos_token_id] if one.finish_reason == "stop" else []
             ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], *closing]
         tokens = (asked_ids[prompt.id], ids)
-        group.append(Rollout(prompt.id, len(group), *tokens, text, verdict.reward, one.finish_reason, verdict.reason))
+        group.append(
+            Rollout(
+                prompt.id, len(group), *tokens, text, verdict.reward, one.finish_reason, verdict.reason, verdict.answer
+            )
+        )
     return groups, sum(one.completion_ids is None for _, one in asked)
 
 

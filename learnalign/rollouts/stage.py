@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from learnalign.executor import execute
+from learnalign.golds import refuse_solutions
 from learnalign.policy import policy_path, prompt_ids, run_tokenizer, settled
 from learnalign.progress import Advance
 from learnalign.prompts import Prompt, load_prompts
@@ -14,6 +15,7 @@ from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
+from learnalign.rollouts.first_look import look_at_first
 from learnalign.rollouts.groups import (
     Rollout,
     Source,
@@ -37,13 +39,18 @@ from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 
 
-def rollout(run: RunDir) -> RolloutResult:
+def rollout(run: RunDir, anyway: bool = False) -> RolloutResult:
     """Sample and judge the shards that are not stored yet, then write success.parquet.
 
+    Unless `anyway`, InputError is raised if the golds are whole solutions, or if nearly none or all of the first shard's
+    completions are correct, or most are cut off. Finished rollouts are not looked at again.
     Raises RunError if an engine fails, or a verifier on all rollouts of a shard; finished shards stay, and rollouts of which
     none was scored are scored again.
     """
     prompts = load_prompts(run)
+    looks = not anyway and not run.is_finished("rollout")
+    if looks:
+        refuse_solutions(run.config, prompts)
     with run.stage("rollout") as record:
         stored = stored_shards(run)
         todo = [shard for shard in run.shards() if shard not in stored]
@@ -53,7 +60,8 @@ def rollout(run: RunDir) -> RolloutResult:
             refuse_mixture(run, stored)
             begun = next((source.engine for source in stored.values() if source.engine), None)
             engine = record.notes["engine"] = engine_name(run.config, begun)
-        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts, engine))
+        looks = looks and not look_at_first(run)
+        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts, engine, looks))
         return conclude(run, prompts, record)
 
 
@@ -78,10 +86,10 @@ def _refuse_unscored(run: RunDir, shard: Shard) -> None:
 
 
 class RolloutWorker:
-    """The engine and the verifier of one process, working on shards; `close` (or garbage collection) ends both."""
+    """The engine and the verifier of one process, working on shards; it `looks` at the first. `close` (or garbage collection) ends both."""
 
-    def __init__(self, run: RunDir, prompts: Sequence[Prompt], engine: str) -> None:
-        self._run, self._prompts = run, prompts
+    def __init__(self, run: RunDir, prompts: Sequence[Prompt], engine: str, looks: bool = False) -> None:
+        self._run, self._prompts, self._looks = run, prompts, looks
         config = run.config
         longest = config.data.max_prompt_tokens + config.rollout.max_completion_length
         self._tokenizer = run_tokenizer(run)
@@ -119,6 +127,7 @@ class RolloutWorker:
         rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]
         write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids), source=self._source)
         _refuse_unscored(self._run, shard)
+        self._looks = self._looks and not look_at_first(self._run)
 
     def _opened(self, ids: dict[str, list[int]]) -> str:
         """The tag of a reasoning that the chat template opens; the same for all prompts."""
@@ -142,5 +151,7 @@ class RolloutWorker:
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
         for (p, sample, one), text, verdict in zip(drawn, texts, verdicts, strict=True):
             tokens = (ids[p.id], one.completion_ids)
-            groups[p.id].append(Rollout(p.id, sample, *tokens, text, verdict.reward, one.finish_reason, verdict.reason))
+            groups[p.id].append(
+                Rollout(p.id, sample, *tokens, text, verdict.reward, one.finish_reason, verdict.reason, verdict.answer)
+            )
         return groups

@@ -273,19 +273,19 @@ class RunDir(Paths):
         """A digest of the settings and input files that `stage` and all stages before it depend on."""
         return fingerprint(self.config, self.read_record()["inputs"], stage, self.path)
 
-    def is_finished(self, stage: str) -> bool:
-        """Whether `stage` has completed with the present settings, and nothing of it is missing."""
+    def is_finished(self, stage: str, *, read: bool = False) -> bool:
+        """Whether `stage` has completed with the present settings, and nothing of it is missing, or `read` as damaged."""
         entry = self.read_record()["stages"].get(stage, {})
         done = entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
-        return done and not self.missing(stage)
+        return done and not self.missing(stage, read=read)
 
-    def missing(self, stage: str) -> dict[str, str]:
-        """Files of `stage` that are missing, or damaged in that they have another size, by their paths in the run directory."""
+    def missing(self, stage: str, *, read: bool = False) -> dict[str, str]:
+        """Files of `stage` that are missing, or damaged in that they have another size (if `read`, another digest), by path."""
         manifest = manifest_of(self.record_file)
         if manifest is None:
             return {}
         own = [path for path in manifest.paths() if stage_of(path) == stage]
-        return {file: what for path in own for file, what in manifest.damage(path, read=False).items()}
+        return {file: what for path in own for file, what in manifest.damage(path, read=read).items()}
 
     def record_inputs(self, inputs: dict[str, str]) -> None:
         """Store the digests of the source and the model that this run reads."""

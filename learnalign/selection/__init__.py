@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from learnalign.selection.columns import Share, shares
     from learnalign.selection.comparison import Comparison, compare
+    from learnalign.selection.finished import is_chosen
     from learnalign.selection.norms import Norms, gradient_norms
     from learnalign.selection.result import SelectResult
     from learnalign.selection.stage import select
@@ -19,9 +21,12 @@ _HOMES = {
     "compare": "comparison",
     "gradient_norms": "norms",
     "select": "stage",
+    "is_chosen": "finished",
+    "Share": "columns",
+    "shares": "columns",
 }
 
-__all__ = ["Comparison", "Norms", "SelectResult", "compare", "gradient_norms", "select"]
+__all__ = ["Comparison", "Norms", "SelectResult", "Share", "compare", "gradient_norms", "is_chosen", "select", "shares"]
 
 
 def __getattr__(name: str) -> Any:

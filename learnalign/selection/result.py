@@ -12,6 +12,7 @@ import numpy as np
 from learnalign.config import words_of
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, policy_path
+from learnalign.selection.columns import Share
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool, SuccessColumns
 from learnalign.selection.ranking import Ranking
@@ -23,7 +24,8 @@ class SelectResult:
     """Of `prompts` in the pool, `eligible` could be chosen and `chosen` were; `skipped` counts the others by reason.
 
     `size` is the N requested; `way` is how row means were computed (matrix, centroid or exact), None for methods without
-    them; `stability` is how much of the choice survives other draws of p; `notes` are sentences for the user.
+    them; `stability` is how much of the choice survives other draws of p; `notes` are sentences for the user;
+    `shares` says what the choice is made of, by columns of the data.
     """
 
     method: str
@@ -37,6 +39,7 @@ class SelectResult:
     way: str | None
     stability: Stability | None
     notes: list[str]
+    shares: list[Share]
 
 
 def check_learnable(pool: Pool) -> None:

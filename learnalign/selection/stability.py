@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ENTRIES = 1 << 31  # features are held in memory: 8 GB of float32 at most
 DRAWS = 200
+STABLE = 0.8  # mean share that stays, from which on nothing need be done
 DRAWS_AT_ONCE = 256
 
 
@@ -30,10 +31,13 @@ class Stability:
 
     def describe(self, chosen: int) -> str:
         """The sentence for the user; `chosen` counts those with a positive score."""
-        return (
-            f"of {chosen} chosen, {self.count_at_90} stay in 90 % of {self.draws} resamples of p; "
-            f"{100 * self.overlap:.0f} % stay on average"
+        words = (
+            f"if p were measured again, {100 * self.overlap:.0f} % of the {chosen} chosen would stay on average ({self.count_at_90} of "
+            f"them in at least 90 % of {self.draws} resamples)"
         )
+        if self.overlap >= STABLE:
+            return words
+        return f"{words}; the others are near the cut: for a surer choice, raise rollout.num_generations or select.size"
 
 
 def measure_stability(pool: Pool, ranking: Ranking) -> tuple[Stability, Float[np.ndarray, "n"]] | tuple[None, None]:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from learnalign.errors import InputError, RunError
 from learnalign.handoff import find_format
 from learnalign.handoff.exporting import chosen_ids
@@ -15,6 +17,7 @@ from learnalign.handoff.handing import Handed, check_handed, chosen_of
 from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
+from learnalign.selection.columns import count_shares
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
@@ -78,7 +81,9 @@ def select(
     stability, kept = measure_stability(pool, ranking)
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
-        entry = _entry(result, {"size": count, "format": format, "fill": fill, "diversity": diversity})
+        options = {"size": count, "format": format, "fill": fill, "diversity": diversity}
+        requested = settings.size if size is None else size
+        entry = _entry(result, options, {"size": requested, "success": pool.success_digest, "signal": rule.signal})
         subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
         result.notes.extend(_older_exports(run, result, [prompt.id for prompt in subset.prompts]))
@@ -103,11 +108,13 @@ def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> lis
     ]
 
 
-def _entry(result: SelectResult, options: dict[str, Any]) -> dict[str, Any]:
+def _entry(result: SelectResult, options: dict[str, Any], made_of: dict[str, Any]) -> dict[str, Any]:
     """What run.json keeps of the method: its counts, and the options that make the subset again."""
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
     entry: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
     entry["options"] = {"method": result.method.partition("-kmeans")[0], **options}
+    entry["made_of"] = made_of
+    entry |= {"notes": result.notes, "shares": [asdict(share) for share in result.shares]}
     entry["stability"] = asdict(result.stability) if result.stability else None
     return entry
 
@@ -158,6 +165,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
 
 def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> SelectResult:
     run, eligible, chosen = pool.run, int(ranking.eligible.sum()), len(ranking.chosen)
+    taken = np.isin(np.arange(len(pool)), ranking.chosen)
     notes = [*inputs_notes(pool, ranking.method), *notes_of(ranking)]
     notes += [stability.describe(min(eligible, chosen))] if stability else []
     return SelectResult(
@@ -172,4 +180,5 @@ def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> Select
         way=ranking.scores.way,
         stability=stability,
         notes=notes,
+        shares=count_shares(run.config.data, pool.prompts, ranking.eligible.tolist(), taken.tolist()),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from learnalign.config import Config
 from learnalign.curriculum import Shuffled
 from learnalign.errors import InputError
+from learnalign.golds import refuse_solutions
 from learnalign.policy import model_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rundir import RunDir, check_inside
@@ -32,14 +33,15 @@ class WarmupResult:
     metrics: Path | None = None
 
 
-def warmup(run: RunDir) -> WarmupResult:
+def warmup(run: RunDir, anyway: bool = False) -> WarmupResult:
     """Train the policy with GRPO (Eq. 1) on `warmup.size` prompts of the pool, drawn by `warmup.seed` (or the run's
     seed).
 
     A smaller pool is taken whole, with a message; `warmup.size: 0` trains nothing. The policy is saved in DIR/warmup
     with its tokenizer and metrics.jsonl. Checkpoints are in DIR/work/warmup until then; an interrupted warmup resumes
     from them and ends bitwise the same. Raises InputError for invalid settings, RunError for a run that cannot continue
-    (disk, memory, divergence). π_ref of its objective is `model.reference`, or else the base model.
+    (disk, memory, divergence). Golds that are whole solutions are refused, unless `anyway`.
+    π_ref of its objective is `model.reference`, or else the base model.
     """
     prompts, size = load_prompts(run), run.config.warmup.size
     if size:
@@ -47,6 +49,8 @@ def warmup(run: RunDir) -> WarmupResult:
     if run.is_finished("warmup"):
         counts = run.read_record()["stages"]["warmup"]["counts"]
         return _result(run, counts["prompts"], counts["steps"], counts["unscored"])
+    if size and not anyway:
+        refuse_solutions(run.config, prompts)
     with run.stage("warmup") as record:
         record.counts |= {"prompts": 0, "steps": 0, "unscored": 0}
         if size:

@@ -15,7 +15,7 @@ from learnalign.verify import gsm8k
 from learnalign.verify.extract import Boxes, find_boxes, last_tag, stated_answers
 from learnalign.verify.literal import find_answer
 from learnalign.verify.notation import PlainNumber, plain_number, same_number, unwrap
-from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, different
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, correct, different
 
 Task = tuple[object, ...]  # for a worker: its kind of judgement and the arguments
 _LONGEST_QUICK = 200
@@ -67,11 +67,11 @@ def _judged(answer: str, text: str) -> Verdict | None:
     if not text:
         return NO_ANSWER
     if text == answer.strip():
-        return CORRECT
+        return correct(text)
     gold, number = _number(answer), _number(text)
     if gold is None or number is None:
         return None
-    return CORRECT if same_number(gold, number) else different(text, answer)
+    return correct(text) if same_number(gold, number) else different(text, answer)
 
 
 @lru_cache(maxsize=16_384)
@@ -87,14 +87,14 @@ def _exact(item: Item) -> Verdict:
     text = item.completion.strip()
     if not text:
         return NO_ANSWER
-    return CORRECT if text == item.answer.strip() else different(text, item.answer)
+    return correct(text) if text == item.answer.strip() else different(text, item.answer)
 
 
 def _literal(item: Item) -> Verdict | Task:
     text = find_answer(item.completion)
     if not text:
         return NO_ANSWER
-    return CORRECT if text == item.answer else ("literal", item.answer, text)
+    return correct(text) if text == item.answer else ("literal", item.answer, text)
 
 
 BUILT_IN = {

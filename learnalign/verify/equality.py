@@ -35,7 +35,7 @@ from learnalign.verify.notation import same_number
 from learnalign.verify.readers.brackets import as_set
 from learnalign.verify.reading import LONGEST_ANSWER, read, read_completion, read_gold
 from learnalign.verify.symbolic import has_unknown_function, same_decimal, same_value
-from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, different, shown
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Verdict, correct, different, shown, wrong
 
 _UNDEFINED = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NotImplementedError, RecursionError)
 
@@ -61,15 +61,15 @@ def judge_answer(answer: str, text: str, joined: str | None) -> Verdict:
     if not text:
         return NO_ANSWER
     if len(text) > LONGEST_ANSWER:
-        return Verdict(0.0, f"the answer is longer than {LONGEST_ANSWER} characters")
+        return wrong(text, f"the answer is longer than {LONGEST_ANSWER} characters")
     readings = [text] if joined is None or not isinstance(gold, Listing | Assignments) else [text, joined]
     try:
         forms = [form for form in map(read_once, readings) if form is not None]
         if any(same(gold, form) for form in forms):
-            return CORRECT
+            return correct(text if joined is None else joined)
     except _UNDEFINED as error:
         return _incomparable(text, error)
-    return _wrong(gold, forms[0], text, answer) if forms else Verdict(0.0, f"the answer {shown(text)} cannot be read")
+    return _wrong(gold, forms[0], text, answer) if forms else wrong(text, f"the answer {shown(text)} cannot be read")
 
 
 @lru_cache(maxsize=16_384)
@@ -81,7 +81,7 @@ def judge_completion(answer: str, text: str) -> Verdict:
     try:
         forms = read_completion(text)
         if any(same(gold, form) for form in forms):
-            return CORRECT
+            return correct(forms[0].text or text)
     except _UNDEFINED as error:
         return _incomparable(text[-60:], error)
     return _wrong(gold, forms[0], forms[0].text or text, answer) if forms else NO_ANSWER
@@ -89,13 +89,13 @@ def judge_completion(answer: str, text: str) -> Verdict:
 
 def _incomparable(text: str, error: Exception) -> Verdict:
     """The verdict on an answer that sympy cannot evaluate; the gold can: it was compared when it was checked."""
-    return Verdict(0.0, f"the answer {shown(text)} cannot be compared ({type(error).__name__}: {shown(str(error))})")
+    return wrong(text, f"the answer {shown(text)} cannot be compared ({type(error).__name__}: {shown(str(error))})")
 
 
 def _wrong(gold: Form, form: Form, text: str, answer: str) -> Verdict:
     if gold.kind == form.kind:
         return different(text, answer)
-    return Verdict(0.0, f"{shown(text)} ({form.kind}) is not {shown(answer)} ({gold.kind})")
+    return wrong(text, f"{shown(text)} ({form.kind}) is not {shown(answer)} ({gold.kind})")
 
 
 def same(gold: Form, answer: Form) -> bool:

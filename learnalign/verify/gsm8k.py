@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, different, shown
+from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict, correct, different, shown, wrong
 
 _MARK = "####"
 _LONGEST = 200  # characters of a line with one number
@@ -57,8 +57,8 @@ def judge(item: Item) -> Verdict:
         return NO_ANSWER
     number = _read(line)
     if number is None:
-        return Verdict(0.0, f"{shown(line)} after #### is not one number")
-    return CORRECT if number == _gold(item.answer) else different(line, item.answer)
+        return wrong(line, f"{shown(line)} after #### is not one number")
+    return correct(line) if number == _gold(item.answer) else different(line, _after_mark(item.answer) or item.answer)
 
 
 @lru_cache(4096)

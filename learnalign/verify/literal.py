@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from learnalign.verify.extract import find_boxes, last_tag
-from learnalign.verify.verdict import CORRECT, Verdict, different
+from learnalign.verify.verdict import Verdict, correct, different
 
 LONGEST = 10_000  # characters of a literal; longer ones are wrong
 _OPEN, _CLOSE = "[ANSWER]", "[/ANSWER]"
@@ -44,7 +44,7 @@ def judge_literal(answer: str, text: str) -> Verdict:
     Runs in a worker process: nothing is evaluated, but Python's parser can overflow the C stack on a hostile text.
     """
     stated = _asserted(text) if text.startswith("assert") else text
-    return CORRECT if same(stated, answer) else different(stated, answer)
+    return correct(stated) if same(stated, answer) else different(stated, answer)
 
 
 def _asserted(text: str) -> str:

@@ -125,7 +125,7 @@ def verify_file(
     written for a bad file.
 
     Args:
-        names: verifiers; the first adds `reward` and `reason`, the second `reward_2` and `reason_2`, and so on.
+        names: verifiers; the first adds `reward`, `reason` and `read` (the answer read), the second `reward_2` and so on.
         write: called with each line; None for the report alone.
         completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
         workers, timeout, reasoning_tags: those of `open_verifier`.
@@ -163,7 +163,11 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for number, verdict in enumerate(verdicts, start=1):
         suffix = f"_{number}" if number > 1 else ""
-        columns |= {f"reward{suffix}": verdict.reward, f"reason{suffix}": verdict.reason}
+        columns |= {
+            f"reward{suffix}": verdict.reward,
+            f"reason{suffix}": verdict.reason,
+            f"read{suffix}": verdict.answer,
+        }
     return columns
 
 

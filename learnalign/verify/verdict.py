@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -27,12 +27,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """1.0 correct, 0.0 wrong, None unscorable (unusable gold, or verifier failed or out of time); and the reason."""
+    """1.0 correct, 0.0 wrong, None unscorable (unusable gold, or verifier failed or out of time); and the reason.
+
+    `answer` is the text that was read from the completion as its answer, the first `LONGEST_ANSWER` characters; None if
+    there is none, or if a user's function judged. Verdicts are compared without it.
+    """
 
     reward: float | None
     reason: str
+    answer: str | None = field(default=None, compare=False)
 
 
+LONGEST_ANSWER = 1_000
 CORRECT = Verdict(1.0, "correct")
 NO_ANSWER = Verdict(0.0, "no answer")
 
@@ -43,6 +49,16 @@ def shown(text: str, limit: int = 60) -> str:
     return repr(line if len(line) <= limit else line[: limit - 1] + "…")
 
 
-def different(text: str, answer: str) -> Verdict:
+def correct(text: str) -> Verdict:
+    """Return the verdict on a correct answer `text`."""
+    return Verdict(1.0, CORRECT.reason, text[:LONGEST_ANSWER])
+
+
+def wrong(text: str, reason: str) -> Verdict:
     """Return the verdict on a wrong answer `text`."""
-    return Verdict(0.0, f"{shown(text)} is not {shown(answer)}")
+    return Verdict(0.0, reason, text[:LONGEST_ANSWER])
+
+
+def different(text: str, answer: str) -> Verdict:
+    """Return the verdict on an answer `text` that is not the gold `answer`."""
+    return wrong(text, f"{shown(text)} is not {shown(answer)}")

@@ -43,7 +43,7 @@ def main(settings: dict[str, Any]) -> None:
             _set_timers(settings["cpu_limit"], settings["wall_limit"])
             verdict = _judge(judge, task)
             _set_timers(0, 0)
-            _send(connection, [verdict.reward, verdict.reason, time.process_time()])
+            _send(connection, [verdict.reward, verdict.reason, verdict.answer, time.process_time()])
 
 
 def _set_timers(cpu_limit: float | None, wall_limit: float) -> None:

@@ -97,8 +97,8 @@ class WorkerHandle:
                 raise EOFError from None
             self.since = time.monotonic()
             if isinstance(message, list):
-                reward, reason, self._begun_at = message
-                arrived.append((self.tasks.popleft(), Verdict(reward, reason)))
+                *verdict, self._begun_at = message
+                arrived.append((self.tasks.popleft(), Verdict(*verdict)))
             elif "error" in message:
                 raise InputError(message["error"])
             else:

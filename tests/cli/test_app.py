@@ -22,10 +22,10 @@ RUN = ["DIR", "--config", "--set"]
 RESULT = ["--overwrite", "--trust", "--dry-run", "--json", "--help"]
 # The interface that users and scripts rely on: a change here is a change for them.
 OPTIONS = {
-    "run": [*RUN, "--stages", *RESULT],
-    "warmup": [*RUN, *RESULT],
-    "rollout": [*RUN, "--from", *RESULT],
-    "grad": [*RUN, "--verify", *RESULT],
+    "run": [*RUN, "--anyway", "--stages", *RESULT],
+    "warmup": [*RUN, "--anyway", *RESULT],
+    "rollout": [*RUN, "--anyway", "--from", *RESULT],
+    "grad": [*RUN, "--anyway", "--verify", *RESULT],
     "select": [
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
         *("--config", "--set", *RESULT),
@@ -50,6 +50,7 @@ OPTIONS = {
         "--help",
     ],
     "report": ["DIR", "-o", "--compare", "--json", "--help"],
+    "show": ["DIR", "--id", "--never", "--half", "--always", "-n", "--full", "--json", "--help"],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
     "doctor": ["--config", "--set", "--json", "--help"],
     "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],

@@ -27,4 +27,4 @@ def work(path: Path, notes: Path) -> None:
         return plain(self, requests, *others)
 
     TransformersEngine.generate = noted  # type: ignore[assignment]
-    rollout(RunDir.open(path))
+    rollout(RunDir.open(path), anyway=True)

@@ -85,6 +85,7 @@ def test_rows_go_to_the_output_file_with_the_stored_reward(pool: tuple[RunDir, l
         "completion": "no",
         "stored": 0.0,
         "reward": 0.0,
+        "read": "no",
     }
 
 

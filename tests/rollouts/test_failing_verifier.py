@@ -76,8 +76,8 @@ def test_files_without_reasons_are_read(module: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, count=3, verifier="failing:judge")
     before = rollout(run).distribution
     file = run.rollouts_file(run.shards()[0])
-    write_parquet(file, pq.read_table(file).drop_columns(["reason"]), run.fingerprint("rollout"))
-    assert [one.reason for one in load_rollouts(run, run.shards()[0])] == [None] * 12
+    write_parquet(file, pq.read_table(file).drop_columns(["reason", "answer"]), run.fingerprint("rollout"))
+    assert [(one.reason, one.answer) for one in load_rollouts(run, run.shards()[0])] == [(None, None)] * 12
     assert rollout(run).distribution == before
 
 

@@ -46,6 +46,7 @@ def test_columns_and_types_are_the_contract(run: RunDir) -> None:
         "completion_ids": "list<item: int32>",
         "text": "string",
         "reward": "double",
+        "answer": "string",
         "reason": "string",
         "finish_reason": "string",
     }

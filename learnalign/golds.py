@@ -1,0 +1,55 @@
+"""Looks at the pool's gold answers before anything is sampled: are they answers, or whole worked solutions?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from statistics import median
+
+from learnalign.config import Config
+from learnalign.errors import InputError, one_line
+from learnalign.names import VERIFIERS
+from learnalign.prompts import Prompt
+from learnalign.verify.extract import find_boxes
+
+FEWEST = 5  # solutions among the golds, below which nothing is said
+MARK = "####"
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_MANY_WORDS = 12
+
+
+def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
+    """Raise InputError if at least half of the golds are whole solutions, of which the verifier does not take the answer.
+
+    The verifier gsm8k takes what follows ####; math, boxed and answer_tag the last box; exact and literal nothing. A
+    function of the user's own may take what it likes.
+    """
+    solutions = [prompt for prompt in prompts if _is_solution(prompt.answer, config.verifier)]
+    if len(solutions) < FEWEST or 2 * len(solutions) < len(prompts):
+        return
+    golds = [prompt.answer for prompt in solutions]
+    marked = 2 * sum(MARK in gold for gold in golds) > len(golds)
+    ways = ["data.answer: the column that holds the answer alone"]
+    if marked:
+        ways += [
+            r"verifier: gsm8k, which reads what follows ####",
+            r"data.answer_regex: '####\s*(.+)', for the same with any other",
+        ]
+    else:
+        ways += ["data.answer_regex: what cuts the answer out"]
+    raise InputError(
+        f"data.answer: {len(golds)} of {len(prompts)} golds in column {config.data.answer!r} are whole solutions (median "
+        f"{median(map(len, golds)):.0f} characters, such as {one_line(golds[0], 160)!r}), which verifier {config.verifier} "
+        f"compares as if they were answers. Set one of: {'; '.join(ways)}. --anyway goes on as it is"
+    )
+
+
+def _is_solution(gold: str, verifier: str) -> bool:
+    if verifier not in VERIFIERS or verifier == "gsm8k":
+        return False
+    before, mark, _ = gold.rpartition(MARK)
+    if mark and before.strip():
+        return True
+    if verifier == "literal" or (verifier != "exact" and find_boxes(gold).contents):
+        return False
+    return len(_WORD.findall(gold)) >= _MANY_WORDS

@@ -1,0 +1,58 @@
+"""Golds that are whole solutions are refused before sampling, those that a verifier reads are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from learnalign.config import build_config
+from learnalign.errors import InputError
+from learnalign.golds import refuse_solutions
+from learnalign.prompts import Prompt
+
+GSM8K = (
+    "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nNatalia sold 48+24 = <<48+24=72>>72 clips altogether.\n#### 72"
+)
+PROSE = (
+    "First add the seven apples to the eight pears, which gives fifteen fruits, and then halve them for both children"
+)
+BOXED = PROSE + r", so the answer is $\boxed{7.5}$."
+
+
+def refuse(verifier: str, *golds: str) -> None:
+    config = build_config({"model": {"name": "demo"}, "data": {"path": "demo"}, "verifier": verifier})
+    refuse_solutions(config, [Prompt(str(i), i, [], gold, None, "{}") for i, gold in enumerate(golds)])
+
+
+@pytest.mark.parametrize("verifier", ["math", "boxed", "answer_tag", "exact", "literal"])
+def test_solutions_with_hashes_are_refused_with_the_share_an_example_and_what_to_set(verifier: str) -> None:
+    with pytest.raises(InputError) as error:
+        refuse(verifier, *[GSM8K] * 6, "72")
+    words = ("6 of 7 golds", "'answer'", "Natalia sold 48/2", "verifier: gsm8k", "data.answer_regex", "--anyway")
+    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(("verifier", "gold"), [("math", PROSE), ("exact", PROSE), ("exact", BOXED)])
+def test_solutions_without_hashes_are_refused_too(verifier: str, gold: str) -> None:
+    with pytest.raises(InputError, match="whole solutions"):
+        refuse(verifier, *[gold] * 8)
+
+
+@pytest.mark.parametrize(
+    ("verifier", "gold"),
+    [
+        ("gsm8k", GSM8K),
+        ("math", BOXED),
+        ("math", "#### 72"),
+        ("math", r"\left(\frac{\sqrt{3}}{\text{twelve}}, \arctan\sqrt\alpha, \operatorname{lcm}(\beta)\right)" * 3),
+        ("exact", "the quick brown fox"),
+        ("literal", repr(PROSE)),
+        ("my.module:function", GSM8K),
+    ],
+)
+def test_what_the_verifier_reads_is_not_refused(verifier: str, gold: str) -> None:
+    refuse(verifier, *[gold] * 20)
+
+
+def test_few_solutions_among_answers_are_not_refused() -> None:
+    refuse("math", *[GSM8K] * 4)
+    refuse("math", *[GSM8K] * 9, *["72"] * 10)
