@@ -94,6 +94,13 @@ def _modules(subject: Subject) -> None:
     check_modules(subject.config)
 
 
+def _format(subject: Subject) -> None:
+    from learnalign.handoff import Chosen, find_format
+
+    some = Chosen(prompts=subject.prompts[:1], verifier=subject.config.verifier, where="select.format")
+    find_format(subject.config.select.format).rows(some)  # refuses prompts that the trainer would cut
+
+
 def _selection(subject: Subject) -> None:
     from learnalign.selection.methods import find_method
     from learnalign.selection.ranking import size_of
@@ -117,6 +124,6 @@ _CHECKS: dict[str, Sequence[Callable[[Subject], None]]] = {
     "warmup": (_verifier, _warmup),
     "rollout": (_verifier, _engine),
     "grad": (_modules,),
-    "select": (_selection,),
+    "select": (_selection, _format),
     "train": (_verifier, _train),
 }

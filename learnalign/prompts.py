@@ -43,7 +43,7 @@ from learnalign.policy import (
 from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import as_json, read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
-from learnalign.scored import MARK, is_scored, original
+from learnalign.scored import MARK, check_readable, is_scored, original
 from learnalign.sources import local_source, read_rows
 from learnalign.verify import open_verifier
 
@@ -124,7 +124,11 @@ def pool_examples(data: DataConfig) -> list[Example]:
 
 
 def elsewhere(data: DataConfig, path: str | Path) -> DataConfig:
-    """`data` for all rows of another file or data set: the pool's columns, system prompt and worked examples."""
+    """`data` for all rows of another file or data set: the pool's columns, system prompt and worked examples.
+
+    Raises InputError for a subset in the format of another trainer.
+    """
+    check_readable(Path(path))
     return data.model_copy(update={"path": str(path), "limit": None, "few_shot": pool_examples(data) or None})
 
 

@@ -6,11 +6,16 @@ any other row: the row of the input, the verifier, and the names of the user's c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from learnalign.errors import InputError
 
 MARK = "learnalign"
 OTHER = "source_"  # begins no name of ours
+READABLE = ("messages", "source", "trl")  # formats that learnalign reads
 _KEYS = {"row", "verifier", "columns"}
 
 
@@ -32,6 +37,20 @@ def original(row: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: name for name in names}
     kept |= {name: other for name in names if not name.startswith(OTHER) and (other := other_name(name, names)) in row}
     return {name: row[place] for name, place in kept.items() if place in row}
+
+
+def check_readable(path: Path) -> None:
+    """Raise InputError for a subset in another trainer's format, by the description beside it: it would be templated twice."""
+    try:
+        subset = json.loads(path.with_suffix(".json").read_bytes())["subset"]
+        file, format = subset["file"], subset["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return
+    if file == path.name and format not in READABLE:
+        raise InputError(
+            f"{path}: a subset in the format {format}, for that trainer; give it in the format messages, which "
+            "`learnalign export DIR --to messages` writes"
+        )
 
 
 def beside(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from learnalign.checks import check
 from learnalign.errors import InputError, RunError
 from learnalign.handoff import export
+from learnalign.prompts import Prompt, elsewhere, read_pool
 from learnalign.rundir import RunDir
 from learnalign.rundir.checking import find_problems
 from learnalign.selection import select
@@ -140,6 +142,26 @@ def test_a_wrong_export_is_refused_in_one_line(run: RunDir, arguments: list[str]
     result = CliRunner().invoke(app, ["export", str(run.path), *arguments])
     assert (result.exit_code, len(result.output.splitlines())) == (error, 1), result.output
     assert words in result.output
+
+
+def test_training_on_another_trainers_file_is_refused(run: RunDir, tmp_path: Path) -> None:
+    """Read with the pool's settings, its prompts would get system prompt and template a second time."""
+    file = export(run, "slime").file
+    with pytest.raises(InputError, match=r"slime\.jsonl: a subset in the format slime.*--to messages"):
+        train(run, file)
+    export(run, "trl", output=tmp_path / "mine.jsonl")
+    prompts, left_out, _ = read_pool(elsewhere(run.config.data, tmp_path / "mine.jsonl"))
+    assert ([prompt.id for prompt in prompts], left_out) == (ids(tmp_path / "mine.jsonl"), [])
+    assert [prompt.messages[0]["content"] for prompt in prompts] == ["Be brief."] * 7
+
+
+def test_a_format_that_does_not_fit_the_pool_shows_before_the_run(run: RunDir) -> None:
+    prompt = Prompt(
+        "a", 0, [{"role": role, "content": "Hi"} for role in ("user", "assistant", "user")], "2", None, "{}"
+    )
+    config = run.config.model_copy(update={"select": run.config.select.model_copy(update={"format": "nemo-rl"})})
+    with pytest.raises(InputError, match=r"select\.format: prompt 'a' has 3 messages.*nemo-gym"):
+        check(config, ["select"], [prompt] * 5)
 
 
 def test_a_pool_without_a_subset_is_refused(tmp_path: Path) -> None:
