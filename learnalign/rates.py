@@ -15,6 +15,7 @@ from learnalign.config import Config
 from learnalign.policy import model_without_weights
 from learnalign.progress import duration
 from learnalign.rundir.machine import describe_machine
+from learnalign.rundir.rates import rate_of
 
 
 class Work(Protocol):
@@ -89,7 +90,13 @@ def rates_of(record: Mapping[str, Any] | None) -> dict[str, dict[str, float]]:
     here, there = describe_machine(), (record or {}).get("machine", {})
     if not record or any(there.get(key) != here[key] for key in ("system", "cores", "memory_gb")):
         return {}
-    return {name: entry["rate"] for name, entry in record["stages"].items() if entry.get("rate")}
+    stages = record["stages"].items()
+    return {name: rate for name, entry in stages if (rate := entry.get("rate") or _done(name, entry))}
+
+
+def _done(stage: str, entry: Mapping[str, Any]) -> dict[str, float]:
+    """The rate of a finished stage of a version that stored none."""
+    return rate_of(stage, dict(entry)) if entry.get("status") == "done" else {}
 
 
 def estimate(work: Work, config: Config, machine: Machine, measured: Mapping[str, Mapping[str, float]]) -> Estimate:
