@@ -69,6 +69,7 @@ def read_rows(data: DataConfig) -> Iterator[str | BadRow]:
     of the kind its name says.
     """
     path = local_source(data)
+    rows: Iterator[str | BadRow]
     if path is None:
         rows = _hub_rows(data)
     elif not path.is_dir():
