@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shlex
+from collections.abc import Collection
 from typing import Any
 
 import regex
@@ -128,6 +131,23 @@ def lookup(source: Any, column: str) -> Any:
         else:
             return None
     return source
+
+
+def own_id(source: dict[str, Any], data: DataConfig) -> str | None:
+    """The id that a row that is left out has of its own, if it is one."""
+    try:
+        id = lookup(source, data.id) if data.id else None
+        return None if id is None else unicode(scalar_text(id, "id"), "id")
+    except LeaveOut:
+        return None
+
+
+def in_quotes(key: str, columns: Collection[str]) -> str:
+    """How --set takes a name that YAML would read as something else, if there is one among the columns."""
+    odd = next((name for name in sorted(columns) if not re.fullmatch(r"\w[\w .,/()+-]*(?<! )", name)), None)
+    if odd is None:
+        return ""
+    return f"; one such as {short(odd)} in quotes: --set {shlex.quote(f'data.{key}={json.dumps(odd, ensure_ascii=False)}')}"
 
 
 def _filled(source: dict[str, Any], template: str) -> str:

@@ -13,7 +13,7 @@ from learnalign.columns import LeaveOut, Messages, answer_of, messages_of, solut
 from learnalign.config import DataConfig, Example
 from learnalign.errors import InputError
 from learnalign.inputs import check_file, kind_of, local_path
-from learnalign.sources import read_rows
+from learnalign.sources import BadRow, read_rows
 
 
 def worked_examples(data: DataConfig, solved: Callable[[], Sequence[Example]]) -> list[Example]:
@@ -65,11 +65,17 @@ def _from_file(name: str, data: DataConfig) -> list[Example]:
     examples = [
         example
         for number, row in enumerate(rows)
-        for example in _examples(json.loads(row), data, f"{path}, row {number}")
+        for example in _examples(_loaded(row, f"{path}, row {number}"), data, f"{path}, row {number}")
     ]
     if not examples:
         raise InputError(f"data.few_shot {name}: it has no rows; give at least one worked example")
     return examples
+
+
+def _loaded(row: str | BadRow, where: str) -> dict[str, Any]:
+    if isinstance(row, BadRow):
+        raise InputError(f"{where}: {row.reason}; correct or delete it")
+    return dict(json.loads(row))
 
 
 def _examples(row: dict[str, Any], data: DataConfig, where: str) -> list[Example]:

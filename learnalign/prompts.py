@@ -21,8 +21,10 @@ from learnalign.columns import (
     Messages,
     OutOfTime,
     answer_of,
+    in_quotes,
     lookup,
     messages_of,
+    own_id,
     scalar_text,
     solution_of,
     unicode,
@@ -44,7 +46,7 @@ from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import as_json, read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import MARK, check_readable, is_scored, original
-from learnalign.sources import local_source, read_rows
+from learnalign.sources import BadRow, local_source, read_rows
 from learnalign.verify import open_verifier
 
 if TYPE_CHECKING:
@@ -217,12 +219,15 @@ def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
     count = out_of_time = 0
     for row, text in enumerate(read_rows(data)):
         count = row + 1
+        if isinstance(text, BadRow):
+            rows.left_out.append(Quarantined(row=row, reason=text.reason))
+            continue
         source = json.loads(text)
         columns |= source.keys()
         try:
             rows.add(_to_prompt(source, text, row, data), scored=is_scored(source))
         except LeaveOut as reason:
-            rows.left_out.append(Quarantined(row=row, reason=str(reason)))
+            rows.left_out.append(Quarantined(id=own_id(source, data), row=row, reason=str(reason)))
             out_of_time += isinstance(reason, OutOfTime)
         if out_of_time >= (_MOST_OUT_OF_TIME if rows.prompts else _MOST_OUT_OF_TIME_AT_FIRST):
             raise InputError(
@@ -260,7 +265,7 @@ class _Rows:
             reason = f"its id is that of row {self.prompts[prompt.id].row}, another prompt"
             self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
         else:
-            self.left_out.append(Quarantined(id=first.id, row=prompt.row, reason=f"duplicate of row {first.row}"))
+            self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=f"duplicate of row {first.row}"))
             if _value(prompt.answer) != _value(first.answer):
                 self._answers.setdefault(first.id, {first.answer}).add(prompt.answer)
 
@@ -327,10 +332,10 @@ def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int)
         return
     question = None if data.prompt_template else data.prompt
     for key, column in (("prompt", question), ("answer", data.answer), ("id", data.id)):
-        if column and column not in columns and column.split(".")[0] not in columns:
+        if column and columns and column not in columns and column.split(".")[0] not in columns:
             raise InputError(
-                f"data.{key}: no column {column!r} in {data.path}; it has {listed_briefly(sorted(columns))}. "
-                f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns)"
+                f"data.{key}: no column {column!r} in {data.path}; it has {listed_briefly(map(short, sorted(columns)))}. "
+                f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns){in_quotes(key, columns)}"
             )
     raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {rows.left_out[0].reason}")
 

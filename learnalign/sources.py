@@ -14,7 +14,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from learnalign import demo
 from learnalign.config import DataConfig
@@ -33,6 +33,12 @@ BINARY = "base64"  # the one key of a value that is bytes, not text
 _SHARD = re.compile(r"-\d+-of-\d+$")
 _SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be read, and why; the others can."""
+
+    reason: str
 
 
 def local_source(data: DataConfig) -> Path | None:
@@ -54,14 +60,16 @@ def local_source(data: DataConfig) -> Path | None:
     return path
 
 
-def read_rows(data: DataConfig) -> Iterator[str]:
-    """Yield every row of the source, at most `data.limit`, as JSON text; a JSONL line keeps its text.
+def read_rows(data: DataConfig) -> Iterator[str | BadRow]:
+    """Yield every row of the source, at most `data.limit`, as JSON text; a JSONL line keeps its text. A CSV row with
+    more or fewer fields than the header is a `BadRow`.
 
     Of what JSON has no form for, times are ISO 8601 texts, durations seconds, decimals texts, and bytes text if they are
     UTF-8, else {"base64": …}. Raises InputError naming the file, the line and a way out if the source is missing or not
     of the kind its name says.
     """
     path = local_source(data)
+    rows: Iterator[str | BadRow]
     if path is None:
         rows = _hub_rows(data)
     elif not path.is_dir():
@@ -78,7 +86,7 @@ def read_rows(data: DataConfig) -> Iterator[str]:
     return itertools.islice(rows, data.limit)
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[str]] | None:
+def _reader(path: Path) -> Reader | None:
     kind = kind_of(path)
     return None if kind == ".parquet" and path.suffix.lower() in COMPRESSIONS else READERS.get(kind)
 
@@ -113,7 +121,7 @@ def _parquet_rows(path: Path) -> Iterator[str]:
     return _arrow_rows(batches, f"{path}", "not a Parquet file, or damaged")
 
 
-def _csv_rows(path: Path) -> Iterator[str]:
+def _csv_rows(path: Path) -> Iterator[str | BadRow]:
     csv.field_size_limit(sys.maxsize)
     with opened(path) as file:
         reader = csv.reader(_csv_text(file), strict=True)
@@ -126,7 +134,8 @@ def _csv_rows(path: Path) -> Iterator[str]:
                         twice = next(name for name in header if header.count(name) > 1)
                         raise InputError(f"{path}, line 1: the column {short(twice)} is there twice; rename one")
                 elif len(row) != len(header):
-                    raise InputError(f"{path}, line {reader.line_num}: fewer or more fields than the header")
+                    counts = f"{len(row)}, the header has {len(header)}"
+                    yield BadRow(f"another number of fields than the header: {counts} (line {reader.line_num})")
                 else:
                     yield as_json(dict(zip(header, row, strict=True)))
         except (ValueError, csv.Error) as error:
@@ -242,4 +251,5 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no form in JSON")
 
 
-READERS = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}
+Reader = Callable[[Path], Iterator[str | BadRow]]
+READERS: dict[str, Reader] = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}

@@ -4,6 +4,7 @@ import csv
 import datetime
 import gzip
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 
 from learnalign import columns
 from learnalign.config import DataConfig
+from learnalign.config.loading import apply_overrides
 from learnalign.errors import InputError
 from learnalign.plan import plan
-from learnalign.prompts import load_prompts, read_pool
+from learnalign.prompts import load_prompts, read_pool, reason_counts
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_lines
 from learnalign.sources import read_rows
@@ -350,7 +352,7 @@ def test_regexes_cut_question_and_answer_and_system_prompts_are_added_once(tmp_p
         ("p.jsonl", '{"q": "x", "answer": 1}\n', "no column 'question'"),
         ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a JSON object"),
         ("p.json", '{"question": "x"}', "list of objects"),
-        ("p.csv", "question,answer\na,b,c\n", "line 2"),
+        ("p.csv", "question,answer\na,b,c\n", "3, the header has 2 (line 2)"),
         ("p.parquet", "nothing", "not a Parquet file"),
         ("p.txt", "x", "unknown kind of file"),
     ],
@@ -361,6 +363,42 @@ def test_a_source_that_cannot_be_read_is_named(name: str, text: str, words: str,
         read(tmp_path / name, answer="answer")
     assert words in str(caught.value)
     assert name in str(caught.value)
+
+
+def test_a_row_of_a_csv_with_too_few_or_many_fields_is_left_out_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text('question,answer\n"a\nb?",1\nshort\nc?,3\nlong,4,5\n')
+    prompts, left_out, count = read(tmp_path / "p.csv", answer="answer", solution=None)
+    assert ([p.row for p in prompts], count) == ([0, 2], 4)
+    assert [(entry.row, entry.reason) for entry in left_out] == [
+        (1, "another number of fields than the header: 1, the header has 2 (line 4)"),
+        (3, "another number of fields than the header: 3, the header has 2 (line 6)"),
+    ]
+    assert reason_counts([{"reason": entry.reason} for entry in left_out]) == {
+        "another number of fields than the header": 2
+    }
+
+
+def test_rows_that_are_left_out_keep_ids_of_their_own(tmp_path: Path) -> None:
+    rows = [
+        {"question": "a?", "answer": "1", "id": "r0"},
+        {"question": "a?", "answer": "1", "id": "d1"},
+        {"question": "b?", "answer": "", "id": 7},
+        {"question": "", "answer": "2", "id": None},
+    ]
+    _, left_out, _ = read(write_jsonl(tmp_path / "p.jsonl", rows), answer="answer", id="id")
+    assert [(entry.row, entry.id) for entry in left_out] == [(1, "d1"), (2, "7"), (3, None)]
+
+
+def test_names_of_columns_are_quoted_and_the_proposed_override_works(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("the question, Gold: Answer ,please, notes\n1 + 1?,2,x,y\n")
+    with pytest.raises(InputError) as caught:
+        read(path, prompt="the question", answer="answer", solution=None)
+    message = str(caught.value)
+    assert "it has ' Gold: Answer ', ' notes', 'please', 'the question'. " in message
+    override = shlex.split(message.rpartition("--set ")[2])[0]
+    overridden = apply_overrides({"data": {"path": str(path), "prompt": "the question"}}, [override])
+    assert [p.answer for p in read_pool(DataConfig(**overridden["data"]))[0]] == ["2"]
 
 
 def test_a_missing_file_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from learnalign.rundir.lock import Lock
 from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
-from learnalign.rundir.paths import Paths, Shard
+from learnalign.rundir.paths import Shard
 from learnalign.rundir.rates import rate_of
 from learnalign.rundir.stages import STAGES, downstream, files_in, fingerprint, outputs_of, settings_of, stage_of
+from learnalign.rundir.tables import Tables
 from learnalign.rundir.trust import check_trust, remember_trust
 
 
@@ -41,7 +42,7 @@ class StageRecord:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-class RunDir(Paths):
+class RunDir(Tables):
     """A run directory and its configuration; made by `create`, `open`, `peek` or `overwriting`."""
 
     def __init__(self, path: Path, config: Config) -> None:

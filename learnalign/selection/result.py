@@ -6,17 +6,26 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from learnalign.config import words_of
 from learnalign.errors import RunError
 from learnalign.policy import is_adapter, policy_path
+from learnalign.rundir.files import read_parquet
+from learnalign.rundir.tables import as_dataset
 from learnalign.selection.columns import Share
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool, SuccessColumns
 from learnalign.selection.ranking import Ranking
 from learnalign.selection.stability import Stability
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,29 @@ class SelectResult:
     stability: Stability | None
     notes: list[str]
     shares: list[Share]
+
+    @property
+    def ids(self) -> list[str]:
+        """The chosen prompts' ids, best first."""
+        return [str(id) for id in self._chosen()["id"].to_pylist()]
+
+    def to_dataset(self) -> Dataset:
+        """The chosen prompts, best first: id, prompt (messages as scored), answer, and what they were chosen by.
+
+        Raises RunError if scores or prompts are missing or damaged.
+        """
+        scores, prompts = self._chosen(), read_parquet(self.scores.parents[1] / "prompts.parquet")
+        rows = pc.index_in(scores["id"], prompts["id"])
+        scores = scores.add_column(1, "prompt", prompts["messages"].take(rows))
+        return as_dataset([scores.add_column(2, "answer", prompts["answer"].take(rows))])
+
+    def to_pandas(self) -> DataFrame:
+        """`to_dataset` as a pandas frame."""
+        return self.to_dataset().to_pandas()
+
+    def _chosen(self) -> pa.Table:
+        table = read_parquet(self.scores)
+        return table.filter(table["selected"]).sort_by("rank").drop_columns(["selected", "skipped"])
 
 
 def check_learnable(pool: Pool) -> None:

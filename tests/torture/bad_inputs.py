@@ -198,8 +198,8 @@ JSON_POOLS = [
 CSV_POOLS = [
     Pool("empty .csv", "p.csv", "", "it has no rows"),
     Pool("a header alone", "p.csv", "prompt,answer\n", "it has no rows"),
-    Pool("a row too short", "p.csv", "prompt,answer\na?,1\nb?\n", "line 3: fewer or more fields than the header"),
-    Pool("a row too long", "p.csv", "prompt,answer\na?,1,2\n", "line 2: fewer or more fields than the header"),
+    Pool("a row too short", "p.csv", "prompt,answer\na?,1\nb?\n", (1, 1)),
+    Pool("a row too long", "p.csv", "prompt,answer\na?,1,2\n", "another number of fields than the header"),
     Pool("Latin-1 .csv", "p.csv", "prompt,answer\nwie groß?,1\n".encode("latin-1"), "save it as CSV in UTF-8"),
     Pool("UTF-16 .csv", "p.csv", "prompt,answer\na?,1\n".encode("utf-16"), "save it as CSV in UTF-8"),
     Pool("UTF-16 without BOM", "p.csv", "prompt,answer\na?,1\n".encode("utf-16-le"), "it has a NUL byte"),

@@ -30,7 +30,7 @@ from learnalign.errors import InputError
 from learnalign.evaluation.testset import settings_of
 from learnalign.prompts import Prompt, read_pool
 from learnalign.rollouts.imports import _PromptIndex, _read
-from learnalign.sources import read_rows
+from learnalign.sources import BadRow, read_rows
 from learnalign.verify.rows import verify_file
 
 LONGEST_MESSAGE = 2000
@@ -300,6 +300,8 @@ def read_a_pool(path: Path, **columns: Any) -> str:
         assert prompt.source == rows[prompt.row]
         json.dumps([prompt.id, prompt.answer, prompt.solution, prompt.messages], ensure_ascii=False).encode()
     for text in rows:
+        if isinstance(text, BadRow):
+            continue
         text.encode()
         assert isinstance(json.loads(text), dict)
     for entry in left_out:

