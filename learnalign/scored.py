@@ -26,9 +26,9 @@ def mark(row: int, verifier: Mapping[str, Any], columns: Mapping[str, Any]) -> d
 
 def is_scored(row: Mapping[str, Any]) -> bool:
     """Whether a row holds a prompt as it was scored."""
-    return (
-        isinstance(about := row.get(MARK), dict) and about.keys() >= _KEYS and {"id", "prompt", "answer"} <= row.keys()
-    )
+    about = row.get(MARK)
+    ours = isinstance(about, dict) and about.keys() >= _KEYS and isinstance(about["columns"], list)
+    return ours and {"id", "prompt", "answer"} <= row.keys()
 
 
 def original(row: Mapping[str, Any]) -> dict[str, Any]:

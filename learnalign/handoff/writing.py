@@ -46,7 +46,7 @@ def uniform_rows(rows: Sequence[Row]) -> list[Row]:
     """Rows whose columns are of one kind each: values of a column that is not become JSON texts."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: uniform([row.get(name) for row in rows]) for name in names}
-    return [{name: columns[name][i] for name in names} for i in range(len(rows))]
+    return [{_name(name): columns[name][i] for name in names} for i in range(len(rows))]
 
 
 def uniform(values: Sequence[Any]) -> Sequence[Any]:
@@ -57,7 +57,7 @@ def uniform(values: Sequence[Any]) -> Sequence[Any]:
         names = dict.fromkeys(name for value in values for name in value)
         mixed = [name for name in names if not is_storable([value.get(name) for value in values])]
         if mixed and len(mixed) < len(names):
-            return [{n: _text(v) if n in mixed else v for n, v in value.items()} for value in values]
+            return [{_name(n): _text(v) if n in mixed else v for n, v in value.items()} for value in values]
     return [_text(value) for value in values]
 
 
@@ -71,6 +71,11 @@ def is_storable(values: Sequence[Any]) -> bool:
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return False
     return True
+
+
+def _name(name: str) -> str:
+    """A column's name in Unicode: half a surrogate pair is written as JSON writes it."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(value: Any) -> str | None:

@@ -50,6 +50,7 @@ FILES = [
     "scores/learnalign.parquet",
     "subset.jsonl",
     "subset-learnability.jsonl",
+    "subset.json",
     "run.json",
     ".run.json",
     "config.yaml",

@@ -133,6 +133,17 @@ def test_columns_of_mixed_kinds_are_loaded_as_texts(tmp_path: Any) -> None:
         )
 
 
+def test_whatever_a_pool_holds_can_be_handed_over() -> None:
+    odd = {"\ud800": 1, "big": 10**30, "nan": float("nan"), "empty": {}, "half": "\ud800x", "list": []}
+    own = [{**OWN[0], **odd}, {**OWN[1], "\ud800": "x", "big": 1, "empty": [{}], "list": [1, "a"]}]
+    for name in FORMATS:
+        for kind in find_format(name).suffixes:
+            file = io.BytesIO()
+            write_rows(file, find_format(name), find_format(name).rows(chosen(own)), kind)
+            rows = pq.read_table(file).num_rows if kind == PARQUET else len(file.getvalue().splitlines())
+            assert rows == 2, (name, kind)
+
+
 def test_a_verl_pool_keeps_its_data_source_and_extra_info() -> None:
     own = [
         {
