@@ -12,7 +12,7 @@ from typing import Any
 from learnalign.columns import LeaveOut, answer_of, lookup, messages_of
 from learnalign.config import BOXED, HASHES, PLACE, PRESETS, DataConfig
 from learnalign.errors import InputError
-from learnalign.sources import read_rows
+from learnalign.sources import BadRow, read_rows
 from learnalign.verify import open_verifier
 
 ROWS = 500  # looked at
@@ -59,7 +59,8 @@ class Guess:
 
 def first_rows(data: DataConfig) -> list[Row]:
     """The first rows of a source; raises InputError if it has none."""
-    rows = [json.loads(text) for text in itertools.islice(read_rows(data), ROWS)]
+    texts = (text for text in read_rows(data) if not isinstance(text, BadRow))
+    rows = [json.loads(text) for text in itertools.islice(texts, ROWS)]
     if not rows:
         raise InputError(f"data.path {data.path}: it has no rows")
     return rows
