@@ -11,9 +11,10 @@ training file has a column of difficulties):
 
 Angles and success rates must be those of the model that verl trains (`learnalign signal DIR angle --policy base`), which
 the samplers do not see and cannot check. The training file's rows must carry the pool's ids, as column `id` or in
-`extra_info.id`, as those of `learnalign export DIR --to verl` do. verl keeps the model in other processes than the sampler, so C of Eq. 9 is the stored C of the step's
-prompts, unless the batch has the current one (`non_tensor_batch["angle"]`). verl calls `update` after it saves a step: a
-resumed run lacks the one update that followed its checkpoint. verl is imported when one of the samplers is first used.
+`extra_info.id`, as those of `learnalign export DIR --to verl` do. verl keeps the model in other processes than the sampler,
+so C of Eq. 9 is the stored C of the step's prompts, unless the batch has the current one (`non_tensor_batch["angle"]`). verl
+calls `update` after it saves a step: a resumed run lacks the one update that followed its checkpoint. verl is imported when one
+of the samplers is first used.
 """
 
 from __future__ import annotations
