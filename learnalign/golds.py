@@ -19,10 +19,10 @@ _MANY_WORDS = 12
 
 
 def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
-    """Raise InputError if at least half of the golds are whole solutions, of which the verifier does not take the answer.
+    """Raise InputError if at least half of the golds are whole solutions, not answers.
 
-    The verifier gsm8k takes what follows ####; math, boxed and answer_tag the last box; exact and literal nothing. A
-    function of the user's own may take what it likes.
+    Those of the verifier gsm8k may end in ####, those of math, boxed and answer_tag in a box, as their data sets have
+    them; a function of the user's own may read what it likes.
     """
     solutions = [prompt for prompt in prompts if _is_solution(prompt.answer, config.verifier)]
     if len(solutions) < FEWEST or 2 * len(solutions) < len(prompts):
@@ -39,8 +39,9 @@ def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
         ways += ["data.answer_regex: what cuts the answer out"]
     raise InputError(
         f"data.answer: {len(golds)} of {len(prompts)} golds in column {config.data.answer!r} are whole solutions (median "
-        f"{median(map(len, golds)):.0f} characters, such as {one_line(golds[0], 160)!r}), which verifier {config.verifier} "
-        f"compares as if they were answers. Set one of: {'; '.join(ways)}. --anyway goes on as it is"
+        f"{median(map(len, golds)):.0f} characters, such as {one_line(golds[0], 160)!r}), not the answers that verifier "
+        f"{config.verifier}, and a trainer after it, needs. Set one of: {'; '.join(ways)}. Then run this with --overwrite; --anyway "
+        "goes on as it is"
     )
 
 
