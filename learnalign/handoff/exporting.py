@@ -51,7 +51,7 @@ def export(
         handed.write_output(output)
         return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=output, about=None)
     with run.locked():
-        about = handed.write(file, format.suffixes[0])
+        about = handed.write_all(file, format.suffixes[0])
         run.note_export(str(file.relative_to(run.path)), to=name, method=label, data_source=data_source)
     return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=file, about=about)
 

@@ -29,20 +29,29 @@ class Handed:
     name: str
     chosen: Chosen
 
+    def beside(self, path: Path) -> dict[Path, str]:
+        """What the trainer needs beside the file `path`: texts by their files."""
+        texts = find_format(self.name).beside(self.chosen, path.name)
+        return {path.with_name(path.stem.replace("-", "_") + suffix): text for suffix, text in texts.items()}
+
     def write(self, path: Path, kind: str = JSONL) -> Path:
-        """Write the file, what the format has beside it, and its description, whose path is returned."""
+        """Write the file and its description, whose path is returned."""
         format = find_format(self.name)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             write_rows(file, format, format.rows(self.chosen), kind)
-        for suffix, text in format.beside(self.chosen, path.name).items():
-            write_text(path.with_name(path.stem.replace("-", "_") + suffix), text)
         return write_about(self.run, self.label, self.entry, path, self.name)
+
+    def write_all(self, path: Path, kind: str) -> Path:
+        """`write`, and what the trainer needs beside it."""
+        for place, text in self.beside(path).items():
+            write_text(place, text)
+        return self.write(path, kind)
 
     def write_output(self, output: Path) -> None:
         """Write where `-o` says; a stream gets the rows alone."""
         format = find_format(self.name)
         if is_regular(output):
-            self.write(output.resolve(), kind_for(output, self.name, format))
+            self.write_all(output.resolve(), kind_for(output, self.name, format))
             return
         with open_output(output) as file:
             write_rows(file, format, format.rows(self.chosen), JSONL)

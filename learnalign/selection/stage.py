@@ -87,6 +87,10 @@ def select(
         subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
         result.notes.extend(_older_exports(run, result, [prompt.id for prompt in subset.prompts]))
+        if handed.beside(result.subset):
+            result.notes.append(
+                f"`learnalign export {run.path} --to {format}` also writes what {format} needs beside the file"
+            )
         handed.write(result.subset)
         if output is not None:
             handed.write_output(output)

@@ -164,6 +164,14 @@ def test_a_format_that_does_not_fit_the_pool_shows_before_the_run(run: RunDir) -
         check(config, ["select"], [prompt] * 5)
 
 
+def test_what_a_trainer_needs_beside_the_file_stands_beside_exports(run: RunDir, tmp_path: Path) -> None:
+    notes = select(run, 7, format="nemo-rl", output=tmp_path / "mine.jsonl").notes
+    assert any(f"`learnalign export {run.path} --to nemo-rl` also writes" in note for note in notes)
+    assert export(run, "nemo-rl").file.with_name("nemo_rl_system.txt").read_text() == "Be brief."
+    assert (tmp_path / "mine_system.txt").read_text() == "Be brief."
+    assert not list(run.path.glob("subset_*"))
+
+
 def test_a_pool_without_a_subset_is_refused(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     with pytest.raises(RunError, match="no subset by method learnalign: run `learnalign select"):
