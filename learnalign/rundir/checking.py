@@ -15,6 +15,8 @@ from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Manifest, files_of, manifest_of, write_manifest
 from learnalign.rundir.stages import RECORDS, files_in, stage_of
 
+_NAMELESS = "1"  # what run.json of an earlier version says of its manifest, which has no name
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -57,12 +59,14 @@ def _problems(root: Path) -> Iterator[Problem]:
         yield Problem(root, MANIFEST, "missing", None)
         return
     if is_foreign(root):
-        yield Problem(root, MANIFEST, "that of another run directory", None)
+        yield Problem(root, MANIFEST, "that of another run directory, or without its beginning", None)
         return
     stored = manifest.paths()
     wrong = {file: what for path in stored for file, what in manifest.damage(path).items()}
     for number in manifest.damaged_lines:
         yield Problem(root, MANIFEST, f"line {number} damaged", None)
+    if manifest.is_torn():
+        yield Problem(root, MANIFEST, "its last line is cut off", None)
     for file, what in wrong.items():
         yield Problem(root, file, what, stage_of(file))
     if manifest.damaged_lines:  # what they spoke of has no digest
@@ -71,10 +75,14 @@ def _problems(root: Path) -> Iterator[Problem]:
 
 
 def is_foreign(root: Path) -> bool:
-    """Whether the manifest was made for another run directory than run.json and its copy were."""
+    """Whether the manifest is not the one that run.json and its copy speak of: another run directory's, or without its beginning."""
     manifest = manifest_of(root / MANIFEST)
+    if manifest is None or (
+        not manifest.name and manifest.damaged_lines
+    ):  # a damaged line may be the one with the name
+        return False
     names = {_manifest_name(root / name) for name in RECORDS[:2]}
-    return manifest is not None and bool(manifest.name) and len(names) == 1 and names.isdisjoint({None, manifest.name})
+    return len(names) == 1 and names.isdisjoint({None, manifest.name or _NAMELESS})
 
 
 def _manifest_name(record: Path) -> str | None:
@@ -89,8 +97,8 @@ def check_manifest(directory: Path) -> None:
     """Raise RunError if the manifest belongs to another run directory."""
     if is_foreign(directory):
         raise RunError(
-            f"{directory / MANIFEST} is that of another run directory; put the right one back, or have the files taken as they "
-            f"are now with `learnalign status {directory} --repair`"
+            f"{directory / MANIFEST} is that of another run directory, or without its beginning; put the right one back, or have "
+            f"the files taken as they are now with `learnalign status {directory} --repair`"
         )
 
 
@@ -130,7 +138,7 @@ def put_back(root: Path) -> list[str]:
             stored = {str(file.relative_to(root)): files_of(file) for file in files_in(root)}
             write_manifest(root, stored, _manifest_name(root / RECORDS[0]))
             done.append(f"{root / MANIFEST}: made from the files as they are now")
-        elif manifest.damaged_lines:
+        elif manifest.damaged_lines or manifest.is_torn():
             write_manifest(root, manifest.paths(), manifest.name or _manifest_name(root / RECORDS[0]))
             done.append(f"{root / MANIFEST}: damaged lines left out")
         done += _put_back_records(root)

@@ -23,6 +23,7 @@ import xxhash
 
 NAME = "manifest.jsonl"
 ITSELF = "."
+DONE = "done"  # key of the line after an entry whose file has taken its place
 _BLOCK = 1 << 22
 
 Files = dict[str, tuple[int, str]]  # size and digest by the path inside a directory; a file's own is `ITSELF`
@@ -124,6 +125,7 @@ class Manifest:
             except BaseException:
                 self._append(file, name, before)
                 raise
+            self._write(file, _line({DONE: name}))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[IO[bytes]]:
@@ -132,6 +134,19 @@ class Manifest:
             file.seek(self._read)
             file.truncate()  # the beginning of a line whose process was killed
             yield file
+
+    def is_torn(self) -> bool:
+        """Whether the last line is cut off: the process that wrote it was killed, or the file was cut."""
+        with self.file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # nobody is writing it
+            self._refresh()
+            return os.fstat(file.fileno()).st_size > self._read
+
+    def mend_end(self) -> None:
+        """Drop the beginning of a last line that is cut off."""
+        if self.is_torn():
+            with self._alone():
+                pass
 
     def _settle(self, file: IO[bytes]) -> None:
         """Once: repeat what the last line replaced, if a killed process left it in place."""
@@ -143,11 +158,14 @@ class Manifest:
             self._append(file, self._last, self._before)
 
     def _append(self, file: IO[bytes], path: str, files: Files) -> None:
-        line = _entry(path, files)
+        self._write(file, _entry(path, files))
+        with _named(self.file):
+            os.fsync(file.fileno())
+
+    def _write(self, file: IO[bytes], line: bytes) -> None:
         with self._reading, _named(self.file):
             file.write(line)
             file.flush()
-            os.fsync(file.fileno())
             self._take(line)
 
     def _refresh(self) -> None:
@@ -159,7 +177,8 @@ class Manifest:
         if not self.file.is_file():
             return
         status = self.file.stat()
-        if self._open is None or not os.path.samestat(status, os.fstat(self._open.fileno())):  # written anew
+        cut = status.st_size < self._read
+        if self._open is None or cut or not os.path.samestat(status, os.fstat(self._open.fileno())):  # written anew
             self._open = self.file.open("rb")
             self._name, self._files, self._last, self._before = "", {}, "", {}
             self._read, self._lines, self.damaged_lines = 0, 0, []
@@ -185,6 +204,9 @@ class Manifest:
         if "name" in entry:
             self._name = entry["name"]
             return
+        if DONE in entry:
+            self._last, self._before = "", {}
+            return
         path, files = entry["path"], {name: (size, digest) for name, (size, digest) in entry["files"].items()}
         self._last, self._before = path, self._files.get(path, {})
         for other in [other for other in self._files if other.startswith(f"{path}/")]:
@@ -202,6 +224,7 @@ def write_manifest(root: Path, stored: Mapping[str, Files], name: str | None = N
     """Write the whole manifest of a run directory: what is `stored` in it, by path; a new `name` if none is given."""
     temporary, path = root / f".{NAME}.tmp", root / NAME
     lines = [_line({"name": name or secrets.token_hex(8)}), *(_entry(path, files) for path, files in stored.items())]
+    lines += [_line({DONE: path}) for path in list(stored)[-1:]]
     with _named(path), temporary.open("wb") as file:
         file.write(b"".join(lines))
         file.flush()

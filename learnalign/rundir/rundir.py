@@ -194,11 +194,13 @@ class RunDir(Tables):
                 write_manifest(
                     self.path, {str(path.relative_to(self.path)): files_of(path) for path in files_in(self.path)}
                 )
-            self._copy_record()
+            self._make_good()
             yield self._lock
 
-    def _copy_record(self) -> None:
-        """Have the copy say what run.json says: a command may have been killed between the two."""
+    def _make_good(self) -> None:
+        """Mend what a killed command may leave: half a line of the manifest, run.json without its copy."""
+        if manifest := manifest_of(self.record_file):
+            manifest.mend_end()
         if files.is_intact(self.record_file):
             record, copy = self.record_file.read_bytes(), self.record_copy
             if not copy.is_file() or copy.read_bytes() != record:

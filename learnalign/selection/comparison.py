@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from learnalign.errors import DiskError, LearnAlignError, RunError
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import fingerprint_of, read_parquet
+from learnalign.rundir.files import fingerprint_of, is_intact, read_parquet
 from learnalign.selection.methods import METHODS, Method, find_method
 from learnalign.selection.overlap import jaccard, share, spearman
 from learnalign.selection.pool import Pool
@@ -103,7 +103,7 @@ def _score_and_choose(pool: Pool, label: str, size: int) -> tuple[Float[np.ndarr
     done = pool.run.read_record()["stages"].get(STAGE, {}).get("methods", {})
     if (
         label not in done
-        or not pool.run.subset_file(label).is_file()
+        or not is_intact(pool.run.subset_file(label))
         or fingerprint_of(path) != method.fingerprint(pool)
     ):
         select(pool.run, size, name, diversity=f"kmeans:{clusters}" if clusters else None, pool=pool)

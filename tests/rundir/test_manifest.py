@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 def test_the_digest_is_that_of_the_whole_content(root: Path) -> None:
     write_json(root / "a.json", {"a": 1})
     content = (root / "a.json").read_bytes()
-    line = json.loads((root / NAME).read_text().splitlines()[-1])
+    line = json.loads((root / NAME).read_text().splitlines()[-2])
     assert line["path"] == "a.json"
     assert line["files"] == {".": [len(content), xxhash.xxh3_128_hexdigest(content)]}
 
@@ -138,11 +138,11 @@ def test_half_a_last_line_is_a_killed_write_and_a_damaged_line_is_told(root: Pat
     write_json(root / "b.json", 2)
     assert read_json(root / "b.json") == 2
     lines = (root / NAME).read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b"a.json", b"c.json")
+    lines[3] = lines[3].replace(b"a.json", b"c.json")
     (root / NAME).write_bytes(b"".join(lines))
     fresh = Manifest(root)
     assert set(fresh.paths()) == {"config.yaml", "b.json"}
-    assert fresh.damaged_lines == [3]
+    assert fresh.damaged_lines == [4]
 
 
 def test_a_failed_write_is_taken_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from learnalign.config import build_config, load_config
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import RunDir
-from learnalign.rundir.checking import find_problems
+from learnalign.rundir.checking import find_problems, put_back
 from learnalign.rundir.files import read_text, write_text
 
 SETTINGS = {"model": {"name": "m"}, "data": {"path": "d"}}
@@ -175,6 +175,31 @@ def test_a_kill_between_the_record_and_its_copy_is_made_good(tmp_path: Path, mon
     assert run.record_copy.read_bytes() == before != run.record_file.read_bytes()
     with RunDir.open(run.path).locked():
         assert run.record_copy.read_bytes() == run.record_file.read_bytes()
+    assert not find_problems(run.path)
+
+
+def test_the_last_file_written_is_missed_when_it_is_deleted(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    write_text(run.path / "norms.csv", "last")
+    (run.path / "norms.csv").unlink()
+    assert [problem.file for problem in find_problems(run.path)] == ["norms.csv"]
+
+
+@pytest.mark.parametrize("left", ["none", "without the first line", "half a line more"])
+def test_a_cut_manifest_is_named(tmp_path: Path, left: str) -> None:
+    run = finished(tmp_path / "run")
+    manifest = run.path / "manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    cut = {"none": [], "without the first line": lines[1:], "half a line more": [*lines, lines[-1][:9]]}[left]
+    manifest.write_bytes(b"".join(cut))
+    assert [problem.file for problem in find_problems(run.path)] == ["manifest.jsonl"]
+    if left == "half a line more":
+        with RunDir.open(run.path).locked():  # a killed command leaves it so, and the next one mends it
+            pass
+    else:
+        with pytest.raises(RunError, match=r"manifest\.jsonl is .* without its beginning.*--repair"):
+            RunDir.open(run.path)
+        put_back(run.path)
     assert not find_problems(run.path)
 
 

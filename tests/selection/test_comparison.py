@@ -117,13 +117,16 @@ def test_methods_without_inputs_leave_the_stage_done(tmp_path: Path) -> None:
     assert run.is_finished("select")
 
 
-def test_a_method_whose_subset_is_missing_is_selected_again(tmp_path: Path) -> None:
-    """As a kill between the two files leaves it."""
+def test_a_method_whose_subset_is_missing_or_damaged_is_selected_again(tmp_path: Path) -> None:
+    """Missing as a kill between the two files leaves it."""
     run = measured_run(tmp_path)
     compare(run)
     subset = run.subset_file("random")
     content = subset.read_bytes()
     subset.unlink()
+    compare(run)
+    assert subset.read_bytes() == content
+    subset.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     compare(run)
     assert subset.read_bytes() == content
 
