@@ -113,6 +113,8 @@ def damaged(path: Path, reason: str = "its content is not what was written") -> 
     manifest = manifest_of(path)
     if manifest is None:
         return RunError(f"{path} is damaged ({reason}); delete it and run the command that made it again")
+    if manifest.is_torn():  # a killed command leaves it so too, but then the file is as one of its lines says
+        reason += f", as far as {manifest.file} tells, whose end is cut off"
     return RunError(
         f"{path} is damaged ({reason}); make it again with `learnalign status {manifest.root} --repair`, or put it back"
     )

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from learnalign.config import build_config, load_config
+from learnalign.config import build_config, dump_config, load_config
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import RunDir
 from learnalign.rundir.checking import find_problems, put_back
-from learnalign.rundir.files import read_text, write_text
+from learnalign.rundir.files import read_text, verified, write_text
 
 SETTINGS = {"model": {"name": "m"}, "data": {"path": "d"}}
 OUTPUTS = {"pool": "prompts.parquet", "rollout": "success.parquet", "grad": "gradients/exact.parquet"}
@@ -192,6 +192,12 @@ def test_a_cut_manifest_is_named(tmp_path: Path, left: str) -> None:
     lines = manifest.read_bytes().splitlines(keepends=True)
     cut = {"none": [], "without the first line": lines[1:], "half a line more": [*lines, lines[-1][:9]]}[left]
     manifest.write_bytes(b"".join(cut))
+    if left == "half a line more":
+        (run.path / "config.yaml").write_text("{}")
+        with pytest.raises(RunError, match=r"manifest\.jsonl tells, whose end is cut off"):
+            verified(run.path / "config.yaml")
+        write_text(run.path / "config.yaml", dump_config(run.config, run.path))
+        manifest.write_bytes(manifest.read_bytes() + b'{"files":')
     assert [problem.file for problem in find_problems(run.path)] == ["manifest.jsonl"]
     if left == "half a line more":
         with RunDir.open(run.path).locked():  # a killed command leaves it so, and the next one mends it
