@@ -79,7 +79,9 @@ def attack(place: Place, name: str, crowd: str) -> list[Outcome]:
         problems += lost(place.state_made(began), place.run)
     problems += _settings(place, [line for line in lines if "--set" in line], worked)
     if not any(CHANGING in line for line in worked):
-        problems += broken(place.run, place.state_made(ends)) + _go_on(place, began, ends)
+        renewed = "rollout run --overwrite" in worked  # what builds on rollouts is gone
+        last = "rollout" if renewed and began == "grad" else began
+        problems += broken(place.run, place.state_made(ends)) + _go_on(place, last, ends)
     refused = len(lines) - len(worked)
     return [Outcome(name, problems, f"{refused} of {len(lines)} refused")]
 
