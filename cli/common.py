@@ -158,15 +158,26 @@ def use_run(
 
 
 def show_plan(
-    directory: Path, config: str | None, overrides: list[str] | None, as_json: bool, trust: bool, *checked: str
+    directory: Path,
+    config: str | None,
+    overrides: list[str] | None,
+    as_json: bool,
+    trust: bool,
+    *checked: str,
+    anyway: bool = True,
 ) -> None:
-    """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written."""
+    """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written.
+
+    Golds that are whole solutions are refused, as the command itself does, unless `anyway`.
+    """
     from learnalign.rundir import RunDir
 
     heavy = ["warmup", "rollout", "grad"]
     run = RunDir(directory, resolve_config(directory, config, overrides, trust))
     stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
-    show_work(run.config, as_json, heavy, [*heavy, *checked], run, **({"stale": stale} if stale else {}))
+    anyway = anyway or run.is_finished("rollout")
+    more = {"stale": stale} if stale else {}
+    show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
     if stale and not as_json:
         print("stale stages were made with other settings: the command needs --overwrite, or a new directory")
 
@@ -177,6 +188,8 @@ def show_work(
     stages: list[str],
     checked: list[str] | None = None,
     run: RunDir | None = None,
+    *,
+    anyway: bool = True,
     **more: Any,
 ) -> None:
     """Print the work of some stages, by the rates that `run` has measured; `more` is added to it, settings by --verbose."""
@@ -184,7 +197,7 @@ def show_work(
 
     from learnalign.plan import plan
 
-    planned = plan(config, stages, checked, run)
+    planned = plan(config, stages, checked, run, anyway=anyway)
     if as_json:
         free = {"free_bytes": free_bytes(run.path)} if run else {}
         print_json({**asdict(planned), "config": config.model_dump(mode="json"), **free, **more})

@@ -46,7 +46,7 @@ def grad(
 ) -> None:
     """Compute each learnable prompt's projected GRPO gradient; samples missing rollouts first."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, trust)
+        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway)
     with open_run(directory, config, overrides, overwrite, stage="grad", trust=trust) as run:
         from learnalign.gradients import grad as compute_gradients
 

@@ -20,7 +20,8 @@ Source = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="The pool: a file, a directory or a hub name.", show_default=False)
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="CONFIG", help="The config to write; default: beside the pool.")
+    Path | None,
+    typer.Option("-o", "--output", metavar="CONFIG", help="The config to write; default: named after the pool, here."),
 ]
 Model = Annotated[
     str, typer.Option("--model", metavar="NAME", help="The model to be trained: a directory or hub name.")
@@ -38,7 +39,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a commented config for a pool, by looking at its columns, and show three rows as the policy will see them."""
-    file = output or _beside(source)
+    file = output or _named_after(source)
     if file.exists():
         raise InputError(f"{file} is there already; give another name with -o, or delete it")
     check_option(file, as_json)
@@ -54,11 +55,11 @@ def init(
         _show(made, file)
 
 
-def _beside(source: str) -> Path:
-    """pool.yaml for pool.jsonl.gz, gsm8k.yaml here for openai/gsm8k."""
-    path = Path(source).expanduser()
-    stem = re.sub(r"\.(jsonl?|csv|parquet)(\.(gz|zst))?$", "", path.name, flags=re.IGNORECASE)
-    return (path.parent if path.exists() else Path()) / f"{stem or 'pool'}.yaml"
+def _named_after(source: str) -> Path:
+    """pool.yaml for pool.jsonl.gz, gsm8k.yaml for openai/gsm8k, in the current directory: the pool's may not be the user's."""
+    name = Path(source).expanduser().name
+    stem = re.sub(r"\.(jsonl?|csv|parquet)(\.(gz|zst))?$", "", name, flags=re.IGNORECASE)
+    return Path(f"{stem or 'pool'}.yaml")
 
 
 def _facts(made: Draft) -> dict[str, object]:

@@ -27,8 +27,8 @@ def report(directory: Dir, output: Output = None, compare: Compare = None, as_js
     from learnalign.report import write_report
     from learnalign.rundir import RunDir
 
-    check_option(output, as_json)
     run = RunDir.peek(directory)
+    check_option(output, as_json, [Path(run.config.data.path).expanduser()])
     path = write_report(run, output, None if compare is None else RunDir.peek(compare))
     if is_stdout(path):
         return

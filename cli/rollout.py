@@ -37,7 +37,7 @@ def rollout(
 ) -> None:
     """Sample G completions of every prompt and score them: success rates and learnability."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, trust)
+        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway or file is not None)
     with open_run(directory, config, overrides, overwrite, stage="rollout", trust=trust) as run:
         from learnalign.rollouts import import_rollouts
         from learnalign.rollouts import rollout as stage

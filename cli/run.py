@@ -62,7 +62,7 @@ def run(
     if dry_run and stages is not None:
         return show_rounds(resolve_config(directory, config, overrides, trust), stages, as_json)
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, trust, "select")
+        return show_plan(directory, config, overrides, as_json, trust, "select", anyway=anyway)
     if stages is not None:
         return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust, anyway)
     with open_run(directory, config, overrides, overwrite, stage="pool", trust=trust) as opened:

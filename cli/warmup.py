@@ -17,7 +17,7 @@ def warmup(
 ) -> None:
     """Train the policy briefly with GRPO on a random subset of the pool."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, trust)
+        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway)
     with open_run(directory, config, overrides, overwrite, stage="warmup", trust=trust) as run:
         from learnalign import warmup as stage
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
+from learnalign.golds import refuse_solutions
 from learnalign.policy import load_tokenizer
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, estimate, machine_for, rates_of
@@ -65,11 +66,17 @@ class PoolSize:
 
 
 def plan(
-    config: Config, stages: Sequence[str], checked: Sequence[str] | None = None, run: RunDir | None = None
+    config: Config,
+    stages: Sequence[str],
+    checked: Sequence[str] | None = None,
+    run: RunDir | None = None,
+    *,
+    anyway: bool = True,
 ) -> Plan:
     """The work of `stages` (warmup, rollout, grad, train), with the rates that `run` has measured; writes nothing.
 
-    Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them.
+    Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them, and unless
+    `anyway` for golds that are whole solutions.
     """
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
@@ -81,6 +88,8 @@ def plan(
     askable = [prompt for prompt in prompts if prompt.id in lengths]
     if askable:
         check(config, stages if checked is None else checked, askable, lengths=lengths, run=run)
+        if not anyway:
+            refuse_solutions(config, askable)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     machine = machine_for(config) if stages else None
     works = [work(stage, config, pool) for stage in stages]

@@ -133,15 +133,17 @@ def test_rows_without_a_gold_are_refused_with_their_columns() -> None:
 
 @pytest.mark.parametrize("shape", ["gsm8k", "dapo"])
 def test_the_config_works_as_written_and_says_why(
-    shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write(tmp_path, rows_of(SHAPES[shape], 40))
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    source = write(tmp_path / "data", rows_of(SHAPES[shape], 40))
     init(source, model="demo")
     said = capsys.readouterr().out
     assert "<|im_start|>user\nWhat is 0+1?<|im_end|>" in said
     assert "gold 1: '1'" in said
     file = tmp_path / "pool.yaml"
-    assert f"config: {file}" in said
+    assert f"config: {file.name}" in said
     assert "# column with the gold answer" in file.read_text()
     config = load_config(file)
     planned = plan(config, ["warmup", "rollout", "grad"], ["warmup", "rollout", "grad", "select"])

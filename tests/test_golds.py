@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from learnalign.config import build_config
 from learnalign.errors import InputError
 from learnalign.golds import refuse_solutions
+from learnalign.plan import plan
 from learnalign.prompts import Prompt
 
 GSM8K = (
@@ -16,6 +20,15 @@ PROSE = (
     "First add the seven apples to the eight pears, which gives fifteen fruits, and then halve them for both children"
 )
 BOXED = PROSE + r", so the answer is $\boxed{7.5}$."
+
+
+def test_a_dry_run_tells_them_unless_anyway(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("".join(json.dumps({"q": f"What is {i}?", "a": GSM8K}) + "\n" for i in range(8)))
+    config = build_config({"model": {"name": "demo"}, "data": {"path": str(pool), "prompt": "q", "answer": "a"}})
+    with pytest.raises(InputError, match="8 of 8 golds in column 'a' are whole solutions"):
+        plan(config, ["rollout"], anyway=False)
+    assert plan(config, ["rollout"]).prompts == 8
 
 
 def refuse(verifier: str, *golds: str) -> None:

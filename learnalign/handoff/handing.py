@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from learnalign.errors import InputError
 from learnalign.handoff import find_format
 from learnalign.handoff.about import check_about, write_about
 from learnalign.handoff.format import Chosen
@@ -16,7 +17,7 @@ from learnalign.outputs import check_output, is_stdout, is_stream, open_output
 from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import load_opened
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import as_json, atomic_path, is_intact, write_lines, write_text
+from learnalign.rundir.files import as_json, atomic_path, is_intact, is_own, write_lines, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,13 @@ class Handed:
 
     def write_all(self, path: Path, kind: str) -> Path:
         """`write`, and what the trainer needs beside it."""
-        for place, text in self.beside(path).items():
+        texts = self.beside(path)
+        for place, text in texts.items():
+            if place.exists() and place.read_bytes() != text.encode() and not is_own(place):
+                raise InputError(
+                    f"{place} is there with other content, and the trainer needs a file of that name; move it"
+                )
+        for place, text in texts.items():
             write_text(place, text)
         return self.write(path, kind)
 

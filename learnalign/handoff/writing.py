@@ -25,6 +25,10 @@ def kind_for(path: Path, name: str, format: Format) -> str:
         if PARQUET not in format.suffixes:
             raise InputError(f"-o {path}: the format {name} is JSON lines; name the file .jsonl")
         return PARQUET
+    if not stream and path.suffix.lower() in (".csv", ".tsv", ".xlsx", ".arrow"):
+        raise InputError(
+            f"-o {path}: subsets are written as .jsonl" + (" or .parquet" if PARQUET in format.suffixes else "")
+        )
     return JSONL
 
 

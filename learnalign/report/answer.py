@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from learnalign.errors import InputError
 from learnalign.names import METHODS
 from learnalign.progress import duration
 from learnalign.report.columns import shares
 from learnalign.report.gather import Gathered
 from learnalign.report.text import counted, e, number, percent
+from learnalign.rollouts.first_look import look_at_first
 
 TWICE = 1.5  # a group's share among the chosen over that in the pool, worth a word
 FEW = 0.1  # share of the pool that a group must have among the chosen to be named
@@ -66,6 +68,8 @@ def notes_of(data: Gathered) -> Iterator[str]:
     unfinished = [f"{s['stage']} ({s['status']})" for s in data.summary["stages"] if s["status"] != "done"]
     if unfinished:
         yield f"Not finished: {e(', '.join(unfinished))}."
+    if data.success is None and data.prompts and (reason := _stopped_by(data)):
+        yield e(reason)
     yield from _rate_notes(data)
     if data.ranking is None:
         return
@@ -73,6 +77,15 @@ def notes_of(data: Gathered) -> Iterator[str]:
     if (size := entry.get("size")) and data.chosen.sum() < size:
         yield f"{int(data.chosen.sum()):,} were chosen where {size:,} were asked for: no other prompt has a positive score."
     yield from _group_notes(data)
+
+
+def _stopped_by(data: Gathered) -> str | None:
+    """What the first rollouts say against drawing the others."""
+    try:
+        look_at_first(data.run)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _rate_notes(data: Gathered) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import numpy as np
 
 from learnalign.report.cosines import Cosines
 from learnalign.report.gather import Gathered, question
-from learnalign.report.text import counted, percent, quoted
+from learnalign.report.text import counted, e, percent, quoted
 
 EACH = 3
 MOST = 1200  # characters of a completion
@@ -23,15 +24,18 @@ def link(data: Gathered, place: int, most: int = 90) -> str:
 
 def completions(data: Gathered, cosines: Cosines | None = None) -> str:
     """The section."""
-    if data.success is None or not data.prompts or not data.lengths.completions.any():
+    if not data.prompts or not data.lengths.completions.any():
         return '<p class="missing">No completions are stored.</p>'
+    if data.success is None:
+        command = f"learnalign show {shlex.quote(str(data.run.path))}"
+        return f'{_cut_off(data)}<p class="missing">Not all are drawn yet. Some of them: <code>{e(command)}</code></p>'
     rate, scored = data.success.rate, data.success.scored > 0
     nearest = np.abs(np.where(scored, rate, np.nan) - 0.5)
     half = np.flatnonzero(nearest == np.nanmin(nearest)) if scored.any() else np.array([], int)
     half = half[(rate[half] > 0) & (rate[half] < 1)]
     kinds = {
         "Never solved": np.flatnonzero(scored & (rate == 0)),
-        "Solved half of the time": half,
+        "Solved sometimes": half,
         "Always solved": np.flatnonzero(scored & (rate == 1)),
     }
     picked = {kind: _spread(places) for kind, places in kinds.items()}

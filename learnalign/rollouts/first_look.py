@@ -6,6 +6,7 @@ from __future__ import annotations
 from learnalign.errors import InputError
 from learnalign.rollouts.groups import load_endings
 from learnalign.rundir import RunDir
+from learnalign.rundir.files import is_intact
 
 ROLLOUTS, PROMPTS = 64, 8  # evidence, below which nothing is said
 NEARLY_NONE = 0.02
@@ -17,7 +18,7 @@ def look_at_first(run: RunDir) -> bool:
     rewards: list[float] = []
     cut, count, prompts = 0, 0, set()
     for shard in run.shards():
-        if not run.rollouts_file(shard).is_file():
+        if not is_intact(run.rollouts_file(shard)):  # it is drawn again
             continue
         for id, reward, finish_reason in load_endings(run, shard):
             prompts.add(id)

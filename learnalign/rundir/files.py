@@ -154,6 +154,12 @@ def has_changed(path: Path) -> bool:
     return bool(expected) and digest_file(path) not in expected
 
 
+def is_own(path: Path) -> bool:
+    """Whether a file was written by this program into a run directory, and has that content still."""
+    manifest = manifest_of(path)
+    return manifest is not None and digest_file(path) in manifest.expected(path)
+
+
 def is_intact(path: Path) -> bool:
     """Whether a file is there and what was written."""
     try:

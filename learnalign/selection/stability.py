@@ -32,8 +32,8 @@ class Stability:
     def describe(self, chosen: int) -> str:
         """The sentence for the user; `chosen` counts those with a positive score."""
         words = (
-            f"if p were measured again, {100 * self.overlap:.0f} % of the {chosen} chosen would stay on average ({self.count_at_90} of "
-            f"them in at least 90 % of {self.draws} resamples)"
+            f"within the uncertainty of p, {100 * self.overlap:.0f} % of the {chosen} chosen stay on average ({self.count_at_90} of "
+            f"them in at least 90 % of {self.draws} draws)"
         )
         if self.overlap >= STABLE:
             return words

@@ -51,7 +51,7 @@ def test_a_finished_run_needs_no_process_and_says_where_the_subset_is(
     assert stages == []
     assert f"3 prompts, best first, in {finished / 'subset.jsonl'}" in text
     assert f"learnalign show {finished}" in text
-    assert "of the 3 chosen would stay" in text
+    assert "of the 3 chosen stay" in text
     told = json.loads(performed(finished, monkeypatch, "--json")[1])
     assert told["selections"]["learnalign"]["subset"] == str(finished / "subset.jsonl")
     assert told["engine"].startswith("file ")

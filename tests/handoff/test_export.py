@@ -172,6 +172,20 @@ def test_what_a_trainer_needs_beside_the_file_stands_beside_exports(run: RunDir,
     assert not list(run.path.glob("subset_*"))
 
 
+def test_a_file_of_the_users_own_is_not_replaced_by_what_stands_beside(run: RunDir, tmp_path: Path) -> None:
+    (tmp_path / "mine_system.txt").write_text("my own")
+    with pytest.raises(InputError, match=r"mine_system\.txt is there with other content"):
+        export(run, "nemo-rl", output=tmp_path / "mine.jsonl")
+    assert (tmp_path / "mine_system.txt").read_text() == "my own"
+    beside = export(run, "nemo-rl").file.with_name("nemo_rl_system.txt")
+    beside.write_text("edited")
+    with pytest.raises(InputError, match=r"nemo_rl_system\.txt is there with other content"):
+        export(run, "nemo-rl")
+    assert beside.read_text() == "edited"
+    beside.unlink()
+    export(run, "nemo-rl")
+
+
 def test_a_pool_without_a_subset_is_refused(tmp_path: Path) -> None:
     run = measured_run(tmp_path)
     with pytest.raises(RunError, match="no subset by method learnalign: run `learnalign select"):

@@ -256,6 +256,7 @@ def test_an_unfinished_run_has_a_page_that_says_what_is_missing(tmp_path: Path) 
     run.success_file.unlink()
     run.rollouts_file(run.shards()[1]).unlink()  # as if it were still sampling
     page = Page(write_report(run))
+    assert f"learnalign show {run.path}" in page.sections["completions"]
     assert len(page.details()) == 50
     assert [bool(detail["completions"]) for detail in page.details()] == [not 16 <= i < 32 for i in range(50)]
     add_rollouts(run, prompts, correct)
@@ -311,6 +312,10 @@ def test_the_command_writes_where_it_is_told(tmp_path: Path) -> None:
     assert (run.path / "report.html").is_file()
     code, text = report(run.path, "-o", tmp_path / "page.html", "--json")
     assert (code, json.loads(text)["report"]) == (0, str(tmp_path / "page.html"))
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("{}")
+    assert report(new_run(tmp_path / "mine", f"data.path={pool}").path, "-o", pool)[0] == 2
+    assert pool.read_text() == "{}"
     assert report(run.path, "--compare", tmp_path / "none")[0] == 2
     assert report(tmp_path / "none")[0] == 2
     with pytest.raises(InputError, match="is the run directory's own"):

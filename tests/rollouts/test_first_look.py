@@ -8,6 +8,7 @@ import pytest
 
 from learnalign.errors import InputError
 from learnalign.gradients import grad
+from learnalign.report import write_report
 from learnalign.rollouts import rollout
 from learnalign.rollouts.engines.contract import Completion
 from learnalign.rollouts.engines.transformers import TransformersEngine
@@ -50,6 +51,7 @@ def test_nothing_or_everything_correct_stops_after_the_first_shard_and_again(
             stage(run)
         assert all(word in str(error.value) for word in [*words, "--anyway"])
         assert stored(run) == 1
+        assert f"of the first {SHARD * 4} completions" in write_report(run, tmp_path / "page.html").read_text()
     assert rollout(run, anyway=True).counts["prompts"] == 2 * SHARD
     rollout(run)  # finished: it is not looked at again
 

@@ -109,8 +109,8 @@ def test_a_selection_reports_its_stability(tmp_path: Path) -> None:
     assert result.stability is not None
     assert result.stability.count_at_90 == sum(share >= 0.9 for share in kept)
     assert result.stability.overlap == pytest.approx(np.mean(kept))
-    often = f"{result.stability.count_at_90} of them in at least 90 % of {result.stability.draws} resamples"
-    assert f"{100 * np.mean(kept):.0f} % of the 6 chosen would stay on average ({often})" in result.notes[0]
+    often = f"{result.stability.count_at_90} of them in at least 90 % of {result.stability.draws} draws"
+    assert f"{100 * np.mean(kept):.0f} % of the 6 chosen stay on average ({often})" in result.notes[0]
     assert ("raise rollout.num_generations" in result.notes[0]) == (np.mean(kept) < 0.8)
 
 

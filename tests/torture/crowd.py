@@ -145,9 +145,9 @@ def _go_on(place: Place, began: str | None, ends: str) -> list[str]:
     while (before := COMMANDS[rest[0]].after) not in (began, None):
         rest.insert(0, before)
     undisturbed = yaml.safe_load((place.state_made(ends) / "config.yaml").read_text(encoding="utf-8"))
-    first, *others = [COMMANDS[name].line for name in rest]
-    back = f"{first} --set eval.num_generations={undisturbed['eval']['num_generations']}"
+    back = f"--set eval.num_generations={undisturbed['eval']['num_generations']}"
     problems = []
-    for line in (back, *others):
-        problems += [f"alone, {line}: {problem}" for problem in place.finish(line).problems(0)]
+    for name in rest:  # a stage that is done stores no settings, the next one does
+        result = place.finish(f"{COMMANDS[name].line} {back if name != 'compare' else ''}")
+        problems += [f"alone, {name}: {problem}" for problem in result.problems(0)]
     return problems + differences(place.state_made(ends), place.run) + leftovers(place.run) + place.check()
