@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float
 
 from learnalign.errors import DiskError, LearnAlignError, RunError
+from learnalign.handoff.about import about_file
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import fingerprint_of, is_intact, read_parquet
 from learnalign.selection.methods import METHODS, Method, find_method
@@ -99,11 +100,12 @@ def _labels_with_clusters(run: RunDir) -> list[str]:
 def _score_and_choose(pool: Pool, label: str, size: int) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
     """A method's scores and choice of `size`; scores it first if its file is missing or out of date."""
     name, _, clusters = re.fullmatch(r"(.+?)(-kmeans(\d+))?", label).groups()  # type: ignore[union-attr]
-    method, path = find_method(name), pool.run.scores_file(label)
+    method, path, subset = find_method(name), pool.run.scores_file(label), pool.run.subset_file(label)
     done = pool.run.read_record()["stages"].get(STAGE, {}).get("methods", {})
     if (
         label not in done
-        or not is_intact(pool.run.subset_file(label))
+        or not is_intact(subset)
+        or not is_intact(about_file(subset))
         or fingerprint_of(path) != method.fingerprint(pool)
     ):
         select(pool.run, size, name, diversity=f"kmeans:{clusters}" if clusters else None, pool=pool)

@@ -122,13 +122,14 @@ def test_a_method_whose_subset_is_missing_or_damaged_is_selected_again(tmp_path:
     run = measured_run(tmp_path)
     compare(run)
     subset = run.subset_file("random")
-    content = subset.read_bytes()
-    subset.unlink()
-    compare(run)
-    assert subset.read_bytes() == content
-    subset.write_bytes(bytes([content[0] ^ 1]) + content[1:])
-    compare(run)
-    assert subset.read_bytes() == content
+    for file in (subset, subset.with_suffix(".json")):
+        content = file.read_bytes()
+        file.unlink()
+        compare(run)
+        assert file.read_bytes() == content
+        file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        compare(run)
+        assert file.read_bytes() == content
 
 
 def test_a_disk_that_refuses_is_no_missing_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
