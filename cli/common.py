@@ -352,8 +352,11 @@ def print_summary(summary: dict[str, Any]) -> None:
         print(f"engine of the rollouts: {summary['engine']}")
     if summary["quarantine"]:
         print(f"left out, each with its reason: {summary['quarantine']}")
-    for method, selection in summary["selections"].items():
-        print_selection(method, selection)
+    *others, own = summary["selections"].items() or [None]
+    for method, selection in others:
+        print(_where(method, selection))
+    if own:
+        print_selection(*own)
 
 
 def print_selection(method: str, selection: dict[str, Any]) -> None:
@@ -364,11 +367,17 @@ def print_selection(method: str, selection: dict[str, Any]) -> None:
     ]
     if rows:
         print_table(
-            f"{method}: the chosen by columns of the data", ["column", "value", "could be chosen", "chosen"], rows
+            f"method {method}: the chosen by columns of the data",
+            ["column", "value", "could be chosen", "chosen"],
+            rows,
         )
     for note in selection["notes"]:
-        print(f"{method}: {note}")
-    print(f"{method}: {selection['chosen']} prompts, best first, in {selection['subset']}")
+        print(f"method {method}: {note}")
+    print(_where(method, selection))
+
+
+def _where(method: str, selection: dict[str, Any]) -> str:
+    return f"method {method}: {selection['chosen']} prompts, best first, in {selection['subset']}"
 
 
 def _part(selection: dict[str, Any], share: dict[str, Any], which: str) -> str:

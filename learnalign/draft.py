@@ -13,7 +13,7 @@ from learnalign.config import PRESETS, Config, DataConfig, build_config, write_y
 from learnalign.errors import InputError, listed_briefly, one_line
 from learnalign.guess import Guess, Row, first_rows, gold_reasons, guess
 from learnalign.policy import load_tokenizer, model_config, prompt_text
-from learnalign.prompts import count_tokens, read_pool
+from learnalign.prompts import count_tokens, read_pool, reason_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,13 +59,19 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
         data.setdefault("system_prompt", form)
     settings = {"model": {"name": model}, "data": data, "verifier": found.verifier}
     tokenizer, limits, notes = _model(build_config(settings))
-    prompts = read_pool(build_config(settings).data)[0]
+    prompts, left_out, count = read_pool(build_config(settings).data)
     data["max_prompt_tokens"] = limits[0]
     if tokenizer is not None:
         tokenizer.model_max_length = 1 << 30  # it warns of longer texts, which are only counted here
         roomy = DataConfig.model_validate({**data, "max_prompt_tokens": 1 << 20})
         lengths = sorted(count_tokens(roomy, tokenizer, prompts)[0].values())
-        data["max_prompt_tokens"] = _room(lengths, limits)
+        data["max_prompt_tokens"] = most = _room(lengths, limits)
+        if long := sum(length > most for length in lengths):
+            notes.append(f"{long:,} prompts are longer than data.max_prompt_tokens, {most}")
+    if left_out:
+        reasons = reason_counts({"reason": entry.reason} for entry in left_out)
+        listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+        notes.append(f"{len(left_out):,} of {count:,} rows are left out: {listed}")
     settings["data"] = {key: data[key] for key in _ABOUT if key in data}
     settings |= _sizes(len(prompts), limits[1])
     config = build_config(settings)

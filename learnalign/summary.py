@@ -78,8 +78,8 @@ def _stability(methods: dict[str, Any]) -> dict[str, str]:
 
 
 def _selections(run: RunDir, methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By method: N chosen, the subset's path, sentences for the user, and the shares by columns of the data."""
-    words = _stability(methods)
+    """By method, that of the settings last: N chosen, the subset's path, sentences for the user, the shares by columns of the data."""
+    words, own = _stability(methods), run.config.select.method
     return {
         name: {
             "chosen": entry["chosen"],
@@ -87,7 +87,7 @@ def _selections(run: RunDir, methods: dict[str, Any]) -> dict[str, dict[str, Any
             "notes": entry.get("notes", [words[name]] if name in words else []),
             "shares": entry.get("shares", []),
         }
-        for name, entry in methods.items()
+        for name, entry in sorted(methods.items(), key=lambda method: method[0] == own)
     }
 
 

@@ -167,3 +167,11 @@ def test_prompts_that_say_how_to_answer_get_no_system_prompt(tmp_path: Path) -> 
         return {"input": user(rf"What is {i}+1? Answer in \boxed{{}}."), "label": str(i + 1)}
 
     assert draft(write(tmp_path, rows_of(row)), str(tmp_path / "none")).config.data.system_prompt is None
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    rows = [*rows_of(SHAPES["gsm8k"], 40), *rows_of(SHAPES["gsm8k"], 2)]
+    rows[7] |= {"question": "one " * 3000}
+    made = draft(write(tmp_path, rows), "demo")
+    assert "2 of 42 rows are left out: 2 duplicate" in made.notes[-1]
+    assert any("1 prompts are longer than data.max_prompt_tokens" in note for note in made.notes)

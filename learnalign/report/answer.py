@@ -111,7 +111,7 @@ def _group_notes(data: Gathered) -> Iterator[str]:
             if row.chosen / max(1, chosen) >= max(FEW, TWICE * row.pool / pool):
                 yield (
                     f"<bdi>{e(column.name)}</bdi> <b><bdi>{e(row.group)}</bdi></b> is {percent(row.chosen, chosen)} of the chosen, but "
-                    f"{percent(row.pool, pool)} of the pool ({row.chosen:,} of {row.pool:,})."
+                    f"{percent(row.pool, pool)} of the pool ({row.chosen:,} of its {row.pool:,} prompts)."
                 )
 
 
