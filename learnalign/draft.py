@@ -62,7 +62,6 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     prompts, left_out, count = read_pool(build_config(settings).data)
     data["max_prompt_tokens"] = limits[0]
     if tokenizer is not None:
-        tokenizer.model_max_length = 1 << 30  # it warns of longer texts, which are only counted here
         roomy = DataConfig.model_validate({**data, "max_prompt_tokens": 1 << 20})
         lengths = sorted(count_tokens(roomy, tokenizer, prompts)[0].values())
         data["max_prompt_tokens"] = most = _room(lengths, limits)

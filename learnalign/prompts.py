@@ -153,7 +153,7 @@ def count_tokens(
             left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
             continue
         least = -(-len(text) // longest) if longest else 0
-        length = least if least > limit else len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        length = least if least > limit else len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         lengths[prompt.id] = length
         if length > limit:
             count = f"at least {length}" if length == least else f"{length}"

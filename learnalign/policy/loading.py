@@ -134,7 +134,8 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
     """Token ids of the rendered prompt."""
-    return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False)["input_ids"]
+    # Not verbose: whether it is too long for the model, `prompts` says.
+    return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def load_policy(run: RunDir) -> PreTrainedModel:
