@@ -119,7 +119,7 @@ def test_every_method_and_format_has_a_line_in_the_help_of_select() -> None:
 
 
 def test_windows_is_told_what_to_do_and_no_traceback() -> None:
-    script = "import os; os.name = 'nt'; import learnalign_cli.__main__"
+    script = "import os, learnalign_cli; os.name = 'nt'; import learnalign_cli.__main__"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("learnalign runs on Linux and macOS; on Windows, install it in WSL")
