@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from learnalign.config import DataConfig
 from learnalign.prompts import Prompt
+from learnalign.selection.columns import few_valued
 
-MOST_COLUMNS = 6
-MOST_VALUES = 30  # of a column that counts as one of groups
 SHOWN = 8  # groups; the rest are "other"
-LONGEST = 60
-OTHER, NONE = "other", "(none)"
+OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -40,27 +36,8 @@ class Share:
 
 
 def find_columns(prompts: Sequence[Prompt], data: DataConfig) -> list[Column]:
-    """Columns with 2 to 30 different short values that are neither question, answer, solution nor id."""
-    used = {data.prompt, data.answer, data.solution, data.id}
-    values: dict[str, dict[int, str]] = {}
-    for place, prompt in enumerate(prompts):
-        for name, value in _scalars(json.loads(prompt.source)):
-            values.setdefault(name, {})[place] = value
-    columns = []
-    for name, own in values.items():
-        different = len(set(own.values())) + (len(own) < len(prompts))
-        if name not in used and 2 <= different <= min(MOST_VALUES, len(prompts) / 2):
-            columns.append(_column(name, [own.get(place, NONE) for place in range(len(prompts))]))
-    return columns[:MOST_COLUMNS]
-
-
-def _scalars(row: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and texts of a row's short values; those inside another object have its name before a dot."""
-    for name, value in row.items() if isinstance(row, dict) else ():
-        if isinstance(value, dict) and not prefix:
-            yield from _scalars(value, f"{name}.")
-        elif isinstance(value, str | bool | int) and len(text := str(value)) <= LONGEST:
-            yield prefix + name, text
+    """The columns of the data by which the shares of a choice are counted."""
+    return [_column(name, values) for name, values in few_valued(data, prompts).items()]
 
 
 def _column(name: str, values: list[str]) -> Column:

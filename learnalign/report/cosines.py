@@ -24,7 +24,7 @@ class Cosines:
     """By name of a column: prompts with a gradient and mean cosines [groups, groups], NaN of no pair.
 
     `nearest` and `cosines` [prompts, 5] are places and cosines of the most aligned of the `candidates` best ranked prompts,
-    −1 and NaN where there is none; `to_chosen` is the mean cosine with the (other) chosen prompts.
+    −1 and NaN if there is none; `to_chosen` is the mean cosine with the (other) chosen prompts.
     """
 
     counts: dict[str, np.ndarray]

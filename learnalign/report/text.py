@@ -70,5 +70,5 @@ def _cell(cell: str, place: int, kind: str) -> str:
 
 
 def side_by_side(*parts: str) -> str:
-    """Parts of a section beside each other where there is room."""
+    """Parts of a section beside each other if there is room."""
     return f'<div class="parts">{"".join(f"<div>{part}</div>" for part in parts if part)}</div>'

@@ -49,24 +49,33 @@ def shares(run: RunDir, method: str = "learnalign") -> list[Share]:
 def count_shares(
     data: DataConfig, prompts: Sequence[Prompt], eligible: Sequence[bool], chosen: Sequence[bool]
 ) -> list[Share]:
-    """The shares of the first columns of the source rows with few values, a column's most frequent value first.
+    """The shares of the first columns of the source rows with few values, a column's most frequent value first."""
+    found: list[Share] = []
+    for column, values in few_valued(data, prompts).items():
+        could = Counter(value for value, one in zip(values, eligible, strict=True) if one)
+        taken = Counter(value for value, one in zip(values, chosen, strict=True) if one)
+        counts = Counter(values).most_common()
+        found += [Share(column, value, count, could[value], taken[value]) for value, count in counts]
+    return found
+
+
+def few_valued(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, list[str]]:
+    """The first columns of the source rows with few values, and the value of every prompt.
 
     A column inside another is named by its dotted path. The columns of question, gold answer and id are no such columns,
     nor are those with less than three prompts for each value.
     """
     rows = [dict(_scalars(json.loads(prompt.source))) for prompt in prompts]
     skipped = {data.prompt, data.answer, data.solution, data.id}
-    found: list[Share] = []
+    found: dict[str, list[str]] = {}
     columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in skipped]
     for column in columns:
         values = [row.get(column, "null") for row in rows]
         counts = Counter(values)
         few = FEWEST_VALUES <= len(counts) <= MOST_VALUES and len(counts) * FEWEST_PROMPTS <= len(rows)
         if few and all(len(value) <= _LONGEST for value in counts):
-            could = Counter(value for value, one in zip(values, eligible, strict=True) if one)
-            taken = Counter(value for value, one in zip(values, chosen, strict=True) if one)
-            found += [Share(column, value, count, could[value], taken[value]) for value, count in counts.most_common()]
-            if len({share.column for share in found}) == MOST_COLUMNS:
+            found[column] = values
+            if len(found) == MOST_COLUMNS:
                 break
     return found
 
