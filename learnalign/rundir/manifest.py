@@ -225,10 +225,14 @@ def write_manifest(root: Path, stored: Mapping[str, Files], name: str | None = N
     temporary, path = root / f".{NAME}.tmp", root / NAME
     lines = [_line({"name": name or secrets.token_hex(8)}), *(_entry(path, files) for path, files in stored.items())]
     lines += [_line({DONE: path}) for path in list(stored)[-1:]]
-    with _named(path), temporary.open("wb") as file:
-        file.write(b"".join(lines))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with _named(path), temporary.open("wb") as file:
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     with _locked(path) if path.is_file() else contextlib.nullcontext():
         os.replace(temporary, path)
 
