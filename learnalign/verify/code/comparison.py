@@ -31,21 +31,23 @@ def right_value(call: Call, returned: Any) -> bool:
 
 
 def same_value(expected: Any, returned: Any) -> bool:
-    """Whether two JSON values are equal as Python compares them, but for floats, which may be off by `TOLERANCE`.
+    """Whether a returned value is the expected JSON value as Python's == has it, but for floats and for what JSON cannot say.
 
-    So true is 1 and 2.0 is 2, as for the graders of every data set here; a tuple must come as a list. A whole number that is
-    expected is exact. NaN is nothing's equal. Recurses no deeper than `expected` is nested.
+    So true is 1 and 2.0 is 2, as for the graders of every data set here. A float that is expected may be off by `TOLERANCE`, a
+    whole number is exact, NaN is nothing's equal. A tuple is a list, and a whole number as a key its digits. Recurses no deeper
+    than `expected` is nested.
     """
     if isinstance(expected, list):
         return (
-            isinstance(returned, list) and len(returned) == len(expected) and all(map(same_value, expected, returned))
+            isinstance(returned, list | tuple)
+            and len(returned) == len(expected)
+            and all(map(same_value, expected, returned))
         )
     if isinstance(expected, dict):
-        return (
-            isinstance(returned, dict)
-            and returned.keys() == expected.keys()
-            and all(same_value(value, returned[key]) for key, value in expected.items())
-        )
+        if not isinstance(returned, dict) or len(returned) != len(expected):
+            return False
+        values = {str(key) if type(key) is int else key: value for key, value in returned.items()}
+        return values.keys() == expected.keys() and all(same_value(expected[key], values[key]) for key in expected)
     if isinstance(expected, float) and isinstance(returned, int | float):
         try:
             return math.isclose(expected, returned, rel_tol=TOLERANCE, abs_tol=TOLERANCE)

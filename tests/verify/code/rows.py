@@ -221,9 +221,23 @@ _CALLS = [
     {"input": "[-3, -1]", "output": "-1", "testtype": "functional"},
 ]
 _LCB = {
+    "question_title": "best",
     "question_content": "The largest sum of a contiguous part?",
+    "platform": "atcoder",
+    "question_id": "abc371_a",
+    "contest_id": "abc371",
     "contest_date": "2024-09-01T00:00:00",
-    "question_id": "1",
+    "starter_code": "",
+    "difficulty": "easy",
+}
+_CODEFORCES = {
+    "id": "1/A",
+    "title": "Best",
+    "description": "The largest sum of a contiguous part.",
+    "input_format": "The length, then the numbers.",
+    "output_format": "The sum.",
+    "examples": [{"input": "1\n5\n", "output": "5\n"}],
+    "note": None,
 }
 _FOR_STDIN: dict[str, Any] = {"tests": 3, "right": (BEST_STDIN, BEST_STDIN_READ), "wrong": (BEST_EMPTY, BEST_DEBUG)}
 _FOR_CALLS: dict[str, Any] = {
@@ -265,7 +279,8 @@ ROWS = (
     CodeRow(
         name="APPS stdin",
         row={
-            "question": "q",
+            "question": "What is asked in task 1?",
+            "starter_code": "",
             "input_output": json.dumps({"inputs": [a for a, _ in BEST_TESTS], "outputs": [b for _, b in BEST_TESTS]}),
         },
         answer="input_output",
@@ -274,7 +289,8 @@ ROWS = (
     CodeRow(
         name="TACO stdin in lines",
         row={
-            "question": "q",
+            "question": "What is asked in task 2?",
+            "starter_code": "",
             "time_limit": "2.0 seconds",
             "memory_limit": "256.0 megabytes",
             "input_output": json.dumps(
@@ -287,16 +303,22 @@ ROWS = (
     CodeRow(
         name="TACO calls",
         row={
+            "question": "The largest sum?",
+            "starter_code": "class Solution:\n    def best(self, nums):\n        pass\n",
             "input_output": json.dumps(
                 {"fn_name": "best", "inputs": [[[1, -2, 4]], [[-3, -1]]], "outputs": [[4], [-1]]}
-            )
+            ),
         },
         answer="input_output",
         **_FOR_CALLS,
     ),
     CodeRow(
         name="TACO calls that return lists",
-        row={"input_output": json.dumps({"fn_name": "unique", "inputs": [[[3, 1, 3]], [[]]], "outputs": [[3, 1], []]})},
+        row={
+            "question": "Every item once?",
+            "starter_code": "def unique(items):\n\t",
+            "input_output": json.dumps({"fn_name": "unique", "inputs": [[[3, 1, 3]], [[]]], "outputs": [[3, 1], []]}),
+        },
         answer="input_output",
         tests=2,
         right=(UNIQUE, UNIQUE_TUPLE),
@@ -304,14 +326,19 @@ ROWS = (
     ),
     CodeRow(
         name="DeepCoder lcbv5 stdin",
-        row={"problem": "q", "starter_code": "", "tests": json.dumps(_STDIN), "metadata": {"func_name": None}},
+        row={
+            "problem": "What is asked in task 3?",
+            "starter_code": "",
+            "tests": json.dumps(_STDIN),
+            "metadata": {"func_name": None},
+        },
         answer=["tests", "metadata"],
         **_FOR_STDIN,
     ),
     CodeRow(
         name="DeepCoder lcbv5 functional",
         row={
-            "problem": "q",
+            "problem": "What is asked in task 4?",
             "starter_code": "class Solution:",
             "tests": json.dumps(_CALLS),
             "metadata": {"func_name": "best"},
@@ -322,7 +349,7 @@ ROWS = (
     CodeRow(
         name="DeepCoder primeintellect",
         row={
-            "problem": "q",
+            "problem": "What is asked in task 5?",
             "solutions": [],
             "tests": json.dumps([{"type": "stdin_stdout", "input": "3\n", "output": "1.5"}]),
         },
@@ -334,7 +361,7 @@ ROWS = (
     CodeRow(
         name="DeepCoder primeintellect calls",
         row={
-            "problem": "q",
+            "problem": "What is asked in task 6?",
             "tests": json.dumps(
                 [
                     {"type": "function_call", "fn_name": "best", "input": [[1, -2, 4]], "output": [4]},
@@ -348,7 +375,7 @@ ROWS = (
     CodeRow(
         name="PrimeIntellect",
         row={
-            "prompt": "q",
+            "prompt": "What is asked in task 7?",
             "verification_info": json.dumps(
                 {
                     "language": "python",
@@ -361,7 +388,11 @@ ROWS = (
     ),
     CodeRow(
         name="DeepCoder taco",
-        row={"problem": "q", "solutions": [], "tests": json.dumps({"inputs": ["3\n"], "outputs": ["1.5\n"]})},
+        row={
+            "problem": "What is asked in task 8?",
+            "solutions": [],
+            "tests": json.dumps({"inputs": ["3\n"], "outputs": ["1.5\n"]}),
+        },
         answer="tests",
         tests=1,
         right=(HALF,),
@@ -369,7 +400,10 @@ ROWS = (
     ),
     CodeRow(
         name="DeepCoder codeforces",
-        row={"problem": "q", "tests": json.dumps([{"input": a, "output": b} for a, b in BEST_TESTS])},
+        row={
+            "problem": "What is asked in task 9?",
+            "tests": json.dumps([{"input": a, "output": b} for a, b in BEST_TESTS]),
+        },
         answer="tests",
         **_FOR_STDIN,
     ),
@@ -377,7 +411,6 @@ ROWS = (
         name="LiveCodeBench stdin",
         row={
             **_LCB,
-            "starter_code": "",
             "public_test_cases": json.dumps(_STDIN[:1]),
             "private_test_cases": packed(_STDIN[1:]),
             "metadata": "{}",
@@ -389,6 +422,8 @@ ROWS = (
         name="LiveCodeBench functional",
         row={
             **_LCB,
+            "question_content": "The largest sum of a contiguous part, as a method?",
+            "question_id": "3535",
             "starter_code": "class Solution:\n    def best(self, nums: List[int]) -> int:\n        ",
             "public_test_cases": json.dumps(_CALLS[:1]),
             "private_test_cases": packed(_CALLS[1:]),
@@ -411,7 +446,7 @@ ROWS = (
     CodeRow(
         name="CodeContests",
         row={
-            "description": "q",
+            "description": "What is asked in task 10?",
             "public_tests": {"input": [BEST_TESTS[0][0]], "output": [BEST_TESTS[0][1]]},
             "private_tests": {"input": [BEST_TESTS[1][0]], "output": [BEST_TESTS[1][1]]},
             "generated_tests": {"input": [BEST_TESTS[2][0]], "output": [BEST_TESTS[2][1]]},
@@ -434,7 +469,7 @@ ROWS = (
     CodeRow(
         name="Codeforces",
         row={
-            "id": "1/A",
+            **_CODEFORCES,
             "official_tests": [{"input": a, "output": b} for a, b in BEST_TESTS],
             "time_limit": 2.0,
             "memory_limit": 256.0,
@@ -455,6 +490,9 @@ ROWS = (
     CodeRow(
         name="Codeforces with a checker",
         row={
+            **_CODEFORCES,
+            "id": "1/B",
+            "description": "Any divisor above 1.",
             "official_tests": [{"input": "12\n", "output": "2\n"}, {"input": "15\n", "output": "3\n"}],
             "time_limit": 1.0,
             "memory_limit": 256.0,
