@@ -175,8 +175,12 @@ def _library_mounts() -> list[str]:
             mounts += ["--symlink", os.readlink(name), name]
         elif os.path.isdir(name):
             mounts += ["--ro-bind", name, name]
-    prefix = os.path.realpath(sys.base_prefix)
-    return mounts if prefix.startswith("/usr") else [*mounts, "--ro-bind", prefix, prefix]
+    prefix = Path(sys.base_prefix).resolve()
+    if prefix.is_relative_to("/usr"):
+        return mounts
+    for parent in reversed(prefix.parents[:-1]):
+        mounts += ["--perms", "0755", "--dir", str(parent)]  # else as closed as a home is
+    return [*mounts, "--ro-bind", str(prefix), str(prefix)]
 
 
 def _package_mounts() -> list[str]:
@@ -185,7 +189,7 @@ def _package_mounts() -> list[str]:
         Path(sysconfig.get_path("purelib")),
         *map(Path, site.getsitepackages()),
     ]
-    mounts: list[str] = []
+    mounts = ["--perms", "0755", "--dir", PACKAGES_PATH]
     for name in _PACKAGES:
         found = next((place / name for place in places if (place / name).is_dir()), None)
         if found:
