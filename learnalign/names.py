@@ -51,6 +51,7 @@ VERIFIERS = {
     "gsm8k": "the number after the last ####",
     "exact": "the whole completion, compared as text",
     "literal": "the last [ANSWER], box or <answer>, compared as a Python literal (CRUXEval)",
+    "code": "the last fenced program, run on the row's tests (see verifier_sandbox)",
 }
 
 GRADERS = {

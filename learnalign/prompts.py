@@ -48,7 +48,7 @@ from learnalign.rundir.files import as_json, read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import MARK, check_readable, is_scored, original
 from learnalign.sources import BadRow, local_source, read_rows
-from learnalign.verify import open_verifier
+from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -360,7 +360,7 @@ def _named(data: DataConfig, rows: _Rows) -> list[tuple[str, str | None]]:
 def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantined]:
     """The prompts whose gold answer the verifier cannot use, with its reasons."""
     answers = sorted({prompt.answer for prompt in prompts})
-    with open_verifier(config.verifier) as verifier:
+    with configured_verifier(config) as verifier:
         reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
     return [
         Quarantined(id=prompt.id, row=prompt.row, reason=f"unusable answer: {reason}")

@@ -14,6 +14,7 @@ from learnalign.config.section import (
     Fraction,
     NonNegativeFloat,
     OneOf,
+    PositiveFloat,
     PositiveInt,
     Section,
     Seed,
@@ -300,6 +301,19 @@ class EvalConfig(Section):
     )
 
 
+class VerifierLimits(Section):
+    """Limits of the programs that the verifier `code` runs; tests of a row may have others."""
+
+    seconds: PositiveFloat = Field(
+        6.0, description="CPU time of one test, s; by the clock it may take three times as long and 2 s"
+    )
+    total_seconds: PositiveFloat = Field(60.0, description="all tests of a completion, s by the clock")
+    memory: PositiveInt = Field(2**30, description="memory of one test, bytes")
+    at_once: PositiveInt | None = Field(
+        None, description="programs that run at once; null: one per CPU (local), 16 (a service)"
+    )
+
+
 class ExecutorConfig(Section):
     """Which worker does which shard."""
 
@@ -318,6 +332,13 @@ class Config(Section):
         description="what decides whether a completion is correct",
         json_schema_extra={"anyOf": [enumerated(VERIFIERS), {"type": "string", "pattern": ":"}]},
     )
+    verifier_sandbox: str | None = Field(
+        None,
+        validate_default=True,
+        description="where the verifier `code` runs programs: local (bubblewrap on this machine), or the URL of SandboxFusion "
+        "(http://HOST:8080) or Piston (http://HOST:2000/api/v2)",
+    )
+    verifier_limits: VerifierLimits = VerifierLimits()
     warmup: WarmupConfig = WarmupConfig()
     rollout: RolloutConfig = RolloutConfig()
     grad: GradConfig = GradConfig()
@@ -333,3 +354,12 @@ class Config(Section):
         if ":" not in verifier and verifier not in VERIFIERS:
             raise ValueError(f"{unknown(VERIFIERS, verifier)}, or package.module:function for your own")
         return verifier
+
+    @field_validator("verifier_sandbox")
+    @classmethod
+    def _is_a_place(cls, sandbox: str | None, info: ValidationInfo) -> str | None:
+        if sandbox is None and info.data.get("verifier") == "code":
+            raise ValueError("the verifier code runs programs: set local, or the URL of SandboxFusion or Piston")
+        if sandbox not in (None, "local") and not re.match(r"https?://[^/\s]+", sandbox or ""):
+            raise ValueError(f"{sandbox!r} is neither local nor a URL (http://…)")
+        return sandbox
