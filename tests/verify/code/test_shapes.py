@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learnalign.verify import Item, Verifier
 from learnalign.verify.code.cases import BadTests, Cases
 from learnalign.verify.code.comparison import COMPARISONS, right_value
 from learnalign.verify.code.shapes import read_cases
@@ -81,6 +82,23 @@ def test_every_shape_holds_tests_that_right_programs_pass_and_wrong_ones_fail(ro
     assert _count(cases) == row.tests
     assert [passes(cases, program, tmp_path) for program in row.right] == [True] * len(row.right)
     assert [passes(cases, program, tmp_path) for program in row.wrong] == [False] * len(row.wrong)
+
+
+def test_the_verifier_judges_all_of_these_programs_right(verifier: Verifier) -> None:
+    programs = [
+        (row, program, reward)
+        for row in ROWS
+        for reward, group in ((1.0, row.right), (0.0, row.wrong))
+        for program in group
+    ]
+    verdicts = verifier.score([Item(f"So:\n\n```python\n{program}```\n", row.gold) for row, program, _ in programs])
+    wrong = [
+        (row.name, program, verdict)
+        for (row, program, reward), verdict in zip(programs, verdicts, strict=True)
+        if verdict.reward != reward
+    ]
+    assert wrong == []
+    assert verifier.check_golds([row.gold for row in ROWS]) == [None] * len(ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -25,30 +25,6 @@ _BYTES: dict[str, float] = {
 }
 _BYTES |= {"kb": 1 << 10, "gigabytes": 1 << 30, "gb": 1 << 30, "bytes": 1, "byte": 1}
 
-# What programs of contest data sets may use without importing it: the names that LiveCodeBench's grader imports for them,
-# which are those of the others and more.
-_MODULES = (
-    *(
-        "string",
-        "re",
-        "datetime",
-        "collections",
-        "heapq",
-        "bisect",
-        "copy",
-        "math",
-        "random",
-        "statistics",
-        "itertools",
-    ),
-    *("functools", "operator", "io", "sys", "json"),
-)
-PRELUDE = "\n".join(
-    [f"from {name} import *" for name in (*_MODULES, "builtins", "typing")]
-    + [f"import {name}" for name in _MODULES]
-    + ["sys.setrecursionlimit(50_000)"]
-)
-
 
 def parse(text: str, name: str) -> Any:
     """The value of a JSON text that is called `name`."""
