@@ -175,7 +175,6 @@ def show_plan(
     heavy = ["warmup", "rollout", "grad"]
     run = RunDir(directory, resolve_config(directory, config, overrides, trust))
     stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
-    anyway = anyway or run.is_finished("rollout")
     more = {"stale": stale} if stale else {}
     show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
     if stale and not as_json:

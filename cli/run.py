@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +25,6 @@ from .rounds import run_rounds, show_rounds
 from .stepping import SAMPLING, perform
 
 if TYPE_CHECKING:
-    from learnalign.prompts import Prompt
     from learnalign.rundir import RunDir
 
 NEXT = (
@@ -66,11 +64,12 @@ def run(
     if stages is not None:
         return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust, anyway)
     with open_run(directory, config, overrides, overwrite, stage="pool", trust=trust) as opened:
+        from learnalign.checks import check
         from learnalign.prompts import load_prompts
 
         prompts = load_prompts(opened)
-        if todo := _unfinished(opened):
-            _check(opened, prompts, anyway)
+        if todo := _unfinished(opened):  # all faults are told before anything heavy starts
+            check(opened.config, COMMANDS, prompts, run=opened, anyway=anyway)
         opened.save_config()
         for command in todo:
             perform(command, opened, anyway=anyway and command in SAMPLING)
@@ -89,16 +88,6 @@ def _unfinished(run: RunDir) -> tuple[str, ...]:
         if not done:
             return COMMANDS[i:]
     return ()
-
-
-def _check(run: RunDir, prompts: Sequence[Prompt], anyway: bool) -> None:
-    """Report all faults before anything heavy starts."""
-    from learnalign.checks import check
-    from learnalign.golds import refuse_solutions
-
-    check(run.config, COMMANDS, prompts, run=run)
-    if not (anyway or run.is_finished("rollout")):
-        refuse_solutions(run.config, prompts)
 
 
 def _show_next(run: RunDir) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError
+from learnalign.golds import refuse_solutions
 from learnalign.gradients import check_modules
 from learnalign.policy import check_models
 from learnalign.prompts import Prompt
@@ -26,6 +27,7 @@ class Subject:
     prompts: Sequence[Prompt]
     lengths: Mapping[str, int] | None
     run: RunDir | None
+    anyway: bool
 
 
 def check(
@@ -35,6 +37,7 @@ def check(
     *,
     lengths: Mapping[str, int] | None = None,
     run: RunDir | None = None,
+    anyway: bool = True,
 ) -> None:
     """Raise one InputError with all faults of `stages` (warmup, rollout, grad, select, train) that show without weights.
 
@@ -43,9 +46,10 @@ def check(
         lengths: the prompts' tokens by id. With them, TRL is asked about the settings of trainings, which takes seconds and is the first
             thing that a training does itself.
         run: the run directory, to see whether the signal is there that the method of `select` reads.
+        anyway: whether golds that are whole solutions are taken; so they are, too, if `run` has all its rollouts.
     """
     check_models(config)
-    subject, faults = Subject(config=config, prompts=prompts, lengths=lengths, run=run), []
+    subject, faults = Subject(config=config, prompts=prompts, lengths=lengths, run=run, anyway=anyway), []
     for one in dict.fromkeys(one for stage in stages for one in _CHECKS[stage]):
         try:
             one(subject)
@@ -53,6 +57,11 @@ def check(
             faults.append(str(error))
     if faults:
         raise InputError("; ".join(faults))
+
+
+def _golds(subject: Subject) -> None:
+    if not (subject.anyway or (subject.run is not None and subject.run.is_finished("rollout"))):
+        refuse_solutions(subject.config, subject.prompts)
 
 
 def _warmup(subject: Subject) -> None:
@@ -120,8 +129,8 @@ def _selection(subject: Subject) -> None:
 
 
 _CHECKS: dict[str, Sequence[Callable[[Subject], None]]] = {
-    "warmup": (_verifier, _warmup),
-    "rollout": (_verifier, _engine),
+    "warmup": (_verifier, _golds, _warmup),
+    "rollout": (_verifier, _golds, _engine),
     "grad": (_modules,),
     "select": (_selection, _format),
     "train": (_verifier, _train),

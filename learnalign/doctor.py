@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from learnalign.config import Config, load_config
 from learnalign.errors import LearnAlignError, one_line, short
-from learnalign.guess import cut_of
+from learnalign.golds import find_solutions
 from learnalign.policy import check_models, load_tokenizer, model_path, model_without_weights, prompt_ids, prompt_text
 from learnalign.prompts import Prompt, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.randomness import seed_of
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Status = Literal["pass", "warn", "fail"]
 _TOKENS = 256  # of the rollout, at most
-_OF_ANSWERS = ("math", "boxed", "answer_tag", "exact")  # verifiers whose golds are answers alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,9 +194,8 @@ def _golds(case: _Case) -> Finding | None:
     if case.config is None or not case.prompts:
         return None
     answers = [prompt.answer for prompt in case.prompts]
-    if case.config.verifier in _OF_ANSWERS and (pattern := cut_of(answers)):
-        seen = f"the golds are whole solutions: {short(answers[0], 120)}"
-        return Finding(check="golds", status="fail", seen=seen, way=f"cut the gold out: data.answer_regex: '{pattern}'")
+    if found := find_solutions(case.config, case.prompts):
+        return Finding(check="golds", status="fail", seen=found.seen, way=f"set one of: {'; '.join(found.ways)}")
     unusable = unusable_golds(case.config, case.prompts)
     seen = (
         f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {len(answers):,} golds{_reasons(unusable)}"

@@ -124,9 +124,11 @@ def _parquet_rows(path: Path) -> Iterator[str]:
 def _csv_rows(path: Path) -> Iterator[str | BadRow]:
     csv.field_size_limit(sys.maxsize)
     with opened(path) as file:
-        reader = csv.reader(_csv_text(file), strict=True)
-        header: list[str] = []
+        lines, header = _csv_text(file), list[str]()
+        reader = csv.reader(lines)  # until the header is read, which may fail
         try:
+            first = next(lines, "")
+            reader = csv.reader(itertools.chain([first], lines), delimiter=_delimiter(first), strict=True)
             for row in filter(None, reader):
                 if not header:
                     header = row
@@ -140,6 +142,12 @@ def _csv_rows(path: Path) -> Iterator[str | BadRow]:
                     yield as_json(dict(zip(header, row, strict=True)))
         except (ValueError, csv.Error) as error:
             raise InputError(f"{path}, after line {reader.line_num}: {error}; save it as CSV in UTF-8") from None
+
+
+def _delimiter(header: str) -> str:
+    """A comma, or the semicolon or tab that some programs write: whichever separates more names of the header."""
+    outside = re.sub(r'"[^"]*"', "", header)
+    return max(",;\t", key=outside.count)
 
 
 def _csv_text(file: BinaryIO) -> Iterator[str]:

@@ -372,6 +372,15 @@ def test_a_source_that_cannot_be_read_is_named(name: str, text: str, words: str,
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_csv_may_be_separated_by_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
+    rows = [["a; b, c\td; e; f,", "answer"], ["1, 2; 3\t4?", "5"]]
+    with (tmp_path / "p.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=mark).writerows(rows)
+    ((prompt,), left_out, _) = read(tmp_path / "p.csv", prompt=rows[0][0], answer="answer", solution=None)
+    assert (prompt.messages[0]["content"], prompt.answer, left_out) == ("1, 2; 3\t4?", "5", [])
+
+
 def test_a_row_of_a_csv_with_too_few_or_many_fields_is_left_out_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text('question,answer\n"a\nb?",1\nshort\nc?,3\nlong,4,5\n')
     prompts, left_out, count = read(tmp_path / "p.csv", answer="answer", solution=None)
