@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from learnalign import demo
 from learnalign.columns import LeaveOut, Messages, answer_of, messages_of
 from learnalign.config import PRESETS, Config, DataConfig, build_config, write_yaml
-from learnalign.errors import InputError, listed_briefly, one_line
+from learnalign.errors import InputError, listed_briefly, one_line, short
 from learnalign.guess import Guess, Row, first_rows, gold_reasons, guess
 from learnalign.policy import load_tokenizer, model_config, prompt_text
-from learnalign.prompts import count_tokens, read_pool, reason_counts
+from learnalign.prompts import NO_ID, TAKEN, count_tokens, read_pool, reason_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,6 +60,11 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     settings = {"model": {"name": model}, "data": data, "verifier": found.verifier}
     tokenizer, limits, notes = _model(build_config(settings))
     prompts, left_out, count = read_pool(build_config(settings).data)
+    if "id" in data and any(entry.reason.startswith((TAKEN, NO_ID)) for entry in left_out):
+        notes.append(
+            f"the column {short(data.pop('id'))} has no id for some rows, or one twice; ids are made from the content"
+        )
+        prompts, left_out, count = read_pool(build_config(settings).data)
     data["max_prompt_tokens"] = limits[0]
     if tokenizer is not None:
         roomy = DataConfig.model_validate({**data, "max_prompt_tokens": 1 << 20})

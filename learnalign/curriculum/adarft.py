@@ -11,7 +11,7 @@ import numpy as np
 
 from learnalign.columns import lookup
 from learnalign.config import AdarftConfig, Config
-from learnalign.errors import InputError
+from learnalign.errors import InputError, listed_briefly, short
 from learnalign.policy import identify, other_than_policy
 from learnalign.prompts import Prompt
 from learnalign.rollouts.success import load_success
@@ -120,8 +120,8 @@ def _difficulty(source: Any, row: int, settings: AdarftConfig) -> float:
         return lowest + highest - value if settings.difficulty.startswith("-") else value
     problem = f"{found!r} is not a number" if math.isnan(value) else f"{value:g} is not from {lowest:g} to {highest:g}"
     raise InputError(
-        f"train.adarft.difficulty: row {row}, column {column}: {problem}; name a column of numbers (the row has "
-        f"{', '.join(source)}), and its range with train.adarft.lowest and train.adarft.highest"
+        f"train.adarft.difficulty: row {row}, column {short(column)}: {problem}; name a column of numbers (the row has "
+        f"{listed_briefly(map(short, source))}), and its range with train.adarft.lowest and train.adarft.highest"
     )
 
 

@@ -111,8 +111,8 @@ def test_a_difficulty_that_is_no_number_in_the_range_names_row_and_column(
     sources = [(0, {"d": 3, "q": "?"}), (7, {"d": value, "q": "?"})]
     with pytest.raises(InputError) as caught:
         difficulties(make_run(tmp_path), AdarftConfig(difficulty="d"), ["a", "b"], sources)
-    assert f"row 7, column d: {words}" in str(caught.value)
-    assert "the row has d, q" in str(caught.value)
+    assert f"row 7, column 'd': {words}" in str(caught.value)
+    assert "the row has 'd', 'q'" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["{lowest: 5, highest: 5}", "{start: 101}", "{step_size: 0}", "{target_reward: 2}"])
