@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -357,6 +358,9 @@ def print_summary(summary: dict[str, Any]) -> None:
         print(_where(method, selection))
     if own:
         print_selection(*own)
+    if summary["report_is_old"]:
+        command = f"learnalign report {shlex.quote(str(summary['run']))}"
+        print(f"{summary['report']} shows an earlier choice; `{command}` makes it again")
 
 
 def print_selection(method: str, selection: dict[str, Any]) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
+from learnalign.errors import RunError
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import is_done
+from learnalign.rundir.files import is_done, read_parquet
 from learnalign.rundir.stages import STAGES
 from learnalign.selection.stability import Stability
 
@@ -32,6 +37,8 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "selections": _selections(run, stages.get("select", {}).get("methods", {})),
         "stability": _stability(stages.get("select", {}).get("methods", {})),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
+        "report": str(run.report_file) if run.report_file.is_file() else None,
+        "report_is_old": report_is_old(run),
         "stages": [_stage(run, name, stages[name]) for name in sorted(stages, key=_order)],
         "stale": [f"{name}: {text}" for name, differences in run.stale() for text in differences],
     }
@@ -50,6 +57,32 @@ def success_summary(run: RunDir) -> dict[str, Any] | None:
         "unscored_rollouts": sum(row.samples - row.scored for row in rows),
         "histogram": _histogram(rates, max([1, *(row.samples for row in rows)])),
     }
+
+
+def report_is_old(run: RunDir) -> bool:
+    """Whether report.html shows another choice than the present one: it holds the sum of the chosen scores it was made of."""
+    if not run.report_file.is_file():
+        return False
+    with run.report_file.open("rb") as page:
+        meta = re.search(rb'id="meta">(.*?)</script>', page.read(_HEAD))
+    try:
+        shown, now = json.loads(meta[1])["total"] if meta else None, _total(run)
+    except (ValueError, KeyError, RunError):  # not a page of ours, or damaged: other words are for that
+        return False
+    return shown != now if None in (shown, now) else not math.isclose(shown, now)
+
+
+_HEAD = 1 << 23  # bytes of the page in which its description stands
+
+
+def _total(run: RunDir) -> float | None:
+    """The sum of the scores chosen by the method that the report shows first."""
+    own = run.scores_file(run.config.select.method)
+    stored = [own] if own.is_file() else sorted(own.parent.glob("*.parquet"))
+    if not stored:
+        return None
+    scores = read_parquet(stored[0], ["score", "selected"])
+    return pc.sum(scores["score"].filter(scores["selected"])).as_py()
 
 
 def _histogram(rates: np.ndarray, group: int) -> list[list[Any]]:
