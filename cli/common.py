@@ -353,6 +353,8 @@ def print_summary(summary: dict[str, Any]) -> None:
         print(f"engine of the rollouts: {summary['engine']}")
     if summary["quarantine"]:
         print(f"left out, each with its reason: {summary['quarantine']}")
+    if summary["caution"]:
+        print(summary["caution"])
     *others, own = summary["selections"].items() or [None]
     for method, selection in others:
         print(_where(method, selection))

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from learnalign.errors import RunError
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
+from learnalign.rollouts.first_look import caution
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import is_done, read_parquet
@@ -34,6 +35,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "quarantine": str(run.quarantine_file) if quarantined else None,
         "engine": stages.get("rollout", {}).get("engine"),
         "success": success_summary(run),
+        "caution": _caution(run, stages.get("rollout", {})),
         "selections": _selections(run, stages.get("select", {}).get("methods", {})),
         "stability": _stability(stages.get("select", {}).get("methods", {})),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
@@ -57,6 +59,16 @@ def success_summary(run: RunDir) -> dict[str, Any] | None:
         "unscored_rollouts": sum(row.samples - row.scored for row in rows),
         "histogram": _histogram(rates, max([1, *(row.samples for row in rows)])),
     }
+
+
+def _caution(run: RunDir, entry: dict[str, Any]) -> str | None:
+    """What all rollouts say against the settings: with --anyway nothing else does, once they are drawn."""
+    counts = entry.get("counts", {})
+    if entry.get("status") != "done" or not run.success_file.is_file():
+        return None
+    rows = load_success(run, check=False).values()
+    correct, scored, count = (sum(getattr(row, name) for row in rows) for name in ("correct", "scored", "samples"))
+    return caution(run, f"all {count:,}", correct, scored, counts.get("truncated", 0), count) or None
 
 
 def report_is_old(run: RunDir) -> bool:
