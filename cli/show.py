@@ -9,7 +9,7 @@ import typer
 
 from learnalign.errors import InputError
 
-from .common import Dir, Json, print_json
+from .common import Dir, Json, print_json, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,8 +124,3 @@ def shortened(text: str, limit: int = LONGEST) -> str:
         return text
     first, last = limit * 2 // 3, limit // 3
     return f"{text[:first]} … [{len(text) - first - last} characters left out] … {text[-last:]}"
-
-
-def visible(text: str) -> str:
-    """`text` with everything escaped that a terminal would obey or not show, but for ends of lines."""
-    return "".join(c if c == "\n" or c.isprintable() else " " * 4 if c == "\t" else repr(c)[1:-1] for c in text)
