@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,21 @@ def report_is_old(run: RunDir) -> bool:
     """Whether report.html shows another choice than the present one: it holds the sum of the chosen scores it was made of."""
     if not run.report_file.is_file():
         return False
-    with run.report_file.open("rb") as page:
-        meta = re.search(rb'id="meta">(.*?)</script>', page.read(_HEAD))
     try:
-        shown, now = json.loads(meta[1])["total"] if meta else None, _total(run)
-    except (ValueError, KeyError, RunError):  # not a page of ours, or damaged: other words are for that
+        shown, now = meta_of(run.report_file)["total"], _total(run)
+    except (KeyError, RunError):  # not a page of ours, or damaged scores: other words are for that
         return False
     return shown != now if None in (shown, now) else not math.isclose(shown, now)
+
+
+def meta_of(page: Path) -> dict[str, Any]:
+    """What a report says of itself to its own script; empty if the file is none."""
+    with page.open("rb") as file:
+        found = re.search(rb'id="meta">(.*?)</script>', file.read(_HEAD))
+    try:
+        return dict(json.loads(found[1])) if found else {}
+    except ValueError:
+        return {}
 
 
 _HEAD = 1 << 23  # bytes of the page in which its description stands
