@@ -128,7 +128,8 @@ def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[
 def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
     """One round, from its policy to the next."""
     prompts, subset = load_prompts(run), run.path / f"{NAME}.jsonl"
-    check(run.config, ["warmup", *(["rollout", "grad"] if size < len(prompts) else []), "train"], prompts)
+    stages = ["warmup", *(["rollout", "grad"] if size < len(prompts) else []), "train"]
+    check(run.config, stages, prompts, run=run)
     perform("warmup", run)
     if size < len(prompts):
         for command in ("rollout", "grad"):
