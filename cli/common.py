@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError, one_line
+from learnalign.errors import InputError, LearnAlignError, counted, one_line
 
 from .stopping import arrived
 
@@ -385,7 +385,7 @@ def print_selection(method: str, selection: dict[str, Any]) -> None:
 
 
 def _where(method: str, selection: dict[str, Any]) -> str:
-    return f"method {method}: {selection['chosen']} prompts, best first, in {selection['subset']}"
+    return f"method {method}: {counted(selection['chosen'], 'prompt')}, best first, in {selection['subset']}"
 
 
 def _part(selection: dict[str, Any], share: dict[str, Any], which: str) -> str:

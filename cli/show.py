@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 
 from .common import Dir, Json, print_json, visible
 
@@ -86,7 +86,7 @@ def _print(found: list[Example], full: bool) -> None:
         for each in rollouts:
             _text(console, f"#{each.sample} {_verdict(each)}", each.text, full)
         if left_out := len(one.rollouts) - len(rollouts):
-            console.print(f"… and {left_out} more completions; --full shows all")
+            console.print(f"… and {counted(left_out, 'more completion')}; --full shows all")
         console.print()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from learnalign.columns import LeaveOut, Messages, answer_of, messages_of, solution_of, text_of
 from learnalign.config import DataConfig, Example
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.inputs import check_file, kind_of, local_path
 from learnalign.sources import read_rows
 
@@ -29,7 +29,7 @@ def worked_examples(data: DataConfig, solved: Callable[[], Sequence[Example]]) -
     if len(examples := solved()) < few_shot:
         column = f"a worked solution in column {data.solution!r}" if data.solution else "a gold answer"
         raise InputError(
-            f"data.few_shot {few_shot}: {data.path} has only {len(examples)} usable rows with {column}; ask for fewer, or "
+            f"data.few_shot {few_shot}: {data.path} has only {counted(len(examples), 'usable row')} with {column}; ask for fewer, or "
             "give a file of worked examples"
         )
     return list(examples[:few_shot])

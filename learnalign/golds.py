@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from learnalign.config import Config
-from learnalign.errors import InputError, one_line
+from learnalign.errors import InputError, counted, one_line
 from learnalign.names import VERIFIERS
 from learnalign.prompts import Prompt
 from learnalign.verify.extract import find_boxes
@@ -38,7 +38,7 @@ def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
     else:
         ways += ["data.answer_regex: what cuts the answer out"]
     raise InputError(
-        f"data.answer: {len(golds)} of {len(prompts)} golds in column {config.data.answer!r} are whole solutions (median "
+        f"data.answer: {len(golds)} of {counted(len(prompts), 'gold')} in column {config.data.answer!r} are whole solutions (median "
         f"{median(map(len, golds)):.0f} characters, such as {one_line(golds[0], 160)!r}), not the answers that verifier "
         f"{config.verifier}, and a trainer after it, needs. Set one of: {'; '.join(ways)}. Then run this with --overwrite; --anyway "
         "goes on as it is"

@@ -30,7 +30,7 @@ from learnalign.columns import (
     unicode,
 )
 from learnalign.config import Config, DataConfig, Example
-from learnalign.errors import InputError, RunError, listed_briefly, short
+from learnalign.errors import InputError, RunError, counted, listed_briefly, short
 from learnalign.few_shot import show, worked_examples
 from learnalign.inputs import local_path
 from learnalign.policy import (
@@ -205,7 +205,7 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
     """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
     if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
         raise InputError(
-            f"data.few_shot: with the worked examples, the shortest prompt has at least {min(lengths)} tokens, but "
+            f"data.few_shot: with the worked examples, the shortest prompt has at least {counted(min(lengths), 'token')}, but "
             f"data.max_prompt_tokens is {data.max_prompt_tokens}; raise it, or give fewer or shorter examples"
         )
 
@@ -237,7 +237,7 @@ def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
             out_of_time += isinstance(reason, OutOfTime)
         if out_of_time >= (_MOST_OUT_OF_TIME if rows.prompts else _MOST_OUT_OF_TIME_AT_FIRST):
             raise InputError(
-                f"data.path {data.path}: on {out_of_time} of its first {count} rows, a regular expression takes more than "
+                f"data.path {data.path}: on {out_of_time} of its first {counted(count, 'row')}, a regular expression takes more than "
                 f"{REGEX_SECONDS:g} s ({rows.left_out[-1].reason}); give one without repeats inside repeats"
             )
     _check_columns(data, columns, rows, count)
@@ -293,7 +293,7 @@ def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Qu
     if not prompts:
         kinds = reason_counts([{"reason": entry.reason} for entry in left_out])
         listed = listed_briefly(f"{n} {kind}" for kind, n in kinds.items())
-        raise InputError(f"data.path {data.path}: none of {len(left_out)} rows can be used ({listed})")
+        raise InputError(f"data.path {data.path}: none of {counted(len(left_out), 'row')} can be used ({listed})")
 
 
 def _prepare(run: RunDir) -> None:
@@ -348,7 +348,7 @@ def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int)
             )
     first = rows.left_out[0]
     place = f"row {first.row}" if first.line is None else f"row {first.row} (line {first.line})"
-    raise InputError(f"data.path {data.path}: none of {count} rows can be used; {place}: {first.reason}")
+    raise InputError(f"data.path {data.path}: none of {counted(count, 'row')} can be used; {place}: {first.reason}")
 
 
 def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantined]:

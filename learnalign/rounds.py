@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import learnalign
 from learnalign.checks import check
 from learnalign.config import Config
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.handoff.handing import write_messages
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
@@ -186,7 +186,7 @@ def round_sizes(prompts: int, fractions: Sequence[float]) -> list[int]:
     sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     if not all(sizes):
         empty = fractions[sizes.index(0)]
-        raise InputError(f"--stages: a stage of {empty} of {prompts} prompts is empty; use larger fractions")
+        raise InputError(f"--stages: a stage of {empty} of {counted(prompts, 'prompt')} is empty; use larger fractions")
     return sizes
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from learnalign.errors import RunError
+from learnalign.errors import RunError, counted
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
 from learnalign.rollouts.first_look import caution
@@ -80,7 +80,7 @@ def report_is_old(run: RunDir) -> bool:
         shown, now = meta_of(run.report_file)["total"], _total(run)
     except (KeyError, RunError):  # not a page of ours, or damaged scores: other words are for that
         return False
-    return shown != now if None in (shown, now) else not math.isclose(shown, now)
+    return shown != now if shown is None or now is None else not math.isclose(shown, now)
 
 
 def meta_of(page: Path) -> dict[str, Any]:
@@ -165,10 +165,10 @@ def _status(run: RunDir, name: str, entry: dict[str, Any]) -> str:
     if name in STAGES and entry["fingerprint"] != run.fingerprint(name):
         return "stale"
     if entry["status"] == "done" and name in STAGES and (missing := run.missing(name)):
-        return f"{len(missing)} files missing"
+        return f"{counted(len(missing), 'file')} missing"
     files = {"rollout": run.rollouts_file, "grad": run.gradients_file}
     if entry["status"] == "done" or name not in files or not run.prompts_file.is_file():
         return entry["status"]
     shards = run.shards()
     done = sum(is_done(files[name](shard), entry["fingerprint"], shard.rows) for shard in shards)
-    return f"{done} of {len(shards)} shards"
+    return f"{done} of {counted(len(shards), 'shard')}"

@@ -200,4 +200,4 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     rows[7] |= {"question": "one " * 3000}
     made = draft(write(tmp_path, rows), "demo")
     assert "2 of 42 rows are left out: 2 duplicate" in made.notes[-1]
-    assert any("1 prompts are longer than data.max_prompt_tokens" in note for note in made.notes)
+    assert any("1 prompt is longer than data.max_prompt_tokens" in note for note in made.notes)

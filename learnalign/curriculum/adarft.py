@@ -11,7 +11,7 @@ import numpy as np
 
 from learnalign.columns import lookup
 from learnalign.config import AdarftConfig, Config
-from learnalign.errors import InputError, listed_briefly, short
+from learnalign.errors import InputError, counted, listed_briefly, short
 from learnalign.policy import identify, other_than_policy
 from learnalign.prompts import Prompt
 from learnalign.rollouts.success import load_success
@@ -139,7 +139,7 @@ def success_rates(run: RunDir, ids: Sequence[str]) -> list[float]:
     missing = [id for id in ids if id not in rates]
     if missing:
         raise InputError(
-            f"curriculum adarft: {run.success_file} has no success rate for {len(missing)} of {len(ids)} prompts (the "
+            f"curriculum adarft: {run.success_file} has no success rate for {len(missing)} of {counted(len(ids), 'prompt')} (the "
             f"first is {missing[0]}); train on prompts of this run's pool that could be scored, or name a column of "
             "difficulties with train.adarft.difficulty"
         )

@@ -12,7 +12,7 @@ import torch
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
-from learnalign.policy import device, model_path
+from learnalign.policy import device, model_config, model_path
 from learnalign.training.context import check_context
 from learnalign.training.library import GRPOConfig, RLOOConfig
 from learnalign.training.reporting import reporters

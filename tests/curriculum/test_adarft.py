@@ -68,7 +68,7 @@ def test_difficulty_is_the_failure_rate_of_the_stored_rollouts(tmp_path: Path) -
     write_success(run, [success_of("a", 4, 4, 1), success_of("b", 4, 4, 4), success_of("c", 4, 0, 0)])
     assert difficulties(run, settings, ["b", "a"], []) == [0.0, 75.0]
     assert difficulties(run, AdarftConfig(lowest=1, highest=5), ["b", "a"], []) == [1.0, 4.0]
-    with pytest.raises(InputError, match=r"no success rate for 1 of 1 prompts \(the first is c\)"):
+    with pytest.raises(InputError, match=r"no success rate for 1 of 1 prompt \(the first is c\)"):
         difficulties(run, settings, ["c"], [])
 
 

@@ -141,7 +141,7 @@ JSONL_POOLS = [
     Pool("half a pair in an answer", "p.jsonl", GOOD + row(answer="\ud800"), (1, 1)),
     Pool("half a pair in a role", "p.jsonl", GOOD + row(prompt=[{"role": "\ud800", "content": "a?"}]), (1, 1)),
     Pool("half a pair in a key", "p.jsonl", GOOD + row(**{"\ud800": 1}), (2, 0)),
-    Pool("half a pair in all", "p.jsonl", row(prompt="\ud800?"), "none of 1 rows can be used"),
+    Pool("half a pair in all", "p.jsonl", row(prompt="\ud800?"), "none of 1 row can be used"),
     Pool("NaN", "p.jsonl", GOOD + '{"prompt": "a?", "answer": NaN}\n', (1, 1)),
     Pool("Infinity", "p.jsonl", '{"prompt": "a?", "answer": Infinity}\n', "the answer in column 'answer' is inf, not a finite number"),
     Pool("1e999", "p.jsonl", GOOD + '{"prompt": "a?", "answer": -1e999}\n', (1, 1)),
@@ -175,11 +175,11 @@ JSONL_POOLS = [
     Pool("a template with a missing column", "p.jsonl", GOOD, "no column 'nothing' for data.prompt_template", ("data.prompt_template={nothing}?",)),
     Pool("too long", "p.jsonl", GOOD + row(prompt="a " * 3000), (1, 1)),
     Pool("10 MB", "p.jsonl", GOOD + row(prompt="a" * 10_000_000), (1, 1)),
-    Pool("all too long", "p.jsonl", row(prompt="a " * 3000), "none of 1 rows can be used (1 too long)"),
-    Pool("all golds useless", "p.jsonl", row(answer="\\frac{"), "none of 1 rows can be used (1 unusable answer)"),
+    Pool("all too long", "p.jsonl", row(prompt="a " * 3000), "none of 1 row can be used (1 too long)"),
+    Pool("all golds useless", "p.jsonl", row(answer="\\frac{"), "none of 1 row can be used (1 unusable answer)"),
     Pool("some golds useless", "p.jsonl", GOOD + row(answer="\\frac{"), (1, 1)),
-    Pool("a limit of rows that are bad", "p.jsonl", row(prompt=5) + GOOD, "none of 1 rows", ("data.limit=1",)),
-    Pool("fewer rows than worked examples", "p.jsonl", GOOD, "only 1 usable rows", ("data.few_shot=3",)),
+    Pool("a limit of rows that are bad", "p.jsonl", row(prompt=5) + GOOD, "none of 1 row", ("data.limit=1",)),
+    Pool("fewer rows than worked examples", "p.jsonl", GOOD, "only 1 usable row with", ("data.few_shot=3",)),
 ]  # fmt: skip
 
 JSON_POOLS = [
