@@ -9,10 +9,11 @@ from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError
 from learnalign.golds import refuse_solutions
 from learnalign.gradients import check_modules
-from learnalign.policy import check_models
-from learnalign.prompts import Prompt
+from learnalign.policy import check_models, model_path, run_tokenizer
+from learnalign.prompts import Prompt, count_tokens
 from learnalign.rollouts.engines.choice import engine_name
 from learnalign.rundir import RunDir
+from learnalign.training.context import check_context
 from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 from learnalign.training.warmup_stage import draw_subset, refuse_adapter
@@ -45,7 +46,8 @@ def check(
         prompts: of the pool; of a training, its subset.
         lengths: the prompts' tokens by id. With them, TRL is asked about the settings of trainings, which takes seconds and is the first
             thing that a training does itself.
-        run: the run directory, to see whether the signal is there that the method of `select` reads.
+        run: the run directory, to see whether the signal is there that the method of `select` reads, and without `lengths` to
+            count those of a training's prompts: do they and their completions fit into the model's context?
         anyway: whether golds that are whole solutions are taken; so they are, too, if `run` has all its rollouts.
     """
     check_models(config)
@@ -82,10 +84,17 @@ def _training(
     planned_steps(settings, section, len(prompts))
     update_size(settings, section)
     reporters(settings, section)
-    if subject.lengths is not None:
+    lengths = subject.lengths
+    if lengths is None and subject.run is not None:
+        lengths = count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
+    if lengths is None:
+        return
+    longest = max(lengths[prompt.id] for prompt in prompts)
+    if subject.lengths is None:
+        check_context(subject.config, model_path(subject.config), section, settings, longest)
+    else:
         from learnalign.training.settings import check_training
 
-        longest = max(subject.lengths[prompt.id] for prompt in prompts)
         check_training(subject.config, settings, section, longest, len(prompts), algorithm)
 
 

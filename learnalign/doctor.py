@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from learnalign.config import Config, load_config
-from learnalign.errors import LearnAlignError, one_line, short
+from learnalign.errors import LearnAlignError, counted, one_line, short
 from learnalign.golds import find_solutions
 from learnalign.policy import check_models, load_tokenizer, model_path, model_without_weights, prompt_ids, prompt_text
 from learnalign.prompts import Prompt, count_tokens, read_pool, reason_counts, unusable_golds
@@ -163,7 +163,10 @@ def _pool(case: _Case) -> Finding | None:
     if case.config is None:
         return None
     case.prompts, left_out, rows = read_pool(case.config.data)
-    seen, reasons = f"{len(case.prompts):,} of {rows:,} rows are prompts", _reasons(left_out)
+    seen, reasons = (
+        f"{len(case.prompts):,} of {counted(rows, 'row is a prompt', 'rows are prompts')}",
+        _reasons(left_out),
+    )
     if len(left_out) <= 0.05 * rows:
         return Finding(check="pool", status="pass", seen=seen + reasons)
     return Finding(
@@ -197,9 +200,7 @@ def _golds(case: _Case) -> Finding | None:
     if found := find_solutions(case.config, case.prompts):
         return Finding(check="golds", status="fail", seen=found.seen, way=f"set one of: {'; '.join(found.ways)}")
     unusable = unusable_golds(case.config, case.prompts)
-    seen = (
-        f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {len(answers):,} golds{_reasons(unusable)}"
-    )
+    seen = f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {counted(len(answers), 'gold')}{_reasons(unusable)}"
     if len(unusable) <= 0.01 * len(answers):
         return Finding(check="golds", status="pass", seen=seen)
     status: Status = "warn" if len(unusable) < 0.5 * len(answers) else "fail"
@@ -223,7 +224,8 @@ def _rollout(case: _Case) -> Finding | None:
         text = completion_text(tokenizer, completion.completion_ids, tags)
         verifier = stack.enter_context(configured_verifier(config))
         (verdict,) = judge(verifier, [(prompt, text)], opened_reasoning(tokenizer, ids, tags))
-    seen = f"{name} sampled {len(completion.completion_ids)} tokens, {short(text, 100)}; gold {short(prompt.answer, 40)}: {verdict.reason}"
+    sampled = counted(len(completion.completion_ids), "token")
+    seen = f"{name} sampled {sampled}, {short(text, 100)}; gold {short(prompt.answer, 40)}: {verdict.reason}"
     if verdict.reward is None:
         return Finding(
             check="rollout",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from learnalign.config import HASHES, Config
-from learnalign.errors import InputError, one_line
+from learnalign.errors import InputError, counted, one_line
 from learnalign.names import VERIFIERS
 from learnalign.prompts import Prompt
 from learnalign.verify.extract import find_boxes
@@ -45,7 +45,7 @@ def find_solutions(config: Config, prompts: Sequence[Prompt]) -> Solutions | Non
     else:
         ways += ["data.answer_regex: what cuts the answer out"]
     seen = (
-        f"{len(golds)} of {len(prompts)} golds in column {config.data.answer!r} are whole solutions (median "
+        f"{len(golds)} of {counted(len(prompts), 'gold')} in column {config.data.answer!r} are whole solutions (median "
         f"{median(map(len, golds)):.0f} characters, such as {one_line(golds[0], 160)!r}), not the answers that verifier "
         f"{config.verifier}, and a trainer after it, needs"
     )

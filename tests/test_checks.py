@@ -71,6 +71,15 @@ def test_what_trl_refuses_is_told_by_the_dry_run(tmp_path: Path, fault: str) -> 
         plan(_config(tmp_path, warmup=train), ["train"])
 
 
+@pytest.mark.parametrize("section", ["warmup", "train"])
+def test_what_the_context_cannot_hold_is_told_at_the_start_of_run(tmp_path: Path, section: str) -> None:
+    sections = {"warmup": WARMUP, "train": {"max_completion_length": 8}}
+    sections[section] = {**sections[section], "max_completion_length": 500}
+    made = RunDir.create(tmp_path / "run", _config(tmp_path, **sections))
+    with pytest.raises(InputError, match=rf"{section}.max_completion_length: got 500"):
+        check(made.config, (*RUN, "train"), load_prompts(made), run=made)
+
+
 def test_run_refuses_a_method_whose_signal_is_not_there(tmp_path: Path) -> None:
     made = RunDir.create(tmp_path / "run", _config(tmp_path, select={"method": "ifd"}))
     with pytest.raises(InputError, match=r"select.method: ifd reads the signal ifd.*`learnalign signal .*run ifd`"):

@@ -9,11 +9,11 @@ from typing import Any
 
 from learnalign.errors import InputError
 from learnalign.handoff import find_format
-from learnalign.handoff.about import check_about, write_about
+from learnalign.handoff.about import check_about, is_described, write_about
 from learnalign.handoff.format import Chosen
 from learnalign.handoff.messages import scored_rows
 from learnalign.handoff.writing import JSONL, kind_for, write_rows
-from learnalign.outputs import check_output, is_stdout, is_stream, open_output
+from learnalign.outputs import check_output, is_stdout, is_stream, open_output, refuse_foreign
 from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import load_opened
 from learnalign.rundir import RunDir
@@ -87,7 +87,8 @@ def check_handed(output: Path, name: str, run: RunDir) -> None:
     check_output(output, [Path(run.config.data.path).expanduser()])
     kind_for(output, name, find_format(name))
     if is_regular(output):
-        check_about(output)
+        check_about(output.resolve())
+        refuse_foreign(output, is_described)
 
 
 def is_regular(path: Path) -> bool:

@@ -18,11 +18,12 @@ from learnalign.rundir.tables import Tables
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantined:
-    """A prompt (or input row) that was left out, and why."""
+    """A prompt (or input row) that was left out, and why; rows count from 0, lines of a file from 1."""
 
     reason: str
     id: str | None = None
     row: int | None = None
+    line: int | None = None
 
 
 class Records(Tables):
@@ -95,12 +96,13 @@ class Records(Tables):
     def quarantine(self, stage: str, entries: Sequence[Quarantined]) -> None:
         """Replace the lines of `stage` in quarantine.jsonl with `entries`."""
         others = [line for line in self.quarantined() if line["stage"] != stage]
-        lines = [{"id": e.id, "row": e.row, "stage": stage, "reason": e.reason} for e in entries]
+        places = [{"row": e.row} | ({} if e.line is None else {"line": e.line}) for e in entries]
+        lines = [{"id": e.id, **p, "stage": stage, "reason": e.reason} for e, p in zip(entries, places, strict=True)]
         if lines or self.quarantine_file.is_file():
             files.write_jsonl(self.quarantine_file, [*others, *lines])
 
     def quarantined(self) -> list[dict[str, Any]]:
-        """All lines of quarantine.jsonl: id, row, stage, reason."""
+        """All lines of quarantine.jsonl: id, row, line (if the source has lines), stage, reason."""
         return files.read_jsonl(self.quarantine_file) if self.quarantine_file.is_file() else []
 
     # stale settings
