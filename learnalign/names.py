@@ -121,7 +121,7 @@ TEST_SETS = {
     "livecodebench-files": "the same from LiveCodeBench's own files, which you download; runs programs",
     "codeforces": "CodeElo's tasks with their examples as tests, pass@1 of 8 at temperature 0.8; runs programs",
     "codeforces-official": "Codeforces with official tests and checkers, pass@1 of 8; runs programs",
-    "humanevalplus": "HumanEval+'s 164 functions, greedy pass@1; runs programs",
+    "humanevalplus": "HumanEval+'s 164 functions, pass@1 of 8 at temperature 0.8; runs programs",
     "mbppplus": "MBPP+'s 378 functions, greedy pass@1; runs programs",
     "olympiadbench": "OlympiadBench's 675 open-ended questions, greedy pass@1",
     "minerva": "Minerva Math's 272 questions, greedy pass@1",

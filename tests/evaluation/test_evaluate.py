@@ -15,6 +15,7 @@ from learnalign.config import build_config
 from learnalign.errors import InputError, RunError
 from learnalign.evaluation import evaluate
 from learnalign.evaluation.testset import default_name, evaluation_config, settings_of, test_sets
+from learnalign.names import TEST_SETS
 from learnalign.policy import load_policy, load_tokenizer, model_path
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rollouts import load_rollouts
@@ -195,14 +196,14 @@ def test_invalid_arguments_are_refused_by_name(tmp_path: Path, changes: dict[str
 def test_a_test_set_with_other_sections_is_refused(tmp_path: Path) -> None:
     run, file = _run(tmp_path), tmp_path / "set.yaml"
     file.write_text("data: {path: x.jsonl}\nmodel: {name: y}\n")
-    with pytest.raises(InputError, match=r"a test set has data, verifier, eval, not model"):
+    with pytest.raises(InputError, match=r"a test set has data, verifier, .*, eval, not model"):
         evaluate(run, str(file))
     file.write_text("verifier: math\n")
     with pytest.raises(InputError, match=r"needs a `data` section with a path"):
         evaluate(run, str(file))
 
 
-PAPERS = {  # name: path, split, metric, completions, temperature, top-p (LearnAlign §5.1; GAIN-RL Table 1)
+PAPERS = {  # name: path, split, metric, completions, temperature, top-p (LearnAlign §5.1; GAIN-RL Tables 1 and 2)
     "gsm8k": ("openai/gsm8k", "test", "pass@1", 1, 0.0, 1.0),
     "gsm8k-sampled": ("openai/gsm8k", "test", "pass@1", 1, 0.8, 0.95),
     "math500": ("HuggingFaceH4/MATH-500", "test", "pass@1", 1, 0.8, 0.95),
@@ -213,6 +214,13 @@ PAPERS = {  # name: path, split, metric, completions, temperature, top-p (LearnA
     "cruxeval": ("cruxeval-org/cruxeval", "test", "pass@1", 1, 0.8, 0.95),
     "olympiadbench": ("math-ai/olympiadbench", "test", "pass@1", 1, 0.0, 1.0),
     "minerva": ("math-ai/minervamath", "test", "pass@1", 1, 0.0, 1.0),
+    "cruxeval-input": ("cruxeval-org/cruxeval", "test", "pass@1", 1, 0.8, 0.95),
+    "livecodebench": ("agentica-org/DeepCoder-Preview-Dataset", "test", "pass@1", 8, 0.8, 0.95),
+    "livecodebench-files": ("livecodebench", "test", "pass@1", 8, 0.8, 0.95),
+    "codeforces": ("agentica-org/DeepCoder-Preview-Dataset", "test", "pass@1", 8, 0.8, 0.95),
+    "codeforces-official": ("open-r1/codeforces", "test", "pass@1", 8, 0.8, 0.95),
+    "humanevalplus": ("evalplus/humanevalplus", "test", "pass@1", 8, 0.8, 0.95),
+    "mbppplus": ("evalplus/mbppplus", "test", "pass@1", 1, 0.0, 1.0),
 }
 
 
@@ -233,7 +241,8 @@ def test_a_ready_test_set_has_the_paper_s_metric_and_sampling(tmp_path: Path, na
     )
     assert config.data.system_prompt == "Think."
     assert config.data.limit is None
-    assert config.verifier == ("boxed" if name != "cruxeval" else "literal")
+    runs = "runs programs" in TEST_SETS[name]
+    assert config.verifier == ("code" if runs else "boxed" if name != "cruxeval" else "literal")
     assert default_name(name, config.eval.policy) == f"{name}-base"
     assert default_name(f"sets/my {name}.jsonl", "train/x") == f"my-{name}-train-x"
 

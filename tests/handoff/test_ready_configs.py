@@ -50,16 +50,29 @@ SHAPES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "agentica-org/DeepScaleR-Preview-Dataset": lambda q, a: {"problem": q, "answer": a, "solution": "by hand"},
     "lime-nlp/DeepScaleR_Difficulty": lambda q, a: {"problem": q, "ground_truth": a, "solved_percentage": 12.5},
     "demo": lambda q, a: {"question": q, "answer": a, "solution": "by hand", "kind": "sum"},
+    "agentica-org/DeepCoder-Preview-Dataset": lambda q, a: {
+        "problem": q,
+        "starter_code": "",
+        "tests": a,
+        "metadata": {"func_name": None},
+    },
+    "BAAI/TACO": lambda q, a: {"question": q, "starter_code": "", "input_output": a, "difficulty": "EASY"},
     "pool.jsonl": lambda q, a: {"messages": [{"role": "user", "content": q}], "answer": a, "task": "sums"},
 }
 ASKED = [("What is 1 + 1?", "2"), ("A box holds 3 pens.\n\nHow many do 4 hold?", "12")]
+PROGRAMS = [
+    ("Print one more than you read.", json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]})),
+    ("Add two lines.\n\nPrint the sum.", json.dumps({"inputs": ["1\n2\n"], "outputs": ["3\n"]})),
+]
 
 
 def make_run(folder: Path, name: str) -> RunDir:
     """The config's run with the embedded model, on hand-made rows."""
-    pool = load_config(name).data.path
+    config = load_config(name)
+    pool = config.data.path
     shape = SHAPES[pool if pool in SHAPES else Path(pool).name]
-    (folder / "pool.jsonl").write_text("".join(json.dumps(shape(*pair)) + "\n" for pair in ASKED))
+    pairs = PROGRAMS if config.verifier == "code" else ASKED
+    (folder / "pool.jsonl").write_text("".join(json.dumps(shape(*pair)) + "\n" for pair in pairs))
     overrides = [f"data.path={folder / 'pool.jsonl'}", "model.name=demo", "data.max_prompt_tokens=4000"]
     return RunDir.create(folder / "run", load_config(name, overrides))
 
@@ -83,7 +96,14 @@ def asked_by(name: str, row: dict[str, Any], beside: dict[str, str]) -> list[dic
 def test_every_trainer_asks_the_token_ids_that_were_scored(tmp_path: Path, config: str) -> None:
     run = make_run(tmp_path, config)
     prompts = load_prompts(run)
-    assert [(prompt.messages[-1]["content"], prompt.answer) for prompt in prompts] == ASKED
+    pairs = [(prompt.messages[-1]["content"], prompt.answer) for prompt in prompts]
+    if run.config.verifier == "code":  # the question with how to answer; the tests, or an object that holds them
+        assert len(pairs) == len(PROGRAMS)
+        for (text, gold), (question, tests) in zip(pairs, PROGRAMS, strict=True):
+            assert text.startswith(f"{question}\n\n")
+            assert gold == tests or json.loads(gold)["tests"] == tests
+    else:
+        assert pairs == ASKED
     scored = [prompt_ids(run_tokenizer(run), prompt.messages) for prompt in prompts]
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     template = run.config.data.chat_template_kwargs
