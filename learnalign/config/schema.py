@@ -73,7 +73,7 @@ class DataConfig(Section):
 
     path: str = Field(
         description="JSON, JSONL or CSV file (also .gz or .zst), Parquet file, a directory of Parquet or JSONL files or of "
-        "`datasets`, a hub name, or `demo`"
+        "`datasets`, a hub name, or `demo` or `demo-code`"
     )
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")
