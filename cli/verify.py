@@ -73,6 +73,16 @@ Tags = Annotated[
     ),
 ]
 
+Sandbox = Annotated[
+    str | None,
+    typer.Option(
+        "--sandbox",
+        metavar="PLACE",
+        help="Where the verifier code runs programs: local, or the URL of a service. Of a run directory: the run's own.",
+        show_default=False,
+    ),
+]
+
 
 def verify(
     source: Source,
@@ -84,6 +94,7 @@ def verify(
     workers: Workers = None,
     timeout: Timeout = 5.0,
     reasoning_tags: Tags = None,
+    sandbox: Sandbox = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -101,7 +112,9 @@ def verify(
 
     check_option(output, as_json)
     others = [verifier_name(grader) for grader in graders or ()]
-    options: dict[str, Any] = dict(workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or ())
+    options: dict[str, Any] = dict(
+        workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or (), sandbox=sandbox
+    )
     score = _scorer(source, verifiers or [], others, completion, answer, options, trust)
     if output is None:
         report = score(None if as_json or source.is_dir() else sys.stdout.write)

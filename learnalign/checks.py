@@ -15,7 +15,7 @@ from learnalign.rundir import RunDir
 from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 from learnalign.training.warmup_stage import draw_subset, refuse_adapter
-from learnalign.verify import open_verifier
+from learnalign.verify.configured import configured_verifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,7 @@ def _engine(subject: Subject) -> None:
 
 
 def _verifier(subject: Subject) -> None:
-    config = subject.config
-    open_verifier(config.verifier, workers=1, reasoning_tags=config.data.reasoning_tags).close()
+    configured_verifier(subject.config, workers=1).close()
 
 
 def _modules(subject: Subject) -> None:

@@ -74,8 +74,29 @@ def unicode(text: str, name: str) -> str:
     return text
 
 
+def check_chosen(source: dict[str, Any], data: DataConfig) -> None:
+    """Raise LeaveOut for a row that `data.where` does not take."""
+    for column, wanted in (data.where or {}).items():
+        value = lookup(source, column)
+        if not _is_wanted(value, wanted):
+            raise LeaveOut(f"not taken by data.where: {column} is {short(value, 60)}")
+
+
+def _is_wanted(value: Any, wanted: Any) -> bool:
+    if not isinstance(wanted, dict):
+        return any(
+            type(value) is type(one) and value == one for one in (wanted if isinstance(wanted, list) else [wanted])
+        )
+    kinds = str if isinstance(value, str) else (int, float)
+    if isinstance(value, bool) or not all(isinstance(one, kinds) for one in (value, *wanted.values())):
+        return False
+    return ("from" not in wanted or wanted["from"] <= value) and ("to" not in wanted or value < wanted["to"])
+
+
 def answer_of(source: dict[str, Any], data: DataConfig) -> str:
-    """The gold answer, cut out by `answer_regex`."""
+    """The gold answer, cut out by `answer_regex`; of several columns, the JSON object of those that are not null."""
+    if isinstance(data.answer, list):
+        return _answers_of(source, data.answer)
     value = lookup(source, data.answer)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -87,6 +108,14 @@ def answer_of(source: dict[str, Any], data: DataConfig) -> str:
     if not answer:
         raise LeaveOut(f"no answer in column {data.answer}")
     return answer
+
+
+def _answers_of(source: dict[str, Any], columns: list[str]) -> str:
+    values = {column.rpartition(".")[2]: lookup(source, column) for column in columns}
+    held = {name: value for name, value in values.items() if value is not None}
+    if not held:
+        raise LeaveOut(f"no answer in the columns {', '.join(map(repr, columns))}")
+    return unicode(as_json(held), "answer")
 
 
 def scalar_text(value: Any, name: str) -> str:

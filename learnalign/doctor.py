@@ -21,7 +21,8 @@ from learnalign.prompts import Prompt, count_tokens, read_pool, reason_counts, u
 from learnalign.randomness import seed_of
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
-from learnalign.rollouts.judging import completion_text, judge, open_judge, opened_reasoning
+from learnalign.rollouts.judging import completion_text, judge, opened_reasoning
+from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -222,7 +223,7 @@ def _rollout(case: _Case) -> Finding | None:
         (completion,) = engine.generate([request], sampling)[prompt.id]
         tags = config.data.reasoning_tags
         text = completion_text(tokenizer, completion.completion_ids, tags)
-        verifier = stack.enter_context(open_judge(config))
+        verifier = stack.enter_context(configured_verifier(config))
         (verdict,) = judge(verifier, [(prompt, text)], opened_reasoning(tokenizer, ids, tags))
     seen = f"{name} sampled {len(completion.completion_ids)} tokens, {short(text, 100)}; gold {short(prompt.answer, 40)}: {verdict.reason}"
     if verdict.reward is None:

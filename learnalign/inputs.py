@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import io
 import json
+import math
 import stat
 import zlib
 from collections.abc import Iterator
@@ -107,10 +108,14 @@ def json_lines(path: Path, name: str = "") -> Iterator[Line]:
             yield Line(number, text, row)
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text; raises ValueError if it is none, has a key twice, or is nested too deep."""
+def parse_json(text: str, finite: bool = False) -> Any:
+    """The value of a JSON text; raises ValueError if it is none, has a key twice, or is nested too deep.
+
+    `finite`: NaN, Infinity and numbers too large for a float are no JSON.
+    """
+    hooks: dict[str, Any] = {"parse_constant": _constant, "parse_float": _float} if finite else {}
     try:
-        value = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text, object_pairs_hook=_object, **hooks)
     except RecursionError:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
     if text.count("[") + text.count("{") > DEEPEST:
@@ -129,6 +134,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {short(twice)} is there twice")
     return row
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {short(text, 40)} is too large")
+    return value
 
 
 def _children(value: Any) -> Any:

@@ -51,6 +51,7 @@ VERIFIERS = {
     "gsm8k": "the number after the last ####",
     "exact": "the whole completion, compared as text",
     "literal": "the last [ANSWER], box or <answer>, compared as a Python literal (CRUXEval)",
+    "code": "the last fenced program, run on the row's tests (see verifier_sandbox)",
 }
 
 GRADERS = {
@@ -115,6 +116,13 @@ TEST_SETS = {
     "amc23": "AMC 2023's 40 questions, avg@8 at temperature 0.8",
     "aime24": "AIME 2024's 30 questions, pass@8 at temperature 0.8",
     "cruxeval": "CRUXEval-O's 800 functions, pass@1 at temperature 0.8",
+    "cruxeval-input": "CRUXEval-I's 800 functions, pass@1 at temperature 0.8; runs programs",
+    "livecodebench": "LiveCodeBench 2024-08 to 2025-01, 279 tasks, pass@1 of 8 at temperature 0.8; runs programs",
+    "livecodebench-files": "the same from LiveCodeBench's own files, which you download; runs programs",
+    "codeforces": "CodeElo's tasks with their examples as tests, pass@1 of 8 at temperature 0.8; runs programs",
+    "codeforces-official": "Codeforces with official tests and checkers, pass@1 of 8; runs programs",
+    "humanevalplus": "HumanEval+'s 164 functions, greedy pass@1; runs programs",
+    "mbppplus": "MBPP+'s 378 functions, greedy pass@1; runs programs",
     "olympiadbench": "OlympiadBench's 675 open-ended questions, greedy pass@1",
     "minerva": "Minerva Math's 272 questions, greedy pass@1",
 }

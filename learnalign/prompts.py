@@ -21,6 +21,7 @@ from learnalign.columns import (
     Messages,
     OutOfTime,
     answer_of,
+    check_chosen,
     in_quotes,
     lookup,
     messages_of,
@@ -47,7 +48,7 @@ from learnalign.rundir.files import as_json, read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import MARK, check_readable, is_scored, original
 from learnalign.sources import BadRow, local_source, read_rows
-from learnalign.verify import open_verifier
+from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,7 +132,9 @@ def elsewhere(data: DataConfig, path: str | Path) -> DataConfig:
     Raises InputError for a subset in the format of another trainer.
     """
     check_readable(Path(path))
-    return data.model_copy(update={"path": str(path), "limit": None, "few_shot": pool_examples(data) or None})
+    return data.model_copy(
+        update={"path": str(path), "limit": None, "where": None, "few_shot": pool_examples(data) or None}
+    )
 
 
 def count_tokens(
@@ -311,6 +314,7 @@ def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) ->
         own, as_scored = original(source), DataConfig(path=data.path, id="id")
         prompt = _to_prompt({**source, MARK: None}, as_json(own), row, as_scored)
         return replace(prompt, solution=solution_of(own, data))
+    check_chosen(source, data)
     messages, answer = messages_of(source, data), answer_of(source, data)
     id = lookup(source, data.id) if data.id else _digest(messages)
     if id is None or id == "":
@@ -328,22 +332,35 @@ def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) ->
 def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int) -> None:
     if not count:
         raise InputError(f"data.path {data.path}: it has no rows")
-    if rows.prompts:
-        return
-    question = None if data.prompt_template else data.prompt
-    for key, column in (("prompt", question), ("answer", data.answer), ("id", data.id)):
+    for key, column in _named(data, rows):
         if column and columns and column not in columns and column.split(".")[0] not in columns:
+            way = f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns)"
+            if key == "where" or (key == "answer" and isinstance(data.answer, list)):
+                way = f"Correct data.{key} (dots reach into nested columns), or leave it out there"
             raise InputError(
                 f"data.{key}: no column {column!r} in {data.path}; it has {listed_briefly(map(short, sorted(columns)))}. "
-                f"Name the right one with --set data.{key}=COLUMN (dots reach into nested columns){in_quotes(key, columns)}"
+                f"{way}{in_quotes(key, columns)}"
             )
+    if rows.prompts:
+        return
     raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {rows.left_out[0].reason}")
+
+
+def _named(data: DataConfig, rows: _Rows) -> list[tuple[str, str | None]]:
+    """The columns that a row must have, with their keys; if there are prompts, those that they can lack unnoticed."""
+    several: list[tuple[str, str | None]] = [("where", column) for column in data.where or ()]
+    if isinstance(data.answer, list):
+        several += [("answer", column) for column in data.answer]
+    if rows.prompts:
+        return [] if rows.scored else several
+    question = None if data.prompt_template else data.prompt
+    return [("prompt", question), *[("answer", column) for column in data.answers], ("id", data.id), *several]
 
 
 def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantined]:
     """The prompts whose gold answer the verifier cannot use, with its reasons."""
     answers = sorted({prompt.answer for prompt in prompts})
-    with open_verifier(config.verifier) as verifier:
+    with configured_verifier(config) as verifier:
         reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
     return [
         Quarantined(id=prompt.id, row=prompt.row, reason=f"unusable answer: {reason}")

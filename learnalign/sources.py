@@ -30,7 +30,7 @@ FORMATS = (
     "`datasets`, or a hub name"
 )
 BINARY = "base64"  # the one key of a value that is bytes, not text
-_SHARD = re.compile(r"-\d+-of-\d+$")
+_SHARD = re.compile(r"-\d+-of-\d+$|(?<=[a-z])\d+$")  # train-00000-of-00002, test2
 _SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
@@ -172,8 +172,8 @@ def _saved_rows(path: Path, data: DataConfig) -> Iterator[str]:
 
 
 def _shards(path: Path, data: DataConfig) -> list[Path]:
-    """A directory's files in the order of their names; of several splits (train-00000-of-00002.parquet, test.parquet),
-    those of `data.split`."""
+    """A directory's files in the order of their names; of several splits (train-00000-of-00002.parquet, test.jsonl and
+    test2.jsonl), those of `data.split`."""
     try:
         files = sorted(file for file in path.iterdir() if file.name[0] != "." and _reader(file))
     except OSError as error:

@@ -104,6 +104,13 @@ def test_every_kind_of_source_gives_the_same_prompts(source: Path) -> None:
     ]
 
 
+def test_files_of_a_split_may_be_numbered(tmp_path: Path) -> None:
+    for name, row in (("test", 0), ("test2", 1), ("train", 2)):
+        write_jsonl(tmp_path / f"{name}.jsonl", [ROWS[row]])
+    assert [prompt.answer for prompt in read(tmp_path, split="test")[0]] == ["2", "4"]
+    assert [prompt.answer for prompt in read(tmp_path)[0]] == ["3.5"]
+
+
 def test_csv_rows_are_text(tmp_path: Path) -> None:
     with (tmp_path / "pool.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["question", "answer"], ['Say "hi", then 1 + 1\nin lines', "007"]])

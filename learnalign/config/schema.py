@@ -14,6 +14,7 @@ from learnalign.config.section import (
     Fraction,
     NonNegativeFloat,
     OneOf,
+    PositiveFloat,
     PositiveInt,
     Section,
     Seed,
@@ -84,7 +85,11 @@ class DataConfig(Section):
     prompt_regex: str | None = Field(
         None, description="cuts the question out of the last message, as answer_regex does the gold"
     )
-    answer: str = Field("answer", description="column with the gold answer")
+    answer: str | list[str] = Field(
+        "answer",
+        description="column with the gold answer; several: the gold is a JSON object of those that the row has, as verifier "
+        "`code` takes tests",
+    )
     solution: str | None = Field(None, description="column with a worked gold solution, for perplexity, IFD and length")
     id: str | None = Field(None, description="column with the id; if null, ids are made from the content")
     answer_regex: str | None = Field(None, description="cuts the gold out of the answer column: group 1, or the match")
@@ -98,6 +103,11 @@ class DataConfig(Section):
         description="worked examples before every question: a JSON or JSONL file, the pool's first K solved rows (which "
         "are not asked), or a list of {question, answer}",
     )
+    where: dict[str, JsonValue] | None = Field(
+        None,
+        description="rows that are taken, by column: a value, a list of values, or {from: X, to: Y} for from ≤ value < to; "
+        "the others are left out",
+    )
     limit: PositiveInt | None = Field(None, description="rows read from the source")
     max_prompt_tokens: PositiveInt = Field(
         512, description="longer prompts are left out (tokens, chat template and worked examples included)"
@@ -107,6 +117,44 @@ class DataConfig(Section):
         description="tags, besides <think> and the like, around reasoning that is no answer: a name (scratch: "
         "<scratch>…</scratch>) or a pair with a space between",
     )
+
+    @property
+    def answers(self) -> list[str]:
+        """The columns of the gold answer."""
+        return [self.answer] if isinstance(self.answer, str) else self.answer
+
+    @field_validator("answer")
+    @classmethod
+    def _have_names(cls, answer: str | list[str]) -> str | list[str]:
+        names = [column.rpartition(".")[2] for column in answer] if isinstance(answer, list) else [answer]
+        if not names or not all(names):
+            raise ValueError("it names no column")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two columns would be {twice!r} in the gold's object; name one of them")
+        return answer
+
+    @field_validator("answer_regex")
+    @classmethod
+    def _cuts_text(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        if pattern and isinstance(info.data.get("answer"), list):
+            raise ValueError(
+                "it cuts text, but data.answer names several columns, whose gold is a JSON object; name one column"
+            )
+        return pattern
+
+    @field_validator("where")
+    @classmethod
+    def _selects(cls, where: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        for column, wanted in (where or {}).items():
+            inner = (
+                list(wanted.values()) if isinstance(wanted, dict) else wanted if isinstance(wanted, list) else [wanted]
+            )
+            if not inner or any(value is None or isinstance(value, list | dict) for value in inner):
+                raise ValueError(f"{column}: give a value, a list of values, or {{from: X, to: Y}}")
+            if isinstance(wanted, dict) and not wanted.keys() <= {"from", "to"}:
+                raise ValueError(f"{column}: a range has from and to, not {', '.join(wanted.keys() - {'from', 'to'})}")
+        return where
 
     @field_validator("chat_template_kwargs")
     @classmethod
@@ -253,6 +301,19 @@ class EvalConfig(Section):
     )
 
 
+class VerifierLimits(Section):
+    """Limits of the programs that the verifier `code` runs; tests of a row may have others."""
+
+    seconds: PositiveFloat = Field(
+        6.0, description="CPU time of one test, s; by the clock it may take three times as long and 2 s"
+    )
+    total_seconds: PositiveFloat = Field(60.0, description="all tests of a completion, s by the clock")
+    memory: PositiveInt = Field(2**30, description="memory of one test, bytes")
+    at_once: PositiveInt | None = Field(
+        None, description="programs that run at once; null: one per CPU (local), 16 (a service)"
+    )
+
+
 class ExecutorConfig(Section):
     """Which worker does which shard."""
 
@@ -271,6 +332,13 @@ class Config(Section):
         description="what decides whether a completion is correct",
         json_schema_extra={"anyOf": [enumerated(VERIFIERS), {"type": "string", "pattern": ":"}]},
     )
+    verifier_sandbox: str | None = Field(
+        None,
+        validate_default=True,
+        description="where the verifier `code` runs programs: local (bubblewrap on this machine), or the URL of SandboxFusion "
+        "(http://HOST:8080) or Piston (http://HOST:2000/api/v2)",
+    )
+    verifier_limits: VerifierLimits = VerifierLimits()
     warmup: WarmupConfig = WarmupConfig()
     rollout: RolloutConfig = RolloutConfig()
     grad: GradConfig = GradConfig()
@@ -286,3 +354,12 @@ class Config(Section):
         if ":" not in verifier and verifier not in VERIFIERS:
             raise ValueError(f"{unknown(VERIFIERS, verifier)}, or package.module:function for your own")
         return verifier
+
+    @field_validator("verifier_sandbox")
+    @classmethod
+    def _is_a_place(cls, sandbox: str | None, info: ValidationInfo) -> str | None:
+        if sandbox is None and info.data.get("verifier") == "code":
+            raise ValueError("the verifier code runs programs: set local, or the URL of SandboxFusion or Piston")
+        if sandbox not in (None, "local") and not re.match(r"https?://[^/\s]+", sandbox or ""):
+            raise ValueError(f"{sandbox!r} is neither local nor a URL (http://…)")
+        return sandbox

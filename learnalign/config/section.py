@@ -25,6 +25,7 @@ Fraction = typing.Annotated[float, Field(ge=0.0, le=1.0)]
 # Whole numbers that a float holds exactly.
 PositiveInt = typing.Annotated[int, Field(gt=0, lt=1 << 53)]
 NonNegativeInt = typing.Annotated[int, Field(ge=0, lt=1 << 53)]
+PositiveFloat = typing.Annotated[float, Field(gt=0.0)]
 NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
 # NumPy's and TRL's generators take no other seeds.
 Seed = typing.Annotated[int, Field(ge=0, lt=1 << 32)]

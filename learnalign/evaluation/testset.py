@@ -15,7 +15,7 @@ from learnalign.prompts import elsewhere
 from learnalign.rundir import RunDir, default_file_name
 from learnalign.sources import read_rows
 
-SECTIONS = ("data", "verifier", "eval")
+SECTIONS = ("data", "verifier", "verifier_sandbox", "verifier_limits", "eval")
 # From the pool's `data` section, if the test set does not set them.
 INHERITED = ("system_prompt", "few_shot", "max_prompt_tokens", "chat_template_kwargs", "reasoning_tags")
 
@@ -34,9 +34,9 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
     """The settings of an evaluation on `data`, a YAML file, the name of a ready test set, or anything `data.path` may
     be.
 
-    A test set in YAML has a `data` section and, if they differ from the run's, `verifier` and `eval`; it inherits the
-    pool's system prompt, worked examples, settings of the chat template and reasoning tags. Other data is read with the
-    pool's columns. Raises InputError for any other `data`.
+    A test set in YAML has a `data` section and, if they differ from the run's, `verifier`, its limits and `eval`; it inherits
+    the pool's system prompt, worked examples, settings of the chat template and reasoning tags, and its sandbox is the run's
+    if that has one. Other data is read with the pool's columns. Raises InputError for any other `data`.
     """
     file = test_sets().get(data) or local_path(data, "--data")
     settings = config.model_dump(mode="json")
@@ -46,6 +46,8 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
         inherited = {key: pool[key] for key in INHERITED}
         settings["data"] = {**inherited, **test["data"]}
         settings["verifier"] = test.get("verifier", settings["verifier"])
+        settings["verifier_sandbox"] = settings["verifier_sandbox"] or test.get("verifier_sandbox")
+        settings["verifier_limits"] |= test.get("verifier_limits") or {}
         settings["eval"] |= {"questions": None, **(test.get("eval") or {})}
     else:
         settings["data"] = pool
@@ -59,8 +61,9 @@ def _read(file: Path) -> dict[str, Any]:
     section = test.get("data") if isinstance(test, dict) else None
     if not isinstance(section, dict) or "path" not in section:
         raise InputError(f"{file}: a test set needs a `data` section with a path")
-    if not isinstance(test.get("eval") or {}, dict):
-        raise InputError(f"{file}: eval: got {short(test['eval'])}, but this is a section: give its keys")
+    for name in ("eval", "verifier_limits"):
+        if not isinstance(test.get(name) or {}, dict):
+            raise InputError(f"{file}: {name}: got {short(test[name])}, but this is a section: give its keys")
     if unknown := test.keys() - set(SECTIONS):
         raise InputError(f"{file}: a test set has {', '.join(SECTIONS)}, not {listed_briefly(sorted(unknown))}")
     return test

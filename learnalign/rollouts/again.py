@@ -14,6 +14,7 @@ from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rollouts.groups import Rollout, load_opened, load_outcomes, load_rollouts
 from learnalign.rundir import RunDir, check_trust
 from learnalign.verify import Item, Verdict, open_verifier
+from learnalign.verify.configured import configured_limits
 from learnalign.verify.graders import short_name
 from learnalign.verify.rows import Report, Row, Tally, score_rows
 
@@ -27,6 +28,7 @@ def verify_run(
     workers: int | None = None,
     timeout: float = 5.0,
     reasoning_tags: Sequence[str] = (),
+    sandbox: str | None = None,
 ) -> Report:
     """Judge every stored rollout; the report's first tally, `STORED`, has the rewards of the run.
 
@@ -35,6 +37,7 @@ def verify_run(
         names: verifiers; none: the run's own.
         write: called with each rollout as a line of JSON: id, sample, answer, completion, stored, reward, reason.
         workers, timeout: those of `open_verifier`.
+        sandbox: that of `open_verifier`; None: the run's.
         reasoning_tags: besides the run's `data.reasoning_tags`.
 
     Raises:
@@ -45,6 +48,7 @@ def verify_run(
     if not names:
         check_trust(path, run.config)
     names = list(names) or [run.config.verifier]
+    place, limits = sandbox or run.config.verifier_sandbox, configured_limits(run.config)
     tags = [*run.config.data.reasoning_tags, *reasoning_tags]
     prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
     outcomes, counts, _ = load_outcomes(run)
@@ -56,7 +60,12 @@ def verify_run(
     tallies = [Tally(STORED), *(Tally(short_name(name)) for name in names)]
     report = Report(total, tallies, places="rollout", without_completions=len(counts))
     with contextlib.ExitStack() as stack:
-        verifiers = [stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=tags)) for name in names]
+        verifiers = [
+            stack.enter_context(
+                open_verifier(name, workers, timeout, reasoning_tags=tags, sandbox=place, limits=limits)
+            )
+            for name in names
+        ]
         progress = stack.enter_context(Progress(total, "completions", "verify"))
         for shard in run.shards():
             opened = load_opened(run, shard)

@@ -34,6 +34,21 @@ class Rollout:
     finish_reason: str
     reason: str | None = None  # of the reward; files of earlier versions have none
     answer: str | None = None  # read from the text; None from a user's function, and in files of earlier versions
+    share_passed: float | None = None  # of a program's tests; None without a program, and in files of earlier versions
+
+
+def judged_rollout(
+    id: str,
+    sample: int,
+    prompt_ids: list[int],
+    completion_ids: list[int],
+    text: str,
+    finish_reason: str,
+    verdict: Verdict,
+) -> Rollout:
+    """A completion with its verdict."""
+    judged = (verdict.reason, verdict.answer, verdict.share_passed)
+    return Rollout(id, sample, prompt_ids, completion_ids, text, verdict.reward, finish_reason, *judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,7 @@ def _schema() -> pa.Schema:
             ("answer", pa.string()),
             ("reason", pa.string()),
             ("finish_reason", pa.string()),
+            ("share_passed", pa.float64()),
         ]
     )
 
@@ -190,8 +206,9 @@ def store_verdicts(run: RunDir, shard: Shard, verdicts: Sequence[Verdict]) -> No
     import pyarrow as pa
 
     table = _read(run, shard)
-    kept = table.drop_columns([name for name in ("reward", "answer", "reason") if name in table.column_names])
-    for name in ("reward", "answer", "reason"):
+    judged = ("reward", "answer", "reason", "share_passed")
+    kept = table.drop_columns([name for name in judged if name in table.column_names])
+    for name in judged:
         values = [getattr(verdict, name) for verdict in verdicts]
         kept = kept.append_column(name, pa.array(values, _schema().field(name).type))
     ordered = kept.select(_schema().names).replace_schema_metadata(table.schema.metadata)

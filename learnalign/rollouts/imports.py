@@ -19,12 +19,21 @@ from learnalign.errors import InputError, one_line, short
 from learnalign.inputs import check_file, json_lines
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
-from learnalign.rollouts.groups import Counts, Rollout, Source, refuse_mixture, stored_shards, write_rollouts
-from learnalign.rollouts.judging import completion_text, judge, open_judge, refuse_unscored, unscored_reasons
+from learnalign.rollouts.groups import (
+    Counts,
+    Rollout,
+    Source,
+    judged_rollout,
+    refuse_mixture,
+    stored_shards,
+    write_rollouts,
+)
+from learnalign.rollouts.judging import completion_text, judge, refuse_unscored, unscored_reasons
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import as_json
 from learnalign.rundir.stages import digest_of
+from learnalign.verify.configured import configured_verifier
 
 _MOST = 2**31  # of token ids and counts, which are stored as 32-bit integers
 Key = tuple[tuple[str, str], ...]
@@ -128,7 +137,7 @@ def _rollouts(
         one.text if one.text is not None else completion_text(tokenizer, one.completion_ids or [], tags)
         for _, one in asked
     ]
-    with open_judge(run.config) as verifier:
+    with configured_verifier(run.config) as verifier:
         verdicts = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
     reasons = unscored_reasons(verdict.reason for verdict in verdicts if verdict.reward is None)
     refuse_unscored(reasons, len(verdicts), run.config.verifier, "nothing of the file was stored")
@@ -141,11 +150,7 @@ def _rollouts(
             closing = [tokenizer.eos_token_id] if one.finish_reason == "stop" else []
             ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], *closing]
         tokens = (asked_ids[prompt.id], ids)
-        group.append(
-            Rollout(
-                prompt.id, len(group), *tokens, text, verdict.reward, one.finish_reason, verdict.reason, verdict.answer
-            )
-        )
+        group.append(judged_rollout(prompt.id, len(group), *tokens, text, one.finish_reason, verdict))
     return groups, sum(one.completion_ids is None for _, one in asked)
 
 

@@ -10,21 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from learnalign.config import Config
 from learnalign.errors import RunError, one_line
 from learnalign.prompts import Prompt
-from learnalign.verify import Item, Verdict, Verifier, open_verifier
+from learnalign.verify import Item, Verdict, Verifier
 from learnalign.verify.reasoning import is_tag, opened_by
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _TAIL = 32  # tokens of a prompt in which an opening tag is looked for
-
-
-def open_judge(config: Config) -> Verifier:
-    """The verifier of a run, for `judge`."""
-    return open_verifier(config.verifier, reasoning_tags=config.data.reasoning_tags)
 
 
 def judge(verifier: Verifier, completions: Sequence[tuple[Prompt, str]], opened: str = "") -> list[Verdict]:

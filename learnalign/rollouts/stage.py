@@ -19,6 +19,7 @@ from learnalign.rollouts.first_look import look_at_first
 from learnalign.rollouts.groups import (
     Rollout,
     Source,
+    judged_rollout,
     load_opened,
     load_rollouts,
     none_scored,
@@ -30,13 +31,13 @@ from learnalign.rollouts.groups import (
 from learnalign.rollouts.judging import (
     completion_text,
     judge,
-    open_judge,
     opened_reasoning,
     refuse_unscored,
     unscored_reasons,
 )
 from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.verify.configured import configured_verifier
 
 
 def rollout(run: RunDir, anyway: bool = False) -> RolloutResult:
@@ -70,7 +71,7 @@ def _score_again(run: RunDir, prompts: Sequence[Prompt], shards: Sequence[Shard]
     if not shards:
         return
     by_id = {prompt.id: prompt for prompt in prompts}
-    with open_judge(run.config) as verifier:
+    with configured_verifier(run.config) as verifier:
         for shard in shards:
             drawn = [(by_id[rollout.id], rollout.text) for rollout in load_rollouts(run, shard)]
             store_verdicts(run, shard, judge(verifier, drawn, load_opened(run, shard)))
@@ -95,7 +96,7 @@ class RolloutWorker:
         self._tokenizer = run_tokenizer(run)
         stack = ExitStack()
         self.close = weakref.finalize(self, stack.close)
-        self._verifier = stack.enter_context(open_judge(config))
+        self._verifier = stack.enter_context(configured_verifier(config))
         self._source = Source(engine=engine)
         self._engine = stack.enter_context(open_engine(settled(run), policy_path(run), longest, engine))
 
@@ -151,7 +152,5 @@ class RolloutWorker:
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
         for (p, sample, one), text, verdict in zip(drawn, texts, verdicts, strict=True):
             tokens = (ids[p.id], one.completion_ids)
-            groups[p.id].append(
-                Rollout(p.id, sample, *tokens, text, verdict.reward, one.finish_reason, verdict.reason, verdict.answer)
-            )
+            groups[p.id].append(judged_rollout(p.id, sample, *tokens, text, one.finish_reason, verdict))
         return groups

@@ -34,6 +34,13 @@ def _verdicts(config: Config) -> dict[str, Any]:
     return {"verdicts of the built-in verifiers": 2} if config.verifier in VERIFIERS else {}
 
 
+def _limits_of_programs(config: Config) -> dict[str, Any]:
+    """The limits that decide whether a program passes."""
+    limits = config.verifier_limits
+    counted = {"seconds": limits.seconds, "total_seconds": limits.total_seconds, "memory": limits.memory}
+    return {f"verifier_limits.{key}": value for key, value in counted.items()} if config.verifier == "code" else {}
+
+
 def _angle_weight(config: Config) -> dict[str, Any]:
     """c of C = C_intra + c·C_inter, which orders GAIN-RL's prompts; left out at its default."""
     weight = config.signal.angle_weight
@@ -102,6 +109,7 @@ STAGES: dict[str, Stage] = {
                 for key in ("dtype", "hf_overrides", "kv_cache_dtype", "max_model_len", "quantization")
             ),
         ),
+        more=_limits_of_programs,
         outputs=("rollouts", "success.parquet"),
     ),
     "grad": Stage(

@@ -66,7 +66,7 @@ def few_valued(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, list[st
     nor are those with less than three prompts for each value.
     """
     rows = [dict(_scalars(json.loads(prompt.source))) for prompt in prompts]
-    skipped = {data.prompt, data.answer, data.solution, data.id}
+    skipped = {data.prompt, *data.answers, data.solution, data.id}
     found: dict[str, list[str]] = {}
     columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in skipped]
     for column in columns:

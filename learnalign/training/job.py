@@ -22,7 +22,7 @@ from learnalign.errors import InputError, LearnAlignError
 from learnalign.policy import check_finite, check_reference, check_weights, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
-from learnalign.rollouts.judging import open_judge, opened_reasoning
+from learnalign.rollouts.judging import opened_reasoning
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
@@ -34,6 +34,7 @@ from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, check_context, refused, trainer_arguments
 from learnalign.training.steps import kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
+from learnalign.verify.configured import configured_verifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     place_logs(run.path, job.section)
     checkpoint = checkpoints.latest(job.work)
     # Reporters print on stdout, which is the result's.
-    with quiet(), contextlib.redirect_stdout(sys.stderr), open_judge(run.config) as verifier:
+    with quiet(), contextlib.redirect_stdout(sys.stderr), configured_verifier(run.config) as verifier:
         tags = run.config.data.reasoning_tags
         opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
         rewards = Rewards(

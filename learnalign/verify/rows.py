@@ -118,6 +118,7 @@ def verify_file(
     workers: int | None = None,
     timeout: float = 5.0,
     reasoning_tags: Sequence[str] = (),
+    sandbox: str | None = None,
 ) -> Report:
     """Score every row of `path` and write it as a line of JSON with the rewards added.
 
@@ -128,7 +129,7 @@ def verify_file(
         names: verifiers; the first adds `reward`, `reason` and `read` (the answer read), the second `reward_2` and so on.
         write: called with each line; None for the report alone.
         completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
-        workers, timeout, reasoning_tags: those of `open_verifier`.
+        workers, timeout, reasoning_tags, sandbox: those of `open_verifier`.
 
     Raises:
         InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
@@ -137,7 +138,8 @@ def verify_file(
     report = Report(total, [Tally(short_name(name)) for name in names])
     with contextlib.ExitStack() as stack:
         verifiers = [
-            stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags)) for name in names
+            stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags, sandbox=sandbox))
+            for name in names
         ]
         progress = stack.enter_context(Progress(total, "completions", "verify"))
         rows = _rows(path, completion, answer)

@@ -30,12 +30,14 @@ class Verdict:
     """1.0 correct, 0.0 wrong, None unscorable (unusable gold, or verifier failed or out of time); and the reason.
 
     `answer` is the text that was read from the completion as its answer, the first `LONGEST_ANSWER` characters; None if
-    there is none, or if a user's function judged. Verdicts are compared without it.
+    there is none, or if a user's function judged. `share_passed` is the share of a program's tests that it passes, in
+    [0, 1]; None if no program was judged. Verdicts are compared without both.
     """
 
     reward: float | None
     reason: str
     answer: str | None = field(default=None, compare=False)
+    share_passed: float | None = field(default=None, compare=False)
 
 
 LONGEST_ANSWER = 1_000

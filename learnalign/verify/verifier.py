@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from learnalign.errors import InputError
+from learnalign.names import VERIFIERS
 from learnalign.verify.builtin import BUILT_IN, BuiltIn, Task
+from learnalign.verify.code import CodeJudge, Limits, at_once, open_sandbox
 from learnalign.verify.reasoning import check_tags, without_reasoning
 from learnalign.verify.verdict import CORRECT, NO_ANSWER, Item, Verdict
 from learnalign.verify.workers import Workers
@@ -20,35 +22,36 @@ _NOTHING_AFTER = Verdict(0.0, "no answer after the reasoning")
 MEMORY_LIMIT = 2 * 2**30  # bytes beyond a worker's imports
 
 
-class Verifier:
-    """Checks gold answers and scores completions; works in any thread. Use `open_verifier`, as a context manager."""
+class Judge(Protocol):
+    """What decides: on gold answers, and on completions whose gold is usable. Each list is answered in order."""
 
-    def __init__(self, judge: BuiltIn, workers: Workers, visible: Callable[[str], str] = lambda text: text) -> None:
-        """`visible` returns the part of a completion that is judged."""
-        self._judge, self._workers, self._visible = judge, workers, visible
-        self._golds: dict[str, str | None] = {}
+    def golds(self, answers: Sequence[str]) -> list[Verdict]:
+        """Reward 1.0 for each usable gold; any other's reason says why it is none."""
+        ...
 
-    def check_golds(self, answers: Sequence[str]) -> list[str | None]:
-        """Return None for each usable gold answer, for any other the reason. Each answer is judged once."""
-        new = list(dict.fromkeys(answer for answer in answers if answer not in self._golds))
-        verdicts = self._decide(self._judge.gold(answer) for answer in new)
-        self._golds.update((a, None if v.reward else v.reason) for a, v in zip(new, verdicts, strict=True))
-        return [self._golds[answer] for answer in answers]
+    def items(self, items: Sequence[Item]) -> list[Verdict]:
+        """The verdicts of completions without their reasoning."""
+        ...
 
-    def score(self, items: Sequence[Item]) -> list[Verdict]:
-        """Return the verdict of each item, in order; None, not 0.0, if the gold is unusable or the verifier failed."""
-        golds = self.check_golds([item.answer for item in items])
-        texts = [self._visible(item.opened + item.completion) for item in items]
-        verdicts = self._decide(
-            self._judge.item(item if text == item.completion else replace(item, completion=text))
-            if gold is None
-            else Verdict(None, gold)
-            for item, text, gold in zip(items, texts, golds, strict=True)
-        )
-        return [
-            _NOTHING_AFTER if verdict == NO_ANSWER and len(text) < len(item.completion) else verdict
-            for item, text, verdict in zip(items, texts, verdicts, strict=True)
-        ]
+    def close(self) -> None:
+        """End what runs."""
+        ...
+
+
+class Tasks:
+    """The judge of the built-in rules and of users' functions: what is not decided at once goes to worker processes."""
+
+    def __init__(self, rules: BuiltIn, workers: Workers) -> None:
+        self._rules, self._workers = rules, workers
+
+    def golds(self, answers: Sequence[str]) -> list[Verdict]:
+        return self._decide(map(self._rules.gold, answers))
+
+    def items(self, items: Sequence[Item]) -> list[Verdict]:
+        return self._decide(map(self._rules.item, items))
+
+    def close(self) -> None:
+        self._workers.close()
 
     def _decide(self, answers: Iterable[Verdict | Task]) -> list[Verdict]:
         """Send undecided items to the workers, each distinct task once."""
@@ -57,9 +60,44 @@ class Verifier:
         judged = dict(zip(tasks, self._workers.run(tasks), strict=True))
         return [key if isinstance(key, Verdict) else judged[key] for key in keyed]
 
+
+class Verifier:
+    """Checks gold answers and scores completions; works in any thread. Use `open_verifier`, as a context manager."""
+
+    def __init__(self, judge: Judge, visible: Callable[[str], str] = lambda text: text) -> None:
+        """`visible` returns the part of a completion that is judged."""
+        self._judge, self._visible = judge, visible
+        self._golds: dict[str, str | None] = {}
+
+    def check_golds(self, answers: Sequence[str]) -> list[str | None]:
+        """Return None for each usable gold answer, for any other the reason. Each answer is judged once."""
+        new = list(dict.fromkeys(answer for answer in answers if answer not in self._golds))
+        verdicts = self._judge.golds(new)
+        self._golds.update((a, None if v.reward else v.reason) for a, v in zip(new, verdicts, strict=True))
+        return [self._golds[answer] for answer in answers]
+
+    def score(self, items: Sequence[Item]) -> list[Verdict]:
+        """Return the verdict of each item, in order; None, not 0.0, if the gold is unusable or the verifier failed."""
+        golds = self.check_golds([item.answer for item in items])
+        texts = [self._visible(item.opened + item.completion) for item in items]
+        judged = iter(
+            self._judge.items(
+                [
+                    item if text == item.completion else replace(item, completion=text)
+                    for item, text, gold in zip(items, texts, golds, strict=True)
+                    if gold is None
+                ]
+            )
+        )
+        verdicts = [next(judged) if gold is None else Verdict(None, gold) for gold in golds]
+        return [
+            _NOTHING_AFTER if verdict == NO_ANSWER and len(text) < len(item.completion) else verdict
+            for item, text, verdict in zip(items, texts, verdicts, strict=True)
+        ]
+
     def close(self) -> None:
-        """End the worker processes."""
-        self._workers.close()
+        """End the processes."""
+        self._judge.close()
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +114,8 @@ def open_verifier(
     timeout: float = 5.0,
     memory_limit: int = MEMORY_LIMIT,
     reasoning_tags: Sequence[str] = (),
+    sandbox: str | None = None,
+    limits: Limits | None = None,
 ) -> Verifier:
     """Open a verifier.
 
@@ -87,20 +127,25 @@ def open_verifier(
         memory_limit: bytes a worker may take beyond its imports before it is killed.
         reasoning_tags: further ones (see `reasoning`). Verifiers by name judge what follows the reasoning; a user's
             function gets the whole completion.
+        sandbox: where the verifier `code` runs programs: `local`, or the URL of a service.
+        limits: of a program's tests; None: those of `Limits`.
 
     Raises:
         InputError: there is no such verifier, a reasoning tag is none, or a user's function cannot be loaded.
     """
-    if name in BUILT_IN:
+    visible = partial(without_reasoning, tags=tuple(reasoning_tags))
+    if name in VERIFIERS:
         check_tags(reasoning_tags)
-        visible = partial(without_reasoning, tags=tuple(reasoning_tags))
-        return Verifier(BUILT_IN[name], Workers(None, workers, timeout, memory_limit), visible)
+    if name == "code":
+        return Verifier(CodeJudge(open_sandbox(sandbox), limits or Limits(), workers or at_once(sandbox)), visible)
+    if name in BUILT_IN:
+        return Verifier(Tasks(BUILT_IN[name], Workers(None, workers, timeout, memory_limit)), visible)
     module, colon, function = name.partition(":")
     if not (module and colon and function):
-        near = difflib.get_close_matches(name, BUILT_IN, n=1)
+        near = difflib.get_close_matches(name, VERIFIERS, n=1)
         meant = f" (did you mean {near[0]}?)" if near else ""
         raise InputError(
-            f"no verifier {name!r}{meant}; use one of {', '.join(BUILT_IN)}, or package.module:function for your own"
+            f"no verifier {name!r}{meant}; use one of {', '.join(VERIFIERS)}, or package.module:function for your own"
         )
     processes = Workers(name, workers, timeout, memory_limit)
     try:
@@ -108,7 +153,7 @@ def open_verifier(
     except BaseException:
         processes.close()
         raise
-    return Verifier(BuiltIn(lambda answer: CORRECT, _call), processes)
+    return Verifier(Tasks(BuiltIn(lambda answer: CORRECT, _call), processes))
 
 
 def _call(item: Item) -> Task:

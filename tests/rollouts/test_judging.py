@@ -8,8 +8,9 @@ from learnalign.policy import prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.again import verify_run
 from learnalign.rollouts.groups import Rollout, load_opened, load_rollouts, write_rollouts
-from learnalign.rollouts.judging import completion_text, judge, open_judge, opened_reasoning
+from learnalign.rollouts.judging import completion_text, judge, opened_reasoning
 from learnalign.rundir import RunDir
+from learnalign.verify.configured import configured_verifier
 from tests.tiny import CHATML, make_run, save_tokenizer
 
 OPENING = CHATML.replace("assistant\n", "assistant\n<think>\n")
@@ -41,7 +42,7 @@ def test_reasoning_that_the_prompt_began_is_no_answer_until_it_is_closed(run: Ru
     [prompt] = load_prompts(run)
     gold = prompt.answer
     texts = [f"I get {gold}.", f"Is it 1? </think> The answer is {gold}.", f"It is {gold}</think> I do not know."]
-    with open_judge(run.config) as verifier:
+    with configured_verifier(run.config) as verifier:
         verdicts = judge(verifier, [(prompt, text) for text in texts], "<think>")
         assert [verdict.reward for verdict in verdicts] == [0.0, 1.0, 0.0]
         assert judge(verifier, [(prompt, texts[0])])[0].reward == 1.0

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class BadTests(Exception):
+    """A gold answer that holds no tests that can be run; the message is the reason, one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Printed:
     """One test of a whole program: its standard input and the standard output that it must print."""
@@ -16,10 +20,14 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the entry point with JSON values, and the JSON value that it must return."""
+    """One call of the entry point with JSON values, and the JSON value that it must return.
+
+    `also` are other values that are right: APPS and TACO wrap some values in a list, and their graders take both.
+    """
 
     arguments: tuple[Any, ...]
     value: Any
+    also: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class Cases:
     """The tests of a row; exactly one of `printed`, `calls` and `assertions` is not empty.
 
     Args:
-        entry_point: the function that `calls` and `assertions` use; `Solution.name` for a method of a class Solution.
+        entry_point: the function that `calls` and `assertions` use; the method of that name if the program has a class
+            Solution with one.
         prelude: Python code before the program: the imports that the row's prompt or its graders give.
         language: of the program, if its fence does not say; `python` or `cpp`.
         comparison: how printed text is compared, of `comparison.COMPARISONS`.

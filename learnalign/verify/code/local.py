@@ -1,0 +1,173 @@
+"""The sandbox on this machine: a fresh one for every completion, and one of their own for the rows' assertions."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import platform
+import threading
+import time
+from dataclasses import asdict
+from typing import Any
+
+from learnalign.errors import InputError
+from learnalign.verify.code import box
+from learnalign.verify.code.box import Box, BoxEnded
+from learnalign.verify.code.sandbox import Done, Job, Limits, SandboxFailed, checked
+from learnalign.verify.code.system_calls import supported
+
+_SLACK = 10.0  # seconds beyond the limits until a sandbox that does not answer is killed
+_COMPILE_SECONDS = 100.0  # by the clock
+_OTHER_WAY = "or name a service: verifier_sandbox: http://… (SandboxFusion, Piston)"
+_WHILE_LOADING = {"time": "out of time while it is compiled", "memory": "out of memory while it is compiled"}
+_CHECKER_MEMORY = 2 * 2**30
+
+
+class LocalSandbox:
+    """Runs programs in sandboxes of bubblewrap; raises InputError if none can start here."""
+
+    def __init__(self) -> None:
+        self._as_root = working_mode()
+        self._threads = threading.local()
+        self._checkers: list[Box] = []
+
+    def run(self, job: Job) -> Done:
+        """Run the program on the inputs of its tests, in a sandbox of its own."""
+        deadline = time.monotonic() + job.limits.total_seconds + _COMPILE_SECONDS
+        with self._runner(job, deadline) as (runner, refused):
+            if refused is not None:
+                return Done(refused=refused)
+            return _replies(runner, job)
+
+    def check(self, job: Job, assertions: dict[str, Any]) -> Done:
+        """Pass calls on between the checker, which has the assertions, and the runner, which has the program."""
+        deadline = time.monotonic() + job.limits.total_seconds + _COMPILE_SECONDS
+        with self._runner(job, deadline) as (runner, refused):
+            if refused is not None:
+                return Done(refused=refused)
+            deadline = time.monotonic() + job.limits.total_seconds + _SLACK
+            checker = self._checker()
+            try:
+                checker.send({**assertions, **asdict(job.limits), "path": [box.PACKAGES_PATH]}, deadline)
+                while "ask" in (message := checker.receive(deadline)):
+                    checker.send(_asked(runner, message["ask"], deadline), deadline)
+            except BoxEnded as error:
+                self._drop_checker()
+                if str(error) == "time":
+                    return Done(ended="time")
+                raise SandboxFailed(f"the row's assertions cannot be run: the process {error}") from None
+            if "failed" in message:
+                self._drop_checker()  # a late answer may still be on its way to it
+                raise SandboxFailed(message["failed"])
+            return Done(replies=tuple({"outcome": outcome} for outcome in message["outcomes"]))
+
+    def close(self) -> None:
+        """End the checkers; a runner ends with its job."""
+        for checker in self._checkers:
+            checker.close()
+        self._checkers.clear()
+
+    @contextlib.contextmanager
+    def _runner(self, job: Job, deadline: float) -> Any:
+        """A sandbox with the program loaded, and why it could not be loaded if so."""
+        runner = Box("runner", self._as_root, job.limits.memory)
+        ready = False
+        try:
+            ready = bool(runner.receive(time.monotonic() + _COMPILE_SECONDS).get("ready"))
+            runner.send(job.message([box.PACKAGES_PATH], alone=True), deadline)
+            loaded = runner.receive(deadline)
+        except BoxEnded as error:
+            cause = runner.error()
+            runner.close()
+            if not ready:
+                raise SandboxFailed(f"the sandbox did not start: {cause or error}") from None
+            yield runner, _WHILE_LOADING.get(str(error), f"loading it ends the sandbox ({error})")
+            return
+        try:
+            if "failed" in loaded:
+                raise SandboxFailed(loaded["failed"])
+            yield runner, loaded.get("refused")
+        finally:
+            runner.close()
+
+    def _checker(self) -> Box:
+        if getattr(self._threads, "checker", None) is None:
+            self._threads.checker = Box("checker", self._as_root, _CHECKER_MEMORY)
+            self._checkers.append(self._threads.checker)
+            try:
+                self._threads.checker.receive(time.monotonic() + _COMPILE_SECONDS)
+            except BoxEnded as error:
+                cause = self._threads.checker.error()
+                self._drop_checker()
+                raise SandboxFailed(f"the sandbox did not start: {cause or error}") from None
+        checker: Box = self._threads.checker
+        return checker
+
+    def _drop_checker(self) -> None:
+        checker, self._threads.checker = self._threads.checker, None
+        self._checkers.remove(checker)
+        checker.close()
+
+
+def _replies(runner: Box, job: Job) -> Done:
+    replies: list[dict[str, Any]] = []
+    deadline = time.monotonic() + job.limits.total_seconds
+    one = 3 * job.limits.seconds + 2 + _SLACK
+    try:
+        while len(replies) < len(job.tests):
+            reply = runner.receive(min(deadline, time.monotonic() + one))
+            if not checked(reply):
+                return Done(replies=tuple(replies), ended="died")
+            replies.append(reply)
+            if replies[-1]["status"] in ("time", "memory"):
+                return Done(replies=tuple(replies), ended=replies[-1]["status"])
+    except BoxEnded as error:
+        return Done(replies=tuple(replies), ended=str(error))
+    return Done(replies=tuple(replies))
+
+
+def _asked(runner: Box, message: dict[str, Any], deadline: float) -> dict[str, Any]:
+    try:
+        runner.send(message, deadline)
+        return runner.receive(deadline)
+    except BoxEnded as error:
+        return {"ended": str(error)}
+
+
+@functools.cache
+def working_mode() -> bool:
+    """Whether to start sandboxes as root; raises InputError, with the ways out, if none can start here."""
+    if platform.system() != "Linux" or not supported():
+        raise InputError(
+            f"verifier_sandbox: local needs Linux on x86_64 or aarch64, not {platform.system()} on {platform.machine()}; "
+            f"{_OTHER_WAY[3:]}"
+        )
+    if not box.installed():
+        raise InputError(
+            "verifier_sandbox: local needs bubblewrap 0.8 or newer, which is not installed (no bwrap on PATH); install it "
+            f"(Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap), {_OTHER_WAY}"
+        )
+    errors = []
+    for as_root in box.modes():
+        trial = Box("runner", as_root, Limits().memory)
+        try:
+            if trial.receive(time.monotonic() + _COMPILE_SECONDS).get("ready"):
+                return as_root
+        except BoxEnded as error:
+            errors.append(trial.error() or str(error))
+        finally:
+            trial.close()
+    raise InputError(_why_not(errors[-1]))
+
+
+def _why_not(error: str) -> str:
+    if "Unknown option" in error or "unknown option" in error:
+        return f"verifier_sandbox: local needs bubblewrap 0.8 or newer ({error}); update it, {_OTHER_WAY}"
+    if "amespace" in error or "not permitted" in error or "ermission denied" in error:
+        return (
+            f"verifier_sandbox: local cannot start a sandbox here ({error}): this machine or container does not allow "
+            "namespaces. In a container, start it with --privileged, or with --cap-add SYS_ADMIN --security-opt "
+            "seccomp=unconfined --security-opt apparmor=unconfined; on a machine of your own, allow user namespaces (sysctl "
+            f"user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0), {_OTHER_WAY}"
+        )
+    return f"verifier_sandbox: local cannot start a sandbox here ({error}); {_OTHER_WAY[3:]}"
