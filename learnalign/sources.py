@@ -45,7 +45,7 @@ class SourceRow(NamedTuple):
 
 def local_source(data: DataConfig) -> Path | None:
     """The file or directory that `data.path` names, None for a hub name; raises InputError if it is no kind of source."""
-    path = demo.POOL if data.path == "demo" else local_path(data.path, "data.path")
+    path = demo.POOLS.get(data.path) or local_path(data.path, "data.path")
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from learnalign import demo
 from learnalign.columns import LeaveOut, text_of
 from learnalign.errors import InputError, counted, one_line, short
 from learnalign.inputs import check_file, json_lines
@@ -77,7 +78,7 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     An interrupted import is completed by the same call. Raises InputError if the file cannot be read, matches no prompt, or
     the run has other rollouts.
     """
-    file = Path(file)
+    file = demo.CODE_COMPLETIONS if str(file) == "demo-code" else Path(file)
     prompts = load_prompts(run)
     given = _read(file, _PromptIndex(prompts, len(pool_examples(run.config.data))))
     stored, source = stored_shards(run), Source(file=str(file.resolve()), digest=digest_of(file))
