@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo test test-slow test-trainers test-browser torture check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -36,6 +36,12 @@ demo: setup
 	OMP_NUM_THREADS=1 $(RUN) run runs/demo --config demo
 	@echo; echo "subset: runs/demo/subset.jsonl"; head -n 3 runs/demo/subset.jsonl
 	@echo; $(RUN) report runs/demo
+
+# Code tasks: the completions come with the package, since the embedded model writes no programs. Needs bubblewrap (Debian: bubblewrap).
+demo-code: setup
+	OMP_NUM_THREADS=1 $(RUN) rollout runs/demo-code --config demo-code --from demo-code
+	OMP_NUM_THREADS=1 $(RUN) run runs/demo-code
+	@echo; $(RUN) report runs/demo-code
 
 check: setup-test
 	$(BIN)/ruff format --check .
@@ -74,9 +80,18 @@ test-trainers: setup-test
 test-browser: setup-test
 	$(BIN)/python -m pytest -m browser tests/report
 
+# The sandbox of code tasks, with bubblewrap installed first (Debian, Ubuntu; elsewhere install it yourself). Nothing is skipped.
+test-sandbox: setup-test
+	@command -v bwrap >/dev/null || { $(if $(filter 0,$(shell id -u)),,sudo )apt-get update -q && $(if $(filter 0,$(shell id -u)),,sudo )apt-get install -y -q bubblewrap; }
+	REQUIRE_SANDBOX=1 $(BIN)/python -m pytest tests/verify/code
+
 # Kills, damage, failing disks, crowds: up to an hour on two cores; ARGS="kills --share 0.1" for less.
 torture: setup-test
 	$(BIN)/python -m tests.torture $(ARGS)
+
+# Hostile programs against the sandbox of code tasks, behind limits of processes and memory: ten minutes; ARGS="kills --share 0.2" for less.
+torture-sandbox: setup-test
+	$(BIN)/python -m tests.torture.sandbox $(ARGS)
 
 real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real

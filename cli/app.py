@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from .common import DEBUG, VERBOSE, guarded
 from .compare import compare
@@ -56,8 +57,29 @@ PANELS = {
     "Use": ("export", "train", "eval", "verify"),
 }
 
+
+class BareFlags:
+    """Shows options that take no value without a type, which others have after their name."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in parameters:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""
+        return parameters
+
+
+class Command(BareFlags, TyperCommand):
+    """A command."""
+
+
+class Commands(BareFlags, TyperGroup):
+    """All of them."""
+
+
 app = typer.Typer(
     name="learnalign",
+    cls=Commands,
     help="Pick the N prompts most worth training a language model on with verifiable rewards.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -69,7 +91,7 @@ for panel, names in PANELS.items():
         if name in COMMANDS:
             function, example = COMMANDS[name]
             help_of = {"epilog": f"Example: learnalign {name} {example}", "rich_help_panel": panel}
-            app.command(name, **help_of)(guarded(function))  # type: ignore[arg-type]
+            app.command(name, cls=Command, **help_of)(guarded(function))  # type: ignore[arg-type]
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError, one_line
+from learnalign.errors import InputError, LearnAlignError, counted, one_line
 
 from .stopping import arrived
 
@@ -175,7 +176,6 @@ def show_plan(
     heavy = ["warmup", "rollout", "grad"]
     run = RunDir(directory, resolve_config(directory, config, overrides, trust))
     stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
-    anyway = anyway or run.is_finished("rollout")
     more = {"stale": stale} if stale else {}
     show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
     if stale and not as_json:
@@ -328,7 +328,12 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else visible(str(value)).replace("\n", "\\n")
+
+
+def visible(text: str) -> str:
+    """`text` with everything escaped that a terminal would obey or not show, but for ends of lines."""
+    return "".join(c if c == "\n" or c.isprintable() else " " * 4 if c == "\t" else repr(c)[1:-1] for c in text)
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -352,36 +357,38 @@ def print_summary(summary: dict[str, Any]) -> None:
         print(f"engine of the rollouts: {summary['engine']}")
     if summary["quarantine"]:
         print(f"left out, each with its reason: {summary['quarantine']}")
+    if summary["caution"]:
+        print(summary["caution"])
     *others, own = summary["selections"].items() or [None]
     for method, selection in others:
         print(_where(method, selection))
     if own:
         print_selection(*own)
+    if summary["report_is_old"]:
+        command = f"learnalign report {shlex.quote(str(summary['run']))}"
+        print(f"{summary['report']} shows an earlier choice; `{command}` makes it again")
 
 
 def print_selection(method: str, selection: dict[str, Any]) -> None:
     """What one method chose: the shares by columns of the data, sentences for the user, the subset's path."""
     rows = [
-        [s["column"], s["value"], _part(selection, s, "eligible"), _part(selection, s, "chosen")]
+        [s["column"], s["value"], _part(selection, s, "prompts"), s["eligible"], _part(selection, s, "chosen")]
         for s in selection["shares"]
     ]
     if rows:
-        print_table(
-            f"method {method}: the chosen by columns of the data",
-            ["column", "value", "could be chosen", "chosen"],
-            rows,
-        )
+        columns = ["column", "value", "in the pool (% of it)", "could be chosen", "chosen (% of the chosen)"]
+        print_table(f"method {method}: pool and chosen by columns of the data", columns, rows)
     for note in selection["notes"]:
         print(f"method {method}: {note}")
     print(_where(method, selection))
 
 
 def _where(method: str, selection: dict[str, Any]) -> str:
-    return f"method {method}: {selection['chosen']} prompts, best first, in {selection['subset']}"
+    return f"method {method}: {counted(selection['chosen'], 'prompt')}, best first, in {selection['subset']}"
 
 
 def _part(selection: dict[str, Any], share: dict[str, Any], which: str) -> str:
-    """A count, and what it is of all of that column."""
+    """A count, and its share of all prompts that have the column."""
     total = sum(other[which] for other in selection["shares"] if other["column"] == share["column"])
     return f"{share[which]} ({100 * share[which] / total:.0f} %)" if total else "0"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 
 from .common import Dir, Json, Trust, print_json, print_table
 
@@ -61,7 +61,7 @@ def _compare_norms(run: RunDir, size: float | None, as_json: bool) -> None:
         return
     print_table("gradient norm by response length", ["tokens", "prompts", "median norm", "mean p"], _quarters(norms))
     rho = "undefined: one of them is constant" if norms.spearman is None else f"{norms.spearman:.3f}"
-    print(f"Spearman's ρ of norm and length over {norms.prompts} prompts: {rho}")
+    print(f"Spearman's ρ of norm and length over {counted(norms.prompts, 'prompt')}: {rho}")
     print(f"table: {norms.table}")
     print(f"plot: {plot}")
 
@@ -95,7 +95,7 @@ def _show(comparison: Comparison) -> None:
         ]
         for name, subset in subsets.items()
     ]
-    print_table(f"{comparison.size} prompts by each method", columns, rows)
+    print_table(f"{counted(comparison.size, 'prompt')} by each method", columns, rows)
     _show_matrix("overlap, % (Jaccard: prompts that both chose, of those that either did)", comparison.jaccard)
     _show_matrix("rank correlation of the scores, % (Spearman)", comparison.rank_correlation)
     for name, reason in comparison.missing.items():

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from learnalign.errors import counted
 from learnalign.names import FORMATS, lined
 
 from .common import Dir, Json, check_option, print_json, resolve_config, tables_beside
@@ -47,4 +48,4 @@ def export(
         if as_json:
             print_json(vars(result))
         else:
-            print(f"{result.prompts} prompts chosen by {result.method}, for {result.name}: {result.file}")
+            print(f"{counted(result.prompts, 'prompt')} chosen by {result.method}, for {result.name}: {result.file}")

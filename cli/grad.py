@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learnalign.errors import counted
+
 from .common import (
     Anyway,
     ConfigFile,
@@ -67,6 +69,6 @@ def show_verification(verification: Verification) -> None:
     columns = [asdict(agreement) for agreement in compared.values()]
     rows = [[name.replace("_", " "), *(column[name] for column in columns)] for name in columns[0]]
     exact = verification.modules if verification.not_compared else "all parameters"
-    print_table(f"{verification.prompts} prompts against exact gradients of {exact}", ["", *compared], rows)
+    print_table(f"{counted(verification.prompts, 'prompt')} against exact gradients of {exact}", ["", *compared], rows)
     if verification.not_compared:
         typer.echo(f"learnalign: not compared with all parameters: {verification.not_compared}", err=True)

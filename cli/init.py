@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 
 from .common import Json, check_option, print_json
 
@@ -84,5 +84,5 @@ def _show(made: Draft, file: Path) -> None:
     for note in made.notes:
         print(note)
     shape = f"the shape of {made.guess.shape}" if made.guess.shape else "no known shape; look at the rows above"
-    print(f"{made.prompts:,} prompts, {shape}; verifier {made.guess.verifier}")
+    print(f"{counted(made.prompts, 'prompt')}, {shape}; verifier {made.guess.verifier}")
     print(f"config: {file}\nnext: learnalign run runs/{file.stem} --config {file} --dry-run")

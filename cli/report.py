@@ -23,12 +23,15 @@ def report(directory: Dir, output: Output = None, compare: Compare = None, as_js
     It opens without a network, and an unfinished run has one, too. --compare adds the prompts, choices and settings of
     another run.
     """
-    from learnalign.outputs import is_stdout
+    from learnalign.outputs import is_stdout, refuse_foreign
     from learnalign.report import write_report
     from learnalign.rundir import RunDir
+    from learnalign.summary import meta_of
 
     run = RunDir.peek(directory)
     check_option(output, as_json, [Path(run.config.data.path).expanduser()])
+    if output is not None:
+        refuse_foreign(output, lambda page: bool(meta_of(page)))
     path = write_report(run, output, None if compare is None else RunDir.peek(compare))
     if is_stdout(path):
         return

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learnalign.errors import counted
+
 from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
 
 if TYPE_CHECKING:
@@ -65,11 +67,13 @@ def _cautions(result: RolloutResult) -> list[str]:
 
     lines = []
     if fewer := result.fewer_scored:
-        lines.append(f"{len(fewer)} prompts have fewer scored rollouts than others: {_some(list(fewer))}")
+        lines.append(
+            f"{counted(len(fewer), 'prompt has', 'prompts have')} fewer scored rollouts than others: {_some(list(fewer))}"
+        )
     if unscored := result.counts["unscored"]:
-        lines.append(f"{unscored} rollouts could not be scored: {in_words(result.unscored)}")
+        lines.append(f"{counted(unscored, 'rollout')} could not be scored: {in_words(result.unscored)}")
     if cut := result.counts["cut_short"]:
-        lines.append(f"{cut} rollouts ran into the model's context before rollout.max_completion_length")
+        lines.append(f"{counted(cut, 'rollout')} ran into the model's context before rollout.max_completion_length")
     return lines
 
 
@@ -78,7 +82,8 @@ def _savings(result: RolloutResult) -> list[str]:
     if not (report := result.adaptive):
         return []
     return [
-        f"adaptive: {report['stopped_early']} groups stopped at half, {report['tokens_saved']} tokens saved; if full, "
+        f"adaptive: {counted(report['stopped_early'], 'group')} stopped at half, "
+        f"{counted(report['tokens_saved'], 'token')} saved; if full, "
         f"about {report['would_be_learnable']:.0f} of the {report['stopped_uniform']} all right or all wrong would have "
         f"V > 0, and about {report['would_reach_top']:.0f} stopped groups the V of the top N"
     ]
@@ -88,12 +93,14 @@ def _unused(imported: ImportResult, file: Path) -> list[str]:
     """Lines and prompts of the file that could not be used, or not fully."""
     lines = [f"{file}: line {number}: {reason}" for number, reason in list(imported.unmatched.items())[:SHOWN]]
     if len(imported.unmatched) > SHOWN:
-        lines.append(f"{file}: … and {len(imported.unmatched) - SHOWN} more lines that match no prompt of the pool")
+        more = counted(len(imported.unmatched) - SHOWN, "more line that matches", "more lines that match")
+        lines.append(f"{file}: … and {more} no prompt of the pool")
     if imported.without_rollouts:
-        lines.append(f"{file}: {imported.without_rollouts} prompts of the pool have no rollouts in the file")
+        without = counted(imported.without_rollouts, "prompt of the pool has", "prompts of the pool have")
+        lines.append(f"{file}: {without} no rollouts in the file")
     if imported.retokenised:
         lines.append(
-            f"{file}: {imported.retokenised} completions without completion_ids: their tokens are those of the text"
+            f"{file}: {counted(imported.retokenised, 'completion')} without completion_ids: their tokens are those of the text"
         )
     return lines
 

@@ -44,6 +44,7 @@ def show_rounds(config: Config, stages: str, as_json: bool) -> None:
     """Print the work of each round; nothing is written."""
     from dataclasses import asdict
 
+    from learnalign.errors import counted
     from learnalign.rounds import plan_rounds
 
     plan, rounds = plan_rounds(config, _fractions(stages))
@@ -53,9 +54,11 @@ def show_rounds(config: Config, stages: str, as_json: bool) -> None:
         return
     rows = [[r.round, r.prompts, r.chosen, *_work(r.stages)] for r in rounds]
     columns = ["round", "prompts", "chosen", "stages", "training steps at most", "tokens at most"]
-    print_table(f"{plan.prompts} prompts in rounds", columns, rows)
+    print_table(f"{counted(plan.prompts, 'prompt')} in rounds", columns, rows)
     if until := config.train.until:
-        print(f"a round ends at convergence: {until.patience} steps without a rise of more than {until.min_delta:g}")
+        print(
+            f"a round ends at convergence: {counted(until.patience, 'step')} without a rise of more than {until.min_delta:g}"
+        )
     print_settings(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,6 @@ from .rounds import run_rounds, show_rounds
 from .stepping import SAMPLING, perform
 
 if TYPE_CHECKING:
-    from learnalign.prompts import Prompt
     from learnalign.rundir import RunDir
 
 NEXT = (
@@ -66,39 +66,61 @@ def run(
     if stages is not None:
         return run_rounds(directory, config, overrides, stages, overwrite, as_json, trust, anyway)
     with open_run(directory, config, overrides, overwrite, stage="pool", trust=trust) as opened:
+        from learnalign.checks import check
         from learnalign.prompts import load_prompts
 
         prompts = load_prompts(opened)
-        if todo := _unfinished(opened):
-            _check(opened, prompts, anyway)
+        if todo := _unfinished(opened, keep=not _names_choice(overrides)):
+            check(opened.config, COMMANDS, prompts, run=opened, anyway=anyway)  # before anything heavy starts
         opened.save_config()
+        kept = _choice_by_options(opened, chosen_again="select" in todo)
         for command in todo:
             perform(command, opened, anyway=anyway and command in SAMPLING)
     finish(opened, as_json)
     if not as_json:
+        print(kept, end="")
         _show_next(opened)
     return None
 
 
-def _unfinished(run: RunDir) -> tuple[str, ...]:
-    """The commands to perform: the first whose results are not all there and undamaged, and those after it."""
+def _names_choice(overrides: Sequence[str] | None) -> bool:
+    """Whether the command names a setting of `select`, by which it is to choose then."""
+    return any(each.strip().startswith("select.") for each in overrides or ())
+
+
+def _choice_by_options(run: RunDir, chosen_again: bool) -> str:
+    """A line for the end if the subset is what options of `select` chose; if it is now chosen again, that is said at once."""
+    from learnalign.selection import options_of
+
+    if not (options := options_of(run)):
+        return ""
+    settings, directory = run.config.select, shlex.quote(str(run.path))
+    by, command = f"by the settings (select.size {settings.size:g})", f"learnalign select {directory}"
+    if not chosen_again:
+        return f"the subset is kept as `{command} {options}` chose it; `{command}` chooses {by}\n"
+    print(
+        f"learnalign: `select {options}` chose the subset before, now {by}; `{command} {options}` does it again",
+        file=sys.stderr,
+    )
+    return ""
+
+
+def _unfinished(run: RunDir, keep: bool) -> tuple[str, ...]:
+    """The commands to perform: the first whose results are not all there and undamaged, and those after it.
+
+    `keep`: a choice by options of `select` is one.
+    """
     from learnalign.selection import is_chosen
 
     for i, command in enumerate(COMMANDS):
-        done = is_chosen(run) if command == "select" else run.is_finished(command, read=command != "warmup")
+        done = (
+            is_chosen(run, by_options=keep)
+            if command == "select"
+            else run.is_finished(command, read=command != "warmup")
+        )
         if not done:
             return COMMANDS[i:]
     return ()
-
-
-def _check(run: RunDir, prompts: Sequence[Prompt], anyway: bool) -> None:
-    """Report all faults before anything heavy starts."""
-    from learnalign.checks import check
-    from learnalign.golds import refuse_solutions
-
-    check(run.config, COMMANDS, prompts, run=run)
-    if not (anyway or run.is_finished("rollout")):
-        refuse_solutions(run.config, prompts)
 
 
 def _show_next(run: RunDir) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 
-from .common import Dir, Json, print_json
+from .common import Dir, Json, print_json, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +86,7 @@ def _print(found: list[Example], full: bool) -> None:
         for each in rollouts:
             _text(console, f"#{each.sample} {_verdict(each)}", each.text, full)
         if left_out := len(one.rollouts) - len(rollouts):
-            console.print(f"… and {left_out} more completions; --full shows all")
+            console.print(f"… and {counted(left_out, 'more completion')}; --full shows all")
         console.print()
 
 
@@ -124,8 +124,3 @@ def shortened(text: str, limit: int = LONGEST) -> str:
         return text
     first, last = limit * 2 // 3, limit // 3
     return f"{text[:first]} … [{len(text) - first - last} characters left out] … {text[-last:]}"
-
-
-def visible(text: str) -> str:
-    """`text` with everything escaped that a terminal would obey or not show, but for ends of lines."""
-    return "".join(c if c == "\n" or c.isprintable() else " " * 4 if c == "\t" else repr(c)[1:-1] for c in text)

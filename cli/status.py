@@ -48,7 +48,7 @@ def _mention_unfinished(directory: Path) -> None:
 
 
 def _show(directory: Path, as_json: bool) -> None:
-    from learnalign.errors import InputError
+    from learnalign.errors import InputError, counted
     from learnalign.rundir.checking import count_files, find_problems
 
     if not any((directory / name).is_file() for name in ("config.yaml", "run.json", "manifest.jsonl")):
@@ -57,7 +57,7 @@ def _show(directory: Path, as_json: bool) -> None:
     if as_json:
         print_json({"files": count_files(directory), "problems": [_row(problem) for problem in problems]})
     elif not problems:
-        print(f"{directory}: all {count_files(directory)} files are as they were written")
+        print(f"{directory}: {counted(count_files(directory), 'file is as it was', 'files are as they were')} written")
     for problem in problems:
         print(f"learnalign: {problem.path}: {problem.what}", file=sys.stderr)
     if problems:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.names import VERIFIERS, lined
 
 from .common import Json, Trust, check_option, print_json, print_table
@@ -201,14 +201,17 @@ def _show(report: Report, ours: str, agreements: list[Agreement]) -> None:
     """Print counts, reasons of unscorable rows and disagreements on stderr: stdout is for the rows."""
     show = functools.partial(print_table, stderr=True)
     tallies = [[t.verifier, t.correct, t.wrong, t.unscorable.total()] for t in report.tallies]
-    show(f"{report.rows} completions", ["verifier", "correct", "wrong", "unscorable"], tallies)
+    show(f"{counted(report.rows, 'completion')}", ["verifier", "correct", "wrong", "unscorable"], tallies)
     if report.without_completions:
-        print(f"{report.without_completions} prompts have counts only, no completions", file=sys.stderr)
+        print(
+            f"{counted(report.without_completions, 'prompt has', 'prompts have')} counts only, no completions",
+            file=sys.stderr,
+        )
     reasons = [[t.verifier, n, reason] for t in report.tallies for reason, n in t.unscorable.most_common(10)]
     if reasons:
         show("unscorable", ["verifier", "rows", "reason"], reasons)
     if len(report.tallies) > 1:
-        print(f"the verifiers disagree on {report.disagreements} rows", file=sys.stderr)
+        print(f"the verifiers disagree on {counted(report.disagreements, 'row')}", file=sys.stderr)
         names = [tally.verifier for tally in report.tallies]
         patterns = [[*map(_reward, rewards), count] for rewards, count in report.patterns.most_common()]
         show("rewards", [*names, "rows"], patterns)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError
+from learnalign.golds import refuse_solutions
 from learnalign.gradients import check_modules
-from learnalign.policy import check_models
-from learnalign.prompts import Prompt
+from learnalign.policy import check_models, model_path, run_tokenizer
+from learnalign.prompts import Prompt, count_tokens
 from learnalign.rollouts.engines.choice import engine_name
 from learnalign.rundir import RunDir
+from learnalign.training.context import check_context
 from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 from learnalign.training.warmup_stage import draw_subset, refuse_adapter
@@ -26,6 +28,7 @@ class Subject:
     prompts: Sequence[Prompt]
     lengths: Mapping[str, int] | None
     run: RunDir | None
+    anyway: bool
 
 
 def check(
@@ -35,6 +38,7 @@ def check(
     *,
     lengths: Mapping[str, int] | None = None,
     run: RunDir | None = None,
+    anyway: bool = True,
 ) -> None:
     """Raise one InputError with all faults of `stages` (warmup, rollout, grad, select, train) that show without weights.
 
@@ -42,10 +46,12 @@ def check(
         prompts: of the pool; of a training, its subset.
         lengths: the prompts' tokens by id. With them, TRL is asked about the settings of trainings, which takes seconds and is the first
             thing that a training does itself.
-        run: the run directory, to see whether the signal is there that the method of `select` reads.
+        run: the run directory, to see whether the signal is there that the method of `select` reads, and without `lengths` to
+            count those of a training's prompts: do they and their completions fit into the model's context?
+        anyway: whether golds that are whole solutions are taken; so they are, too, if `run` has all its rollouts.
     """
     check_models(config)
-    subject, faults = Subject(config=config, prompts=prompts, lengths=lengths, run=run), []
+    subject, faults = Subject(config=config, prompts=prompts, lengths=lengths, run=run, anyway=anyway), []
     for one in dict.fromkeys(one for stage in stages for one in _CHECKS[stage]):
         try:
             one(subject)
@@ -53,6 +59,11 @@ def check(
             faults.append(str(error))
     if faults:
         raise InputError("; ".join(faults))
+
+
+def _golds(subject: Subject) -> None:
+    if not (subject.anyway or (subject.run is not None and subject.run.is_finished("rollout"))):
+        refuse_solutions(subject.config, subject.prompts)
 
 
 def _warmup(subject: Subject) -> None:
@@ -73,10 +84,17 @@ def _training(
     planned_steps(settings, section, len(prompts))
     update_size(settings, section)
     reporters(settings, section)
-    if subject.lengths is not None:
+    lengths = subject.lengths
+    if lengths is None and subject.run is not None:
+        lengths = count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
+    if lengths is None:
+        return
+    longest = max(lengths[prompt.id] for prompt in prompts)
+    if subject.lengths is None:
+        check_context(subject.config, model_path(subject.config), section, settings, longest)
+    else:
         from learnalign.training.settings import check_training
 
-        longest = max(subject.lengths[prompt.id] for prompt in prompts)
         check_training(subject.config, settings, section, longest, len(prompts), algorithm)
 
 
@@ -120,8 +138,8 @@ def _selection(subject: Subject) -> None:
 
 
 _CHECKS: dict[str, Sequence[Callable[[Subject], None]]] = {
-    "warmup": (_verifier, _warmup),
-    "rollout": (_verifier, _engine),
+    "warmup": (_verifier, _golds, _warmup),
+    "rollout": (_verifier, _golds, _engine),
     "grad": (_modules,),
     "select": (_selection, _format),
     "train": (_verifier, _train),

@@ -36,20 +36,22 @@ def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     if isinstance(value, str):
         value = [{"role": "user", "content": value}]
     if not value:
-        raise LeaveOut(f"no prompt in column {data.prompt}")
+        raise LeaveOut(f"no prompt in column {short(data.prompt)}")
     if not isinstance(value, list) or not all(
         isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str | list)
         for m in value
     ):
         what = f"is {_BINARY}" if is_binary(value) else "is neither text nor a list of messages with role and content"
-        raise LeaveOut(f"the prompt in column {data.prompt} {what}")
+        raise LeaveOut(f"the prompt in column {short(data.prompt)} {what}")
     messages = [{"role": unicode(m["role"], "prompt"), "content": text_of(m["content"])} for m in value]
     if not messages[-1]["content"].strip():
         raise LeaveOut("empty prompt")
     if messages[-1]["role"] != "user":
         raise LeaveOut(f"the last message is from the {one_line(messages[-1]['role'], 80)}, not from the user")
     if data.prompt_regex:
-        messages[-1]["content"] = _cut(data.prompt_regex, messages[-1]["content"], f"data.prompt_regex, {data.prompt}")
+        messages[-1]["content"] = _cut(
+            data.prompt_regex, messages[-1]["content"], f"data.prompt_regex, column {short(data.prompt)}"
+        )
     if data.system_prompt and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": data.system_prompt}, *messages]
     return messages
@@ -101,12 +103,12 @@ def answer_of(source: dict[str, Any], data: DataConfig) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None or value == "" or value == []:
-        raise LeaveOut(f"no answer in column {data.answer}")
-    answer = unicode(scalar_text(value, f"the answer in column {data.answer}").strip(), "answer")
+        raise LeaveOut(f"no answer in column {short(data.answer)}")
+    answer = unicode(scalar_text(value, f"the answer in column {short(data.answer)}").strip(), "answer")
     if data.answer_regex:
-        answer = _cut(data.answer_regex, answer, f"data.answer_regex, {data.answer}")
+        answer = _cut(data.answer_regex, answer, f"data.answer_regex, column {short(data.answer)}")
     if not answer:
-        raise LeaveOut(f"no answer in column {data.answer}")
+        raise LeaveOut(f"no answer in column {short(data.answer)}")
     return answer
 
 
@@ -185,9 +187,9 @@ def _filled(source: dict[str, Any], template: str) -> str:
     def value(place: re.Match[str]) -> str:
         column = lookup(source, place[1])
         if column is None:
-            raise LeaveOut(f"no column {place[1]} for data.prompt_template")
+            raise LeaveOut(f"no column {short(place[1])} for data.prompt_template")
         if is_binary(column):
-            raise LeaveOut(f"the column {place[1]} for data.prompt_template is {_BINARY}")
+            raise LeaveOut(f"the column {short(place[1])} for data.prompt_template is {_BINARY}")
         return column if isinstance(column, str) else as_json(column)
 
     return PLACE.sub(value, template)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from learnalign.config import Config, load_config
-from learnalign.errors import LearnAlignError, one_line, short
-from learnalign.guess import cut_of
+from learnalign.errors import LearnAlignError, counted, one_line, short
+from learnalign.golds import find_solutions
 from learnalign.policy import check_models, load_tokenizer, model_path, model_without_weights, prompt_ids, prompt_text
 from learnalign.prompts import Prompt, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.randomness import seed_of
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Status = Literal["pass", "warn", "fail"]
 _TOKENS = 256  # of the rollout, at most
-_OF_ANSWERS = ("math", "boxed", "answer_tag", "exact")  # verifiers whose golds are answers alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +163,10 @@ def _pool(case: _Case) -> Finding | None:
     if case.config is None:
         return None
     case.prompts, left_out, rows = read_pool(case.config.data)
-    seen, reasons = f"{len(case.prompts):,} of {rows:,} rows are prompts", _reasons(left_out)
+    seen, reasons = (
+        f"{len(case.prompts):,} of {counted(rows, 'row is a prompt', 'rows are prompts')}",
+        _reasons(left_out),
+    )
     if len(left_out) <= 0.05 * rows:
         return Finding(check="pool", status="pass", seen=seen + reasons)
     return Finding(
@@ -195,13 +197,10 @@ def _golds(case: _Case) -> Finding | None:
     if case.config is None or not case.prompts:
         return None
     answers = [prompt.answer for prompt in case.prompts]
-    if case.config.verifier in _OF_ANSWERS and (pattern := cut_of(answers)):
-        seen = f"the golds are whole solutions: {short(answers[0], 120)}"
-        return Finding(check="golds", status="fail", seen=seen, way=f"cut the gold out: data.answer_regex: '{pattern}'")
+    if found := find_solutions(case.config, case.prompts):
+        return Finding(check="golds", status="fail", seen=found.seen, way=f"set one of: {'; '.join(found.ways)}")
     unusable = unusable_golds(case.config, case.prompts)
-    seen = (
-        f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {len(answers):,} golds{_reasons(unusable)}"
-    )
+    seen = f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {counted(len(answers), 'gold')}{_reasons(unusable)}"
     if len(unusable) <= 0.01 * len(answers):
         return Finding(check="golds", status="pass", seen=seen)
     status: Status = "warn" if len(unusable) < 0.5 * len(answers) else "fail"
@@ -225,7 +224,8 @@ def _rollout(case: _Case) -> Finding | None:
         text = completion_text(tokenizer, completion.completion_ids, tags)
         verifier = stack.enter_context(configured_verifier(config))
         (verdict,) = judge(verifier, [(prompt, text)], opened_reasoning(tokenizer, ids, tags))
-    seen = f"{name} sampled {len(completion.completion_ids)} tokens, {short(text, 100)}; gold {short(prompt.answer, 40)}: {verdict.reason}"
+    sampled = counted(len(completion.completion_ids), "token")
+    seen = f"{name} sampled {sampled}, {short(text, 100)}; gold {short(prompt.answer, 40)}: {verdict.reason}"
     if verdict.reward is None:
         return Finding(
             check="rollout",

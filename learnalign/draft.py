@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from learnalign import demo
 from learnalign.columns import LeaveOut, Messages, answer_of, messages_of
 from learnalign.config import PRESETS, Config, DataConfig, build_config, write_yaml
-from learnalign.errors import InputError, listed_briefly, one_line
+from learnalign.errors import InputError, counted, listed_briefly, one_line, short
 from learnalign.guess import Guess, Row, first_rows, gold_reasons, guess
 from learnalign.policy import load_tokenizer, model_config, prompt_text
-from learnalign.prompts import count_tokens, read_pool, reason_counts
+from learnalign.prompts import NO_ID, TAKEN, count_tokens, read_pool, reason_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,17 +60,24 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     settings = {"model": {"name": model}, "data": data, "verifier": found.verifier}
     tokenizer, limits, notes = _model(build_config(settings))
     prompts, left_out, count = read_pool(build_config(settings).data)
+    if "id" in data and any(entry.reason.startswith((TAKEN, NO_ID)) for entry in left_out):
+        notes.append(
+            f"the column {short(data.pop('id'))} has no id for some rows, or one twice; ids are made from the content"
+        )
+        prompts, left_out, count = read_pool(build_config(settings).data)
     data["max_prompt_tokens"] = limits[0]
     if tokenizer is not None:
         roomy = DataConfig.model_validate({**data, "max_prompt_tokens": 1 << 20})
         lengths = sorted(count_tokens(roomy, tokenizer, prompts)[0].values())
         data["max_prompt_tokens"] = most = _room(lengths, limits)
         if long := sum(length > most for length in lengths):
-            notes.append(f"{long:,} prompts are longer than data.max_prompt_tokens, {most}")
+            notes.append(f"{counted(long, 'prompt is', 'prompts are')} longer than data.max_prompt_tokens, {most}")
     if left_out:
         reasons = reason_counts({"reason": entry.reason} for entry in left_out)
         listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
-        notes.append(f"{len(left_out):,} of {count:,} rows are left out: {listed}")
+        notes.append(
+            f"{len(left_out):,} of {counted(count, 'row')} {'is' if len(left_out) == 1 else 'are'} left out: {listed}"
+        )
     settings["data"] = {key: data[key] for key in _ABOUT if key in data}
     settings |= _sizes(len(prompts), limits[1])
     config = build_config(settings)
@@ -171,7 +178,7 @@ def _written(settings: dict[str, Any], found: Guess, prompts: int) -> str:
     shape = f"the shape {found.shape}: {PRESETS[found.shape].about}" if found.shape else "no known shape: a guess"
     data = settings["data"]
     lines = [
-        f"# {prompts:,} prompts, {shape}.",
+        f"# {counted(prompts, 'prompt')}, {shape}.",
         "# Every other key has its default: `learnalign config` lists them. Try it: learnalign run DIR --config FILE --dry-run",
         *_section("model", settings["model"], {"name": "the model to be trained"}),
         *_section("data", data, _ABOUT, found.others),

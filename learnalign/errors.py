@@ -61,3 +61,8 @@ def listed_briefly(names: Iterable[str], most: int = 20) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(one_line(name, 80) for name in names[:most]) + more
+
+
+def counted(count: float, noun: str, plural: str | None = None) -> str:
+    """A number and what it counts: 1 prompt, 2,000 prompts; `plural` is for nouns that take more than an s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

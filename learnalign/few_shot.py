@@ -11,9 +11,9 @@ from typing import Any
 
 from learnalign.columns import LeaveOut, Messages, answer_of, messages_of, solution_of, text_of
 from learnalign.config import DataConfig, Example
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.inputs import check_file, kind_of, local_path
-from learnalign.sources import BadRow, read_rows
+from learnalign.sources import read_rows
 
 
 def worked_examples(data: DataConfig, solved: Callable[[], Sequence[Example]]) -> list[Example]:
@@ -27,9 +27,9 @@ def worked_examples(data: DataConfig, solved: Callable[[], Sequence[Example]]) -
     if not isinstance(few_shot, int):
         return list(few_shot or ())
     if len(examples := solved()) < few_shot:
-        column = f"a worked solution in column {data.solution}" if data.solution else "a gold answer"
+        column = f"a worked solution in column {data.solution!r}" if data.solution else "a gold answer"
         raise InputError(
-            f"data.few_shot {few_shot}: {data.path} has only {len(examples)} usable rows with {column}; ask for fewer, or "
+            f"data.few_shot {few_shot}: {data.path} has only {counted(len(examples), 'usable row')} with {column}; ask for fewer, or "
             "give a file of worked examples"
         )
     return list(examples[:few_shot])
@@ -61,21 +61,16 @@ def examples_file(name: str) -> Path:
 
 def _from_file(name: str, data: DataConfig) -> list[Example]:
     path = examples_file(name)
-    rows = read_rows(data.model_copy(update={"path": str(path), "limit": None}))
+    rows = list(enumerate(read_rows(data.model_copy(update={"path": str(path), "limit": None}))))
+    places = [f"{path}, row {number}" if row.line is None else f"{path}, line {row.line}" for number, row in rows]
     examples = [
         example
-        for number, row in enumerate(rows)
-        for example in _examples(_loaded(row, f"{path}, row {number}"), data, f"{path}, row {number}")
+        for (_, row), place in zip(rows, places, strict=True)
+        for example in _examples(json.loads(row.text), data, place)
     ]
     if not examples:
         raise InputError(f"data.few_shot {name}: it has no rows; give at least one worked example")
     return examples
-
-
-def _loaded(row: str | BadRow, where: str) -> dict[str, Any]:
-    if isinstance(row, BadRow):
-        raise InputError(f"{where}: {row.reason}; correct or delete it")
-    return dict(json.loads(row))
 
 
 def _examples(row: dict[str, Any], data: DataConfig, where: str) -> list[Example]:
@@ -90,7 +85,7 @@ def _examples(row: dict[str, Any], data: DataConfig, where: str) -> list[Example
             continue
     raise InputError(
         f"data.few_shot {where}: no worked example; give it `messages` (user and assistant in turn), `question` and "
-        f"`answer`, or the pool's columns ({data.prompt}, {data.solution or data.answer})"
+        f"`answer`, or the pool's columns ({data.prompt!r}, {data.solution or data.answer!r})"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from learnalign.columns import LeaveOut, answer_of, lookup, messages_of
 from learnalign.config import BOXED, HASHES, PLACE, PRESETS, DataConfig
 from learnalign.errors import InputError
-from learnalign.sources import BadRow, read_rows
+from learnalign.sources import read_rows
 from learnalign.verify import open_verifier
 
 ROWS = 500  # looked at
@@ -39,7 +39,14 @@ _GOLD = (
     *("output", "response"),
 )
 _CONTEXT = ("body", "context", "passage", "story", "premise")
-_ID = ("id", "uuid", "uid", "qid", "key")
+_ID = (
+    "id",
+    "uuid",
+    "uid",
+    "qid",
+    "index",
+    "idx",
+)  # the last word of a name; `key` is one only alone: answer_key is a gold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +66,8 @@ class Guess:
 
 def first_rows(data: DataConfig) -> list[Row]:
     """The first rows of a source; raises InputError if it has none."""
-    texts = (text for text in read_rows(data) if not isinstance(text, BadRow))
-    rows = [json.loads(text) for text in itertools.islice(texts, ROWS)]
+    usable = (row for row in read_rows(data) if row.fault is None)
+    rows = [json.loads(row.text) for row in itertools.islice(usable, ROWS)]
     if not rows:
         raise InputError(f"data.path {data.path}: it has no rows")
     return rows
@@ -72,8 +79,8 @@ def guess(rows: Sequence[Row]) -> Guess:
     for shape, markers in SHAPES.items():
         data = PRESETS[shape].columns
         if (not markers or set(markers) & set(columns)) and _share(rows, data) >= _ENOUGH:
-            verifier = PRESETS[shape].verifier
-            return Guess(shape=shape, data=data, verifier=verifier, usable=_share(rows, data), columns=columns)
+            verifier, usable = PRESETS[shape].verifier, _share(rows, data)
+            return Guess(shape=shape, data=data | _id(rows), verifier=verifier, usable=usable, columns=columns)
     return _by_names(rows, columns)
 
 
@@ -97,11 +104,9 @@ def _by_names(rows: Sequence[Row], columns: list[str]) -> Guess:
         data["solution"] = answer
     elif solution := next((path for path in _paths(rows) if "solution" in path.lower() and path != answer), None):
         data["solution"] = solution
-    if id := next((column for column in columns if _is_id(column) and _are_ids(rows, column)), None):
-        data["id"] = id
     return Guess(
         shape=None,
-        data=data,
+        data=data | _id(rows),
         verifier=_verifier(rows, data),
         usable=_share(rows, data),
         columns=columns,
@@ -181,13 +186,32 @@ def _gold_share(rows: Sequence[Row], path: str) -> float:
     return sum(len(text) <= _LONG for text in texts) / len(rows)
 
 
+def _id(rows: Sequence[Row]) -> dict[str, str]:
+    """`id`: the column, or else the path into one, that is called one and has another value in every row."""
+
+    def rank(path: str) -> tuple[int, int, int]:
+        words = _words(path)
+        return path.count("."), len(words), _ID.index(words[-1]) if words[-1] in _ID else len(_ID)
+
+    ids = (path for path in sorted(filter(_is_id, _paths(rows)), key=rank) if _are_ids(rows, path))
+    id = next(ids, None)
+    return {} if id is None else {"id": id}
+
+
+def _words(path: str) -> list[str]:
+    """The words of a column's name: problem_id, problemId and "Problem ID" have the same."""
+    name = path.rpartition(".")[2].strip()
+    return re.split(r"[\W_]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_"))
+
+
 def _is_id(path: str) -> bool:
-    return re.split(r"[\W_]+", path.strip().lower())[-1] in _ID
+    words = _words(path)
+    return words[-1] in _ID or words == ["key"]
 
 
-def _are_ids(rows: Sequence[Row], column: str) -> bool:
+def _are_ids(rows: Sequence[Row], path: str) -> bool:
     """Whether every row has a value of its own there."""
-    values = [lookup(row, column) for row in rows]
+    values = [lookup(row, path) for row in rows]
     texts = {str(value) for value in values if isinstance(value, str | int) and value != ""}
     return len(texts) == len(rows)
 

@@ -6,13 +6,13 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from learnalign.errors import InputError
-from learnalign.rundir.files import atomic_path, disk_error
+from learnalign.rundir.files import atomic_path, disk_error, has_changed, is_own
 from learnalign.rundir.stages import STAGES
 
 # What this program writes into a run directory: nothing else may be written there under these names.
@@ -61,6 +61,18 @@ def check_output(path: Path, inputs: Sequence[Path] = ()) -> None:
     for source in inputs:
         if source.exists() and source.resolve() in (place, *place.parents):
             raise InputError(f"-o {path} is what this command reads ({source}); give another file")
+
+
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Raise InputError if `-o` would replace a file that this program did not write; an empty one is no loss."""
+    if is_stdout(path) or is_stream(path):
+        return
+    place = path.resolve()
+    known = place.is_file() and (place.stat().st_size == 0 or is_own(place) or has_changed(place) or is_ours(place))
+    if place.exists() and not known:
+        raise InputError(
+            f"-o {path}: a file is there that learnalign did not write, or that was changed since; give another name, or delete it"
+        )
 
 
 def is_stdout(path: Path) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
-from learnalign.golds import refuse_solutions
 from learnalign.policy import load_tokenizer
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, estimate, machine_for, rates_of
@@ -87,9 +86,7 @@ def plan(
     check_some(config.data, lengths, left_out)
     askable = [prompt for prompt in prompts if prompt.id in lengths]
     if askable:
-        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run)
-        if not anyway:
-            refuse_solutions(config, askable)
+        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run, anyway=anyway)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     machine = machine_for(config) if stages else None
     works = [work(stage, config, pool) for stage in stages]

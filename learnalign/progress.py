@@ -37,7 +37,7 @@ class Progress:
             self._bar.start()
         else:
             already = f", {self._skipped} done before" if self._skipped else ""
-            self._print(f"{self.label}: {self.total} {self.unit}{already}")
+            self._print(f"{self.label}: {self.total} {self._units()}{already}")
         return self
 
     def advance(self, count: float = 1) -> None:
@@ -66,7 +66,11 @@ class Progress:
         self.advance(before + size - self.done)
 
     def _state(self) -> str:
-        return f"{self.label}: {round(self.done)}/{self.total} {self.unit}"
+        return f"{self.label}: {round(self.done)}/{self.total} {self._units()}"
+
+    def _units(self) -> str:
+        """The unit, of one or of several."""
+        return self.unit.removesuffix("s") if self.total == 1 else self.unit
 
     def outlook(self) -> str:
         """The rate and the time left, in words; empty until the rate means something."""

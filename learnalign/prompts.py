@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from learnalign.columns import (
     unicode,
 )
 from learnalign.config import Config, DataConfig, Example
-from learnalign.errors import InputError, RunError, listed_briefly, short
+from learnalign.errors import InputError, RunError, counted, listed_briefly, short
 from learnalign.few_shot import show, worked_examples
 from learnalign.inputs import local_path
 from learnalign.policy import (
@@ -47,7 +47,7 @@ from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import as_json, read_parquet, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import MARK, check_readable, is_scored, original
-from learnalign.sources import BadRow, local_source, read_rows
+from learnalign.sources import SourceRow, local_source, read_rows
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
@@ -57,11 +57,15 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(
     r"(?P<math>\$?)(?P<value>[+-]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:e[+-][0-9]{1,3})?)(?P=math)"
 )
+TAKEN, NO_ID = "its id is that of row", "no id in column"  # begin reasons to leave a row out
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON."""
+    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON.
+
+    `line` is where it begins in a file of lines, from 1; it is known when the pool is read, and not stored.
+    """
 
     id: str
     row: int
@@ -69,6 +73,11 @@ class Prompt:
     answer: str
     solution: str | None
     source: str
+    line: int | None = field(default=None, compare=False)
+
+    def left_out(self, reason: str) -> Quarantined:
+        """The line of quarantine.jsonl for it."""
+        return Quarantined(id=self.id, row=self.row, line=self.line, reason=reason)
 
 
 def load_prompts(run: RunDir) -> list[Prompt]:
@@ -115,7 +124,7 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
             asked.append(prompt)
         elif _question(prompt) in shown:
             reason = "worked example of data.few_shot"
-            rows.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+            rows.left_out.append(prompt.left_out(reason))
         else:
             asked.append(replace(prompt, messages=show(examples, prompt.messages)))
     return asked, rows.left_out, count
@@ -153,7 +162,7 @@ def count_tokens(
         except TemplateRefusal as error:
             refusal = refusal or error
             reason = f"refused by the chat template: {error.reason}"
-            left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+            left_out.append(prompt.left_out(reason))
             continue
         least = -(-len(text) // longest) if longest else 0
         length = least if least > limit else len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -161,7 +170,7 @@ def count_tokens(
         if length > limit:
             count = f"at least {length}" if length == least else f"{length}"
             reason = f"too long: {count} tokens, data.max_prompt_tokens is {limit}"
-            left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+            left_out.append(prompt.left_out(reason))
     if refusal is not None and not lengths:
         raise _refused(data, tokenizer, prompts[0].messages, refusal)
     _check_room(data, lengths.values())
@@ -199,7 +208,7 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
     """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
     if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
         raise InputError(
-            f"data.few_shot: with the worked examples, the shortest prompt has at least {min(lengths)} tokens, but "
+            f"data.few_shot: with the worked examples, the shortest prompt has at least {counted(min(lengths), 'token')}, but "
             f"data.max_prompt_tokens is {data.max_prompt_tokens}; raise it, or give fewer or shorter examples"
         )
 
@@ -220,21 +229,18 @@ def _read_rows(data: DataConfig) -> tuple[_Rows, int]:
     rows = _Rows()
     columns: set[str] = set()
     count = out_of_time = 0
-    for row, text in enumerate(read_rows(data)):
+    for row, given in enumerate(read_rows(data)):
         count = row + 1
-        if isinstance(text, BadRow):
-            rows.left_out.append(Quarantined(row=row, reason=text.reason))
-            continue
-        source = json.loads(text)
+        source = json.loads(given.text)
         columns |= source.keys()
         try:
-            rows.add(_to_prompt(source, text, row, data), scored=is_scored(source))
+            rows.add(_to_prompt(source, given, row, data), scored=is_scored(source))
         except LeaveOut as reason:
-            rows.left_out.append(Quarantined(id=own_id(source, data), row=row, reason=str(reason)))
+            rows.left_out.append(Quarantined(id=own_id(source, data), row=row, line=given.line, reason=str(reason)))
             out_of_time += isinstance(reason, OutOfTime)
         if out_of_time >= (_MOST_OUT_OF_TIME if rows.prompts else _MOST_OUT_OF_TIME_AT_FIRST):
             raise InputError(
-                f"data.path {data.path}: on {out_of_time} of its first {count} rows, a regular expression takes more than "
+                f"data.path {data.path}: on {out_of_time} of its first {counted(count, 'row')}, a regular expression takes more than "
                 f"{REGEX_SECONDS:g} s ({rows.left_out[-1].reason}); give one without repeats inside repeats"
             )
     _check_columns(data, columns, rows, count)
@@ -265,10 +271,10 @@ class _Rows:
             if scored:
                 self.scored.add(prompt.id)
         elif first is None or _digest(first.messages) != question:
-            reason = f"its id is that of row {self.prompts[prompt.id].row}, another prompt"
-            self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=reason))
+            reason = f"{TAKEN} {self.prompts[prompt.id].row}, another prompt"
+            self.left_out.append(prompt.left_out(reason))
         else:
-            self.left_out.append(Quarantined(id=prompt.id, row=prompt.row, reason=f"duplicate of row {first.row}"))
+            self.left_out.append(prompt.left_out(f"duplicate of row {first.row}"))
             if _value(prompt.answer) != _value(first.answer):
                 self._answers.setdefault(first.id, {first.answer}).add(prompt.answer)
 
@@ -276,7 +282,7 @@ class _Rows:
         """Leave out prompts whose duplicates have other answers."""
         for id, answers in self._answers.items():
             reason = f"conflicting answers of its duplicates: {listed_briefly(map(short, sorted(answers)))}"
-            self.left_out.append(Quarantined(id=id, row=self.prompts.pop(id).row, reason=reason))
+            self.left_out.append(self.prompts.pop(id).left_out(reason))
 
 
 def reason_counts(left_out: Iterable[dict[str, Any]]) -> dict[str, int]:
@@ -290,7 +296,7 @@ def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Qu
     if not prompts:
         kinds = reason_counts([{"reason": entry.reason} for entry in left_out])
         listed = listed_briefly(f"{n} {kind}" for kind, n in kinds.items())
-        raise InputError(f"data.path {data.path}: none of {len(left_out)} rows can be used ({listed})")
+        raise InputError(f"data.path {data.path}: none of {counted(len(left_out), 'row')} can be used ({listed})")
 
 
 def _prepare(run: RunDir) -> None:
@@ -309,23 +315,26 @@ def _prepare(run: RunDir) -> None:
         record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
 
 
-def _to_prompt(source: dict[str, Any], text: str, row: int, data: DataConfig) -> Prompt:
+def _to_prompt(source: dict[str, Any], given: SourceRow, row: int, data: DataConfig) -> Prompt:
+    if given.fault is not None:
+        raise LeaveOut(given.fault)
     if is_scored(source):
         own, as_scored = original(source), DataConfig(path=data.path, id="id")
-        prompt = _to_prompt({**source, MARK: None}, as_json(own), row, as_scored)
+        prompt = _to_prompt({**source, MARK: None}, given._replace(text=as_json(own)), row, as_scored)
         return replace(prompt, solution=solution_of(own, data))
     check_chosen(source, data)
     messages, answer = messages_of(source, data), answer_of(source, data)
     id = lookup(source, data.id) if data.id else _digest(messages)
     if id is None or id == "":
-        raise LeaveOut(f"no id in column {data.id}")
+        raise LeaveOut(f"{NO_ID} {short(data.id)}")
     return Prompt(
-        unicode(scalar_text(id, f"the id in column {data.id}"), "id"),
+        unicode(scalar_text(id, f"the id in column {short(data.id)}"), "id"),
         row,
         messages,
         answer,
         solution_of(source, data),
-        text,
+        given.text,
+        given.line,
     )
 
 
@@ -343,7 +352,9 @@ def _check_columns(data: DataConfig, columns: set[str], rows: _Rows, count: int)
             )
     if rows.prompts:
         return
-    raise InputError(f"data.path {data.path}: none of {count} rows can be used; row 0: {rows.left_out[0].reason}")
+    first = rows.left_out[0]
+    place = f"row {first.row}" if first.line is None else f"row {first.row} (line {first.line})"
+    raise InputError(f"data.path {data.path}: none of {counted(count, 'row')} can be used; {place}: {first.reason}")
 
 
 def _named(data: DataConfig, rows: _Rows) -> list[tuple[str, str | None]]:
@@ -362,11 +373,7 @@ def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantine
     answers = sorted({prompt.answer for prompt in prompts})
     with configured_verifier(config) as verifier:
         reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
-    return [
-        Quarantined(id=prompt.id, row=prompt.row, reason=f"unusable answer: {reason}")
-        for prompt in prompts
-        if (reason := reasons[prompt.answer])
-    ]
+    return [p.left_out(f"unusable answer: {reason}") for p in prompts if (reason := reasons[p.answer])]
 
 
 def _table(prompts: Sequence[Prompt]) -> pa.Table:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import learnalign
 from learnalign.checks import check
 from learnalign.config import Config
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.handoff.handing import write_messages
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
@@ -128,7 +128,8 @@ def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[
 def _train_round(run: RunDir, size: int, perform: Perform) -> RoundResult:
     """One round, from its policy to the next."""
     prompts, subset = load_prompts(run), run.path / f"{NAME}.jsonl"
-    check(run.config, ["warmup", *(["rollout", "grad"] if size < len(prompts) else []), "train"], prompts)
+    stages = ["warmup", *(["rollout", "grad"] if size < len(prompts) else []), "train"]
+    check(run.config, stages, prompts, run=run)
     perform("warmup", run)
     if size < len(prompts):
         for command in ("rollout", "grad"):
@@ -185,7 +186,7 @@ def round_sizes(prompts: int, fractions: Sequence[float]) -> list[int]:
     sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     if not all(sizes):
         empty = fractions[sizes.index(0)]
-        raise InputError(f"--stages: a stage of {empty} of {prompts} prompts is empty; use larger fractions")
+        raise InputError(f"--stages: a stage of {empty} of {counted(prompts, 'prompt')} is empty; use larger fractions")
     return sizes
 
 

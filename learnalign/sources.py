@@ -35,15 +35,17 @@ _SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
-class BadRow(NamedTuple):
-    """A row that cannot be read, and why; the others can."""
+class SourceRow(NamedTuple):
+    """A row as JSON text; `line`, from 1, is where it begins in a file of lines. `fault` says why it cannot be used as it is."""
 
-    reason: str
+    text: str
+    line: int | None = None
+    fault: str | None = None
 
 
 def local_source(data: DataConfig) -> Path | None:
     """The file or directory that `data.path` names, None for a hub name; raises InputError if it is no kind of source."""
-    path = demo.POOL if data.path == "demo" else local_path(data.path, "data.path")
+    path = demo.POOLS.get(data.path) or local_path(data.path, "data.path")
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -60,16 +62,15 @@ def local_source(data: DataConfig) -> Path | None:
     return path
 
 
-def read_rows(data: DataConfig) -> Iterator[str | BadRow]:
+def read_rows(data: DataConfig) -> Iterator[SourceRow]:
     """Yield every row of the source, at most `data.limit`, as JSON text; a JSONL line keeps its text. A CSV row with
-    more or fewer fields than the header is a `BadRow`.
+    more or fewer fields than the header has a fault, and the cells that have a column. Rows of a directory have no line.
 
     Of what JSON has no form for, times are ISO 8601 texts, durations seconds, decimals texts, and bytes text if they are
     UTF-8, else {"base64": …}. Raises InputError naming the file, the line and a way out if the source is missing or not
     of the kind its name says.
     """
     path = local_source(data)
-    rows: Iterator[str | BadRow]
     if path is None:
         rows = _hub_rows(data)
     elif not path.is_dir():
@@ -82,7 +83,8 @@ def read_rows(data: DataConfig) -> Iterator[str | BadRow]:
     elif _is_saved(path):
         rows = _saved_rows(path, data)
     else:
-        rows = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in _shards(path, data))
+        read = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in _shards(path, data))
+        rows = (row._replace(line=None) for row in read)
     return itertools.islice(rows, data.limit)
 
 
@@ -91,11 +93,11 @@ def _reader(path: Path) -> Reader | None:
     return None if kind == ".parquet" and path.suffix.lower() in COMPRESSIONS else READERS.get(kind)
 
 
-def _jsonl_rows(path: Path) -> Iterator[str]:
-    return (line.text for line in json_lines(path))
+def _jsonl_rows(path: Path) -> Iterator[SourceRow]:
+    return (SourceRow(line.text, line.number) for line in json_lines(path))
 
 
-def _json_rows(path: Path) -> Iterator[str]:
+def _json_rows(path: Path) -> Iterator[SourceRow]:
     try:
         with opened(path) as file:
             content = parse_json(file.read().decode("utf-8-sig"))
@@ -108,10 +110,10 @@ def _json_rows(path: Path) -> Iterator[str]:
         content = lists[0] if len(lists) == 1 else content
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise InputError(f"{path}: expected a list of objects; write one object a line and name the file .jsonl")
-    return (as_json(row) for row in content)
+    return (SourceRow(as_json(row)) for row in content)
 
 
-def _parquet_rows(path: Path) -> Iterator[str]:
+def _parquet_rows(path: Path) -> Iterator[SourceRow]:
     import pyarrow.parquet as pq
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -121,25 +123,44 @@ def _parquet_rows(path: Path) -> Iterator[str]:
     return _arrow_rows(batches, f"{path}", "not a Parquet file, or damaged")
 
 
-def _csv_rows(path: Path) -> Iterator[str | BadRow]:
+def _csv_rows(path: Path) -> Iterator[SourceRow]:
     csv.field_size_limit(sys.maxsize)
+    separator = _separator(path)
     with opened(path) as file:
-        reader = csv.reader(_csv_text(file), strict=True)
+        reader = csv.reader(_csv_text(file), strict=True, delimiter=separator)
         header: list[str] = []
+        end = 0
         try:
-            for row in filter(None, reader):
+            for row in reader:
+                line, end = end + 1, reader.line_num
+                if not row:
+                    continue
                 if not header:
-                    header = row
-                    if len(set(header)) < len(header):
-                        twice = next(name for name in header if header.count(name) > 1)
-                        raise InputError(f"{path}, line 1: the column {short(twice)} is there twice; rename one")
-                elif len(row) != len(header):
-                    counts = f"{len(row)}, the header has {len(header)}"
-                    yield BadRow(f"another number of fields than the header: {counts} (line {reader.line_num})")
-                else:
-                    yield as_json(dict(zip(header, row, strict=True)))
+                    header = _distinct(row, f"{path}, line {line}")
+                    continue
+                counts = f"{len(row)}, the header has {len(header)}"
+                fault = f"another number of fields than the header: {counts}" if len(row) != len(header) else None
+                yield SourceRow(as_json(dict(zip(header, row, strict=False))), line, fault)
         except (ValueError, csv.Error) as error:
             raise InputError(f"{path}, after line {reader.line_num}: {error}; save it as CSV in UTF-8") from None
+
+
+def _separator(path: Path) -> str:
+    """A comma, or the semicolon or tab that some programs write: whichever separates more names of the header."""
+    try:
+        with opened(path) as file:
+            header = next((text for text in _csv_text(file) if text.strip()), "")
+    except ValueError:  # the reader says where
+        return ","
+    return max(",;\t", key=re.sub(r'"[^"]*"', "", header).count)
+
+
+def _distinct(names: list[str], where: str) -> list[str]:
+    """The columns' names; raises InputError if one is there twice."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{where}: the column {short(twice)} is there twice; rename one")
+    return names
 
 
 def _csv_text(file: BinaryIO) -> Iterator[str]:
@@ -155,7 +176,7 @@ def _is_saved(path: Path) -> bool:
     return any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
 
 
-def _saved_rows(path: Path, data: DataConfig) -> Iterator[str]:
+def _saved_rows(path: Path, data: DataConfig) -> Iterator[SourceRow]:
     import datasets
 
     try:
@@ -192,7 +213,7 @@ def _shards(path: Path, data: DataConfig) -> list[Path]:
     return files
 
 
-def _hub_rows(data: DataConfig) -> Iterator[str]:
+def _hub_rows(data: DataConfig) -> Iterator[SourceRow]:
     named = data.path.startswith((".", "/", "~")) or kind_of(Path(data.path)) in READERS
     if named or not _HUB_NAME.fullmatch(data.path):
         raise InputError(f"data.path {one_line(data.path, 300)}: no such file; give {FORMATS}")
@@ -210,28 +231,26 @@ def _hub_rows(data: DataConfig) -> Iterator[str]:
     return _dataset_rows(loaded, f"data.path {data.path}")
 
 
-def _dataset_rows(loaded: Any, where: str) -> Iterator[str]:
+def _dataset_rows(loaded: Any, where: str) -> Iterator[SourceRow]:
     """The rows of a `datasets.Dataset` as they are stored: images and sounds stay bytes."""
     tables = loaded.with_format("arrow")
     return _arrow_rows(lambda: (batch for table in tables.iter(1000) for batch in table.to_batches()), where, "damaged")
 
 
-def _arrow_rows(batches: Callable[[], Iterator[pa.RecordBatch]], where: str, damaged: str) -> Iterator[str]:
+def _arrow_rows(batches: Callable[[], Iterator[pa.RecordBatch]], where: str, damaged: str) -> Iterator[SourceRow]:
     import pyarrow as pa
 
-    count = 0
+    count, place = 0, ""
     try:
         for batch in batches():
+            place = f", row {count}"
             batch.validate(full=True)  # of a damaged file, offsets may point anywhere
-            names = batch.schema.names
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if names.count(name) > 1)
-                raise InputError(f"{where}: the column {short(twice)} is there twice; rename one")
+            _distinct(batch.schema.names, where)
             for row in batch.to_pylist():
+                place = f", row {count}"
+                yield SourceRow(as_json(row, default=_plain))
                 count += 1
-                yield as_json(row, default=_plain)
     except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, RecursionError) as error:
-        place = f", row {count}" if count else ""
         raise InputError(f"{where}{place}: {damaged} ({one_line(error, 200)})") from None
 
 
@@ -251,5 +270,5 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no form in JSON")
 
 
-Reader = Callable[[Path], Iterator[str | BadRow]]
+Reader = Callable[[Path], Iterator[SourceRow]]
 READERS: dict[str, Reader] = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}

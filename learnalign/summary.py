@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
+from learnalign.errors import RunError, counted
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
+from learnalign.rollouts.first_look import caution
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import is_done
+from learnalign.rundir.files import is_done, read_parquet
 from learnalign.rundir.stages import STAGES
 from learnalign.selection.stability import Stability
 
@@ -29,9 +36,12 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "quarantine": str(run.quarantine_file) if quarantined else None,
         "engine": stages.get("rollout", {}).get("engine"),
         "success": success_summary(run),
+        "caution": _caution(run, stages.get("rollout", {})),
         "selections": _selections(run, stages.get("select", {}).get("methods", {})),
         "stability": _stability(stages.get("select", {}).get("methods", {})),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),
+        "report": str(run.report_file) if run.report_file.is_file() else None,
+        "report_is_old": report_is_old(run),
         "stages": [_stage(run, name, stages[name]) for name in sorted(stages, key=_order)],
         "stale": [f"{name}: {text}" for name, differences in run.stale() for text in differences],
     }
@@ -50,6 +60,50 @@ def success_summary(run: RunDir) -> dict[str, Any] | None:
         "unscored_rollouts": sum(row.samples - row.scored for row in rows),
         "histogram": _histogram(rates, max([1, *(row.samples for row in rows)])),
     }
+
+
+def _caution(run: RunDir, entry: dict[str, Any]) -> str | None:
+    """What all rollouts say against the settings: with --anyway nothing else does, once they are drawn."""
+    counts = entry.get("counts", {})
+    if entry.get("status") != "done" or not run.success_file.is_file():
+        return None
+    rows = load_success(run, check=False).values()
+    correct, scored, count = (sum(getattr(row, name) for row in rows) for name in ("correct", "scored", "samples"))
+    return caution(run, f"all {count:,}", correct, scored, counts.get("truncated", 0), count) or None
+
+
+def report_is_old(run: RunDir) -> bool:
+    """Whether report.html shows another choice than the present one: it holds the sum of the chosen scores it was made of."""
+    if not run.report_file.is_file():
+        return False
+    try:
+        shown, now = meta_of(run.report_file)["total"], _total(run)
+    except (KeyError, RunError):  # not a page of ours, or damaged scores: other words are for that
+        return False
+    return shown != now if shown is None or now is None else not math.isclose(shown, now)
+
+
+def meta_of(page: Path) -> dict[str, Any]:
+    """What a report says of itself to its own script; empty if the file is none."""
+    with page.open("rb") as file:
+        found = re.search(rb'id="meta">(.*?)</script>', file.read(_HEAD))
+    try:
+        return dict(json.loads(found[1])) if found else {}
+    except ValueError:
+        return {}
+
+
+_HEAD = 1 << 23  # bytes of the page in which its description stands
+
+
+def _total(run: RunDir) -> float | None:
+    """The sum of the scores chosen by the method that the report shows first."""
+    own = run.scores_file(run.config.select.method)
+    stored = [own] if own.is_file() else sorted(own.parent.glob("*.parquet"))
+    if not stored:
+        return None
+    scores = read_parquet(stored[0], ["score", "selected"])
+    return pc.sum(scores["score"].filter(scores["selected"])).as_py()
 
 
 def _histogram(rates: np.ndarray, group: int) -> list[list[Any]]:
@@ -111,10 +165,10 @@ def _status(run: RunDir, name: str, entry: dict[str, Any]) -> str:
     if name in STAGES and entry["fingerprint"] != run.fingerprint(name):
         return "stale"
     if entry["status"] == "done" and name in STAGES and (missing := run.missing(name)):
-        return f"{len(missing)} files missing"
+        return f"{counted(len(missing), 'file')} missing"
     files = {"rollout": run.rollouts_file, "grad": run.gradients_file}
     if entry["status"] == "done" or name not in files or not run.prompts_file.is_file():
         return entry["status"]
     shards = run.shards()
     done = sum(is_done(files[name](shard), entry["fingerprint"], shard.rows) for shard in shards)
-    return f"{done} of {len(shards)} shards"
+    return f"{done} of {counted(len(shards), 'shard')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_what_trl_refuses_is_told_by_the_dry_run(tmp_path: Path, fault: str) -> 
         plan(_config(tmp_path, warmup=train), ["train"])
 
 
+@pytest.mark.parametrize("section", ["warmup", "train"])
+def test_what_the_context_cannot_hold_is_told_at_the_start_of_run(tmp_path: Path, section: str) -> None:
+    sections = {"warmup": WARMUP, "train": {"max_completion_length": 8}}
+    sections[section] = {**sections[section], "max_completion_length": 500}
+    made = RunDir.create(tmp_path / "run", _config(tmp_path, **sections))
+    with pytest.raises(InputError, match=rf"{section}.max_completion_length: got 500"):
+        check(made.config, (*RUN, "train"), load_prompts(made), run=made)
+
+
 def test_run_refuses_a_method_whose_signal_is_not_there(tmp_path: Path) -> None:
     made = RunDir.create(tmp_path / "run", _config(tmp_path, select={"method": "ifd"}))
     with pytest.raises(InputError, match=r"select.method: ifd reads the signal ifd.*`learnalign signal .*run ifd`"):
@@ -77,6 +87,24 @@ def test_run_refuses_a_method_whose_signal_is_not_there(tmp_path: Path) -> None:
     made.signal_file("ifd").parent.mkdir()
     made.signal_file("ifd").touch()
     check(made.config, RUN, load_prompts(made), run=made)
+
+
+def test_golds_that_are_solutions_are_told_with_the_other_faults_until_there_are_rollouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = RunDir.create(tmp_path / "run", _config(tmp_path, select={"size": 13}))
+    solutions = [replace(prompt, answer="It is so.\n#### 1") for prompt in load_prompts(made)]
+
+    def told(**options: Any) -> bool:
+        with pytest.raises(InputError, match="size 13 is more") as error:
+            check(made.config, RUN, solutions, **options)
+        return "12 of 12 golds" in str(error.value)
+
+    assert told(anyway=False)
+    assert told(anyway=False, run=made)
+    assert not told(anyway=True)
+    monkeypatch.setattr(RunDir, "is_finished", lambda self, stage: stage == "rollout")
+    assert not told(anyway=False, run=made)
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

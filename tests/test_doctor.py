@@ -66,6 +66,9 @@ def test_faults_fail_with_what_to_do_and_the_later_checks_go_on(
     assert found["golds"][0] == "fail"
     assert "data.answer_regex: '####" in found["golds"][1]
     assert statuses(config, *data, r"data.answer_regex=####\s*(.+)")["golds"][0] == "pass"
+    boxed = [{**row, "answer": rf"It is $\\boxed{{{i}}}$."} for i, row in enumerate(rows)]
+    pool.write_text("".join(json.dumps(row) + "\n" for row in boxed))
+    assert statuses(config, *data, "verifier=math")["golds"][0] == "pass", "as `run` has it: this verifier reads boxes"
     found = statuses(config, f"model.name={tmp_path}/none")
     assert (found["model"][0], found["tokenizer"][0], found["pool"][0]) == ("fail", "fail", "pass")
     assert "no such directory" in found["model"][1]

@@ -91,6 +91,32 @@ def test_rows_of_every_known_shape_are_told_with_question_and_gold(shape: str, t
     assert by_preset.data.prompt == found.data["prompt"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "own"), [("open-r1", "uuid"), ("dapo", "extra_info.index"), ("verl", "extra_info.index")]
+)
+def test_a_known_shape_keeps_the_ids_that_its_rows_have(shape: str, own: str) -> None:
+    assert guess(rows_of(SHAPES[shape])).data["id"] == own
+
+
+@pytest.mark.parametrize("name", ["uuid", "id", "task_id", "problem_id", "questionId", "unique id", "index", "key"])
+def test_a_column_called_an_id_is_one_if_it_differs_in_every_row(name: str) -> None:
+    rows = rows_of(lambda i: {"question": f"What is {i}+1?", "answer": str(i + 1), name: f"a{i}"})
+    assert guess(rows).data["id"] == name
+    for other in ({name: "a1"}, {name: None}):
+        assert "id" not in guess([*rows[:-1], rows[-1] | other]).data
+
+
+def test_an_answer_key_is_a_gold() -> None:
+    assert guess(rows_of(lambda i: {"q": f"What is {i}+1?", "answer_key": str(i + 1)})).data["answer"] == "answer_key"
+
+
+def test_ids_that_repeat_after_the_first_rows_are_not_taken(tmp_path: Path) -> None:
+    rows = rows_of(lambda i: {"question": f"What is {i}+1?", "answer": f"#### {i + 1}", "id": i % 550}, 600)
+    made = draft(write(tmp_path, rows), str(tmp_path / "none"))
+    assert (made.prompts, made.config.data.id) == (600, None)
+    assert any("'id'" in note for note in made.notes)
+
+
 def test_a_messy_csv_of_no_known_shape_is_guessed_by_names_and_values(tmp_path: Path) -> None:
     header = 'Q id, Gold Answer ,"The Question, please",notes\n'
     (tmp_path / "p.csv").write_text(header + "".join(f"a{i},{i + 1},What is {i}+1?,n{i % 2}\n" for i in range(12)))
@@ -174,4 +200,4 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     rows[7] |= {"question": "one " * 3000}
     made = draft(write(tmp_path, rows), "demo")
     assert "2 of 42 rows are left out: 2 duplicate" in made.notes[-1]
-    assert any("1 prompts are longer than data.max_prompt_tokens" in note for note in made.notes)
+    assert any("1 prompt is longer than data.max_prompt_tokens" in note for note in made.notes)

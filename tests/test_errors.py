@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnalign.errors import LONGEST, InputError, listed_briefly, one_line, short
+from learnalign.errors import LONGEST, InputError, counted, listed_briefly, one_line, short
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(),
@@ -53,3 +53,8 @@ def test_what_cannot_be_printed_is_escaped(text: str, line: str) -> None:
 def test_of_many_names_the_first_are_listed() -> None:
     assert listed_briefly(map(str, range(3))) == "0, 1, 2"
     assert listed_briefly(map(str, range(1000)), 2) == "0, 1 and 998 more"
+
+
+def test_one_is_counted_in_the_singular() -> None:
+    assert [counted(n, "prompt") for n in (0, 1, 2500)] == ["0 prompts", "1 prompt", "2,500 prompts"]
+    assert [counted(n, "policy", "policies") for n in (1, 2)] == ["1 policy", "2 policies"]

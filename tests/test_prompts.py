@@ -170,7 +170,9 @@ def test_rows_on_which_a_regex_runs_out_of_time_are_left_out(tmp_path: Path, mon
     )
     prompts, left_out, _ = read(path, answer="answer", answer_regex=regex)
     assert [p.row for p in prompts] == [0, 3, 6]
-    assert {entry.reason for entry in left_out} == {"data.answer_regex, answer: it takes more than 0.01 s on this row"}
+    assert {entry.reason for entry in left_out} == {
+        "data.answer_regex, column 'answer': it takes more than 0.01 s on this row"
+    }
     path = write_jsonl(tmp_path / "q.jsonl", [{"question": f"{i}?", "answer": slow} for i in range(1000)])
     with pytest.raises(InputError, match=r"on 5 of its first 5 rows, a regular expression takes more than"):
         read(path, answer="answer", answer_regex=regex)
@@ -359,7 +361,12 @@ def test_regexes_cut_question_and_answer_and_system_prompts_are_added_once(tmp_p
         ("p.jsonl", '{"q": "x", "answer": 1}\n', "no column 'question'"),
         ("p.jsonl", '{"question": "x", "answer": {"a": 1}}\n', "is a JSON object"),
         ("p.json", '{"question": "x"}', "list of objects"),
-        ("p.csv", "question,answer\na,b,c\n", "3, the header has 2 (line 2)"),
+        (
+            "p.csv",
+            "question,answer\na,b,c\n",
+            "row 0 (line 2): another number of fields than the header: 3, the header has 2",
+        ),
+        ("p.csv", "question;answer\na;b;c\n", "3, the header has 2"),
         ("p.parquet", "nothing", "not a Parquet file"),
         ("p.txt", "x", "unknown kind of file"),
     ],
@@ -372,13 +379,28 @@ def test_a_source_that_cannot_be_read_is_named(name: str, text: str, words: str,
     assert name in str(caught.value)
 
 
-def test_a_row_of_a_csv_with_too_few_or_many_fields_is_left_out_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text('question,answer\n"a\nb?",1\nshort\nc?,3\nlong,4,5\n')
-    prompts, left_out, count = read(tmp_path / "p.csv", answer="answer", solution=None)
-    assert ([p.row for p in prompts], count) == ([0, 2], 4)
-    assert [(entry.row, entry.reason) for entry in left_out] == [
-        (1, "another number of fields than the header: 1, the header has 2 (line 4)"),
-        (3, "another number of fields than the header: 3, the header has 2 (line 6)"),
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_csv_may_be_separated_by_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
+    rows = [["a; b, c\td; e; f,", "answer"], ["1, 2; 3\t4?", "5"]]
+    with (tmp_path / "p.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=mark).writerows(rows)
+    ((prompt,), left_out, _) = read(tmp_path / "p.csv", prompt=rows[0][0], answer="answer", solution=None)
+    assert (prompt.messages[0]["content"], prompt.answer, left_out) == ("1, 2; 3\t4?", "5", [])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_row_of_a_csv_with_too_few_or_many_fields_is_left_out_with_its_line_and_id(
+    separator: str, tmp_path: Path
+) -> None:
+    text = '\nid,question,answer\na,"a, b;\nc?",1\n\nb,short\nc,c?,3\nd,long,4,5\n'
+    quoted = text.replace("a, b;", "a. b.").replace(",", separator).replace("a. b.", "a, b;")
+    (tmp_path / "p.csv").write_text(quoted)
+    prompts, left_out, count = read(tmp_path / "p.csv", answer="answer", solution=None, id="id")
+    assert ([(p.row, p.line, p.id) for p in prompts], count) == ([(0, 3, "a"), (2, 7, "c")], 4)
+    assert prompts[0].messages[-1]["content"] == "a, b;\nc?"
+    assert [(entry.row, entry.line, entry.id, entry.reason) for entry in left_out] == [
+        (1, 6, "b", "another number of fields than the header: 2, the header has 3"),
+        (3, 8, "d", "another number of fields than the header: 4, the header has 3"),
     ]
     assert reason_counts([{"reason": entry.reason} for entry in left_out]) == {
         "another number of fields than the header": 2
@@ -474,6 +496,29 @@ def test_counts_always_add_up(tmp_path_factory: pytest.TempPathFactory, rows: li
     prompts, left_out, count = read(path, answer="answer", id="id")
     assert sorted([p.row for p in prompts] + [entry.row for entry in left_out]) == list(range(count))
     assert len({p.id for p in prompts}) == len(prompts)
+
+
+def test_every_row_that_is_left_out_has_its_row_and_line(tmp_path: Path) -> None:
+    rows = [
+        '{"question": "a?", "answer": 1}',
+        "",
+        '{"question": "a?", "answer": 2}',
+        '{"question": "b?", "answer": ""}',
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(rows) + '\n{"question": "long long long long", "answer": 1}\n')
+    config = make_config(tmp_path, data={"path": str(tmp_path / "p.jsonl"), "max_prompt_tokens": 30})
+    run = RunDir.create(tmp_path / "run", config)
+    with pytest.raises(InputError, match="none of 4 rows"):
+        load_prompts(run)
+    (tmp_path / "p.jsonl").write_text((tmp_path / "p.jsonl").read_text() + '{"question": "c?", "answer": "3"}\n')
+    load_prompts(run)
+    found = [(line["row"], line["line"], line["reason"].partition(":")[0]) for line in run.quarantined()]
+    assert found == [
+        (0, 1, "conflicting answers of its duplicates"),
+        (1, 3, "duplicate of row 0"),
+        (2, 4, "no answer in column 'answer'"),
+        (3, 5, "too long"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["pool.csv", "pool.jsonl", "pool.json"])

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+from typer.testing import CliRunner
+
 from learnalign import grad, rollout, select
+from learnalign.report import write_report
 from learnalign.rundir import RunDir
-from learnalign.summary import summarise
+from learnalign.summary import report_is_old, summarise
+from learnalign_cli.app import app
+from tests.selection.measured import measured_run
 from tests.tiny import make_config
 
 
@@ -29,3 +34,32 @@ def test_a_summary_adds_up_before_and_after_the_stages(tmp_path: Path) -> None:
     assert [stage["stage"] for stage in summary["stages"]] == ["pool", "rollout", "grad", "select"]
     assert all(stage["status"] == "done" for stage in summary["stages"])
     assert "of the 2 chosen" in summary["stability"]["learnalign"]
+
+
+def test_a_report_of_an_earlier_choice_is_told_from_one_of_the_present(tmp_path: Path) -> None:
+    run = measured_run(tmp_path)
+    assert not report_is_old(run)
+    write_report(run)
+    assert not report_is_old(run)
+    select(run)
+    assert report_is_old(run)
+    write_report(run)
+    select(run)
+    assert not report_is_old(run)
+    select(run, 2)
+    assert report_is_old(run)
+    select(run)
+    run.scores_file("learnalign").write_bytes(b"damaged")
+    assert not report_is_old(run)
+    run.report_file.write_text("<p>another page</p>")
+    assert not report_is_old(run)
+
+
+def test_a_report_replaces_a_report_and_no_file_of_the_users_own(tmp_path: Path) -> None:
+    run, page, notes = measured_run(tmp_path), tmp_path / "page.html", tmp_path / "notes.html"
+    notes.write_text("<p>mine</p>")
+    outputs = [page, page, notes]
+    results = [CliRunner().invoke(app, ["report", str(run.path), "-o", str(output)]) for output in outputs]
+    assert [result.exit_code for result in results] == [0, 0, 2]
+    assert "notes.html: a file is there that learnalign did not write" in results[-1].output
+    assert notes.read_text() == "<p>mine</p>"

@@ -73,8 +73,8 @@ class DataConfig(Section):
     """Where the pool comes from and which columns hold what; dots reach into nested columns."""
 
     path: str = Field(
-        description="JSON, JSONL or CSV file (also .gz or .zst), Parquet file, a directory of Parquet or JSONL files or of "
-        "`datasets`, a hub name, or `demo`"
+        description="JSON, JSONL or CSV file (also .gz or .zst; CSV with commas, or a header with semicolons or tabs), Parquet "
+        "file, a directory of Parquet or JSONL files or of `datasets`, a hub name, or `demo` or `demo-code`"
     )
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")

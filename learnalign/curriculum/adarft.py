@@ -11,7 +11,7 @@ import numpy as np
 
 from learnalign.columns import lookup
 from learnalign.config import AdarftConfig, Config
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted, listed_briefly, short
 from learnalign.policy import identify, other_than_policy
 from learnalign.prompts import Prompt
 from learnalign.rollouts.success import load_success
@@ -120,8 +120,8 @@ def _difficulty(source: Any, row: int, settings: AdarftConfig) -> float:
         return lowest + highest - value if settings.difficulty.startswith("-") else value
     problem = f"{found!r} is not a number" if math.isnan(value) else f"{value:g} is not from {lowest:g} to {highest:g}"
     raise InputError(
-        f"train.adarft.difficulty: row {row}, column {column}: {problem}; name a column of numbers (the row has "
-        f"{', '.join(source)}), and its range with train.adarft.lowest and train.adarft.highest"
+        f"train.adarft.difficulty: row {row}, column {short(column)}: {problem}; name a column of numbers (the row has "
+        f"{listed_briefly(map(short, source))}), and its range with train.adarft.lowest and train.adarft.highest"
     )
 
 
@@ -139,7 +139,7 @@ def success_rates(run: RunDir, ids: Sequence[str]) -> list[float]:
     missing = [id for id in ids if id not in rates]
     if missing:
         raise InputError(
-            f"curriculum adarft: {run.success_file} has no success rate for {len(missing)} of {len(ids)} prompts (the "
+            f"curriculum adarft: {run.success_file} has no success rate for {len(missing)} of {counted(len(ids), 'prompt')} (the "
             f"first is {missing[0]}); train on prompts of this run's pool that could be scored, or name a column of "
             "difficulties with train.adarft.difficulty"
         )

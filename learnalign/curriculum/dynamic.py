@@ -8,6 +8,7 @@ from typing import Any
 
 from learnalign.config import Config
 from learnalign.curriculum.shuffled import Shuffled
+from learnalign.errors import counted
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
 
@@ -45,7 +46,7 @@ class Dynamic(Shuffled):
         if left and not self.warned:
             self.warned = True
             print(
-                f"curriculum dynamic: after {1 + self.redraws} draws, {left} of {len(rows)} groups of a step have no "
+                f"curriculum dynamic: after {1 + self.redraws} draws, {left} of {counted(len(rows), 'group')} of a step have no "
                 "spread, and it goes on with them (metrics.jsonl counts them); draw more often with --set "
                 "train.dynamic.redraws=N, sample more completions (train.num_generations), or leave out prompts that "
                 "are always or never solved (select --method pass-filter)",

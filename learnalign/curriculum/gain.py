@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from learnalign.config import Config
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.policy import load_tokenizer
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir
@@ -165,7 +165,7 @@ def rank_by_angle(run: RunDir, ids: Sequence[str], trained: str | None = None) -
     missing = [id for id in ids if id not in angles]
     if missing:
         raise InputError(
-            f"curriculum gain: {run.signal_file('angle')} has no angle for {len(missing)} of {len(ids)} prompts (the "
+            f"curriculum gain: {run.signal_file('angle')} has no angle for {len(missing)} of {counted(len(ids), 'prompt')} (the "
             f"first is {missing[0]}); train on prompts of this run's pool"
         )
     return sorted(range(len(ids)), key=lambda row: (-angles[ids[row]], ids[row]))

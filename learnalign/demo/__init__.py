@@ -15,3 +15,7 @@ def path() -> Path:
 MODEL = path() / "model"
 POOL = path() / "pool.jsonl"
 TEST = path() / "test.jsonl"
+# Code tasks, and completions of them (`python -m learnalign.demo.code` makes both): `demo-code` as data.path and --from.
+CODE_POOL = path() / "code_pool.jsonl"
+CODE_COMPLETIONS = path() / "code_completions.jsonl"
+POOLS = {"demo": POOL, "demo-code": CODE_POOL}

@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, counted
 
 Messages = list[dict[str, str]]
 
@@ -78,7 +78,9 @@ def gsm8k_pool(path: Path, count: int = 64) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: expected GSM8K's train.jsonl: per line an object with question, answer") from None
     if len(items) < needed:
-        raise InputError(f"{path}: has {len(items)} questions; {needed} are needed ({EXAMPLES} as worked examples)")
+        raise InputError(
+            f"{path}: has {counted(len(items), 'question')}; {needed} are needed ({EXAMPLES} as worked examples)"
+        )
     examples = [(question, _without_marks(answer)) for question, answer in items[:EXAMPLES]]
     return [{"messages": ask(question, examples), "answer": answer} for question, answer in items[EXAMPLES:]]
 

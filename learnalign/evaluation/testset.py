@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.config import Config, apply_overrides, build_config, read_yaml
-from learnalign.errors import InputError, listed_briefly, short
+from learnalign.errors import InputError, counted, listed_briefly, short
 from learnalign.evaluation.metrics import k_of
 from learnalign.inputs import local_path
 from learnalign.policy import model_settings, plain_name
@@ -83,7 +83,7 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
         temperature = 0.0 if own.num_generations == 1 else run.config.rollout.temperature
     if k_of(own.metric) > own.num_generations:
         raise InputError(
-            f"eval.metric: {own.metric} needs {k_of(own.metric)} completions a question, eval.num_generations is "
+            f"eval.metric: {own.metric} needs {counted(k_of(own.metric), 'completion')} a question, eval.num_generations is "
             f"{own.num_generations}"
         )
     if own.rounds > 1 and temperature == 0:
@@ -117,7 +117,7 @@ def check_questions(config: Config, rows: int | None = None) -> None:
     limit = config.data.limit
     if count != (min(expected, limit) if limit else expected):
         raise InputError(
-            f"data.path {config.data.path} has {count} rows{f' (data.limit is {limit})' if limit else ''}, but this "
+            f"data.path {config.data.path} has {counted(count, 'row')}{f' (data.limit is {limit})' if limit else ''}, but this "
             f"test set has eval.questions = {expected}: this is another set, split or version. Give the right one "
             "(--set data.path=…, data.name, data.split), or evaluate on these rows with --set eval.questions=null"
         )

@@ -37,12 +37,29 @@ def check_about(path: Path) -> None:
         )
 
 
+def is_described(path: Path) -> bool:
+    """Whether a file is the subset that the description beside it is of, and unchanged."""
+    subset = _read_about(about_file(path)).get("subset", {})
+    return (subset.get("file"), subset.get("sha256")) == (path.name, _sha256(path))
+
+
 def _is_about(path: Path) -> bool:
+    return bool(_read_about(path))
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """A subset's description; empty if the file is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and {"subset", "method", "policy", "rates"} <= content.keys()
+        return {}
+    ours = isinstance(content, dict) and {"subset", "method", "policy", "rates"} <= content.keys()
+    return content if ours and isinstance(content["subset"], dict) else {}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def about(run: RunDir, label: str, entry: Mapping[str, Any], file: Path, format: str) -> dict[str, Any]:
@@ -59,7 +76,7 @@ def about(run: RunDir, label: str, entry: Mapping[str, Any], file: Path, format:
             "file": file.name,
             "format": format,
             "prompts": entry["chosen"],
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": _sha256(file),
         },
         "method": {
             "name": label,

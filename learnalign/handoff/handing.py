@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from learnalign.errors import InputError
 from learnalign.handoff import find_format
-from learnalign.handoff.about import check_about, write_about
+from learnalign.handoff.about import check_about, is_described, write_about
 from learnalign.handoff.format import Chosen
 from learnalign.handoff.messages import scored_rows
 from learnalign.handoff.writing import JSONL, kind_for, write_rows
-from learnalign.outputs import check_output, is_stdout, is_stream, open_output
+from learnalign.outputs import check_output, is_stdout, is_stream, open_output, refuse_foreign
 from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import load_opened
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import as_json, atomic_path, is_intact, is_own, write_lines, write_text
+from learnalign.verify.configured import configured_limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,8 @@ def chosen_of(run: RunDir, prompts: Sequence[Prompt], where: str, data_source: s
         verifier=run.config.verifier,
         reasoning_tags=run.config.data.reasoning_tags,
         opened=load_opened(run, first) if is_intact(run.rollouts_file(first)) else "",
+        sandbox=run.config.verifier_sandbox,
+        limits=asdict(configured_limits(run.config)),
         data_source=data_source,
         where=where,
     )
@@ -87,7 +90,8 @@ def check_handed(output: Path, name: str, run: RunDir) -> None:
     check_output(output, [Path(run.config.data.path).expanduser()])
     kind_for(output, name, find_format(name))
     if is_regular(output):
-        check_about(output)
+        check_about(output.resolve())
+        refuse_foreign(output, is_described)
 
 
 def is_regular(path: Path) -> bool:

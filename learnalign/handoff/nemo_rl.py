@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learnalign.errors import InputError, short
+from learnalign.errors import InputError, counted, short
 from learnalign.handoff.format import Chosen, Format, Row
 from learnalign.prompts import Prompt
 
@@ -22,7 +22,7 @@ def question(prompt: Prompt, chosen: Chosen) -> str:
     own = [message["content"] for message in prompt.messages if message["role"] != "system"]
     if len(own) != 1 or len(prompt.messages) > 2:
         raise InputError(
-            f"{chosen.where}: prompt {short(prompt.id)} has {len(prompt.messages)} messages, but NeMo-RL's math processor "
+            f"{chosen.where}: prompt {short(prompt.id)} has {counted(len(prompt.messages), 'message')}, but NeMo-RL's math processor "
             "takes a system message and a question; hand it over by `--to nemo-gym`, which keeps them all"
         )
     return own[0]

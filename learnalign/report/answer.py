@@ -44,7 +44,7 @@ def _facts(data: Gathered) -> str:
         facts["mean success rate"] = number(float(np.nanmean(data.success.rate)))
         if data.chosen.any() and not np.isnan(data.success.rate[data.chosen]).all():
             facts["of the chosen"] = number(float(np.nanmean(data.success.rate[data.chosen])))
-        facts["can be learned from (0 < p < 1)"] = percent(int(data.learnable.sum()), len(data.prompts))
+        facts["learnable (0 < p < 1)"] = percent(int(data.learnable.sum()), len(data.prompts))
     if data.prompts and data.lengths.completions.any():
         facts["completions cut off"] = percent(int(data.lengths.cut.sum()), int(data.lengths.completions.sum()))
     if data.summary["stages"]:
@@ -116,7 +116,7 @@ def _group_notes(data: Gathered) -> Iterator[str]:
 
 
 def _next(data: Gathered) -> str:
-    run = shlex.quote(str(data.run.path))
+    run = data.directory
     if data.ranking is None:
         commands = {"go on with the run": f"learnalign run {run}"}
     else:
@@ -130,4 +130,5 @@ def _next(data: Gathered) -> str:
 
 
 def _code(text: str) -> str:
-    return f'<span class="code"><code>{e(text)}</code><button type="button" class="copy" hidden>Copy</button></span>'
+    words = " ".join(f"<span>{e(word)}</span>" for word in text.split(" "))  # broken between words, not after a hyphen
+    return f'<span class="code"><code>{words}</code><button type="button" class="copy" hidden>Copy</button></span>'

@@ -31,14 +31,14 @@ def rate_histogram(success: Success, chosen: np.ndarray, parts: int) -> str:
     bins = np.rint(np.where(known, success.rate, 0) * parts).astype(int)
     pool = np.bincount(bins[known], minlength=parts + 1)
     own = np.bincount(bins[known & chosen], minlength=parts + 1)
-    labels = Axis("success rate p", -0.6 / parts, 1 + 0.6 / parts, at=[k / parts for k in range(parts + 1)], form=".3g")
+    labels = Axis("success rate p", -0.6 / parts, 1 + 0.6 / parts, at=[k / parts for k in range(parts + 1)])
     if parts > 8:
         labels = Axis(labels.label, labels.low, labels.high, at=[0, 0.25, 0.5, 0.75, 1])
-    highest = axis("prompts", pool.tolist(), zero=True, form=",.0f")
+    highest = axis("prompts", pool.tolist(), zero=True, unit="count")
     plot = Plot(labels, highest, "Prompts by success rate, the chosen over the pool")
     for k, (every, some) in enumerate(zip(pool, own, strict=True)):
         left, right = (k - 0.42) / parts, (k + 0.42) / parts
-        tip = f"p = {k}/{parts}: {counted(int(every), 'prompt')}, {some} chosen"
+        tip = f"p = {k}/{parts}: {counted(int(every), 'prompt')}, {some:,} chosen"
         plot.bar(left, right, every, "pool", tip)
         plot.bar(left, right, some, "chosen", tip)
         if every:
@@ -47,8 +47,8 @@ def rate_histogram(success: Success, chosen: np.ndarray, parts: int) -> str:
     numbers = table("", ["p", "prompts", "chosen", "chosen of these"], rows)
     out = int(pool[0] + pool[-1])
     caption = (
-        f"{out:,} of {int(pool.sum()):,} prompts are never or always solved: every rollout earns the same reward, "
-        "so they teach nothing."
+        f"Of {counted(int(pool.sum()), 'prompt')}, {out:,} {'is' if out == 1 else 'are'} never or always solved: every rollout "
+        "earns the same reward, so there is nothing to learn from."
     )
     return figure(plot.svg(), caption, numbers, POOL if own.sum() else POOL[:1])
 
@@ -134,16 +134,20 @@ def share_table(column: Column, rows: Sequence[Share]) -> str:
         [quoted(r.group), f"{r.pool:,}", f"{r.learnable:,}", f"{r.chosen:,}", percent(r.chosen, r.learnable)]
         for r in rows
     ]
-    return table("", [column.name, "pool", "with V > 0", "chosen", "chosen of V > 0"], cells)
+    words = "Learnable: solved sometimes, 0 < p < 1. Of the others every rollout earns the same reward, so V = p(1 − p) is 0."
+    return (
+        table("", [column.name, "pool", "learnable", "chosen", "of the learnable"], cells)
+        + f'<p class="small">{e(words)}</p>'
+    )
 
 
 def kept_histogram(kept: np.ndarray) -> str:
     """How often the chosen are chosen again when p is drawn from its posterior."""
     tenths = np.minimum((kept * 10 + 1e-9).astype(int), 9)
     counts = np.bincount(tenths, minlength=10)
-    x = Axis("share of resamples that choose the prompt again", 0, 1, at=[0, 0.2, 0.4, 0.6, 0.8, 1], form=".0%")
+    x = Axis("share of resamples that choose the prompt again", 0, 1, at=[0, 0.2, 0.4, 0.6, 0.8, 1], unit="percent")
     plot = Plot(
-        x, axis("chosen prompts", counts.tolist(), zero=True, form=",.0f"), "Chosen prompts by certainty", height=230
+        x, axis("chosen prompts", counts.tolist(), zero=True, unit="count"), "Chosen prompts by certainty", height=230
     )
     for k, count in enumerate(counts):
         tip = f"{10 * k} to {10 * k + 10} %: {counted(int(count), 'prompt')}"
@@ -159,7 +163,7 @@ def training_line(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
         return ""
     thick = math.ceil(len(points) / MOST_STEPS)
     groups = [np.mean(points[i : i + thick], axis=0).tolist() for i in range(0, len(points), thick)]
-    x = axis("step", [x for x, _ in groups], form=",.0f")
+    x = axis("step", [x for x, _ in groups], unit="count")
     plot = Plot(x, axis(label, [y for _, y in groups], zero=True), f"{label} over the warmup's steps", height=230)
     plot.line([(a, b) for a, b in groups], "s0")
     first, last = (

@@ -1,19 +1,17 @@
-"""Three completions each of prompts that are never, half and always solved, with verdict and reason; the share cut off."""
+"""Three completions each of prompts that are never, sometimes and always solved, with verdict and reason; the share cut off."""
 
 from __future__ import annotations
 
-import shlex
-from typing import Any
-
-import numpy as np
-
 from learnalign.report.cosines import Cosines
 from learnalign.report.gather import Gathered, question
-from learnalign.report.text import counted, e, percent, quoted
+from learnalign.report.text import counted, e, number, percent, quoted
+from learnalign.rollouts import Rollout
+from learnalign.rollouts.examples import Example, Kind, examples_by_kind
 
 EACH = 3
 MOST = 1200  # characters of a completion
 CUT = 0.05  # a share of completions cut off that deserves a word
+TITLES: dict[Kind, str] = {"never": "Never solved", "half": "Solved sometimes", "always": "Always solved"}
 
 
 def link(data: Gathered, place: int, most: int = 90) -> str:
@@ -26,92 +24,51 @@ def completions(data: Gathered, cosines: Cosines | None = None) -> str:
     """The section."""
     if not data.prompts or not data.lengths.completions.any():
         return '<p class="missing">No completions are stored.</p>'
-    if data.success is None:
-        command = f"learnalign show {shlex.quote(str(data.run.path))}"
-        return f'{_cut_off(data)}<p class="missing">Not all are drawn yet. Some of them: <code>{e(command)}</code></p>'
-    rate, scored = data.success.rate, data.success.scored > 0
-    nearest = np.abs(np.where(scored, rate, np.nan) - 0.5)
-    half = np.flatnonzero(nearest == np.nanmin(nearest)) if scored.any() else np.array([], int)
-    half = half[(rate[half] > 0) & (rate[half] < 1)]
-    kinds = {
-        "Never solved": np.flatnonzero(scored & (rate == 0)),
-        "Solved sometimes": half,
-        "Always solved": np.flatnonzero(scored & (rate == 1)),
-    }
-    picked = {kind: _spread(places) for kind, places in kinds.items()}
-    texts = _read(data, {place for places in picked.values() for place in places})
-    blocks = "".join(
-        f'<div class="kind"><h3>{kind} <small>{counted(len(kinds[kind]), "prompt")}</small></h3>{_cards(data, places, texts, kind)}</div>'
-        for kind, places in picked.items()
-    )
-    return f"{_cut_off(data)}<div class='kinds'>{blocks}</div>"
+    blocks = []
+    for kind, found in examples_by_kind(data.run, EACH).items():
+        cards = [_card(data, one, _telling(one, kind, i)) for i, one in enumerate(found.examples)]
+        head = f"<h3>{TITLES[kind]} <small>{counted(found.prompts, 'prompt')}</small></h3>"
+        blocks.append(f'<div class="kind">{head}{"".join(cards) or _NONE}</div>')
+    so_far = "" if data.success else "<p>Of the prompts whose completions are drawn so far:</p>"
+    return f"{_cut_off(data)}{so_far}<div class='kinds'>{''.join(blocks)}</div>"
+
+
+_NONE = '<p class="missing">None.</p>'
 
 
 def _cut_off(data: Gathered) -> str:
     cut, every = int(data.lengths.cut.sum()), int(data.lengths.completions.sum())
     limit = data.run.config.rollout.max_completion_length
     if not cut:
-        return f"<p>None of {every:,} completions was cut off at the limit of {limit:,} tokens.</p>"
-    words = f"{percent(cut, every)} of {every:,} completions were cut off ({cut:,}); the limit is {limit:,} tokens."
+        return f"<p>None of {counted(every, 'completion')} was cut off at the limit of {limit:,} tokens.</p>"
+    words = f"{percent(cut, every)} of {counted(every, 'completion')} were cut off ({cut:,}); the limit is {limit:,} tokens."
     if cut > CUT * every:
         words += " A longer rollout.max_completion_length would let more of them end in an answer."
     return f"<p>{words}</p>"
 
 
-def _spread(places: np.ndarray) -> list[int]:
-    """First, middle and last of the places."""
-    return (
-        [int(places[i]) for i in dict.fromkeys(np.linspace(0, len(places) - 1, EACH).astype(int))]
-        if len(places)
-        else []
-    )
+def _telling(one: Example, kind: Kind, turn: int) -> Rollout:
+    """The first completion; of prompts solved sometimes in turn a correct one and another."""
+    wanted = [each for each in one.rollouts if (each.reward == 1) == (turn % 2 == 0)] if kind == "half" else []
+    return (wanted or one.rollouts)[0]
 
 
-def _read(data: Gathered, places: set[int]) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {}
-    for shard, table in data.rollouts():
-        wanted = {data.prompts[place].id: place for place in places if shard.start <= place < shard.stop}
-        if table is None or not wanted:
-            continue
-        names = [n for n in ("id", "text", "reward", "finish_reason", "answer", "reason") if n in table.column_names]
-        for row in table.select(names).to_pylist():
-            if row["id"] in wanted:
-                found.setdefault(wanted[row["id"]], []).append(row)
-    return found
+def _card(data: Gathered, one: Example, rollout: Rollout) -> str:
+    head = link(data, data.places[one.prompt.id], 300)
+    gold = f"<p class='gold'>Gold answer: {quoted(one.prompt.answer, 200)}</p>"
+    return f'<article class="card">{head}{gold}<pre>{quoted(rollout.text, MOST)}</pre>{verdict(rollout)}</article>'
 
 
-def _cards(data: Gathered, places: list[int], texts: dict[int, list[dict[str, Any]]], kind: str) -> str:
-    if not places:
-        return '<p class="missing">None.</p>'
-    cards = []
-    for i, place in enumerate(places):
-        rows = texts.get(place, [])
-        if kind.startswith("Solved"):  # right and wrong in turn
-            rows = [row for row in rows if row["reward"] == float(i % 2 == 0)] or rows
-        cards.append(_card(data, place, rows[0] if rows else None))
-    return "".join(cards)
-
-
-def _card(data: Gathered, place: int, row: dict[str, Any] | None) -> str:
-    prompt = data.prompts[place]
-    head = link(data, place, 300)
-    gold = f"<p class='gold'>Gold answer: {quoted(prompt.answer, 200)}</p>"
-    if row is None:
-        return f'<article class="card">{head}{gold}<p class="missing">No completion is stored.</p></article>'
-    return f'<article class="card">{head}{gold}<pre>{quoted(row["text"], MOST)}</pre>{verdict(row)}</article>'
-
-
-def verdict(row: dict[str, Any]) -> str:
+def verdict(one: Rollout) -> str:
     """Verdict, answer read, reason, and whether the completion was cut off."""
-    reward = row["reward"]
-    kind = "none" if reward is None else "right" if reward == 1 else "wrong"
-    words = {"none": "not scored", "right": "correct", "wrong": "wrong"}[kind]
-    parts = [f'<strong class="{kind}">{words}</strong>']
-    answer, reason = row.get("answer"), row.get("reason")
-    if answer is not None and answer not in (reason or ""):
-        parts.append(f"read {quoted(answer, 100)}")
-    if reason and reason != words:
-        parts.append(quoted(reason, 200))
-    if row["finish_reason"] == "length":
+    kind, words = {None: ("none", "not scored"), 1.0: ("right", "correct"), 0.0: ("wrong", "wrong")}.get(
+        one.reward, ("none", f"reward {number(one.reward)}")
+    )
+    parts = [f'<strong class="{kind}">{e(words)}</strong>']
+    if one.answer is not None and one.answer not in (one.reason or ""):
+        parts.append(f"read {quoted(one.answer, 100)}")
+    if one.reason and one.reason != words:
+        parts.append(quoted(one.reason, 200))
+    if one.finish_reason == "length":
         parts.append("cut off")
     return f'<p class="verdict">{" · ".join(parts)}</p>'

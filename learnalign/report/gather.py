@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,11 @@ class Gathered:
         self.run = run
         self.record = run.read_record()
         self.summary: dict[str, Any] = summarise(run)
+
+    @property
+    def directory(self) -> str:
+        """The run directory as a word of a command."""
+        return shlex.quote(str(self.run.path))
 
     @functools.cached_property
     def prompts(self) -> list[Prompt]:

@@ -19,7 +19,7 @@ def methods(data: Gathered, cosines: Cosines | None) -> str:
     if len(rankings) < 2:
         return missing(
             "Only one method has chosen prompts." if rankings else "No method has chosen prompts yet.",
-            f"learnalign compare {data.run.path}",
+            f"learnalign compare {data.directory}",
         )
     names = list(rankings)
     about = [
@@ -67,7 +67,7 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
     if data.run.config.grad.projection == "exact":
         return missing("Exact gradients (grad.projection: exact) leave no features to take cosines of.")
     if cosines is None:
-        return missing("No gradients yet.", f"learnalign grad {data.run.path}")
+        return missing("No gradients yet.", f"learnalign grad {data.directory}")
     if not data.columns:
         return missing("The data has no column that sorts the prompts into few groups.")
     parts = [
@@ -89,4 +89,4 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
 
 
 def _cosine(value: float, most: float) -> str:
-    return heat(value, "–" if np.isnan(value) else f"{value:.3f}".replace("-", "−"), most)
+    return heat(value, "–" if np.isnan(value) else f"{round(value, 3) + 0.0:.3f}".replace("-", "−"), most)

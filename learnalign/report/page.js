@@ -18,7 +18,17 @@
     return element;
   }
   const own = (text) => make("bdi", {}, text);
-  const number = (value, digits = 3) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(digits))));
+  // As text.py's `number`.
+  function number(value, digits = 3) {
+    if (value === null || value === undefined) return "–";
+    const rounded = Number(value.toPrecision(digits)), size = Math.abs(rounded);
+    let text = size >= 10 ** digits ? Math.round(Math.abs(value)).toLocaleString("en") : String(size);
+    if (size && size < 1e-4) {
+      const [factor, power] = size.toExponential().split("e");
+      text = (factor === "1" ? "" : factor + "·") + "10" + [...power].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("");
+    }
+    return (rounded < 0 ? "−" : "") + text;
+  }
   const shortened = (text, most) => (text.length > most ? text.slice(0, most) + " …" : text);
 
   function startTheme() {
@@ -194,10 +204,10 @@
     parts.push(facts([
       ["id", rows.id[place]],
       ["row of the data", String(detail.row)],
-      ["learnability V", rows.p[place] === null ? null : number(rows.p[place] * (1 - rows.p[place]))],
+      ["learnability V = p(1 − p)", rows.p[place] === null ? null : number(rows.p[place] * (1 - rows.p[place]))],
       ["alignment", detail.alignment === undefined || detail.alignment === null ? null : number(detail.alignment)],
       ["score", score === null ? null : number(score)],
-      ["of the chosen's scores together", rows.chosen[place] && meta.total ? (100 * score / meta.total).toFixed(1) + " %" : null],
+      ["of the chosen's scores together", rows.chosen[place] && meta.total ? number(100 * score / meta.total, 2) + " %" : null],
       ["mean cosine with the chosen", detail.to_chosen === undefined || detail.to_chosen === null ? null : number(detail.to_chosen)],
       ["gradient norm", detail.norm === undefined || detail.norm === null ? null : number(detail.norm)],
       ["chosen again", rows.kept[place] === null ? null : Math.round(100 * rows.kept[place]) + " %"],
@@ -233,7 +243,7 @@
     const items = list.map(([other, cosine]) => {
       const button = make("button", { type: "button" }, own(shortened(rows.question[other], 80)));
       button.addEventListener("click", () => show(other));
-      return make("li", {}, button, ` ${cosine.toFixed(2)}${rows.chosen[other] ? ", chosen" : ""}`);
+      return make("li", {}, button, ` ${number(cosine, 2)}${rows.chosen[other] ? ", chosen" : ""}`);
     });
     const among = meta.candidates ? `, of the ${meta.candidates.toLocaleString("en")} best ranked` : "";
     return make("div", {}, make("h4", {}, "Gradients most aligned with this one (cosine)"), make("ol", {}, ...items), make("p", { class: "small" }, `Prompts that teach the same${among}.`));

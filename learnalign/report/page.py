@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from learnalign.errors import InputError
 from learnalign.outputs import check_output, open_output
 from learnalign.report.answer import answer
 from learnalign.report.cosines import Cosines, measure_cosines
@@ -33,9 +34,11 @@ COLUMNS = {  # of the table: key of the index, title, whether it is a number
 def write_report(run: RunDir, output: Path | None = None, compare: RunDir | None = None) -> Path:
     """Write a run's report, DIR/report.html if no `output` is given; `compare` is a second run to set beside it.
 
-    Whatever the run lacks is said on the page. Raises InputError for an output that cannot be written, RunError for
-    files that are damaged.
+    Whatever the run lacks is said on the page. Raises InputError for an output that cannot be written and for a run beside
+    itself, RunError for files that are damaged.
     """
+    if compare is not None and compare.path.resolve() == run.path.resolve():
+        raise InputError(f"{compare.path} is the run itself; name another run directory to set beside it, or none")
     if output is not None:
         check_output(output)
     data = Gathered(run)
@@ -107,7 +110,7 @@ def _meta(data: Gathered, blocks: Blocks, cosines: Cosines | None) -> dict[str, 
         "index": len(blocks.index),
         "detailed": DETAILED,
         "columns": [{"name": column.name, "groups": column.groups} for column in data.columns],
-        "run": str(data.run.path),
+        "run": data.directory,
         "total": total if total == total else None,
         "candidates": None if cosines is None or cosines.candidates == cosines.gradients else cosines.candidates,
     }
@@ -116,7 +119,7 @@ def _meta(data: Gathered, blocks: Blocks, cosines: Cosines | None) -> dict[str, 
 def _prompts(data: Gathered, blocks: Blocks) -> str:
     """The table's frame, which page.js fills."""
     if not data.prompts:
-        return missing("No pool yet.", f"learnalign rollout {data.run.path}")
+        return missing("No pool yet.", f"learnalign rollout {data.directory}")
     heads = "".join(_head(key, title, numeric) for key, (title, numeric) in COLUMNS.items())
     heads += "".join(_head(f"columns.{i}", column.name, False) for i, column in enumerate(data.columns[:2]))
     groups = "".join(

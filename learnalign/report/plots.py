@@ -35,14 +35,14 @@ def _curves(curves: Curves, label: str | None, title: str) -> str:
     points = {name: curves.of(name) for name in trainings}
     bounds = [bound for own in points.values() for point in own for bound in _bounds(point, curves, label)]
     steps = [float(point.step) for point in curves.points]
-    plot = Plot(axis("training step", steps, form=",.0f"), axis("accuracy", bounds, form=".1%"), title)
+    plot = Plot(axis("training step", steps, unit="count"), axis("accuracy", bounds, unit="percent"), title)
     for k, own in enumerate(points.values()):
         kind = f"s{k % SERIES}"
         values = [(float(point.step), _bounds(point, curves, label)) for point in own]
         plot.line([(step, value) for step, (_, value, _) in values], kind)
         for step, (low, value, high) in values:
             plot.line([(step, low), (step, high)], f"{kind} thin")
-            plot.dot(step, value, f"{kind} picked", f"step {step:g}: {value:.1%}", 3.5)
+            plot.dot(step, value, f"{kind} picked", f"step {step:,.0f}: {100 * value:.1f} %", 3.5)
     return figure(plot.svg(), e(title), legend=[(f"s{k % SERIES}", name) for k, name in enumerate(trainings)])
 
 

@@ -32,7 +32,7 @@ SURE = 4
 def difficulty(data: Gathered, cosines: Cosines | None) -> str:
     """Histogram of p."""
     if data.success is None:
-        return missing("No success rates yet.", f"learnalign rollout {data.run.path}")
+        return missing("No success rates yet.", f"learnalign rollout {data.directory}")
     unscored = int(np.isnan(data.success.rate).sum())
     note = f"<p>{counted(unscored, 'prompt')} without a scored rollout.</p>" if unscored else ""
     return rate_histogram(data.success, data.chosen, rate_parts(data.success)) + note
@@ -41,7 +41,7 @@ def difficulty(data: Gathered, cosines: Cosines | None) -> str:
 def scores(data: Gathered, cosines: Cosines | None) -> str:
     """Score against p."""
     if data.ranking is None:
-        return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
+        return missing("Nothing is selected yet.", f"learnalign select {data.directory}")
     if data.success is None:
         return missing("No success rates: the method needed none.")
     if not data.chosen.any() or np.isnan(data.ranking.score[data.chosen]).any():
@@ -52,7 +52,7 @@ def scores(data: Gathered, cosines: Cosines | None) -> str:
 def share_of_columns(data: Gathered, cosines: Cosines | None) -> str:
     """Chosen share by column of the data."""
     if data.ranking is None:
-        return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
+        return missing("Nothing is selected yet.", f"learnalign select {data.directory}")
     if not data.columns:
         return missing("The data has no column that sorts the prompts into few groups (2 to 30 short values).")
     rows = [(column, shares(column, data.learnable, data.chosen)) for column in data.columns]
@@ -64,7 +64,7 @@ def share_of_columns(data: Gathered, cosines: Cosines | None) -> str:
 def certainty(data: Gathered, cosines: Cosines | None) -> str:
     """Sure and unsure picks."""
     if data.ranking is None:
-        return missing("Nothing is selected yet.", f"learnalign select {data.run.path}")
+        return missing("Nothing is selected yet.", f"learnalign select {data.directory}")
     kept = data.ranking.kept
     known = np.flatnonzero(~np.isnan(kept))
     if not len(known):
@@ -77,11 +77,8 @@ def certainty(data: Gathered, cosines: Cosines | None) -> str:
         for title, places in parts
     )
     words = data.summary["stability"].get(data.ranking.method, "")
-    more = (
-        "p is known from few rollouts only. More of them (rollout.num_generations) or a larger N make the choice surer."
-    )
-    words = f"{words[:1].upper()}{words[1:].rstrip('.')}. " if words else ""
-    return f"<p>{e(words)}{more}</p>{side_by_side(kept_histogram(kept[known]), lists)}"
+    words = f"<p>{e(words[:1].upper() + words[1:])}.</p>" if words else ""
+    return words + side_by_side(kept_histogram(kept[known]), lists)
 
 
 def _sure(data: Gathered, place: int) -> list[str]:
@@ -100,7 +97,7 @@ def warmup(data: Gathered, cosines: Cosines | None) -> str:
     if data.run.config.warmup.size == 0:
         return missing("This run has no warmup (warmup.size: 0): the policy is the model as it is.")
     if not data.metrics:
-        return missing("No warmup yet.", f"learnalign warmup {data.run.path}")
+        return missing("No warmup yet.", f"learnalign warmup {data.directory}")
     lines = [training_line(data.metrics, "reward", "mean reward"), training_line(data.metrics, "kl", "KL")]
     return side_by_side(*lines)
 
@@ -137,18 +134,17 @@ def cost(data: Gathered, cosines: Cosines | None) -> str:
     for stage in data.summary["stages"]:
         tokens = stage["counts"].get("tokens")
         rate = tokens / stage["seconds"] if tokens and stage["seconds"] else None
-        memory = "–" if stage["memory"] is None else f"{number(stage['memory'])} GB"
         words = [
             e(stage["stage"]),
             e(stage["status"]),
             e(stage["time"]),
             number(tokens),
-            "–" if rate is None else f"{rate:,.0f}",
-            memory,
+            number(rate),
+            number(stage["memory"]),
         ]
         rows.append(words)
     total = sum(stage["seconds"] for stage in data.summary["stages"])
-    return table("", ["stage", "status", "time", "tokens", "tokens/s", "peak memory"], rows, numeric=2) + (
+    return table("", ["stage", "status", "time", "tokens", "tokens/s", "peak memory (GB)"], rows, numeric=2) + (
         f"<p>In all {e(duration(total))}.</p>"
     )
 

@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from learnalign.report.text import e
+from learnalign.report.text import e, number
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 58, 24, 12, 46
 SERIES = 8  # classes s0 … s7
 
+Unit = Literal["number", "count", "percent"]
+
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values with its label; `form` is the format of its ticks, `at` their values if they are given."""
+    """A range of values with its label; `at` are its ticks, if they are given."""
 
     label: str
     low: float
     high: float
     log: bool = False
-    form: str = "g"
+    unit: Unit = "number"
     at: Sequence[float] | None = None
 
     def ticks(self) -> list[float]:
-        """Round values in the range: powers of ten of a logarithmic one, about five of another."""
+        """Round values in the range: powers of ten of a logarithmic one, about five of another; whole ones of counts."""
         if self.at is not None:
             return list(self.at)
         if self.log:
             powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
             step = max(1, math.ceil(len(powers) / 6))
             return [10.0**power for power in powers[::step]] if len(powers) > 1 else [self.low, self.high]
-        raw = (self.high - self.low) / 5
+        raw = max((self.high - self.low) / 5, 1 if self.unit == "count" else 0)
         power = 10 ** math.floor(math.log10(raw))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
         first = math.ceil(self.low / step - 1e-9)
         return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+    def labels(self) -> list[tuple[float, str]]:
+        """The ticks with their numbers, of as many digits as round ones need; given ones of three, or more to differ."""
+        ticks = [0.0 if abs(tick) < 1e-12 else tick for tick in self.ticks()]
+        values = [100 * tick for tick in ticks] if self.unit == "percent" else ticks
+        gap = min((abs(b - a) for a, b in itertools.pairwise(values)), default=1.0)
+        for digits in range(1, 16):
+            exact = all(abs(value - float(f"{value:.{digits}g}")) < 1e-6 * gap for value in values)
+            texts = [number(value, digits) for value in values]
+            if exact or (digits >= 3 and len({*texts}) == len(texts) and (self.log or self.at is not None)):
+                break
+        return [
+            (tick, f"{text} %" if self.unit == "percent" else text) for tick, text in zip(ticks, texts, strict=True)
+        ]
 
     def place(self, value: float) -> float:
         """Where a value is in the range, 0 to 1."""
@@ -44,17 +62,17 @@ class Axis:
         return ((math.log10(value) if self.log else value) - low) / (high - low)
 
 
-def axis(label: str, values: Sequence[float], *, zero: bool = False, log: bool = False, form: str = "g") -> Axis:
-    """The axis that `values` need; with `zero` it begins at 0 at the latest, and never is it without extent."""
+def axis(label: str, values: Sequence[float], *, zero: bool = False, log: bool = False, unit: Unit = "number") -> Axis:
+    """The axis that `values` need; with `zero` it begins at 0 at the latest. If all are the same, that is its only tick."""
     known = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
     low, high = min(known), max(known)
     if log:
-        return Axis(label, low / 1.2, high * 1.2, True, form)
+        return Axis(label, low / 1.2, high * 1.2, True, unit)
     low = min(low, 0.0) if zero else low
     if high <= low:
-        low, high = (low, low + 1) if zero else (low - 0.5, high + 0.5)
+        return Axis(label, low if zero else low - 0.5, low + 1, unit=unit, at=[low])
     margin = (0.1 if zero else 0.04) * (high - low)
-    return Axis(label, low - (0 if zero and low == 0 else margin), high + margin, False, form)
+    return Axis(label, low - (0 if zero and low == 0 else margin), high + margin, unit=unit)
 
 
 class Plot:
@@ -108,12 +126,12 @@ class Plot:
     def _axes(self) -> str:
         bottom, right = self._height - BOTTOM, WIDTH - RIGHT
         parts = []
-        for value in self._y.ticks():
+        for value, text in self._y.labels():
             y = self.y(value)
             parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{right}"/>')
-            parts.append(f'<text class="yt" x="{LEFT - 6}" y="{y + 4:.1f}">{_label(value, self._y)}</text>')
-        for value in self._x.ticks():
-            parts.append(f'<text class="xt" x="{self.x(value):.1f}" y="{bottom + 17}">{_label(value, self._x)}</text>')
+            parts.append(f'<text class="yt" x="{LEFT - 6}" y="{y + 4:.1f}">{text}</text>')
+        for value, text in self._x.labels():
+            parts.append(f'<text class="xt" x="{self.x(value):.1f}" y="{bottom + 17}">{text}</text>')
         middle = (TOP + bottom) / 2
         parts += [
             f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>',
@@ -121,10 +139,6 @@ class Plot:
             f'<text class="xl" transform="translate(13 {middle:.0f}) rotate(-90)">{e(self._y.label)}</text>',
         ]
         return "".join(parts)
-
-
-def _label(value: float, axis: Axis) -> str:
-    return format(0.0 if abs(value) < 1e-12 else value, axis.form).replace("%", " %")
 
 
 def _tip(text: str) -> str:

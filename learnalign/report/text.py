@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import Any
 
 # Control characters as their pictures, half surrogate pairs (which UTF-8 has not) as the replacement character.
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421, 0xD: 0xA}
 _PICTURES |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD) | dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def e(value: Any) -> str:
@@ -34,16 +36,27 @@ def short(text: str, most: int = 16) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for a cell; a dash for none."""
+    """A number: all digits before the point, but no more than `digits` significant ones behind it; a dash for none."""
     if value is None or value != value:
         return "–"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+    rounded = float(f"{value:.{digits}g}")
+    if abs(rounded) >= 10**digits or isinstance(value, int):
+        text = f"{value:,.0f}"
+    else:
+        text, _, power = f"{rounded:,.{digits}g}".partition("e")
+        if power:
+            text = f"{'' if text == '1' else f'{text}·'}10{str(int(power)).translate(_RAISED)}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def percent(part: float, whole: float) -> str:
-    """A share as a whole percentage; a dash of nothing."""
-    return f"{100 * part / whole:.0f} %" if whole else "–"
+    """A share as a whole percentage, 0 and 100 only if it is; a dash of nothing."""
+    if not whole:
+        return "–"
+    value = 100 * part / whole
+    if 0 < value < 0.5:
+        return f"{value:.1g} %"
+    return f"{math.floor(10 * value) / 10:.1f} %" if 99.5 <= value < 100 else f"{value:.0f} %"
 
 
 def counted(count: int, noun: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from learnalign.config import flatten
+from learnalign.progress import duration
 from learnalign.report.charts import rate_against, rate_parts
 from learnalign.report.examples import link
 from learnalign.report.gather import Gathered
@@ -34,8 +35,8 @@ def _side_by_side(one: Gathered, other: Gathered) -> str:
         "method": lambda data: e(data.ranking.method if data.ranking else "–"),
         "mean p": lambda data: _mean(data, np.ones(len(data.prompts), bool)),
         "mean p of the chosen": lambda data: _mean(data, data.chosen),
-        "with V > 0": lambda data: number(int(data.learnable.sum())),
-        "seconds": lambda data: number(sum(stage["seconds"] for stage in data.summary["stages"]), 4),
+        "learnable (0 < p < 1)": lambda data: number(int(data.learnable.sum())),
+        "time": lambda data: duration(sum(stage["seconds"] for stage in data.summary["stages"])),
     }
     rows = [[e(name), fact(one), fact(other)] for name, fact in facts.items()]
     return table("Side by side", ["", str(one.run.path), str(other.run.path)], rows)
@@ -56,7 +57,7 @@ def _overlap(one: Gathered, other: Gathered, places: tuple[np.ndarray, np.ndarra
         ["chosen in both", f"{both:,}"],
         ["only here", f"{int((a & ~b).sum()):,}"],
         ["only there", f"{int((b & ~a).sum()):,}"],
-        ["both of either", percent(both, either)],
+        ["in both, of all chosen", percent(both, either)],
     ]
     return table("Choices among the shared prompts", ["", "prompts"], rows)
 
@@ -83,7 +84,7 @@ def _rates(one: Gathered, other: Gathered, places: tuple[np.ndarray, np.ndarray]
 
 
 def _change(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "−", 1)
+    return f"{'+' if value > 0 else ''}{number(value)}"
 
 
 def _settings(one: Gathered, other: Gathered) -> str:

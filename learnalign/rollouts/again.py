@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rollouts.groups import Rollout, load_opened, load_outcomes, load_rollouts
@@ -54,7 +54,7 @@ def verify_run(
     outcomes, counts, _ = load_outcomes(run)
     if not outcomes:
         raise InputError(
-            f"{path} holds no completions ({len(counts)} prompts have counts only); there is none to judge"
+            f"{path} holds no completions ({counted(len(counts), 'prompt has', 'prompts have')} counts only); there is none to judge"
         )
     total = sum(map(len, outcomes.values()))
     tallies = [Tally(STORED), *(Tally(short_name(name)) for name in names)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -26,6 +26,14 @@ class Example:
     rollouts: list[Rollout]
 
 
+@dataclass(frozen=True)
+class Examples:
+    """How many `prompts` are of a kind, and some of them."""
+
+    prompts: int
+    examples: list[Example]
+
+
 class _Group(NamedTuple):
     id: str
     shard: Shard
@@ -37,22 +45,30 @@ def examples(run: RunDir, kind: Kind | None = None, count: int = 3) -> list[Exam
 
     Raises RunError if no completions are stored yet.
     """
-    groups = _groups(run)
-    kinds = [_of_kind(groups, one, count) for one in ([kind] if kind else KINDS)]
-    turns = [group for turn in range(count) for of_kind in kinds for group in of_kind[turn : turn + 1]]
-    return _load(run, turns[:count])
+    found = examples_by_kind(run, count, [kind] if kind else KINDS).values()
+    turns = [one for turn in range(count) for of_kind in found for one in of_kind.examples[turn : turn + 1]]
+    return turns[:count]
+
+
+def examples_by_kind(run: RunDir, count: int, kinds: Sequence[Kind] = KINDS) -> dict[Kind, Examples]:
+    """How many prompts are of each kind, and `count` of them, as `examples`."""
+    groups, prompts = _groups(run), {prompt.id: prompt for prompt in stored_prompts(run)}
+    of_kinds = {kind: _of_kind(groups, kind) for kind in kinds}
+    shown = {kind: _some(of_kind, kind, count) for kind, of_kind in of_kinds.items()}
+    loaded = _load(run, prompts, [group for some in shown.values() for group in some])
+    return {kind: Examples(len(of_kinds[kind]), [loaded[group.id] for group in shown[kind]]) for kind in kinds}
 
 
 def example(run: RunDir, id: str) -> Example:
     """The prompt `id`; raises InputError, naming the nearest id, if the pool has none, RunError if it has no rollouts."""
-    known = [prompt.id for prompt in stored_prompts(run)]
+    known = {prompt.id: prompt for prompt in stored_prompts(run)}
     if id not in known:
-        near = difflib.get_close_matches(id[:100], known, n=1, cutoff=0)
+        near = difflib.get_close_matches(id[:100], [*known], n=1, cutoff=0)
         raise InputError(f"--id {one_line(id, 100)}: no prompt of the pool has this id; the nearest is {near[0]}")
     found = [group for group in _groups(run) if group.id == id]
     if not found:
         raise RunError(f"prompt {id} has no completions yet; run `learnalign rollout {run.path}`")
-    return _load(run, found)[0]
+    return _load(run, known, found)[id]
 
 
 def most_different(rollouts: Sequence[Rollout], count: int) -> list[Rollout]:
@@ -81,21 +97,24 @@ def _groups(run: RunDir) -> list[_Group]:
     return groups
 
 
-def _of_kind(groups: Sequence[_Group], kind: Kind, count: int) -> list[_Group]:
-    """At most `count` groups: the nearest to 1/2, or at equal distances, so that a sorted pool shows more than its beginning."""
+def _of_kind(groups: Sequence[_Group], kind: Kind) -> list[_Group]:
+    """In the pool's order; those solved sometimes with the nearest to 1/2 first."""
     if kind == "half":
         between = [group for group in groups if group.rate not in (None, 0.0, 1.0)]
-        return sorted(between, key=lambda group: abs((group.rate or 0.0) - 0.5))[:count]
-    uniform = [group for group in groups if group.rate == (0.0 if kind == "never" else 1.0)]
-    count = min(count, len(uniform))
-    return [uniform[i * len(uniform) // count] for i in range(count)]
+        return sorted(between, key=lambda group: abs((group.rate or 0.0) - 0.5))
+    return [group for group in groups if group.rate == (0.0 if kind == "never" else 1.0)]
 
 
-def _load(run: RunDir, groups: Sequence[_Group]) -> list[Example]:
-    prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
+def _some(groups: Sequence[_Group], kind: Kind, count: int) -> Sequence[_Group]:
+    """At most `count` groups: the nearest to 1/2, or at equal distances, so that a sorted pool shows more than its beginning."""
+    count = min(count, len(groups))
+    return groups[:count] if kind == "half" else [groups[i * len(groups) // count] for i in range(count)]
+
+
+def _load(run: RunDir, prompts: Mapping[str, Prompt], groups: Sequence[_Group]) -> dict[str, Example]:
     rollouts: dict[str, list[Rollout]] = {group.id: [] for group in groups}
     for shard in dict.fromkeys(group.shard for group in groups):
         for one in load_rollouts(run, shard):
             if one.id in rollouts:
                 rollouts[one.id].append(one)
-    return [Example(prompts[group.id], group.rate, rollouts[group.id]) for group in groups]
+    return {group.id: Example(prompts[group.id], group.rate, rollouts[group.id]) for group in groups}

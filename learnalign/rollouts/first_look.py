@@ -3,6 +3,8 @@ off, has nothing to teach, and more often its settings are wrong."""
 
 from __future__ import annotations
 
+import shlex
+
 from learnalign.errors import InputError
 from learnalign.rollouts.groups import load_endings
 from learnalign.rundir import RunDir
@@ -25,12 +27,22 @@ def look_at_first(run: RunDir) -> bool:
             rewards += [] if reward is None else [reward]
             cut, count = cut + (finish_reason == "length"), count + 1
         if len(rewards) >= ROLLOUTS and len(prompts) >= PROMPTS:
-            _refuse(run, sum(rewards), len(rewards), cut, count)
+            words = caution(run, f"the first {count}", sum(rewards), len(rewards), cut, count)
+            if words:
+                raise InputError(
+                    f"{words}. The same command with --anyway goes on with these; with other settings, give --overwrite"
+                )
             return True
     return False
 
 
-def _refuse(run: RunDir, correct: float, scored: int, cut: int, count: int) -> None:
+def caution(run: RunDir, which: str, correct: float, scored: int, cut: int, count: int) -> str:
+    """What `which` completions say against the settings, and what to look at; empty if nothing does, or if they are few.
+
+    Of `count` completions, `cut` are cut off; of the `scored`, `correct` are correct.
+    """
+    if scored < ROLLOUTS:
+        return ""
     config, found, look_at, kind = run.config, [], [], ""
     rate = correct / scored
     if cut > MOST * count:
@@ -49,8 +61,7 @@ def _refuse(run: RunDir, correct: float, scored: int, cut: int, count: int) -> N
         found.append(f"{correct:.0f} of {scored} are correct: there is nothing left to learn")
         look_at += [f"the verifier ({config.verifier})", "the gold column (data.answer)", "a harder pool"]
         kind = kind or " --always"
-    if found:
-        raise InputError(
-            f"of the first {count} completions, {' and '.join(found)}. Look at some: `learnalign show {run.path}{kind}`; then at "
-            f"{', '.join(look_at)}. The same command with --anyway goes on with these; with other settings, give --overwrite"
-        )
+    if not found:
+        return ""
+    command = f"learnalign show {shlex.quote(str(run.path))}{kind}"
+    return f"of {which} completions, {' and '.join(found)}. Look at some: `{command}`; then at {', '.join(look_at)}"

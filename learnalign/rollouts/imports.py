@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from learnalign import demo
 from learnalign.columns import LeaveOut, text_of
-from learnalign.errors import InputError, one_line, short
+from learnalign.errors import InputError, counted, one_line, short
 from learnalign.inputs import check_file, json_lines
 from learnalign.policy import prompt_ids, run_tokenizer
 from learnalign.prompts import Prompt, load_prompts, pool_examples
@@ -77,7 +78,7 @@ def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     An interrupted import is completed by the same call. Raises InputError if the file cannot be read, matches no prompt, or
     the run has other rollouts.
     """
-    file = Path(file)
+    file = demo.CODE_COMPLETIONS if str(file) == "demo-code" else Path(file)
     prompts = load_prompts(run)
     given = _read(file, _PromptIndex(prompts, len(pool_examples(run.config.data))))
     stored, source = stored_shards(run), Source(file=str(file.resolve()), digest=digest_of(file))
@@ -130,7 +131,7 @@ def _rollouts(
         if (most := max(one.completion_ids or [0])) >= len(tokenizer):
             raise InputError(
                 f"--from {file}: a completion of prompt {prompt.id} has token id {most}, but the tokenizer has "
-                f"{len(tokenizer)} tokens; give the ids of this model's tokenizer, or only the texts"
+                f"{counted(len(tokenizer), 'token')}; give the ids of this model's tokenizer, or only the texts"
             )
     texts = [
         one.text if one.text is not None else completion_text(tokenizer, one.completion_ids or [], tags)
@@ -160,7 +161,7 @@ def _read(file: Path, pool: _PromptIndex) -> _Given:
         _take(given, pool, row, f"--from {file}: line {number}", number)
     if not given.completions and not given.counts:
         first = "".join(f" (line {number}: {reason})" for number, reason in list(given.unmatched.items())[:1])
-        raise InputError(f"--from {file}: none of its {given.rows} rows matches a prompt of the pool{first}")
+        raise InputError(f"--from {file}: none of its {counted(given.rows, 'row')} matches a prompt of the pool{first}")
     return given
 
 
@@ -240,7 +241,7 @@ class _PromptIndex:
             return ids[0], ""
         return (
             None,
-            f"{len(ids)} prompts of the pool have its text; give their id"
+            f"{counted(len(ids), 'prompt of the pool has', 'prompts of the pool have')} its text; give their id"
             if ids
             else "no prompt of the pool has its text",
         )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from learnalign.errors import RunError, one_line
+from learnalign.errors import RunError, counted, one_line
 from learnalign.prompts import Prompt
 from learnalign.verify import Item, Verdict, Verifier
 from learnalign.verify.reasoning import is_tag, opened_by
@@ -45,7 +45,7 @@ def refuse_unscored(reasons: Mapping[str, int], count: int, verifier: str, then:
     """Raise RunError if none of `count` completions was scored; `then` is what the same command does, run again."""
     if count and sum(reasons.values()) == count:
         raise RunError(
-            f"none of {count} completions could be scored: {in_words(reasons)}; mend verifier {verifier} and run the same "
+            f"none of {counted(count, 'completion')} could be scored: {in_words(reasons)}; mend verifier {verifier} and run the same "
             f"command again: {then}"
         )
 

@@ -2,8 +2,9 @@
 
 from learnalign.rundir.checking import check_config
 from learnalign.rundir.paths import Shard, default_file_name, file_name
+from learnalign.rundir.records import Quarantined
 from learnalign.rundir.replacing import in_place
-from learnalign.rundir.rundir import Quarantined, RunDir, StageRecord
+from learnalign.rundir.rundir import RunDir, StageRecord
 from learnalign.rundir.trust import check_inside, check_trust, remember_trust
 
 __all__ = [

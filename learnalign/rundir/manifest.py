@@ -230,11 +230,11 @@ def write_manifest(root: Path, stored: Mapping[str, Files], name: str | None = N
             file.write(b"".join(lines))
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+        with _locked(path) if path.is_file() else contextlib.nullcontext():
+            os.replace(temporary, path)
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    with _locked(path) if path.is_file() else contextlib.nullcontext():
-        os.replace(temporary, path)
 
 
 @contextlib.contextmanager

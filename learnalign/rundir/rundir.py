@@ -1,4 +1,4 @@
-"""One run's directory: its paths, its stages' records in run.json, and the refusal of stale settings."""
+"""One run's directory: how it is opened, made anew, locked and worked in by stages; settings that are stale are refused."""
 
 from __future__ import annotations
 
@@ -6,32 +6,23 @@ import contextlib
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from learnalign.config import NEXT, Config, dump_config, load_config, portable
+from learnalign.config import NEXT, Config, dump_config, load_config
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import files, replacing
 from learnalign.rundir.checking import check_config, check_manifest
 from learnalign.rundir.lock import Lock
-from learnalign.rundir.machine import describe_machine, peak_memory_gb, versions
+from learnalign.rundir.machine import peak_memory_gb
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Shard
 from learnalign.rundir.rates import rate_of
-from learnalign.rundir.stages import STAGES, downstream, files_in, fingerprint, outputs_of, settings_of, stage_of
-from learnalign.rundir.tables import Tables
+from learnalign.rundir.records import Records, now
+from learnalign.rundir.stages import downstream, files_in, outputs_of, settings_of
 from learnalign.rundir.trust import check_trust, remember_trust
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quarantined:
-    """A prompt (or input row) that was left out, and why."""
-
-    reason: str
-    id: str | None = None
-    row: int | None = None
 
 
 @dataclass
@@ -42,7 +33,7 @@ class StageRecord:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-class RunDir(Tables):
+class RunDir(Records):
     """A run directory and its configuration; made by `create`, `open`, `peek` or `overwriting`."""
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -234,12 +225,6 @@ class RunDir(Tables):
             with self.locked():
                 self._update(made_by=noted)
 
-    def note_export(self, file: str, **options: Any) -> None:
-        """Keep what made a file of DIR/export: `export` with these options can make it again."""
-        exports = self.read_record().get("exports", {})
-        if exports.get(file) != options:
-            self._update(exports={**exports, file: options})
-
     def outputs(self, *stages: str) -> list[Path]:
         """What these stages (all, if none is named) have stored: files, and directories of files."""
         return outputs_of(self.path, *stages)
@@ -261,38 +246,6 @@ class RunDir(Tables):
         return [Shard(i, start, min(start + size, count)) for i, start in enumerate(range(0, count, size))]
 
     # records
-
-    def read_record(self) -> dict[str, Any]:
-        """run.json; an empty record before the first stage."""
-        return files.read_json(self.record_file) if self.record_file.is_file() else {"inputs": {}, "stages": {}}
-
-    @property
-    def template_time(self) -> datetime:
-        """What a chat template takes for the present time, whenever it renders: when this run was made, or the run around it."""
-        record = self.read_record()
-        return datetime.fromisoformat(record.get("template_time") or record.get("created") or _now())
-
-    def fingerprint(self, stage: str) -> str:
-        """A digest of the settings and input files that `stage` and all stages before it depend on."""
-        return fingerprint(self.config, self.read_record()["inputs"], stage, self.path)
-
-    def is_finished(self, stage: str, *, read: bool = False) -> bool:
-        """Whether `stage` has completed with the present settings, and nothing of it is missing, or `read` as damaged."""
-        entry = self.read_record()["stages"].get(stage, {})
-        done = entry.get("status") == "done" and entry["fingerprint"] == self.fingerprint(stage)
-        return done and not self.missing(stage, read=read)
-
-    def missing(self, stage: str, *, read: bool = False) -> dict[str, str]:
-        """Files of `stage` that are missing, or damaged in that they have another size (if `read`, another digest), by path."""
-        manifest = manifest_of(self.record_file)
-        if manifest is None:
-            return {}
-        own = [path for path in manifest.paths() if stage_of(path) == stage]
-        return {file: what for path in own for file, what in manifest.damage(path, read=read).items()}
-
-    def record_inputs(self, inputs: dict[str, str]) -> None:
-        """Store the digests of the source and the model that this run reads."""
-        self._update(inputs=inputs)
 
     def record_dtype(self, dtype: str) -> None:
         """Store the precision that `model.dtype: auto` means in this run."""
@@ -317,11 +270,11 @@ class RunDir(Tables):
             earlier = previous if previous is not None and same else {}
             settings = settings_of(self.config, name, self.path)
             entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
-            entry |= {"started": earlier.get("started", _now()), "seconds": earlier.get("seconds", 0.0)}
+            entry |= {"started": earlier.get("started", now()), "seconds": earlier.get("seconds", 0.0)}
             self._update_stage(name, {**earlier, **entry})
             try:
                 yield record
-                entry |= {"status": "done", "finished": _now(), "counts": record.counts, **record.notes}
+                entry |= {"status": "done", "finished": now(), "counts": record.counts, **record.notes}
             except InputError:
                 refused = same or not self._has_outputs(name)
                 raise
@@ -334,63 +287,9 @@ class RunDir(Tables):
                 if refused and former is not None and files.read_text(self.config_file) != former:
                     files.write_text(self.config_file, former)
 
-    def reopen(self, stages: Collection[str]) -> None:
-        """Record that `stages` are not finished, so that they are run again; what they have stored stays."""
-        record = self.read_record()["stages"]
-        self._update(
-            stages={name: entry | ({"status": "begun"} if name in stages else {}) for name, entry in record.items()}
-        )
-
-    def _update_stage(self, name: str, entry: dict[str, Any] | None) -> None:
-        """Store the stage's entry; None deletes it."""
-        others = {other: stored for other, stored in self.read_record()["stages"].items() if other != name}
-        self._update(stages=others if entry is None else {**others, name: entry})
-
     def _has_outputs(self, stage: str) -> bool:
         """Whether a file of the stage is stored."""
         return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in self.outputs(stage))
-
-    def _update(self, **changes: Any) -> None:
-        about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
-        manifest = manifest_of(self.record_file)
-        about |= {"manifest": manifest.name if manifest else None}
-        about |= {"config": portable(self.config.model_dump(mode="json"), self.path)}
-        record = {"created": _now(), **self.read_record(), **about, **changes}
-        files.write_json(self.record_file, record)
-        files.write_json(self.record_copy, record)
-
-    # prompts left out
-
-    def quarantine(self, stage: str, entries: Sequence[Quarantined]) -> None:
-        """Replace the lines of `stage` in quarantine.jsonl with `entries`."""
-        others = [line for line in self.quarantined() if line["stage"] != stage]
-        lines = [{"id": e.id, "row": e.row, "stage": stage, "reason": e.reason} for e in entries]
-        if lines or self.quarantine_file.is_file():
-            files.write_jsonl(self.quarantine_file, [*others, *lines])
-
-    def quarantined(self) -> list[dict[str, Any]]:
-        """All lines of quarantine.jsonl: id, row, stage, reason."""
-        return files.read_jsonl(self.quarantine_file) if self.quarantine_file.is_file() else []
-
-    # stale settings
-
-    def stale(self) -> list[tuple[str, list[str]]]:
-        """Stages made with other settings, with the differences in words."""
-        stages = self.read_record()["stages"]
-        compared = [
-            (
-                name,
-                _differences(portable(stages[name]["settings"], self.path), settings_of(self.config, name, self.path)),
-            )
-            for name in STAGES
-            if name in stages
-        ]
-        return [(name, differences) for name, differences in compared if differences]
-
-
-def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:
-    keys = [key for key in {**stored, **requested} if stored.get(key) != requested.get(key)]
-    return [f"{key}: stored {stored.get(key)!r}, requested {requested.get(key)!r}" for key in keys]
 
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
@@ -399,7 +298,3 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
         f"{path} was made with other settings: {listed}. Ways out: undo the change; pass --overwrite to replace the old "
         "results by new ones; or choose a new run directory"
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from learnalign.selection.columns import Share, shares
     from learnalign.selection.comparison import Comparison, compare
-    from learnalign.selection.finished import is_chosen
+    from learnalign.selection.finished import is_chosen, options_of
     from learnalign.selection.norms import Norms, gradient_norms
     from learnalign.selection.result import SelectResult
     from learnalign.selection.stage import select
@@ -22,11 +22,23 @@ _HOMES = {
     "gradient_norms": "norms",
     "select": "stage",
     "is_chosen": "finished",
+    "options_of": "finished",
     "Share": "columns",
     "shares": "columns",
 }
 
-__all__ = ["Comparison", "Norms", "SelectResult", "Share", "compare", "gradient_norms", "is_chosen", "select", "shares"]
+__all__ = [
+    "Comparison",
+    "Norms",
+    "SelectResult",
+    "Share",
+    "compare",
+    "gradient_norms",
+    "is_chosen",
+    "options_of",
+    "select",
+    "shares",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, counted
 from learnalign.selection.pool import Pool
 
 ROUNDS = 100
@@ -27,7 +27,7 @@ def parse_diversity(text: str | None) -> int | None:
 def clusters_of(pool: Pool, count: int) -> Int[np.ndarray, "n"]:
     """The cluster of every prompt, 0 to `count` − 1; prompts without a feature get cluster `count`."""
     if count > len(pool):
-        raise InputError(f"diversity kmeans:{count}: more clusters than the {len(pool)} prompts of the pool")
+        raise InputError(f"diversity kmeans:{count}: more clusters than the {counted(len(pool), 'prompt')} of the pool")
     blocks = list(pool.hidden_features())
     if not blocks:
         raise RunError(f"{pool.run.signal_file('features')} has no features")

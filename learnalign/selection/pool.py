@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, counted
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
@@ -68,7 +68,9 @@ class Pool:
         rows, path = load_success(self.run), self.run.success_file
         if missing := set(self.ids) - set(rows):
             command = f"learnalign rollout {self.run.path}"
-            raise RunError(f"{path} lacks {len(missing)} of {len(self)} prompts; run `{command}` to its end first")
+            raise RunError(
+                f"{path} lacks {len(missing)} of {counted(len(self), 'prompt')}; run `{command}` to its end first"
+            )
         values = [(row.scored, row.correct, row.success_rate, row.learnability) for row in rows.values()]
         columns = np.empty((4, len(self)))
         columns[:, self.places(list(rows), path)] = np.array(values, float).T  # None becomes NaN

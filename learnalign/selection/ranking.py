@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.selection.methods.method import Method, Scores
 
 
@@ -77,7 +77,7 @@ def size_of(size: int | float, count: int) -> int:
         return max(1, round(size * count))
     if size > count:
         raise InputError(
-            f"size {size:,.0f} is more than the {count} prompts of the pool; choose at most {count} with -n or "
+            f"size {size:,.0f} is more than the {counted(count, 'prompt')} of the pool; choose at most {count} with -n or "
             "select.size, or a fraction of the pool such as -n 0.1"
         )
     return int(size)

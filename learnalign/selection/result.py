@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from learnalign.config import words_of
-from learnalign.errors import RunError
+from learnalign.errors import RunError, counted
 from learnalign.policy import is_adapter, policy_path
 from learnalign.rundir.files import read_parquet
 from learnalign.rundir.tables import as_dataset
@@ -79,7 +79,7 @@ def check_learnable(pool: Pool) -> None:
     if (pool.success.learnability > 0).any():
         return
     raise RunError(
-        f"nothing to learn from: V = p(1 − p) is 0 for all {len(pool)} prompts ({describe_rates(pool.success)}). "
+        f"nothing to learn from: V = p(1 − p) is 0 for all of {counted(len(pool), 'prompt')} ({describe_rates(pool.success)}). "
         "Ways out: easier prompts if none is solved, harder ones if all are; more rollouts "
         "(rollout.num_generations) or a higher rollout.temperature; a longer warmup; worked examples (data.few_shot) or a "
         "system prompt (data.system_prompt) that asks for the answer format of verifier "
@@ -139,6 +139,9 @@ def notes_of(ranking: Ranking) -> list[str]:
         return []
     if chosen > eligible:
         return [
-            f"only {eligible} prompts have {kind}; {chosen - eligible} more were taken from the rest of the ranking"
+            f"only {counted(eligible, 'prompt has', 'prompts have')} {kind}; {counted(chosen - eligible, 'more was', 'more were')} "
+            "taken from the rest of the ranking"
         ]
-    return [f"only {eligible} prompts have {kind}, fewer than {ranking.size}; --fill continues down the ranking"]
+    return [
+        f"only {counted(eligible, 'prompt has', 'prompts have')} {kind}, fewer than {ranking.size}; --fill continues down the ranking"
+    ]

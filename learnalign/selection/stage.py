@@ -18,6 +18,7 @@ from learnalign.rundir import RunDir, StageRecord
 from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.columns import count_shares
+from learnalign.selection.finished import choice_settings
 from learnalign.selection.methods import Method, find_method
 from learnalign.selection.pool import Pool
 from learnalign.selection.ranking import Ranking, choose, rank, size_of
@@ -82,8 +83,8 @@ def select(
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
         options = {"size": count, "format": format, "fill": fill, "diversity": diversity}
-        requested = settings.size if size is None else size
-        entry = _entry(result, options, {"size": requested, "success": pool.success_digest, "signal": rule.signal})
+        made_of = {"size": settings.size if size is None else size, "settings": choice_settings(run.config)}
+        entry = _entry(result, options, {**made_of, "success": pool.success_digest, "signal": rule.signal})
         subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
         result.notes.extend(_older_exports(run, result, [prompt.id for prompt in subset.prompts]))

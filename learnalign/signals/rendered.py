@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from learnalign.errors import RunError
+from learnalign.errors import RunError, counted
 from learnalign.policy import prompt_ids
 from learnalign.prompts import Prompt
 from learnalign.rundir import RunDir, Shard
@@ -58,8 +58,8 @@ def check_answers(run: RunDir, prompts: Sequence[Prompt]) -> None:
     without = sum(not prompt.solution for prompt in prompts)
     if without and not run.is_finished("rollout"):
         raise RunError(
-            f"{without} of {len(prompts)} prompts have no gold solution, so this signal is computed over a rollout: run "
-            f"`learnalign rollout {run.path}` first, or name the pool's column of worked solutions with data.solution"
+            f"{without} of {counted(len(prompts), 'prompt has', 'prompts have')} no gold solution, so this signal is computed over a "
+            f"rollout: run `learnalign rollout {run.path}` first, or name the pool's column of worked solutions with data.solution"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import xxhash
 
-from learnalign.errors import RunError
+from learnalign.errors import RunError, counted
 from learnalign.rundir.files import disk_error, read_json, remove, write_json
 
 STATE = "learnalign.json"
@@ -119,7 +119,7 @@ def check_disk(folder: Path, trained: int, checkpoints: bool, policies: int, sto
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise RunError(
-            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and {policies} policies), "
+            f"{folder}: training needs {needed / 1e9:.1f} GB of disk (checkpoints and {counted(policies, 'policy', 'policies')}), "
             f"{free / 1e9:.1f} GB are free; free some, choose a run directory on another disk, train an adapter (warmup.lora), "
             'keep fewer policies (train.keep_checkpoints), or turn checkpoints off (warmup.trainer: {save_strategy: "no"})'
         )

@@ -26,12 +26,13 @@ from learnalign.rollouts.judging import opened_reasoning
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
+from learnalign.training.context import check_context
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
 from learnalign.training.reporting import place_logs
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
-from learnalign.training.settings import base_dtype, check_context, refused, trainer_arguments
+from learnalign.training.settings import base_dtype, refused, trainer_arguments
 from learnalign.training.steps import kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
 from learnalign.verify.configured import configured_verifier

@@ -13,6 +13,7 @@ import torch
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_config, model_path
+from learnalign.training.context import check_context
 from learnalign.training.library import GRPOConfig, RLOOConfig
 from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
@@ -164,18 +165,6 @@ def refused(section: str, error: Exception) -> InputError:
         f"{section}: TRL refuses these settings ({kind}{one_line(error, 300)}); change {section}.trainer, "
         f"{section}.lr_scheduler_type or {section}.lora"
     )
-
-
-def check_context(config: Config, model: str, section: str, settings: GrpoConfig, longest_prompt: int) -> None:
-    """Raise InputError if prompt and completion can become longer than `model` takes."""
-    limit = getattr(model_config(config, model).get_text_config(), "max_position_embeddings", None)
-    if limit is not None and longest_prompt + settings.max_completion_length > limit:
-        room = limit - longest_prompt
-        way = f"give at most {room}, or lower data.max_prompt_tokens" if room > 0 else "lower data.max_prompt_tokens"
-        raise InputError(
-            f"{section}.max_completion_length: got {settings.max_completion_length}, but {model} takes {limit} tokens, and the "
-            f"longest prompt has {longest_prompt}: {way}"
-        )
 
 
 def _per_device(settings: GrpoConfig, section: str, update: int, longest_prompt: int) -> int:

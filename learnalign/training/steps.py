@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from learnalign.config import GrpoConfig
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 
 MOST_STEPS = 1_000_000  # eleven days at a second a step; the papers' trainings have a few hundred
 
@@ -18,7 +18,7 @@ def groups_per_step(settings: GrpoConfig, section: str) -> int:
     if size % generations:
         near = sorted({max(1, size // generations) * generations, (size // generations + 1) * generations})
         raise InputError(
-            f"{section}.batch_size: got {size} completions, which is not a multiple of {section}.num_generations "
+            f"{section}.batch_size: got {counted(size, 'completion')}, which is not a multiple of {section}.num_generations "
             f"({generations}); choose {' or '.join(map(str, near))}"
         )
     return size // generations
@@ -29,7 +29,7 @@ def update_size(settings: GrpoConfig, section: str) -> int:
     size = settings.mini_batch_size or settings.batch_size
     if settings.batch_size % size:
         raise InputError(
-            f"{section}.mini_batch_size: got {size} completions, which does not divide {section}.batch_size "
+            f"{section}.mini_batch_size: got {counted(size, 'completion')}, which does not divide {section}.batch_size "
             f"({settings.batch_size})"
         )
     return size

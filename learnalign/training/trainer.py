@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from learnalign.curriculum import Curriculum
-from learnalign.errors import RunError, one_line
+from learnalign.errors import RunError, counted, one_line
 from learnalign.progress import Progress
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
@@ -198,7 +198,7 @@ def diverged(step: int, sign: str) -> RunError:
 def out_of_memory(error: torch.OutOfMemoryError, section: str, args: TrainingArguments) -> RunError:
     """The error for a full GPU, with every way out."""
     return RunError(
-        f"the GPU's memory is full with {args.per_device_train_batch_size} completions at once "
+        f"the GPU's memory is full with {counted(args.per_device_train_batch_size, 'completion')} at once "
         f"({one_line(error, 120)}); lower {section}.trainer.per_device_train_batch_size or "
         f"{section}.max_completion_length, train an adapter ({section}.lora), or give vLLM less "
         f"({section}.trainer.vllm_gpu_memory_utilization)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from learnalign.config import Config
 from learnalign.curriculum import Shuffled
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.golds import refuse_solutions
 from learnalign.policy import model_path, reference_path
 from learnalign.prompts import Prompt, load_prompts
@@ -57,7 +57,7 @@ def warmup(run: RunDir, anyway: bool = False) -> WarmupResult:
             chosen = draw_subset(prompts, run.config)
             if len(chosen) < size:
                 record.notes["smaller_pool"] = (
-                    f"warmup.size is {size}, but the pool has {len(chosen)} prompts: all were taken"
+                    f"warmup.size is {size}, but the pool has {counted(len(chosen), 'prompt')}: all were taken"
                 )
                 print(f"warmup: {record.notes['smaller_pool']}", file=sys.stderr)
             result = _optimise(run, chosen)

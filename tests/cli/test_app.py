@@ -98,6 +98,7 @@ def test_the_commands_and_their_options_are_frozen() -> None:
 def test_every_command_explains_itself_with_an_example_that_parses(command: str) -> None:
     result = learnalign(command, "--help")
     assert result.returncode == 0
+    assert "<bool>" not in result.stdout
     example = " ".join(result.stdout.replace("│", " ").split()).partition("Example: learnalign ")[2].split()
     assert example[0] == command
     typer.main.get_group(app).commands[command].make_context(command, example[1:])
@@ -108,6 +109,7 @@ def test_every_command_stands_in_one_group_and_the_first_ones_come_first() -> No
     assert len(set(grouped)) == len(grouped)
     assert COMMANDS.keys() <= set(grouped)
     help = learnalign("--help").stdout
+    assert "<bool>" not in help
     assert [panel for panel in PANELS if f"─ {panel} ─" in help] == [*PANELS]
     assert help.index("│ doctor") < help.index("│ run") < help.index("│ status") < help.index("│ train")
 

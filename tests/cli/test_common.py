@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from learnalign_cli.common import DEBUG, guarded
+from learnalign_cli.common import DEBUG, guarded, print_table
 
 
 def broken() -> None:
@@ -25,3 +25,9 @@ def test_an_unexpected_error_is_one_line_that_asks_for_a_report(
     monkeypatch.setattr("sys.argv", ["learnalign", DEBUG])
     with pytest.raises(TypeError):
         guarded(broken)()
+
+
+def test_what_a_cell_holds_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("", ["value", "n"], [["two\nlines \x1b[31m", 1]])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "two" in line]
+    assert line.split() == ["two\\nlines", r"\x1b[31m", "1"]

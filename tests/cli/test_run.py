@@ -14,6 +14,7 @@ import learnalign_cli.run as command
 from learnalign import grad, select, warmup
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import import_rollouts
+from learnalign.rundir import RunDir
 from learnalign_cli.app import app
 from tests.tiny import make_run
 
@@ -84,3 +85,18 @@ def test_what_is_missing_or_damaged_is_made_again_with_all_that_follows(
 def test_another_size_is_chosen_anew(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(finished, tmp_path / "run")
     assert performed(copy, monkeypatch, "--set", "select.size=2")[0] == ["select"]
+
+
+def test_a_choice_by_options_is_kept_and_said_until_the_settings_or_rates_change(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(finished, tmp_path / "run")
+    select(RunDir.open(copy, trust=True), 2)
+    stages, text = performed(copy, monkeypatch)
+    assert stages == []
+    assert f"kept as `learnalign select {copy} -n 2` chose it" in text
+    assert performed(copy, monkeypatch, "--set", "select.size=3")[0] == ["select"]
+    (copy / "gradients" / "part-00001.safetensors").unlink()
+    stages, text = performed(copy, monkeypatch)
+    assert stages == ["grad", "select"]
+    assert "`select -n 2` chose the subset before, now by the settings (select.size 3)" in text

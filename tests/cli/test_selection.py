@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -21,6 +22,9 @@ def test_select_says_what_became_of_every_prompt(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "skipped: never solved" in result.stdout
     assert len((tmp_path / "mine.jsonl").read_text().splitlines()) == 6
+    chosen = Counter(row["kind"] for row in map(json.loads, (tmp_path / "mine.jsonl").read_text().splitlines()))
+    (line,) = [line.split() for line in result.stdout.splitlines() if line.split()[:2] == ["kind", "0"]]
+    assert line[2:] == ["8", "(33", "%)", "5", str(chosen[0]), f"({100 * chosen[0] / 6:.0f}", "%)"]
     told = json.loads(learnalign("select", run.path, "-n", 6, "--method", "random", "--json").stdout)
     assert (told["select"]["chosen"], told["select"]["size"]) == (6, 6)
 

@@ -68,7 +68,7 @@ def test_difficulty_is_the_failure_rate_of_the_stored_rollouts(tmp_path: Path) -
     write_success(run, [success_of("a", 4, 4, 1), success_of("b", 4, 4, 4), success_of("c", 4, 0, 0)])
     assert difficulties(run, settings, ["b", "a"], []) == [0.0, 75.0]
     assert difficulties(run, AdarftConfig(lowest=1, highest=5), ["b", "a"], []) == [1.0, 4.0]
-    with pytest.raises(InputError, match=r"no success rate for 1 of 1 prompts \(the first is c\)"):
+    with pytest.raises(InputError, match=r"no success rate for 1 of 1 prompt \(the first is c\)"):
         difficulties(run, settings, ["c"], [])
 
 
@@ -111,8 +111,8 @@ def test_a_difficulty_that_is_no_number_in_the_range_names_row_and_column(
     sources = [(0, {"d": 3, "q": "?"}), (7, {"d": value, "q": "?"})]
     with pytest.raises(InputError) as caught:
         difficulties(make_run(tmp_path), AdarftConfig(difficulty="d"), ["a", "b"], sources)
-    assert f"row 7, column d: {words}" in str(caught.value)
-    assert "the row has d, q" in str(caught.value)
+    assert f"row 7, column 'd': {words}" in str(caught.value)
+    assert "the row has 'd', 'q'" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["{lowest: 5, highest: 5}", "{start: 101}", "{step_size: 0}", "{target_reward: 2}"])

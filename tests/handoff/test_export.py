@@ -124,6 +124,23 @@ def test_a_file_that_is_no_description_is_not_replaced(run: RunDir, tmp_path: Pa
     assert (tmp_path / "new.subset.json").is_file()
 
 
+def test_an_output_replaces_what_was_written_there_and_no_file_of_the_users_own(run: RunDir, tmp_path: Path) -> None:
+    mine, link = tmp_path / "mine.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(mine)
+    mine.touch()
+    select(run, 3, output=mine)
+    export(run, "trl", output=link)
+    mine.write_text(mine.read_text() + "\n")
+    for path in (mine, link):
+        for write in (lambda path: select(run, 3, output=path), lambda path: export(run, "trl", output=path)):
+            with pytest.raises(InputError, match="learnalign did not write, or that was changed since"):
+                write(path)
+    (tmp_path / "notes.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.jsonl: a file is there"):
+        export(run, "trl", output=tmp_path / "notes.jsonl")
+    assert (tmp_path / "notes.jsonl").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [

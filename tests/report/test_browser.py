@@ -14,7 +14,7 @@ from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from tests.report.browser import Browser, find_browser
 from tests.report.runs import KINDS, add_gradients, add_pool, add_rollouts, add_scores, new_run, whole_run
-from tests.report.test_report import HOSTILE, QUESTIONS
+from tests.report.test_report import HOSTILE, NUMBERS, QUESTIONS
 
 pytestmark = [
     pytest.mark.browser,
@@ -174,6 +174,21 @@ def test_the_page_is_no_wider_than_the_window(browser: Browser, width: int) -> N
     browser.run("document.querySelector('#table button.open').click()")
     browser.until("document.querySelector('.detail')")
     assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_on_a_phone_only_wide_tables_scroll(browser: Browser) -> None:
+    browser.resize(360, 900)
+    wide = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
+    assert set(browser.run(f"{wide}.map((one) => one.closest('section').id)")) <= {"prompts", "cosines", "methods"}
+
+
+def test_a_number_of_a_row_is_written_as_on_the_rest_of_the_page(started: Browser, tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    prompts = add_pool(run, QUESTIONS[: len(NUMBERS)])
+    add_rollouts(run, prompts, [4] * len(prompts))
+    add_scores(run, prompts, np.array([*NUMBERS], float), 4)
+    load(started, write_report(run))
+    assert cells(started, 3) == [NUMBERS[value] for value in sorted(NUMBERS, reverse=True)]
 
 
 def test_prompts_with_markup_do_nothing(started: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import itertools
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,10 +25,11 @@ from learnalign.report.examples import verdict
 from learnalign.report.gather import Gathered
 from learnalign.report.sections import SECTIONS
 from learnalign.report.svg import axis
-from learnalign.report.text import clipped, e
+from learnalign.report.text import clipped, e, number, percent
+from learnalign.rollouts import Rollout
 from learnalign.rundir import RunDir
 from learnalign.rundir.checking import find_problems
-from learnalign.rundir.files import read_parquet, read_safetensors, write_jsonl
+from learnalign.rundir.files import read_parquet, read_safetensors, write_json, write_jsonl
 from learnalign_cli.app import app
 from tests.report.reading import Page
 from tests.report.runs import GROUP, KINDS, add_gradients, add_pool, add_rollouts, add_scores, new_run, whole_run
@@ -256,7 +259,7 @@ def test_an_unfinished_run_has_a_page_that_says_what_is_missing(tmp_path: Path) 
     run.success_file.unlink()
     run.rollouts_file(run.shards()[1]).unlink()  # as if it were still sampling
     page = Page(write_report(run))
-    assert f"learnalign show {run.path}" in page.sections["completions"]
+    assert "drawn so far" in page.sections["completions"]
     assert len(page.details()) == 50
     assert [bool(detail["completions"]) for detail in page.details()] == [not 16 <= i < 32 for i in range(50)]
     add_rollouts(run, prompts, correct)
@@ -323,6 +326,31 @@ def test_the_command_writes_where_it_is_told(tmp_path: Path) -> None:
     assert find_problems(run.path) == []
 
 
+def test_a_run_is_not_set_beside_itself(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    link = tmp_path / "link"
+    link.symlink_to(run.path)
+    for path in (run.path, link):
+        with pytest.raises(InputError, match="is the run itself; name another"):
+            write_report(run, compare=RunDir.peek(path))
+    assert not run.report_file.exists()
+
+
+def test_advice_on_the_choice_is_given_once(tmp_path: Path) -> None:
+    run = whole_run(tmp_path / "run", QUESTIONS)
+    entry = run.read_record()["stages"]["select"]
+    entry["methods"]["learnalign"]["stability"] = {"overlap": 0.5, "count_at_90": 1, "draws": 200}
+    write_json(run.record_file, {**run.read_record(), "stages": {**run.read_record()["stages"], "select": entry}})
+    section = Page(write_report(run)).sections["certainty"]
+    assert "50 % of the 10 chosen stay on average" in section
+    assert section.count("rollout.num_generations") == 1
+
+
+def test_all_that_are_solved_sometimes_are_counted(page: Page, run: RunDir) -> None:
+    some = sum(0 < count < GROUP for count in correct_of(run))
+    assert f"Solved sometimes {some} prompts" in page.sections["completions"]
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_ticks_are_inside_the_axis_and_few(log: bool) -> None:
     rng = np.random.default_rng(0)
@@ -334,11 +362,57 @@ def test_ticks_are_inside_the_axis_and_few(log: bool) -> None:
         assert all(-1e-6 <= made.place(tick) <= 1 + 1e-6 for tick in ticks)
 
 
+@pytest.mark.parametrize("unit", ["number", "count", "percent"])
+def test_no_two_ticks_have_one_label_and_a_label_is_the_ticks_value(unit: Any) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        low = 10 ** rng.uniform(-6, 6)
+        values = [low, low * (1 + 10 ** rng.uniform(-6, 5))]
+        values = [float(round(value)) for value in values] if unit == "count" else values
+        labels = axis("x", values, unit=unit).labels()
+        assert len({text for _, text in labels}) == len(labels) > 0
+        texts = [text.removesuffix(" %").replace(",", "") for _, text in labels]
+        read = [float(text) / (100 if unit == "percent" else 1) for text in texts if not set(text) & set("·⁻")]
+        assert all(any(abs(one - tick) <= 1e-5 * abs(tick) for tick, _ in labels) for one in read)
+        assert unit != "count" or all(text.isdigit() for text in texts)
+
+
+def test_the_axis_of_what_is_always_the_same_has_that_tick_alone() -> None:
+    assert axis("KL", [0.0, 0.0], zero=True).labels() == [(0.0, "0")]
+    assert axis("steps", [1.0, 2.0], unit="count").labels() == [(1.0, "1"), (2.0, "2")]
+    assert axis("x", [7.25]).labels() == [(7.25, "7.25")]
+
+
+NUMBERS = {
+    0.0: "0",
+    0.125: "0.125",
+    0.12345: "0.123",
+    0.00012: "0.00012",
+    0.000011: "1.1·10⁻⁵",
+    0.00001: "10⁻⁵",
+    100.0: "100",
+    999.7: "1,000",
+    12345.6: "12,346",
+    1200000.0: "1,200,000",
+    -0.5: "−0.5",
+    -3e-7: "−3·10⁻⁷",
+}
+
+
+def test_numbers_are_written_as_a_reader_writes_them() -> None:
+    assert {value: number(value) for value in NUMBERS} == NUMBERS
+    assert number(float("nan")) == number(None) == "–"
+    shares = {(1, 300): "0.3 %", (1, 3000): "0.03 %", (299, 300): "99.6 %", (2999, 3000): "99.9 %"}
+    shares |= {(0, 3): "0 %", (3, 3): "100 %", (1, 2): "50 %", (0, 0): "–"}
+    assert {pair: percent(*pair) for pair in shares} == shares
+
+
 def test_the_answer_that_was_read_is_shown_if_the_reason_does_not_say_it() -> None:
-    row = {"reward": 0.0, "finish_reason": "length", "answer": "<1>", "reason": "'<1>' is not '2'"}
-    assert words(verdict(row)) == "wrong · '<1>' is not '2' · cut off"
-    assert words(verdict({**row, "answer": "7", "reason": None})) == "wrong · read 7 · cut off"
-    assert words(verdict({"reward": None, "finish_reason": "stop", "reason": "time out"})) == "not scored · time out"
+    one = Rollout("a", 0, [], [], "t", 0.0, "length", reason="'<1>' is not '2'", answer="<1>")
+    assert words(verdict(one)) == "wrong · '<1>' is not '2' · cut off"
+    assert words(verdict(replace(one, answer="7", reason=None))) == "wrong · read 7 · cut off"
+    assert words(verdict(Rollout("a", 0, [], [], "t", None, "stop", reason="time out"))) == "not scored · time out"
+    assert words(verdict(Rollout("a", 0, [], [], "t", 0.5, "stop"))) == "reward 0.5"
     table = pa.table({"id": ["a"], "text": ["t"], "reward": [0.5], "finish_reason": ["stop"], "answer": ["7"]})
     assert rows._completions(table, {"a"}) == {"a": [["t", 0.5, 0, "7", None]]}
 

@@ -13,6 +13,7 @@ from learnalign.rollouts import rollout
 from learnalign.rollouts.engines.contract import Completion
 from learnalign.rollouts.engines.transformers import TransformersEngine
 from learnalign.rundir import RunDir
+from learnalign.summary import summarise
 from tests.tiny import make_run
 
 SHARD = 16  # prompts, of 4 completions: just enough evidence
@@ -52,7 +53,9 @@ def test_nothing_or_everything_correct_stops_after_the_first_shard_and_again(
         assert all(word in str(error.value) for word in [*words, "--anyway"])
         assert stored(run) == 1
         assert f"of the first {SHARD * 4} completions" in write_report(run, tmp_path / "page.html").read_text()
+    assert summarise(run)["caution"] is None
     assert rollout(run, anyway=True).counts["prompts"] == 2 * SHARD
+    assert all(word in summarise(run)["caution"] for word in ["of all 128 completions", *words[1:]])
     rollout(run)  # finished: it is not looked at again
 
 

@@ -182,7 +182,7 @@ def test_unusual_line_breaks_inside_a_text_do_not_split_a_line(run: RunDir, pool
         ({"prompt": {"role": "user"}, "completion": "a"}, "prompt is neither text nor a list of messages"),
         ({"prompt": [{"role": ["user"], "content": "a"}], "completion": "a"}, "prompt is neither text nor a list"),
         ({"prompt": 5, "completion": "a"}, "prompt is neither text nor a list of messages"),
-        ({"prompt": "Who?", "completion": "a"}, "none of its 1 rows matches a prompt of the pool (line 1"),
+        ({"prompt": "Who?", "completion": "a"}, "none of its 1 row matches a prompt of the pool (line 1"),
     ],
 )
 def test_a_wrong_line_is_named(run: RunDir, pool: list[Prompt], row: dict[str, Any], message: str) -> None:
@@ -236,7 +236,7 @@ def test_the_command_reports_the_lines_that_it_could_not_use(run: RunDir, pool: 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{file}: line 12: no prompt of the pool has the id other 0" in done.stderr
     assert "and 2 more lines that match no prompt" in done.stderr
-    assert "1 prompts of the pool have no rollouts in the file" in done.stderr
+    assert "1 prompt of the pool has no rollouts in the file" in done.stderr
     answer = json.loads(done.stdout)
     assert answer["imported"]["rows"] == 18
     assert len(answer["imported"]["unmatched"]) == 7

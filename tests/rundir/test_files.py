@@ -23,6 +23,7 @@ from learnalign.rundir.files import (
     write_parquet,
     write_safetensors,
 )
+from tests.rundir.writers import WRITERS
 
 TABLE = pa.table({"id": ["a", "b"], "value": [1.0, None], "ids": [[1, 2], []]})
 TENSORS = {"features": torch.randn(3, 4), "norms": torch.rand(3)}
@@ -106,3 +107,23 @@ def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_disk_that_refuses_gives_a_way_out(number: int) -> None:
     assert isinstance(disk_error(Path("x"), OSError(number, "no")), RunError)
+
+
+def test_a_write_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.rundir.writers", str(tmp_path)]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert [*told] == [*WRITERS], "each is refused"
+    assert {name: left for name, (_, left) in told.items() if left} == {}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_cannot_take_its_place_leaves_nothing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises((OSError, RunError)):
+        WRITERS[name](tmp_path / "file")
+    assert os.listdir(tmp_path) == []

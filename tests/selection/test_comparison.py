@@ -138,6 +138,6 @@ def test_a_disk_that_refuses_is_no_missing_input(tmp_path: Path, monkeypatch: py
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("learnalign.rundir.files.os.fsync", refuse)
+    monkeypatch.setattr("learnalign.rundir.files.whole.os.fsync", refuse)
     with pytest.raises(RunError, match="no space left on the disk"):
         compare(run)

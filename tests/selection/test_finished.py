@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from learnalign.rundir import RunDir
-from learnalign.selection import is_chosen, select
+from learnalign.selection import is_chosen, options_of, select
 from tests.selection.measured import measured_run, write_success
 
 
@@ -41,8 +41,18 @@ def test_other_success_rates_or_a_damaged_subset_are_not_passed_over(run: RunDir
     assert not is_chosen(run)
 
 
-def test_options_of_the_command_are_not_taken_for_the_settings(run: RunDir) -> None:
-    select(run, fill=True)
+def test_options_of_the_command_are_told_from_the_settings_and_kept_if_asked(run: RunDir) -> None:
+    assert options_of(run) == ""
+    select(run, 2, format="trl", fill=True)
+    assert options_of(run) == "-n 2 --format trl --fill"
     assert not is_chosen(run)
-    select(run)
-    assert is_chosen(run)
+    assert is_chosen(run, by_options=True)
+    assert not is_chosen(changed(run, size=4), by_options=True)
+    write_success(run, [3] * 24)
+    assert not is_chosen(run, by_options=True)
+
+
+def test_a_later_setting_is_no_option(run: RunDir) -> None:
+    assert options_of(changed(run, size=4)) == ""
+    select(changed(run, size=4))
+    assert is_chosen(changed(run, size=4))

@@ -30,7 +30,7 @@ from learnalign.errors import InputError
 from learnalign.evaluation.testset import settings_of
 from learnalign.prompts import Prompt, read_pool
 from learnalign.rollouts.imports import _PromptIndex, _read
-from learnalign.sources import BadRow, read_rows
+from learnalign.sources import read_rows
 from learnalign.verify.rows import verify_file
 
 LONGEST_MESSAGE = 2000
@@ -297,13 +297,11 @@ def read_a_pool(path: Path, **columns: Any) -> str:
     assert Counter([prompt.row for prompt in prompts] + [entry.row for entry in left_out]) == Counter(range(count))
     assert len(rows) == count
     for prompt in prompts:
-        assert prompt.source == rows[prompt.row]
+        assert prompt.source == rows[prompt.row].text
         json.dumps([prompt.id, prompt.answer, prompt.solution, prompt.messages], ensure_ascii=False).encode()
-    for text in rows:
-        if isinstance(text, BadRow):
-            continue
-        text.encode()
-        assert isinstance(json.loads(text), dict)
+    for row in rows:
+        row.text.encode()
+        assert isinstance(json.loads(row.text), dict)
     for entry in left_out:
         assert len(entry.reason) <= LONGEST_MESSAGE
     return "read"

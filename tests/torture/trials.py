@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 from tests.torture.places import Place
 
+T = TypeVar("T")
 PACKAGES = ("learnalign", "torch", "transformers", "trl", "pyarrow", "safetensors")
 
 
@@ -62,7 +64,7 @@ class Counts:
         return {**counted, **more, "failures": dict(sorted(self.failures.items()))}
 
 
-def chosen(trials: Sequence[Trial], share: float) -> list[Trial]:
+def chosen(trials: Sequence[T], share: float) -> list[T]:
     """An even share of the trials, at least one."""
     return [trial for i, trial in enumerate(trials) if int((i + 1) * share) > int(i * share)] or list(trials[:1])
 

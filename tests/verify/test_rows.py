@@ -59,7 +59,7 @@ def test_two_verifiers_show_their_disagreements(file: Path) -> None:
         (1.0, 0.0),
         (0.0, 0.0),
     ]
-    assert "disagree on 1 rows" in result.stderr
+    assert "disagree on 1 row" in result.stderr
     report = verify_file(file, ["math", "boxed"], None)
     assert report.disagreements == 1
     assert report.examples[0].place == 3  # blank lines are counted, so that an editor finds the row

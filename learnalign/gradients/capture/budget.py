@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from learnalign.errors import counted
 from learnalign.policy.memory import free_memory
 
 CPU_TOKENS = 512  # larger batches leave the cache and are slower
@@ -49,6 +50,6 @@ class Budget:
 def does_not_fit(tokens: int) -> str:
     """The message, with the ways out, for a batch that does not fit and cannot be made smaller."""
     return (
-        f"the gradient of one prompt ({tokens} tokens) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
+        f"the gradient of one prompt ({counted(tokens, 'token')}) does not fit in memory. Ways out: model.dtype: bfloat16; fewer layers, "
         "for example grad.modules: '*self_attn*'; shorter completions (rollout.max_completion_length); a larger device"
     )

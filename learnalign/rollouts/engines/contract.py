@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.policy import is_adapter, load_tokenizer, model_config, model_path, reading
 from learnalign.progress import Advance, unseen
 
@@ -77,7 +77,7 @@ def check_lengths(requests: Sequence[Request], context_length: int) -> None:
     for request in requests:
         if not 0 < len(request.prompt_ids) < context_length:
             raise InputError(
-                f"prompt {request.id} has {len(request.prompt_ids)} tokens, the engine takes 1 to "
+                f"prompt {request.id} has {counted(len(request.prompt_ids), 'token')}, the engine takes 1 to "
                 f"{context_length - 1}; leave it out or lower data.max_prompt_tokens"
             )
 

@@ -16,7 +16,7 @@ import torch
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from learnalign.config import Config
-from learnalign.errors import RunError
+from learnalign.errors import RunError, counted
 from learnalign.policy import is_adapter, load_model, with_adapter
 from learnalign.policy.memory import free_memory, release_cached_memory, work_through
 from learnalign.policy.parts import context_length
@@ -83,7 +83,7 @@ class TransformersEngine:
         def half(rows: int) -> list[int]:
             if rows == 1:
                 raise RunError(
-                    f"out of memory with one sample of up to {columns} tokens; lower "
+                    f"out of memory with one sample of up to {counted(columns, 'token')}; lower "
                     "rollout.max_completion_length, free memory, or take a smaller model"
                 )
             return [-(-rows // 2)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign import isolation
 from learnalign.config import Config
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.policy import (
     check_finite_files,
     check_weights,
@@ -99,7 +99,7 @@ def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[
         mine = visible[replica * each : (replica + 1) * each]
         if len(mine) < each:
             raise InputError(
-                f"rollout.vllm: {replicas} replicas of {each} GPUs each need {replicas * each}, {len(visible)} are "
+                f"rollout.vllm: {counted(replicas, 'replica')} of {counted(each, 'GPU')} each need {replicas * each}, {len(visible)} are "
                 "visible; lower data_parallel_size or tensor_parallel_size"
             )
         merged["CUDA_VISIBLE_DEVICES"] = ",".join(mine)

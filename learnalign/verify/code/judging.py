@@ -84,9 +84,7 @@ class CodeJudge:
         failed = [(number, outcome) for number, outcome in enumerate(outcomes, start=1) if outcome is not None]
         share = 1 - len(failed) / len(outcomes)
         reason = (
-            f"test {failed[0][0]} of {len(outcomes)}: {failed[0][1]}"
-            if failed
-            else f"passes all tests ({len(outcomes)})"
+            f"test {failed[0][0]} of {len(outcomes)}: {failed[0][1]}" if failed else f"all tests pass ({len(outcomes)})"
         )
         return Verdict(float(not failed), one_line(reason, _LONGEST_REASON), program.text[:LONGEST_ANSWER], share)
 

@@ -7,8 +7,11 @@ import resource
 import select
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes as long as a small test
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 OUT_OF_MEMORY = 77  # exit status
 MOST_OUTPUT = 16 * 2**20  # bytes of one file

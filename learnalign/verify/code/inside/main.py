@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import checker, runner, wire
+from . import runner, wire
 
 
 def main(role: str, user: int) -> None:
@@ -23,6 +23,8 @@ def main(role: str, user: int) -> None:
     stream = os.fdopen(write, "wb", buffering=0, closefd=False)
     stream.write(wire.dumps({"ready": True}))
     if role == "checker":
+        from . import checker
+
         checker.serve(lines, stream.write, (read, write))
     else:
         runner.serve(lines, stream.write)

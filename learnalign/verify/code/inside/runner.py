@@ -12,12 +12,14 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
 
 from . import child, wire
 from .program import CompiledProgram, NoCompiler, PythonProgram, Refused, add_exit, write_all
-from .session import Session
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes as long as a small test
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 _ERROR_BYTES = 2_000  # of standard error's end
 _FATAL = ("time", "memory")
@@ -92,6 +94,8 @@ def _run(program: Program, test: dict[str, Any], seconds: float, memory: int) ->
 def _answer_calls(
     program: Program, job: dict[str, Any], lines: Iterator[bytes], write: Callable[[bytes], object]
 ) -> None:
+    from .session import Session
+
     assert isinstance(program, PythonProgram)
     session = Session(program, job)
     for line in lines:

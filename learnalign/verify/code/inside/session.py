@@ -6,10 +6,13 @@ import os
 import select
 import socket
 import time
-from typing import Any
 
 from . import child, wire
 from .program import PythonProgram
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _TICK = 0.1  # seconds between looks at the clock
 

@@ -6,11 +6,14 @@ and numpy arrays tagged. A subclass comes out as its base. Anything else stays w
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import types
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes as long as a small test
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 MOST_ITEMS = 1_000_000  # of an iterator
 _ITERATORS: tuple[type, ...] = (
@@ -46,7 +49,7 @@ def encode(value: Any, keep: Callable[[Any], int]) -> Any:
     if isinstance(value, complex):
         return {"complex": [value.real, value.imag]}
     if isinstance(value, bytes | bytearray):
-        return {"bytes": base64.b64encode(value).decode()}
+        return {"bytes": binascii.b2a_base64(value, newline=False).decode()}
     if isinstance(value, _ITERATORS) or type(value).__module__ == "itertools":
         return {"iterator": [encode(each, keep) for each, _ in zip(value, range(MOST_ITEMS + 1), strict=False)]}
     if type(value).__module__ == "numpy":
@@ -76,7 +79,7 @@ def decode(data: Any, fetch: Callable[[int, str], Any]) -> Any:
     if name == "complex":
         return complex(*inner)
     if name == "bytes":
-        return base64.b64decode(inner)
+        return binascii.a2b_base64(inner)
     if name == "array":
         return _array(decode(inner, fetch))
     items = [decode(each, fetch) for each in inner]

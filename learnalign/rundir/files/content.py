@@ -1,0 +1,87 @@
+"""The content of files, compared with what was written; and the errors for what is missing or damaged, with the way out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import xxhash
+
+from learnalign.errors import RunError
+from learnalign.rundir.files.whole import is_temporary
+from learnalign.rundir.manifest import digest_file, manifest_of
+from learnalign.rundir.stages import command_of
+
+
+def damaged(path: Path, reason: str = "its content is not what was written") -> RunError:
+    """The error for a file that cannot be used as it is, with the way out."""
+    manifest = manifest_of(path)
+    if manifest is None:
+        return RunError(f"{path} is damaged ({reason}); delete it and run the command that made it again")
+    if manifest.is_torn():  # a killed command leaves it so too, but then the file is as one of its lines says
+        reason += f", as far as {manifest.file} tells, whose end is cut off"
+    return RunError(
+        f"{path} is damaged ({reason}); make it again with `learnalign status {manifest.root} --repair`, or put it back"
+    )
+
+
+def missing(path: Path) -> RunError:
+    """The error for a file that should be there, with the command that makes it."""
+    manifest = manifest_of(path)
+    root = path.parent if manifest is None else manifest.root
+    command = command_of(os.path.relpath(os.path.abspath(path), root)) if manifest else None
+    made = f"`learnalign {command} {root}` makes it" if command else f"`learnalign status {root} --repair` may make it"
+    return RunError(f"{path} is missing; {made} again")
+
+
+def verified(path: Path) -> bytearray:
+    """The content of a file; raises RunError if it is missing, or is in a run directory and not what was written there."""
+    if not path.is_file():
+        raise missing(path)
+    with path.open("rb", buffering=0) as file:
+        content = bytearray(os.fstat(file.fileno()).st_size)
+        view, start = memoryview(content), 0
+        while start < len(content) and (count := file.readinto(view[start:])):
+            start += count
+    manifest = None if is_temporary(path) else manifest_of(path)
+    if manifest is None:
+        return content
+    expected = manifest.expected(path)  # of a file that the user has put there nothing is known
+    if expected and (len(content), xxhash.xxh3_128_hexdigest(content)) not in expected:
+        raise damaged(path)
+    return content
+
+
+def has_changed(path: Path) -> bool:
+    """Whether a file was written by this program into a run directory, and has other content now."""
+    manifest = manifest_of(path)
+    expected = manifest.expected(path) if manifest else []
+    return bool(expected) and digest_file(path) not in expected
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file was written by this program into a run directory, and has that content still."""
+    manifest = manifest_of(path)
+    return manifest is not None and digest_file(path) in manifest.expected(path)
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a file is there and what was written."""
+    try:
+        verified(path)
+    except RunError:
+        return False
+    return True
+
+
+def check_whole(path: Path) -> None:
+    """Raise RunError if a directory that was written as a whole, such as a policy, is not what was written."""
+    manifest = manifest_of(path / "file")
+    if manifest is None or manifest.root == Path(os.path.abspath(path)):
+        return
+    name = os.path.relpath(os.path.abspath(path), manifest.root)
+    stored = manifest.within(name)
+    if not manifest.checked.issuperset(stored):
+        for file, what in [problem for own in stored for problem in manifest.damage(own).items()]:
+            raise missing(manifest.root / file) if what == "missing" else damaged(manifest.root / file)
+        manifest.checked |= set(stored)
