@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from learnalign.errors import short
+from learnalign.errors import one_line, short
 from learnalign.inputs import json_kind, parse_json
 from learnalign.verify.code.cases import BadTests, Call, Printed
 
@@ -31,7 +31,7 @@ def parse(text: str, name: str) -> Any:
     try:
         return parse_json(text, finite=True)
     except ValueError as error:
-        raise BadTests(f"{name} is malformed JSON: {short(str(error), 120)}") from None
+        raise BadTests(f"{name} is malformed JSON: {one_line(error, 120)}") from None
 
 
 def opened(value: Any, name: str) -> Any:
