@@ -59,8 +59,8 @@ class CodeJudge:
 
     def close(self) -> None:
         """End what runs."""
-        self._threads.shutdown(cancel_futures=True)
         self._sandbox.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _gold(self, answer: str) -> Verdict:
         try:
