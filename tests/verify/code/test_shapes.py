@@ -152,6 +152,7 @@ def test_function_of_mbpp_is_the_one_that_the_assertions_test() -> None:
     assert function("assert set(f(1)) == set([g(2)])", "assert f(0) == 1") == "f"
     assert function("assert math.isclose(area(2), pi(1))", code="import math\ndef area(r):\n    return 2") == "area"
     assert function("assert not is_ok('f(x)')") == "is_ok"
+    assert function("assert sum(10, 15) == 6", code="def sum(a, b):\n    return 6") == "sum"
     with pytest.raises(BadTests, match="no function in common"):
         function("assert f(1)", "assert g(1)")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import re
 from typing import Any
 
@@ -9,10 +11,7 @@ from learnalign.verify.code.cases import Assertions, BadTests, Cases
 from learnalign.verify.code.shapes.reading import Row, listed, name_of, text_of
 
 _CALLED = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\s*\(")
-_NOT_TESTED = set(
-    "assert not and or in is if print check candidate set sorted list tuple dict len str int float bool abs round sum all any max "
-    "min map zip range isinstance type repr frozenset Counter isclose".split()
-)
+_NOT_TESTED = {*keyword.kwlist, *dir(builtins), "check", "candidate", "Counter", "isclose"}
 
 # CRUXEval's f, whose input is asked for, as the program finds it: it only writes down what it is called with.
 _RECORDER = "def f(*args, **kwargs):\n    return repr((args, kwargs))\n"
@@ -68,15 +67,14 @@ def read_mbpp(row: Row) -> Cases:
 
 
 def _tested(asserts: tuple[str, ...], solution: Any) -> str:
-    """The function that every assertion calls; of several, one that the row's solution defines."""
+    """The function that every assertion calls: one that the row's solution defines, else one that is not Python's own."""
     called = [dict.fromkeys(_CALLED.findall(text)) for text in asserts]
-    common = [name for name in called[0] if name not in _NOT_TESTED and all(name in names for names in called)]
-    if isinstance(solution, str):
-        defined = set(re.findall(r"^def (\w+)", solution, re.MULTILINE))
-        common = [name for name in common if name in defined] or common
-    if not common:
+    common = [name for name in called[0] if all(name in names for names in called)]
+    defined = re.findall(r"^def (\w+)", solution, re.MULTILINE) if isinstance(solution, str) else []
+    tested = [name for name in common if name in defined] or [name for name in common if name not in _NOT_TESTED]
+    if not tested:
         raise BadTests("the tests call no function in common; name it in a column entry_point")
-    return common[0]
+    return tested[0]
 
 
 def read_cruxeval_input(row: Row) -> Cases:
