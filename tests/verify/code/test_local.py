@@ -215,7 +215,7 @@ def test_a_killed_parent_leaves_no_sandbox(sandbox_here: None, tmp_path: Path) -
         f"program = '```python\\nimport time\\nx = \"{mark}\"\\ntime.sleep(60)\\n```'\n"
         "with open_verifier('code', sandbox='local') as verifier:\n"
         "    print('begun', flush=True)\n"
-        "    verifier.score([Item(program, json.dumps({'tests': [{'stdin': '', 'stdout': ''}]}))])\n"
+        "    verifier.score([Item(program, json.dumps({'tests': [{'stdin': '', 'stdout': 'x'}]}))])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert process.stdout is not None
