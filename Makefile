@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-trainers test-browser torture torture-sandbox check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -79,6 +79,11 @@ test-trainers: setup-test
 # The report in headless Chromium (Debian: apt-get install chromium).
 test-browser: setup-test
 	$(BIN)/python -m pytest -m browser tests/report
+
+# The sandbox of code tasks, with bubblewrap installed first (Debian, Ubuntu; elsewhere install it yourself). Nothing is skipped.
+test-sandbox: setup-test
+	@command -v bwrap >/dev/null || { $(if $(filter 0,$(shell id -u)),,sudo )apt-get update -q && $(if $(filter 0,$(shell id -u)),,sudo )apt-get install -y -q bubblewrap; }
+	REQUIRE_SANDBOX=1 $(BIN)/python -m pytest tests/verify/code
 
 # Kills, damage, failing disks, crowds: up to an hour on two cores; ARGS="kills --share 0.1" for less.
 torture: setup-test

@@ -296,7 +296,10 @@ def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Qu
     if not prompts:
         kinds = reason_counts([{"reason": entry.reason} for entry in left_out])
         listed = listed_briefly(f"{n} {kind}" for kind, n in kinds.items())
-        raise InputError(f"data.path {data.path}: none of {counted(len(left_out), 'row')} can be used ({listed})")
+        first = left_out[0]
+        raise InputError(
+            f"data.path {data.path}: none of {counted(len(left_out), 'row')} can be used ({listed}); row {first.row}: {first.reason}"
+        )
 
 
 def _prepare(run: RunDir) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,16 @@ Row = dict[str, Any]
 class Chosen:
     """The chosen prompts, best first; the verifier that p was measured with; `data_source`, if the user gave one.
 
-    `opened` is the tag of a reasoning that the rendered prompts begin; `where` names the subset in messages for the user.
+    `opened` is the tag of a reasoning that the rendered prompts begin; `sandbox` and `limits` are where and how the verifier
+    code runs programs; `where` names the subset in messages for the user.
     """
 
     prompts: Sequence[Prompt]
     verifier: str
     reasoning_tags: Sequence[str] = ()
     opened: str = ""
+    sandbox: str | None = None
+    limits: Mapping[str, float] | None = None
     data_source: str | None = None
     where: str = "the subset"
 
@@ -33,7 +36,9 @@ class Chosen:
 
     def judged_by(self) -> dict[str, Any]:
         """What `learnalign.handoff`'s reward functions open the verifier with."""
-        more = {"reasoning_tags": list(self.reasoning_tags), "opened": self.opened}
+        more: dict[str, Any] = {"reasoning_tags": list(self.reasoning_tags), "opened": self.opened}
+        if self.verifier == "code":
+            more |= {"sandbox": self.sandbox, "limits": self.limits}
         return {"verifier": self.verifier, **{key: value for key, value in more.items() if value}}
 
     def identity(self, prompt: Prompt) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import load_opened
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import as_json, atomic_path, is_intact, is_own, write_lines, write_text
+from learnalign.verify.configured import configured_limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,8 @@ def chosen_of(run: RunDir, prompts: Sequence[Prompt], where: str, data_source: s
         verifier=run.config.verifier,
         reasoning_tags=run.config.data.reasoning_tags,
         opened=load_opened(run, first) if is_intact(run.rollouts_file(first)) else "",
+        sandbox=run.config.verifier_sandbox,
+        limits=asdict(configured_limits(run.config)),
         data_source=data_source,
         where=where,
     )

@@ -5,14 +5,20 @@ from __future__ import annotations
 import atexit
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from learnalign.verify import Item, Verdict, Verifier, open_verifier
+from learnalign.verify.code import Limits
 
 
 @functools.cache
-def _opened(name: str, reasoning_tags: tuple[str, ...]) -> Verifier:
-    verifier = open_verifier(name, reasoning_tags=reasoning_tags)
+def _opened(
+    name: str, reasoning_tags: tuple[str, ...], sandbox: str | None, limits: tuple[tuple[str, float], ...]
+) -> Verifier:
+    numbers = {**asdict(Limits()), **dict(limits)}
+    own = Limits(**{**numbers, "memory": int(numbers["memory"])})
+    verifier = open_verifier(name, reasoning_tags=reasoning_tags, sandbox=sandbox, limits=own)
     atexit.register(verifier.close)
     return verifier
 
@@ -36,11 +42,19 @@ def verdicts(
             completions, answers, messages or [None] * len(own), sources or [None] * len(own), own, strict=True
         )
     ]
-    keys = [(str(each.get("verifier") or "math"), _tags(each.get("reasoning_tags"))) for each in own]
+    keys = [
+        (
+            str(each.get("verifier") or "math"),
+            _tags(each.get("reasoning_tags")),
+            each.get("sandbox"),
+            tuple(sorted((each.get("limits") or {}).items())),
+        )
+        for each in own
+    ]
     judged: dict[int, Verdict] = {}
-    for name, tags in dict.fromkeys(keys):
-        places = [i for i, key in enumerate(keys) if key == (name, tags)]
-        judged |= zip(places, _opened(name, tags).score([items[i] for i in places]), strict=True)
+    for opened in dict.fromkeys(keys):
+        places = [i for i, key in enumerate(keys) if key == opened]
+        judged |= zip(places, _opened(*opened).score([items[i] for i in places]), strict=True)
     return [judged[i] for i in range(len(items))]
 
 

@@ -120,13 +120,17 @@ class Box:
         return (self._errors.read(20_000).decode("utf-8", "replace").strip().splitlines() or [""])[-1]
 
     def close(self) -> None:
-        """Kill every process in the sandbox: with its first, the kernel ends them all."""
-        self._process.kill()
+        """Kill every process in the sandbox, and forget it."""
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+    def kill(self) -> None:
+        """Kill every process in the sandbox: with its first, the kernel ends them all. Works in any thread."""
+        self._process.kill()
 
     def _wait(self, descriptor: int, event: int, deadline: float) -> bool:
         """Wait for a tick at most; raises BoxEnded at the deadline or if the processes take too much memory."""

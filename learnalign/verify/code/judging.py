@@ -58,8 +58,8 @@ class CodeJudge:
 
     def close(self) -> None:
         """End what runs."""
-        self._threads.shutdown(cancel_futures=True)
         self._sandbox.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _gold(self, answer: str) -> Verdict:
         try:
@@ -83,9 +83,7 @@ class CodeJudge:
         failed = [(number, outcome) for number, outcome in enumerate(outcomes, start=1) if outcome is not None]
         share = 1 - len(failed) / len(outcomes)
         reason = (
-            f"test {failed[0][0]} of {len(outcomes)}: {failed[0][1]}"
-            if failed
-            else f"passes all tests ({len(outcomes)})"
+            f"test {failed[0][0]} of {len(outcomes)}: {failed[0][1]}" if failed else f"all tests pass ({len(outcomes)})"
         )
         return Verdict(float(not failed), one_line(reason, _LONGEST_REASON), program.text[:LONGEST_ANSWER], share)
 

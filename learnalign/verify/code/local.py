@@ -33,7 +33,8 @@ class LocalSandbox:
     def __init__(self) -> None:
         self._as_root = working_mode()
         self._threads = threading.local()
-        self._checkers: list[Box] = []
+        self._running: set[Box] = set()
+        self._closed = False
 
     def run(self, job: Job) -> Done:
         """Run the program on the inputs of its tests, in a sandbox of its own."""
@@ -44,17 +45,20 @@ class LocalSandbox:
         return _again(lambda: self._check(job, assertions))
 
     def close(self) -> None:
-        """End the checkers; a runner ends with its job."""
-        for checker in self._checkers:
-            checker.close()
-        self._checkers.clear()
+        """Kill all that runs; jobs that are under way fail at once."""
+        self._closed = True
+        for running in list(self._running):
+            running.kill()
 
     def _run(self, job: Job) -> Done:
         deadline = time.monotonic() + job.limits.total_seconds + _COMPILE_SECONDS
         with self._runner(job, deadline) as (runner, refused):
             if refused is not None:
                 return Done(refused=refused)
-            return _replies(runner, job)
+            done = _replies(runner, job)
+        if self._closed:  # the program is not to blame for its end
+            raise SandboxFailed("the sandbox was closed")
+        return done
 
     def _check(self, job: Job, assertions: dict[str, Any]) -> Done:
         deadline = time.monotonic() + job.limits.total_seconds + _COMPILE_SECONDS
@@ -82,7 +86,7 @@ class LocalSandbox:
     @contextlib.contextmanager
     def _runner(self, job: Job, deadline: float) -> Any:
         """A sandbox with the program loaded, and why it could not be loaded if so."""
-        runner = Box("runner", self._as_root, job.limits.memory)
+        runner = self._start("runner", job.limits.memory)
         ready = False
         try:
             ready = bool(runner.receive(time.monotonic() + _COMPILE_SECONDS).get("ready"))
@@ -90,8 +94,8 @@ class LocalSandbox:
             loaded = runner.receive(deadline)
         except BoxEnded as error:
             cause = runner.error()
-            runner.close()
-            if not ready:
+            self._end(runner)
+            if not ready or self._closed:
                 raise SandboxFailed(f"the sandbox did not start: {cause or error}") from None
             yield runner, _WHILE_LOADING.get(str(error), _DIED)
             return
@@ -100,12 +104,11 @@ class LocalSandbox:
                 raise SandboxFailed(loaded["failed"])
             yield runner, loaded.get("refused")
         finally:
-            runner.close()
+            self._end(runner)
 
     def _checker(self) -> Box:
         if getattr(self._threads, "checker", None) is None:
-            self._threads.checker = Box("checker", self._as_root, _CHECKER_MEMORY)
-            self._checkers.append(self._threads.checker)
+            self._threads.checker = self._start("checker", _CHECKER_MEMORY)
             try:
                 self._threads.checker.receive(time.monotonic() + _COMPILE_SECONDS)
             except BoxEnded as error:
@@ -117,8 +120,19 @@ class LocalSandbox:
 
     def _drop_checker(self) -> None:
         checker, self._threads.checker = self._threads.checker, None
-        self._checkers.remove(checker)
-        checker.close()
+        self._end(checker)
+
+    def _start(self, role: str, memory: int) -> Box:
+        started = Box(role, self._as_root, memory)
+        self._running.add(started)
+        if self._closed:
+            self._end(started)
+            raise SandboxFailed("the sandbox was closed")
+        return started
+
+    def _end(self, box: Box) -> None:
+        self._running.discard(box)
+        box.close()
 
 
 def _again(job: Callable[[], Done]) -> Done:

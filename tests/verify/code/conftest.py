@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,13 +12,13 @@ from learnalign.verify import Verifier, open_verifier
 from learnalign.verify.code.local import LocalSandbox, working_mode
 
 
-@pytest.fixture(scope="session", autouse=False)
+@pytest.fixture(scope="session")
 def sandbox_here() -> None:
-    """Skips where no local sandbox can start."""
+    """Skips where no local sandbox can start; fails with REQUIRE_SANDBOX."""
     try:
         working_mode()
     except InputError as error:
-        pytest.skip(str(error))
+        (pytest.fail if "REQUIRE_SANDBOX" in os.environ else pytest.skip)(str(error))
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import psutil
 import pytest
 
 from learnalign.errors import InputError
+from learnalign.verify import Item, open_verifier
 from learnalign.verify.code import box, local
 from learnalign.verify.code.local import LocalSandbox
 from learnalign.verify.code.sandbox import Done, Job, Limits, SandboxFailed
@@ -181,6 +184,28 @@ def test_nothing_is_left_running(sandbox: LocalSandbox) -> None:
 def _sandboxed() -> list[int]:
     children = psutil.Process(os.getpid()).children(recursive=True)
     return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_closing_ends_what_is_under_way_at_once(sandbox_here: None) -> None:
+    gold = json.dumps({"tests": [{"stdin": "", "stdout": ""}]})
+    verifier, ended = open_verifier("code", sandbox="local"), threading.Event()
+
+    def score() -> None:
+        assert verifier.score([Item("```python\nimport time\ntime.sleep(1000)\n```", gold)])[0].reward is None
+        ended.set()
+
+    thread = threading.Thread(target=score)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while len(_sandboxed()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    began = time.monotonic()
+    verifier.close()
+    assert ended.wait(10)
+    thread.join()
+    while (left := _sandboxed()) and time.monotonic() < began + 10:
+        time.sleep(0.05)
+    assert not left
 
 
 def test_a_killed_parent_leaves_no_sandbox(sandbox_here: None, tmp_path: Path) -> None:
