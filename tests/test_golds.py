@@ -32,7 +32,9 @@ def test_a_dry_run_tells_them_unless_anyway(tmp_path: Path) -> None:
 
 
 def refuse(verifier: str, *golds: str) -> None:
-    config = build_config({"model": {"name": "demo"}, "data": {"path": "demo"}, "verifier": verifier})
+    config = build_config(
+        {"model": {"name": "demo"}, "data": {"path": "demo"}, "verifier": verifier, "verifier_sandbox": "local"}
+    )
     refuse_solutions(config, [Prompt(str(i), i, [], gold, None, "{}") for i, gold in enumerate(golds)])
 
 
@@ -69,3 +71,8 @@ def test_what_the_verifier_reads_is_not_refused(verifier: str, gold: str) -> Non
 def test_few_solutions_among_answers_are_not_refused() -> None:
     refuse("math", *[GSM8K] * 4)
     refuse("math", *[GSM8K] * 9, *["72"] * 10)
+
+
+def test_tests_of_programs_are_no_solutions() -> None:
+    test = f"def check(candidate):\n    # {PROSE}\n    assert candidate('#### 7') == 7\n"
+    refuse("code", *[json.dumps({"entry_point": "f", "test": test})] * 8)
