@@ -28,7 +28,7 @@ from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
-from learnalign.training.reporting import place_logs
+from learnalign.training.reporting import logs_in
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, check_context, refused, trainer_arguments
@@ -93,7 +93,6 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
-    place_logs(run.path, job.section)
     checkpoint = checkpoints.latest(job.work)
     # Reporters print on stdout, which is the result's.
     with quiet(), contextlib.redirect_stdout(sys.stderr), open_judge(run.config) as verifier:
@@ -102,7 +101,8 @@ def optimise(run: RunDir, job: Job) -> JobResult:
         rewards = Rewards(
             job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened, run.config.verifier
         )
-        trainer = _trainer(job, arguments, rewards, tokenizer)
+        with logs_in(run.path, job.section):
+            trainer = _trainer(job, arguments, rewards, tokenizer)
         check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
         if job.reference is not None and job.settings.beta > 0:
             trainer.refer_to(job.reference, run.config.model.reference_revision)
