@@ -36,6 +36,7 @@ demo: setup
 	OMP_NUM_THREADS=1 $(RUN) run runs/demo --config demo
 	@echo; echo "subset: runs/demo/subset.jsonl"; head -n 3 runs/demo/subset.jsonl
 	@echo; $(RUN) report runs/demo
+	@echo "more: $(RUN) --help, or just learnalign after: source $(BIN)/activate"
 
 # Code tasks: the completions come with the package, since the embedded model writes no programs. Needs bubblewrap (Debian: bubblewrap).
 demo-code: setup

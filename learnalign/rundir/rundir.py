@@ -198,12 +198,13 @@ class RunDir(Records):
                 files.write_json(copy, self.read_record())
 
     def _sweep(self) -> None:
-        """Delete what killed commands left half-written, once: while this one has the lock, no other writes here."""
+        """Delete what killed commands left half-written, once: while this one has the lock, none but `report` writes here."""
         if not self._swept:
             folders = [self.path, *(path for path in self.outputs() if path.is_dir())]
             for folder in folders:
                 for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp??????")]:  # ours, and those of safetensors
-                    files.delete(temporary)
+                    if not files.is_being_written(temporary):
+                        files.delete(temporary)
             self._swept = True
 
     def handed_lock(self) -> tuple[dict[str, str], tuple[int, ...]]:
