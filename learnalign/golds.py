@@ -40,8 +40,8 @@ def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
     raise InputError(
         f"data.answer: {len(golds)} of {counted(len(prompts), 'gold')} in column {config.data.answer!r} are whole solutions (median "
         f"{median(map(len, golds)):.0f} characters, such as {one_line(golds[0], 160)!r}), not the answers that verifier "
-        f"{config.verifier}, and a trainer after it, needs. Set one of: {'; '.join(ways)}. Then run this with --overwrite; --anyway "
-        "goes on as it is"
+        f"{config.verifier}, and a trainer after it, needs. Set one of: {'; '.join(ways)}. Then run this again; --anyway goes on as "
+        "it is"
     )
 
 

@@ -324,7 +324,7 @@ class RunDir(Tables):
                 yield record
                 entry |= {"status": "done", "finished": _now(), "counts": record.counts, **record.notes}
             except InputError:
-                refused = same or not self._has_outputs(name)
+                refused = same or name == "pool" or not self._has_outputs(name)  # the pool is stored at its end
                 raise
             finally:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
@@ -377,7 +377,10 @@ class RunDir(Tables):
     # stale settings
 
     def stale(self) -> list[tuple[str, list[str]]]:
-        """Stages made with other settings, with the differences in words."""
+        """Stages made with other settings, with the differences in words; not a pool on which nothing builds yet.
+
+        Such a pool is made again in seconds, so that a setting that was found wrong in it may be corrected.
+        """
         stages = self.read_record()["stages"]
         compared = [
             (
@@ -387,7 +390,12 @@ class RunDir(Tables):
             for name in STAGES
             if name in stages
         ]
-        return [(name, differences) for name, differences in compared if differences]
+        found = [(name, differences) for name, differences in compared if differences]
+        return [] if [name for name, _ in found] == ["pool"] and not self.has_results() else found
+
+    def has_results(self) -> bool:
+        """Whether a stage after the pool has stored a file."""
+        return any(self._has_outputs(stage) for stage in downstream("pool") if stage != "pool")
 
 
 def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:
