@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError, counted, one_line
+from learnalign.errors import InputError, LearnAlignError, counted, one_line, short
 
 from .stopping import arrived
 
@@ -50,6 +50,16 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and show the work: rows, time, tokens, disk; write nothing.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+
+
+def as_size(given: str | float | None) -> float | None:
+    """What `-n` gives, as a number; raises InputError in the words of the setting select.size."""
+    from learnalign.config.keys import type_of
+
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        raise InputError(f"-n: got {short(given)}, but it should be {type_of('select.size')}") from None
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
@@ -101,14 +111,12 @@ def resolve_config(directory: Path, config: str | None, overrides: list[str] | N
     Code that they name must be named by this command, or trusted by `trust` or before.
     """
     from learnalign.config import load_config
-    from learnalign.rundir import check_config, check_trust
+    from learnalign.rundir import check_config, check_trust, no_run
 
     own = directory / "config.yaml"
     if config is None:
         if not own.is_file() and not (directory / "run.json").is_file():
-            raise InputError(
-                f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one"
-            )
+            raise InputError(no_run(directory))
         check_config(directory)
     resolved = load_config(config if config is not None else own, overrides or [])
     check_trust(directory, resolved, _named(config, overrides, trust))
