@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shlex
 import sys
 import traceback
@@ -72,7 +73,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
         except BrokenPipeError:
-            sys.stderr.close()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be flushed goes nowhere
             raise SystemExit(1) from None
         except OSError as error:
             _stop(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1, error)
@@ -187,8 +188,6 @@ def show_plan(
     anyway = anyway or run.is_finished("rollout")
     more = {"stale": stale} if stale else {}
     show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
-    if stale and not as_json:
-        print("stale stages were made with other settings: the command needs --overwrite, or a new directory")
 
 
 def show_work(
@@ -207,16 +206,46 @@ def show_work(
     from learnalign.plan import plan
 
     planned = plan(config, stages, checked, run, anyway=anyway)
+    free = None if run is None else free_bytes(run.path)
     if as_json:
-        free = {"free_bytes": free_bytes(run.path)} if run else {}
-        print_json({**asdict(planned), "config": config.model_dump(mode="json"), **free, **more})
+        config_ = config.model_dump(mode="json")
+        print_json({**asdict(planned), "config": config_, **({} if free is None else {"free_bytes": free}), **more})
         return
+    print(_verdict(planned, free, stale=bool(more.get("stale"))))
     print_work(planned)
-    if run is not None:
-        _print_disk(planned, free_bytes(run.path))
+    if planned.chosen is not None:
+        print(_choice(planned, run))
+    if free is not None:
+        print(f"disk: {size_text(_needed(planned))} at most, {size_text(free)} free")
     for name, value in more.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     print_settings(config)
+
+
+def _verdict(planned: Plan, free: int | None, stale: bool) -> str:
+    """The first line: can it run?"""
+    if stale:
+        return "it cannot run here: stages were made with other settings (below); give --overwrite, or a new directory"
+    if free is not None and _needed(planned) > free:
+        return "it may run out of disk (below); free some, or choose another place for the run directory; nothing else stands in the way"
+    return "it can run: nothing stands in the way"
+
+
+def _choice(planned: Plan, run: RunDir | None) -> str:
+    """What select would choose, and of how many: those with V > 0, once they are known."""
+    from learnalign.selection.methods import find_method
+    from learnalign.summary import success_summary
+
+    method = find_method(planned.config.select.method)
+    words = f"select: {planned.chosen:,} of {counted(planned.prompts, 'prompt')} by method {method.name}"
+    if not method.learnable:
+        return words
+    known = success_summary(run) if run is not None and run.is_finished("rollout") else None
+    return words + (
+        f", of the {known['learnable']:,} with V > 0"
+        if known
+        else ", if as many are solved sometimes, not always (V > 0)"
+    )
 
 
 def print_work(planned: Plan) -> None:
@@ -235,12 +264,9 @@ def print_work(planned: Plan) -> None:
         print("times are rough, from the model's size and this machine; a finished stage's rate is used instead")
 
 
-def _print_disk(planned: Plan, free: int) -> None:
-    needed = sum(_disk_of(one, planned) or 0 for one in planned.stages)
-    fits = (
-        "" if needed <= free else ": this may not be enough; free some, or choose another place for the run directory"
-    )
-    print(f"disk: {size_text(needed)} at most, {size_text(free)} free{fits}")
+def _needed(planned: Plan) -> int:
+    """Bytes of all stages' files at most."""
+    return sum(_disk_of(one, planned) or 0 for one in planned.stages)
 
 
 def _disk_of(work: Work, planned: Plan) -> int | None:
@@ -265,7 +291,7 @@ def print_settings(config: Config) -> None:
 
         print(dump_config(config), end="")
     else:
-        print(f"nothing stands in the way; every setting: {VERBOSE}")
+        print(f"every setting: {VERBOSE}")
 
 
 def size_text(count: float | None, policies: int | None = 1) -> str:
