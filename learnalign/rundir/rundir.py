@@ -21,7 +21,7 @@ from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Shard
 from learnalign.rundir.rates import rate_of
 from learnalign.rundir.records import Records, now
-from learnalign.rundir.stages import downstream, files_in, outputs_of, settings_of
+from learnalign.rundir.stages import downstream, files_in, settings_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
 
@@ -226,10 +226,6 @@ class RunDir(Records):
             with self.locked():
                 self._update(made_by=noted)
 
-    def outputs(self, *stages: str) -> list[Path]:
-        """What these stages (all, if none is named) have stored: files, and directories of files."""
-        return outputs_of(self.path, *stages)
-
     # shards
 
     def count_prompts(self) -> int:
@@ -277,7 +273,7 @@ class RunDir(Records):
                 yield record
                 entry |= {"status": "done", "finished": now(), "counts": record.counts, **record.notes}
             except InputError:
-                refused = same or not self._has_outputs(name)
+                refused = same or name == "pool" or not self.has_outputs(name)  # the pool is stored at its end
                 raise
             finally:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
@@ -287,10 +283,6 @@ class RunDir(Records):
                 self._update_stage(name, previous if refused else {**earlier, **entry})
                 if refused and former is not None and files.read_text(self.config_file) != former:
                     files.write_text(self.config_file, former)
-
-    def _has_outputs(self, stage: str) -> bool:
-        """Whether a file of the stage is stored."""
-        return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in self.outputs(stage))
 
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
