@@ -56,7 +56,7 @@ def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
     """Raise InputError if at least half of the golds are whole solutions, not answers."""
     if found := find_solutions(config, prompts):
         raise InputError(
-            f"data.answer: {found.seen}. Set one of: {'; '.join(found.ways)}. Then run this with --overwrite; --anyway goes on as it is"
+            f"data.answer: {found.seen}. Set one of: {'; '.join(found.ways)}. Then run this again; --anyway goes on as it is"
         )
 
 

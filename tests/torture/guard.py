@@ -10,6 +10,7 @@ import contextlib
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -25,6 +26,21 @@ LARGEST_FILE = 2 * 2**30
 MEMORY_LEFT = 0.15  # of the machine's
 
 
+def why_not() -> str | None:
+    """Why there can be no outer limit here, None if there can."""
+    if psutil.virtual_memory().available < 2 * MEMORY_LEFT * psutil.virtual_memory().total:
+        return "too little free memory to torture the sandbox; end other programs first"
+    if os.getuid() == 0:
+        kernel = tuple(map(int, platform.release().split("-")[0].split(".")[:2]))
+        if kernel < (6, 14):
+            return (
+                f"no limit of processes binds root on Linux {platform.release()} (6.14 has one); run it as another user"
+            )
+        if shutil.which("unshare") is None:
+            return "there is no unshare (Debian: util-linux)"
+    return None
+
+
 def limits() -> str:
     """The outer limits in words."""
     way = "a process namespace" if os.getuid() == 0 else "RLIMIT_NPROC"
@@ -34,18 +50,13 @@ def limits() -> str:
 def guarded(module: str, arguments: Sequence[str]) -> int:
     """Run `python -m module arguments` behind the limits; the exit code, 137 if memory ran out.
 
-    Raises RunError if this machine has no limit of processes for this user, or too little memory to begin.
+    Raises RunError if there can be no such limits (`why_not`).
     """
-    if psutil.virtual_memory().available < 2 * MEMORY_LEFT * psutil.virtual_memory().total:
-        raise RunError("too little free memory to torture the sandbox; end other programs first")
+    if reason := why_not():
+        raise RunError(reason)
     # A shell is the first process of the namespace: the kernel spares the first one from signals that others get.
     command = [sys.executable, "-m", module, *arguments]
     if os.getuid() == 0:
-        kernel = tuple(map(int, platform.release().split("-")[0].split(".")[:2]))
-        if kernel < (6, 14):
-            raise RunError(
-                f"no limit of processes binds root on Linux {platform.release()} (6.14 has one); run it as another user"
-            )
         script = f'echo {PROCESSES} > /proc/sys/kernel/pid_max && "$@"; exit $?'
         command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", *command]
     process = subprocess.Popen(command, env={**os.environ, INSIDE: "1"}, preexec_fn=_limit)

@@ -41,7 +41,7 @@ def attack(hostile: Hostile, host: Outside) -> Outcome:
     if host.secret in verdict.reason or (host.secret in (verdict.answer or "") and host.secret not in completion):
         problems.append("the secret stands in its verdict")
     problems += _honest(others) + host.changes()
-    return Outcome(hostile.name, problems)
+    return Outcome(hostile.name, problems, verdict.reason.removeprefix("test 1 of 1: ").partition(":")[0])
 
 
 def _honest(verdicts: Sequence[Verdict]) -> list[str]:

@@ -107,11 +107,11 @@ def _kill_command(file: Path, number: signal.Signals, moment: int, whole: float)
 
 
 def _kill_sandboxes(file: Path, moment: int) -> Outcome:
-    """Kill a process of a sandbox now and then; all goes on, and every verdict is right."""
+    """Kill a process that makes up a sandbox now and then; all goes on, and every verdict is right."""
     before, output, random_ = running(), file.with_name("wounded.jsonl"), random.Random(moment)
     process, killed = _start(file, output), 0
     while process.poll() is None:
-        time.sleep(random_.uniform(0.0, 0.3))
+        time.sleep(random_.uniform(0.0, 1.0))
         killed += _kill_one(process.pid, random_)
     problems = [f"{line} is left running" for line in left(before)]
     if process.returncode:
@@ -124,8 +124,7 @@ def _kill_sandboxes(file: Path, moment: int) -> Outcome:
 def _kill_one(pid: int, random_: random.Random) -> bool:
     try:
         boxes = [each for each in psutil.Process(pid).children(recursive=True) if each.name() == BOX]
-        inside = [one for box in boxes for one in (box, *box.children(recursive=True))]
-        random_.choice(inside).kill()
+        random_.choice([one for box in boxes for one in (box, *box.children())]).kill()
     except (psutil.Error, IndexError):
         return False
     return True

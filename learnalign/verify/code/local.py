@@ -7,6 +7,7 @@ import functools
 import platform
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -19,8 +20,11 @@ from learnalign.verify.code.system_calls import supported
 _SLACK = 10.0  # seconds beyond the limits until a sandbox that does not answer is killed
 _COMPILE_SECONDS = 100.0  # by the clock
 _OTHER_WAY = "or name a service: verifier_sandbox: http://… (SandboxFusion, Piston)"
+_DIED = "loading it ends the sandbox"
 _WHILE_LOADING = {"time": "out of time while it is compiled", "memory": "out of memory while it is compiled"}
 _CHECKER_MEMORY = 2 * 2**30
+_MOST_OUTPUT = 128 * 2**20  # characters that all tests of a completion print: they stay in this process's memory
+_TRIES = 3  # of a job whose sandbox died: somebody else may have killed it, as the kernel does if memory is short
 
 
 class LocalSandbox:
@@ -34,6 +38,19 @@ class LocalSandbox:
 
     def run(self, job: Job) -> Done:
         """Run the program on the inputs of its tests, in a sandbox of its own."""
+        return _again(lambda: self._run(job))
+
+    def check(self, job: Job, assertions: dict[str, Any]) -> Done:
+        """Pass calls on between the checker, which has the assertions, and the runner, which has the program."""
+        return _again(lambda: self._check(job, assertions))
+
+    def close(self) -> None:
+        """Kill all that runs; jobs that are under way fail at once."""
+        self._closed = True
+        for running in list(self._running):
+            running.kill()
+
+    def _run(self, job: Job) -> Done:
         deadline = time.monotonic() + job.limits.total_seconds + _COMPILE_SECONDS
         with self._runner(job, deadline) as (runner, refused):
             if refused is not None:
@@ -43,8 +60,7 @@ class LocalSandbox:
             raise SandboxFailed("the sandbox was closed")
         return done
 
-    def check(self, job: Job, assertions: dict[str, Any]) -> Done:
-        """Pass calls on between the checker, which has the assertions, and the runner, which has the program."""
+    def _check(self, job: Job, assertions: dict[str, Any]) -> Done:
         deadline = time.monotonic() + job.limits.total_seconds + _COMPILE_SECONDS
         with self._runner(job, deadline) as (runner, refused):
             if refused is not None:
@@ -60,16 +76,12 @@ class LocalSandbox:
                 if str(error) == "time":
                     return Done(ended="time")
                 raise SandboxFailed(f"the row's assertions cannot be run: the process {error}") from None
-            if "failed" in message:
+            if "outcomes" not in message:
                 self._drop_checker()  # a late answer may still be on its way to it
+                if "ended" in message:
+                    return Done(ended=message["ended"])
                 raise SandboxFailed(message["failed"])
             return Done(replies=tuple({"outcome": outcome} for outcome in message["outcomes"]))
-
-    def close(self) -> None:
-        """Kill all that runs; jobs that are under way fail at once."""
-        self._closed = True
-        for running in list(self._running):
-            running.kill()
 
     @contextlib.contextmanager
     def _runner(self, job: Job, deadline: float) -> Any:
@@ -85,7 +97,7 @@ class LocalSandbox:
             self._end(runner)
             if not ready or self._closed:
                 raise SandboxFailed(f"the sandbox did not start: {cause or error}") from None
-            yield runner, _WHILE_LOADING.get(str(error), f"loading it ends the sandbox ({error})")
+            yield runner, _WHILE_LOADING.get(str(error), _DIED)
             return
         try:
             if "failed" in loaded:
@@ -123,8 +135,21 @@ class LocalSandbox:
         box.close()
 
 
+def _again(job: Callable[[], Done]) -> Done:
+    """Do a job, once more if its sandbox fails or dies; a program that ends its sandbox does so every time."""
+    for _ in range(_TRIES - 1):
+        try:
+            done = job()
+        except SandboxFailed:
+            continue
+        if done.ended != "died" and done.refused != _DIED and {"outcome": "died"} not in done.replies:
+            return done
+    return job()
+
+
 def _replies(runner: Box, job: Job) -> Done:
     replies: list[dict[str, Any]] = []
+    size = 0
     deadline = time.monotonic() + job.limits.total_seconds
     one = 3 * job.limits.seconds + 2 + _SLACK
     try:
@@ -132,6 +157,9 @@ def _replies(runner: Box, job: Job) -> Done:
             reply = runner.receive(min(deadline, time.monotonic() + one))
             if not checked(reply):
                 return Done(replies=tuple(replies), ended="died")
+            size += len(reply.get("printed", ""))
+            if size > _MOST_OUTPUT:
+                return Done(replies=tuple(replies), ended="output")
             replies.append(reply)
             if replies[-1]["status"] in ("time", "memory"):
                 return Done(replies=tuple(replies), ended=replies[-1]["status"])

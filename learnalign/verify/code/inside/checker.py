@@ -1,7 +1,7 @@
 """Runs a row's assertions: the program's functions are stand-ins whose calls go to the program's own sandbox and back.
 
 Reads jobs, one line of JSON each, answers {"ask": call} and reads the reply's line, and at last {"outcomes": [...]}: for
-each text of the job's code None, or why it failed.
+each text of the job's code None, or why it failed. If the process ends before, {"ended": "time" or "memory"} or {"failed": why}.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def serve(lines: Iterator[bytes], write: Callable[[bytes], object], channel: tup
 
         how = child.run_child(body, job["total_seconds"], job["memory"], (nothing, nothing, nothing), channel)
         os.close(nothing)
-        if how["status"] != "ok":
+        if how["status"] in ("time", "memory"):  # the program's values can be made to take it
+            write(wire.dumps({"ended": how["status"]}))
+        elif how["status"] != "ok":
             write(wire.dumps({"failed": f"the row's assertions: {how['status']}"}))
 
 

@@ -41,25 +41,27 @@ class Session:
 
     def ask(self, line: bytes) -> bytes:
         """Return the answer, or {"ended": reason} if the process is over and no more can be asked."""
-        began, used = time.monotonic(), self._cpu_seconds()
-        answer = b""
+        wall = child.wall_seconds(self._seconds)
+        end, used = time.monotonic() + wall, self._cpu_seconds()
+        answer = bytearray()
         try:
+            self._connection.settimeout(wall)  # of a program that does not read
             self._connection.sendall(line)
             while not answer.endswith(b"\n"):
                 if len(answer) > child.MOST_OUTPUT:
                     return self._ended("output")
+                if self._cpu_seconds() - used > self._seconds or time.monotonic() > end:
+                    return self._ended("time")
                 if select.select([self._connection], [], [], _TICK)[0]:
                     part = self._connection.recv(2**20)
                     if not part:
                         return self._ended()
                     answer += part
-                elif self._cpu_seconds() - used > self._seconds or time.monotonic() - began > child.wall_seconds(
-                    self._seconds
-                ):
-                    return self._ended("time")
+        except TimeoutError:
+            return self._ended("time")
         except OSError:
             return self._ended()
-        return answer
+        return bytes(answer)
 
     def close(self) -> None:
         """End the process and all that it started."""

@@ -91,6 +91,25 @@ def decode(data: Any, fetch: Callable[[int, str], Any]) -> Any:
     raise ValueError(f"no such kind of value: {name!r}")
 
 
+def plain(data: Any) -> Any:
+    """Return the JSON value that `data` stands for, tuples as lists; an object, which equals nothing, for what JSON has not.
+
+    For one who does not trust the sender: no key is hashed but texts, since whole numbers can be made to collide.
+    """
+    if not isinstance(data, dict):
+        return data
+    ((name, inner),) = data.items()
+    if name in ("list", "tuple"):
+        return [plain(each) for each in inner]
+    if name == "int":
+        return int(inner, 16)
+    if name != "dict":
+        return object()
+    pairs = [(plain(key), plain(value)) for key, value in inner]
+    found = {str(key) if type(key) is int else key: value for key, value in pairs if type(key) in (int, str)}
+    return found if len(found) == len(pairs) else object()
+
+
 def _array(items: Any) -> Any:
     try:
         import numpy

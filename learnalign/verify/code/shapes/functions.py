@@ -42,8 +42,10 @@ def read_humaneval(row: Row) -> Cases:
     if not re.search(r"^def check\(", test, re.MULTILINE):
         raise BadTests("test does not define check(candidate)")
     prompt = text_of(row.get("prompt") or "", "prompt")
-    asserted = Assertions((f"check({function})",), test)
-    return Cases(assertions=asserted, entry_point=function, prelude=_before(prompt, function))
+    helpers = _before(prompt, function)
+    # Tests that use a helper of the prompt use the prompt's, not what a program makes of it.
+    asserted = Assertions((f"check({function})",), f"{helpers}\n{test}")
+    return Cases(assertions=asserted, entry_point=function, prelude=helpers)
 
 
 def _before(prompt: str, function: str) -> str:

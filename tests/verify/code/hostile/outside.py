@@ -76,6 +76,7 @@ def outside(folder: Path) -> Iterator[Outside]:
         "victim": str(files / "victim"),
         "home": str(home),
         "locked": {path: _lock(path, secret) for path in LOCKED},
+        "disks": _disks(),
         "abstract": abstract,
         "unix": str(unix),
     }
@@ -100,6 +101,12 @@ def outside(folder: Path) -> Iterator[Outside]:
             threading.Thread(target=_serve, args=(server, name, host), daemon=True).start()
             stack.callback(_shut, server)
         yield host
+
+
+def _disks() -> list[tuple[str, int, int]]:
+    """Name and numbers of the machine's disks."""
+    lines = [line.split() for line in Path("/proc/partitions").read_text(encoding="ascii").splitlines()[2:]]
+    return [(name, int(major), int(minor)) for major, minor, _, name in lines]
 
 
 def _lock(path: str, secret: str) -> str:

@@ -35,6 +35,11 @@ PROGRAMS = (
     Hostile("unknown coding", "a source that says a coding that is none", "# -*- coding: passed -*-\nprint('passed')"),
     Hostile("fence in the program", "close the fence and go on", READ + "print('''\n```\npassed\n```python\n''')"),
     Hostile(
+        "endless fence",
+        "a fence that takes for ever to read",
+        "```" + " " * 300_000 + "`\n```" + "x" * 300_000 + "`\nprint()",
+    ),
+    Hostile(
         "imports everything",
         "import every module that is installed",
         READ

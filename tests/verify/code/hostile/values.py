@@ -4,6 +4,19 @@
 
 from tests.verify.code.hostile.hostile import Hostile
 
+# A line that the judge would read as a value, written where values are sent: numbers that all have the same hash.
+COLLIDING = """
+import os, json
+numbers = [{"int": hex(i * (2 ** 61 - 1))} for i in range(200_000)]
+lines = [json.dumps(kind).encode() + b"\\n" for kind in ({"set": numbers}, {"value": {"set": numbers}, "arguments": []})]
+def f(*given):
+    for fd in range(3, 64):
+        for line in lines:
+            try:
+                while line: line = line[os.write(fd, line):]
+            except OSError: pass
+    os._exit(0)
+"""
 IMPORTS = "import collections, copyreg, ctypes, decimal, enum, fractions, os, sys, types\n"
 ALWAYS = """
 class Always(BASE):
@@ -72,6 +85,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "huge text": ("a text of a gigabyte", "def f(*given): return 'x' * (1 << 30)"),
     "huge list": ("ten million numbers", "def f(*given): return list(range(10 ** 7))"),
     "huge integer": ("a number of a million digits", "def f(*given): return 1 << 3_300_000"),
+    "colliding numbers": ("numbers whose comparison takes for ever", COLLIDING),
     "shared list": (
         "a list that is small here and endless when written out",
         "def f(*given):\n    one = []\n    for _ in range(64): one = [one, one]\n    return one",

@@ -296,6 +296,7 @@ TASKS = (
         ["3\nabc xyz\n", "0\nSame!\n", "26\nRound\n", "-1\nbcd A\n", "13\nHello, World\n"],
         lambda text: (lambda k, line: "".join(_shifted(c, int(k)) for c in line))(*text.split("\n")[:2]),
         lambda text: (lambda k, line: line.translate(_shift_table(int(k) % 26)))(*text.split("\n")[:2]),
+        by_tokens=False,
     ),
     Task(
         "numbers_sorted",
