@@ -187,7 +187,7 @@ def _sandboxed() -> list[int]:
 
 
 def test_closing_ends_what_is_under_way_at_once(sandbox_here: None) -> None:
-    gold = json.dumps({"tests": [{"stdin": "", "stdout": ""}]})
+    gold = json.dumps({"tests": [{"stdin": "", "stdout": "x"}]})
     verifier, ended = open_verifier("code", sandbox="local"), threading.Event()
 
     def score() -> None:
