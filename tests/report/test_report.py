@@ -347,6 +347,21 @@ def test_advice_on_the_choice_is_given_once(tmp_path: Path) -> None:
     assert section.count("rollout.num_generations") == 1
 
 
+def test_a_file_that_was_there_is_missed_on_the_page_and_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = whole_run(tmp_path / "run", QUESTIONS)
+    assert "missing" not in Page(write_report(run)).sections["answer"]
+    assert capsys.readouterr().err == ""
+    run.success_file.unlink()
+    section = Page(write_report(run)).sections["answer"]
+    for text in (section, capsys.readouterr().err):
+        assert (
+            f"success.parquet is missing, and so is what this page would show of it: `learnalign status {run.path} --repair`"
+            in text
+        )
+
+
 def test_all_that_are_solved_sometimes_are_counted(page: Page, run: RunDir) -> None:
     some = sum(0 < count < GROUP for count in correct_of(run))
     assert f"Solved sometimes {some} prompts" in page.sections["completions"]
