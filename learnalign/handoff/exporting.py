@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from learnalign.handoff import find_format
 from learnalign.handoff.handing import Handed, check_handed, chosen_of
 from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
+from learnalign.rundir.files import missing, read_parquet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,17 @@ def export(
 def _entry(run: RunDir, label: str) -> dict[str, Any]:
     """What select has recorded of the method."""
     methods = run.read_record()["stages"].get("select", {}).get("methods", {})
-    if label in methods and run.scores_file(label).is_file():
+    if label in methods:
+        if not run.scores_file(label).is_file():
+            raise missing(run.scores_file(label))
         return dict(methods[label])
-    made = f"; the subsets of {', '.join(methods)} are there" if methods else ""
-    raise RunError(
-        f"{run.path} has no subset by method {label}: run `learnalign select {run.path} --method {label.partition('-kmeans')[0]}` "
-        f"first{made}"
+    run.check_method(label)
+    name, clusters, count = label.partition("-kmeans")
+    command = f"learnalign select {shlex.quote(str(run.path))} --method {name}" + (
+        f" --diversity kmeans:{count}" if clusters else ""
     )
+    made = f"; there are those by {', '.join(methods)}" if methods else ""
+    raise RunError(f"{run.path} has no subset by method {label}: run `{command}` first{made}")
 
 
 def chosen_ids(run: RunDir, label: str) -> list[str]:
