@@ -17,13 +17,14 @@ from learnalign.rundir.files import missing, read_parquet
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """`prompts` of the subset of `method` in the format `name`: the file, and beside it its description."""
+    """`prompts` of the subset of `method` in the format `name`: the file, and beside it its description; notes for the user."""
 
     name: str
     method: str
     prompts: int
     file: Path
     about: Path | None
+    notes: list[str]
 
 
 def export(
@@ -48,13 +49,20 @@ def export(
     chosen = chosen_of(run, _prompts(run, label), str(run.subset_file(label)), data_source)
     handed = Handed(run=run, label=label, entry=entry, name=name, chosen=chosen)
     file = run.export_file(name if label == "learnalign" else f"{name}-{label}", format.suffixes[0])
+    line = format.template_line(run.config.data.chat_template_kwargs)
+    result: dict[str, Any] = {
+        "name": name,
+        "method": label,
+        "prompts": len(chosen.prompts),
+        "notes": [line] if line else [],
+    }
     if output is not None:
         handed.write_output(output)
-        return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=output, about=None)
+        return ExportResult(**result, file=output, about=None)
     with run.locked():
         about = handed.write_all(file, format.suffixes[0])
         run.note_export(str(file.relative_to(run.path)), to=name, method=label, data_source=data_source)
-    return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=file, about=about)
+    return ExportResult(**result, file=file, about=about)
 
 
 def _entry(run: RunDir, label: str) -> dict[str, Any]:

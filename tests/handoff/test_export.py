@@ -170,6 +170,12 @@ def test_scores_that_are_missing_are_named_with_what_makes_them(run: RunDir) -> 
         export(run, "trl", method="learnability")
 
 
+def test_input_rows_that_lack_what_was_scored_are_told(run: RunDir) -> None:
+    words = "without data.system_prompt, with which they were scored"
+    assert any(words in note for note in select(run, 3, format="source").notes)
+    assert not any(words in note for note in select(run, 3).notes)
+
+
 def test_training_on_another_trainers_file_is_refused(run: RunDir, tmp_path: Path) -> None:
     """Read with the pool's settings, its prompts would get system prompt and template a second time."""
     file = export(run, "slime").file
