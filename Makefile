@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format real bench bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format real bench bench-code bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -36,6 +36,7 @@ demo: setup
 	OMP_NUM_THREADS=1 $(RUN) run runs/demo --config demo
 	@echo; echo "subset: runs/demo/subset.jsonl"; head -n 3 runs/demo/subset.jsonl
 	@echo; $(RUN) report runs/demo
+	@echo "more: $(RUN) --help, or just learnalign after: source $(BIN)/activate"
 
 # Code tasks: the completions come with the package, since the embedded model writes no programs. Needs bubblewrap (Debian: bubblewrap).
 demo-code: setup
@@ -97,7 +98,10 @@ real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real
 	$(RUN) run runs/smollm2 --config smollm2
 
-bench: bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report
+bench: bench-code bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report
+
+bench-code: setup-test
+	$(BIN)/python -m tests.benchmarks.code_speed
 
 bench-grad: setup-test
 	$(BIN)/python -m tests.benchmarks.grad_cpu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shlex
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError, counted, one_line
+from learnalign.errors import InputError, LearnAlignError, counted, one_line, short
 
 from .stopping import arrived
 
@@ -52,6 +53,16 @@ DryRun = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
+def as_size(given: str | float | None) -> float | None:
+    """What `-n` gives, as a number; raises InputError in the words of the setting select.size."""
+    from learnalign.config.keys import type_of
+
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        raise InputError(f"-n: got {short(given)}, but it should be {type_of('select.size')}") from None
+
+
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
     """`function` with errors as one message and an exit code: 1 failed, 2 wrong use. Signals are left to `stopping`."""
 
@@ -62,7 +73,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
         except BrokenPipeError:
-            sys.stderr.close()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be flushed goes nowhere
             raise SystemExit(1) from None
         except OSError as error:
             _stop(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1, error)
@@ -101,14 +112,12 @@ def resolve_config(directory: Path, config: str | None, overrides: list[str] | N
     Code that they name must be named by this command, or trusted by `trust` or before.
     """
     from learnalign.config import load_config
-    from learnalign.rundir import check_config, check_trust
+    from learnalign.rundir import check_config, check_trust, no_run
 
     own = directory / "config.yaml"
     if config is None:
         if not own.is_file() and not (directory / "run.json").is_file():
-            raise InputError(
-                f"{directory} is not a run directory yet; say --config FILE (or --config demo) to make it one"
-            )
+            raise InputError(no_run(directory))
         check_config(directory)
     resolved = load_config(config if config is not None else own, overrides or [])
     check_trust(directory, resolved, _named(config, overrides, trust))
@@ -178,8 +187,6 @@ def show_plan(
     stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
     more = {"stale": stale} if stale else {}
     show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
-    if stale and not as_json:
-        print("stale stages were made with other settings: the command needs --overwrite, or a new directory")
 
 
 def show_work(
@@ -198,16 +205,46 @@ def show_work(
     from learnalign.plan import plan
 
     planned = plan(config, stages, checked, run, anyway=anyway)
+    free = None if run is None else free_bytes(run.path)
     if as_json:
-        free = {"free_bytes": free_bytes(run.path)} if run else {}
-        print_json({**asdict(planned), "config": config.model_dump(mode="json"), **free, **more})
+        config_ = config.model_dump(mode="json")
+        print_json({**asdict(planned), "config": config_, **({} if free is None else {"free_bytes": free}), **more})
         return
+    print(_verdict(planned, free, stale=bool(more.get("stale"))))
     print_work(planned)
-    if run is not None:
-        _print_disk(planned, free_bytes(run.path))
+    if planned.chosen is not None:
+        print(_choice(planned, run))
+    if free is not None:
+        print(f"disk: {size_text(_needed(planned))} at most, {size_text(free)} free")
     for name, value in more.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     print_settings(config)
+
+
+def _verdict(planned: Plan, free: int | None, stale: bool) -> str:
+    """The first line: can it run?"""
+    if stale:
+        return "it cannot run here: stages were made with other settings (below); give --overwrite, or a new directory"
+    if free is not None and _needed(planned) > free:
+        return "it may run out of disk (below); free some, or choose another place for the run directory; nothing else stands in the way"
+    return "it can run: nothing stands in the way"
+
+
+def _choice(planned: Plan, run: RunDir | None) -> str:
+    """What select would choose, and of how many: those with V > 0, once they are known."""
+    from learnalign.selection.methods import find_method
+    from learnalign.summary import success_summary
+
+    method = find_method(planned.config.select.method)
+    words = f"select: {planned.chosen:,} of {counted(planned.prompts, 'prompt')} by method {method.name}"
+    if not method.learnable:
+        return words
+    known = success_summary(run) if run is not None and run.is_finished("rollout") else None
+    return words + (
+        f", of the {known['learnable']:,} with V > 0"
+        if known
+        else ", if as many are solved sometimes, not always (V > 0)"
+    )
 
 
 def print_work(planned: Plan) -> None:
@@ -226,12 +263,9 @@ def print_work(planned: Plan) -> None:
         print("times are rough, from the model's size and this machine; a finished stage's rate is used instead")
 
 
-def _print_disk(planned: Plan, free: int) -> None:
-    needed = sum(_disk_of(one, planned) or 0 for one in planned.stages)
-    fits = (
-        "" if needed <= free else ": this may not be enough; free some, or choose another place for the run directory"
-    )
-    print(f"disk: {size_text(needed)} at most, {size_text(free)} free{fits}")
+def _needed(planned: Plan) -> int:
+    """Bytes of all stages' files at most."""
+    return sum(_disk_of(one, planned) or 0 for one in planned.stages)
 
 
 def _disk_of(work: Work, planned: Plan) -> int | None:
@@ -256,7 +290,7 @@ def print_settings(config: Config) -> None:
 
         print(dump_config(config), end="")
     else:
-        print(f"nothing stands in the way; every setting: {VERBOSE}")
+        print(f"every setting: {VERBOSE}")
 
 
 def size_text(count: float | None, policies: int | None = 1) -> str:

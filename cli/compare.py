@@ -8,14 +8,14 @@ import typer
 
 from learnalign.errors import InputError, counted
 
-from .common import Dir, Json, Trust, print_json, print_table
+from .common import Dir, Json, Trust, as_size, print_json, print_table
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
     from learnalign.selection import Comparison, Norms
 
 Size = Annotated[
-    float | None, typer.Option("-n", "--size", metavar="N", help="Prompts per method, or a fraction of the pool.")
+    str | None, typer.Option("-n", "--size", metavar="N", help="Prompts per method, or a fraction of the pool.")
 ]
 NormsOnly = Annotated[
     bool,
@@ -36,10 +36,11 @@ def compare(
     from learnalign.rundir import RunDir
     from learnalign.selection import compare as compare_methods
 
+    count = as_size(size)
     if norms:
-        _compare_norms(RunDir.open(directory, trust=trust), size, as_json)
+        _compare_norms(RunDir.open(directory, trust=trust), count, as_json)
         return
-    comparison = compare_methods(RunDir.open(directory, trust=trust), size)
+    comparison = compare_methods(RunDir.open(directory, trust=trust), count)
     if as_json:
         print_json({"run": str(directory), **comparison.as_json()})
     else:

@@ -52,6 +52,7 @@ def show_rounds(config: Config, stages: str, as_json: bool) -> None:
         listed = [asdict(each) for each in rounds]
         print_json({**asdict(plan), "config": config.model_dump(mode="json"), "rounds": listed})
         return
+    print("it can run: nothing stands in the way")
     rows = [[r.round, r.prompts, r.chosen, *_work(r.stages)] for r in rounds]
     columns = ["round", "prompts", "chosen", "stages", "training steps at most", "tokens at most"]
     print_table(f"{counted(plan.prompts, 'prompt')} in rounds", columns, rows)

@@ -18,6 +18,7 @@ from .common import (
     Overrides,
     Overwrite,
     Trust,
+    as_size,
     check_option,
     finish,
     open_run,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from learnalign.selection import SelectResult
 
 Size = Annotated[
-    float | None,
+    str | None,
     typer.Option("-n", "--size", metavar="N|0.F", help="Prompts to choose (an integer), or a fraction of the pool."),
 ]
 Method = Annotated[
@@ -71,11 +72,12 @@ def select(
     as_json: Json = False,
 ) -> None:
     """Rank the pool and write the best N prompts, best first."""
+    count = as_size(size)
     if dry_run:
         from learnalign.selection.clusters import parse_diversity
 
         parse_diversity(diversity)
-        own = {"size": size, "method": method, "format": format, "scoring": scoring}
+        own = {"size": count, "method": method, "format": format, "scoring": scoring}
         chosen = [f"select.{key}={value}" for key, value in own.items() if value is not None]
         return show_plan(directory, config, [*(overrides or []), *chosen], as_json, trust, "select")
     check_option(output, as_json, [Path(config)] if config else [])
@@ -84,7 +86,7 @@ def select(
 
         result = choose(
             run,
-            size,
+            count,
             method,
             format=format,
             scoring=scoring,  # type: ignore[arg-type]  # checked by select

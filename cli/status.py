@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learnalign.errors import InputError, counted
+
 from .common import Dir, Json, finish, print_json
 
 if TYPE_CHECKING:
@@ -23,8 +25,10 @@ def status(directory: Dir, check: Check = False, repair: Repair = False, as_json
 
     --check ends with exit code 1 if a file of the run directory, or of one inside it, is missing or damaged.
     """
-    from learnalign.rundir import RunDir
+    from learnalign.rundir import RunDir, no_run
 
+    if not any((directory / name).is_file() for name in ("config.yaml", "run.json", "manifest.jsonl")):
+        raise InputError(no_run(directory))
     if repair:
         from .repair import repair as make_again
 
@@ -48,7 +52,7 @@ def _mention_unfinished(directory: Path) -> None:
 
 
 def _show(directory: Path, as_json: bool) -> None:
-    from learnalign.errors import InputError, counted
+    from learnalign.errors import InputError
     from learnalign.rundir.checking import count_files, find_problems
 
     if not any((directory / name).is_file() for name in ("config.yaml", "run.json", "manifest.jsonl")):

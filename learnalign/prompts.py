@@ -86,9 +86,9 @@ def load_prompts(run: RunDir) -> list[Prompt]:
     Every stage begins here, so this is where code that the run's config names is refused if this user did not name it.
     """
     check_trust(run.path, run.config)
-    inputs, record = _digests(run), run.read_record()
-    if run.is_finished("pool") or record["stages"].keys() - {"pool"}:
-        for name, digest in record["inputs"].items():
+    inputs = _digests(run)
+    if run.is_finished("pool") or run.has_results():
+        for name, digest in run.read_record()["inputs"].items():
             if name in inputs and inputs[name] != digest:
                 raise InputError(
                     f"{name} {_names(run)[name]} has changed since {run.path} was made; put it back, choose a new run "

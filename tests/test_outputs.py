@@ -141,6 +141,11 @@ def test_select_writes_to_standard_output_alone(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
 
 
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    result = shell(tmp_path, "LEARNALIGN config --json | head -c 10")
+    assert (len(result.stdout), result.stderr) == (10, "")
+
+
 def test_verify_writes_over_its_own_file_and_into_pipes(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(ROW, encoding="utf-8")

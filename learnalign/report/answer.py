@@ -75,7 +75,7 @@ def notes_of(data: Gathered) -> Iterator[str]:
         return
     entry = data.record["stages"].get("select", {}).get("methods", {}).get(data.ranking.method, {})
     if (size := entry.get("size")) and data.chosen.sum() < size:
-        yield f"{int(data.chosen.sum()):,} were chosen where {size:,} were asked for: no other prompt has a positive score."
+        yield f"{counted(int(data.chosen.sum()), 'prompt')} of {size:,} asked for: no other has a positive score."
     yield from _group_notes(data)
 
 

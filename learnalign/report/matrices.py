@@ -68,6 +68,8 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
         return missing("Exact gradients (grad.projection: exact) leave no features to take cosines of.")
     if cosines is None:
         return missing("No gradients yet.", f"learnalign grad {data.directory}")
+    if cosines.gradients < 2:
+        return missing("Only one prompt has a gradient: there is no pair to take a cosine of.")
     if not data.columns:
         return missing("The data has no column that sorts the prompts into few groups.")
     parts = [

@@ -1,6 +1,6 @@
 """The run directory: paths, atomic files and their digests, fingerprints, run.json. Imports torch only to read or write tensors."""
 
-from learnalign.rundir.checking import check_config
+from learnalign.rundir.checking import check_config, no_run
 from learnalign.rundir.paths import Shard, default_file_name, file_name
 from learnalign.rundir.records import Quarantined
 from learnalign.rundir.replacing import in_place
@@ -18,5 +18,6 @@ __all__ = [
     "default_file_name",
     "file_name",
     "in_place",
+    "no_run",
     "remember_trust",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def check_config(directory: Path) -> Path:
     if not file.is_file():
         if (directory / "run.json").is_file():
             raise RunError(f"{file} is missing; `learnalign status {directory} --repair` makes it again")
-        raise InputError(f"{directory} is not a run directory (no config.yaml in it); make one with --config FILE")
+        raise InputError(no_run(directory))
     try:
         files.verified(file)
     except RunError:
@@ -119,6 +120,13 @@ def check_config(directory: Path) -> Path:
             f"put it back with `learnalign status {directory} --repair`"
         ) from None
     return file
+
+
+def no_run(directory: Path) -> str:
+    """What to say of a directory that is no run directory: what is there, and what makes one."""
+    why = "no config.yaml in it" if directory.is_dir() else "there is nothing of that name"
+    command = f"learnalign run {shlex.quote(str(directory))} --config FILE"
+    return f"{directory} is not a run directory ({why}); give that of a run, or make one with `{command}` (FILE: demo, to try it)"
 
 
 def _unknown(root: Path, manifest: Manifest) -> list[str]:

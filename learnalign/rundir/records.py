@@ -12,7 +12,7 @@ from learnalign.config import Config, portable
 from learnalign.rundir import files
 from learnalign.rundir.machine import describe_machine, versions
 from learnalign.rundir.manifest import manifest_of
-from learnalign.rundir.stages import STAGES, fingerprint, settings_of, stage_of
+from learnalign.rundir.stages import STAGES, downstream, fingerprint, outputs_of, settings_of, stage_of
 from learnalign.rundir.tables import Tables
 
 
@@ -105,10 +105,25 @@ class Records(Tables):
         """All lines of quarantine.jsonl: id, row, line (if the source has lines), stage, reason."""
         return files.read_jsonl(self.quarantine_file) if self.quarantine_file.is_file() else []
 
-    # stale settings
+    # what is stored, and by which settings
+
+    def outputs(self, *stages: str) -> list[Path]:
+        """What these stages (all, if none is named) have stored: files, and directories of files."""
+        return outputs_of(self.path, *stages)
+
+    def has_outputs(self, *stages: str) -> bool:
+        """Whether a file of these stages is stored."""
+        return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in self.outputs(*stages))
+
+    def has_results(self) -> bool:
+        """Whether a stage after the pool has stored a file."""
+        return self.has_outputs(*(stage for stage in downstream("pool") if stage != "pool"))
 
     def stale(self) -> list[tuple[str, list[str]]]:
-        """Stages made with other settings, with the differences in words."""
+        """Stages made with other settings, with the differences in words; not a pool on which nothing builds yet.
+
+        Such a pool is made again in seconds, so that a setting that was found wrong in it may be corrected.
+        """
         stages = self.read_record()["stages"]
         compared = [
             (
@@ -118,7 +133,8 @@ class Records(Tables):
             for name in STAGES
             if name in stages
         ]
-        return [(name, differences) for name, differences in compared if differences]
+        found = [(name, differences) for name, differences in compared if differences]
+        return [] if [name for name, _ in found] == ["pool"] and not self.has_results() else found
 
 
 def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Shard
 from learnalign.rundir.rates import rate_of
 from learnalign.rundir.records import Records, now
-from learnalign.rundir.stages import downstream, files_in, outputs_of, settings_of
+from learnalign.rundir.stages import downstream, files_in, settings_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
 
@@ -198,12 +198,13 @@ class RunDir(Records):
                 files.write_json(copy, self.read_record())
 
     def _sweep(self) -> None:
-        """Delete what killed commands left half-written, once: while this one has the lock, no other writes here."""
+        """Delete what killed commands left half-written, once: while this one has the lock, none but `report` writes here."""
         if not self._swept:
             folders = [self.path, *(path for path in self.outputs() if path.is_dir())]
             for folder in folders:
                 for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp??????")]:  # ours, and those of safetensors
-                    files.delete(temporary)
+                    if not files.is_being_written(temporary):
+                        files.delete(temporary)
             self._swept = True
 
     def handed_lock(self) -> tuple[dict[str, str], tuple[int, ...]]:
@@ -224,10 +225,6 @@ class RunDir(Records):
         if self.read_record().get("made_by") != noted:
             with self.locked():
                 self._update(made_by=noted)
-
-    def outputs(self, *stages: str) -> list[Path]:
-        """What these stages (all, if none is named) have stored: files, and directories of files."""
-        return outputs_of(self.path, *stages)
 
     # shards
 
@@ -276,7 +273,7 @@ class RunDir(Records):
                 yield record
                 entry |= {"status": "done", "finished": now(), "counts": record.counts, **record.notes}
             except InputError:
-                refused = same or not self._has_outputs(name)
+                refused = same or name == "pool" or not self.has_outputs(name)  # the pool is stored at its end
                 raise
             finally:
                 entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
@@ -286,10 +283,6 @@ class RunDir(Records):
                 self._update_stage(name, previous if refused else {**earlier, **entry})
                 if refused and former is not None and files.read_text(self.config_file) != former:
                     files.write_text(self.config_file, former)
-
-    def _has_outputs(self, stage: str) -> bool:
-        """Whether a file of the stage is stored."""
-        return any(path.is_file() or any(file.is_file() for file in path.rglob("*")) for path in self.outputs(stage))
 
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:

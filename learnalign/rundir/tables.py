@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from learnalign.names import METHODS, check_name
 from learnalign.rundir.files import missing, read_parquet
 from learnalign.rundir.paths import Paths, Shard
 
@@ -31,8 +32,17 @@ class Tables(Paths):
         return as_dataset([read_parquet(file) for file in files or [_there(self.rollouts_file(self.shards()[0]))]])
 
     def scores(self, method: str = "learnalign") -> Dataset:
-        """The ranking of a method: id, score, rank, selected, and what the score is made of."""
+        """The ranking of a method: id, score, rank, selected, and what the score is made of.
+
+        Raises InputError for a name that no method has.
+        """
+        self.check_method(method)
         return as_dataset([read_parquet(_there(self.scores_file(method)))])
+
+    def check_method(self, label: str) -> None:
+        """Raise InputError, with the names that there are, unless `label` is a method's, or one whose scores are stored."""
+        if not self.scores_file(label).is_file():
+            check_name("method", label.partition("-kmeans")[0], METHODS)
 
 
 def as_dataset(tables: Sequence[pa.Table]) -> Dataset:

@@ -37,6 +37,7 @@ class Share:
 def shares(run: RunDir, method: str = "learnalign") -> list[Share]:
     """The shares in the stored choice of `method`; raises RunError if there is none."""
     path = run.scores_file(method)
+    run.check_method(method)
     if not path.is_file():
         raise RunError(f"{path} does not exist; run `learnalign select {run.path} --method {method}` first")
     table = read_parquet(path, ["id", "selected", "skipped"])

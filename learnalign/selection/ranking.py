@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from learnalign.config.keys import type_of
 from learnalign.errors import InputError, counted
 from learnalign.selection.methods.method import Method, Scores
 
@@ -70,9 +71,7 @@ def _quotas(members: Int[np.ndarray, "k"], size: int) -> list[int]:
 def size_of(size: int | float, count: int) -> int:
     """N from a number of prompts, or a fraction of the pool in (0, 1) rounded to at least 1; raises InputError."""
     if isinstance(size, bool) or (isinstance(size, float) and not size.is_integer() and not 0 < size < 1) or size <= 0:
-        raise InputError(
-            f"size {size}: give a number of prompts, at least 1, or a fraction of the pool between 0 and 1"
-        )
+        raise InputError(f"size: got {size:g}, but it should be {type_of('select.size')}, for a fraction of the pool")
     if size < 1:
         return max(1, round(size * count))
     if size > count:

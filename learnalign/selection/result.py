@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from learnalign.config import words_of
 from learnalign.errors import RunError, counted
+from learnalign.handoff.writing import uniform_rows
 from learnalign.policy import is_adapter, policy_path
 from learnalign.rundir.files import read_parquet
 from learnalign.rundir.tables import as_dataset
+from learnalign.scored import beside
 from learnalign.selection.columns import Share
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool, SuccessColumns
@@ -23,7 +27,6 @@ from learnalign.selection.ranking import Ranking
 from learnalign.selection.stability import Stability
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from datasets import Dataset
     from pandas import DataFrame
 
@@ -56,14 +59,21 @@ class SelectResult:
         return [str(id) for id in self._chosen()["id"].to_pylist()]
 
     def to_dataset(self) -> Dataset:
-        """The chosen prompts, best first: id, prompt (messages as scored), answer, and what they were chosen by.
+        """The chosen prompts, best first: id, prompt (messages as scored), answer, what they were chosen by, and your own columns.
 
-        Raises RunError if scores or prompts are missing or damaged.
+        A column of yours whose name is taken is called source_NAME, one of mixed kinds holds JSON texts. Raises RunError if
+        scores or prompts are missing or damaged.
         """
         scores, prompts = self._chosen(), read_parquet(self.scores.parents[1] / "prompts.parquet")
-        rows = pc.index_in(scores["id"], prompts["id"])
-        scores = scores.add_column(1, "prompt", prompts["messages"].take(rows))
-        return as_dataset([scores.add_column(2, "answer", prompts["answer"].take(rows))])
+        prompts = prompts.take(pc.index_in(scores["id"], prompts["id"]))
+        table = scores.add_column(1, "prompt", prompts["messages"]).add_column(2, "answer", prompts["answer"])
+        own = [json.loads(source) for source in prompts["source"].to_pylist()]
+        taken = set(table.column_names)
+        merged = beside(table.to_pylist(), own)
+        rows = uniform_rows([{name: row[name] for name in row if name not in taken} for row in merged])
+        for name in rows[0] if rows else ():
+            table = table.append_column(name, pa.array([row[name] for row in rows]))
+        return as_dataset([table])
 
     def to_pandas(self) -> DataFrame:
         """`to_dataset` as a pandas frame."""

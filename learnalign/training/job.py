@@ -29,7 +29,7 @@ from learnalign.training import checkpoints
 from learnalign.training.context import check_context
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
-from learnalign.training.reporting import place_logs
+from learnalign.training.reporting import logs_in
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, refused, trainer_arguments
@@ -95,7 +95,6 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
-    place_logs(run.path, job.section)
     checkpoint = checkpoints.latest(job.work)
     # Reporters print on stdout, which is the result's.
     with quiet(), contextlib.redirect_stdout(sys.stderr), configured_verifier(run.config) as verifier:
@@ -104,7 +103,8 @@ def optimise(run: RunDir, job: Job) -> JobResult:
         rewards = Rewards(
             job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened, run.config.verifier
         )
-        trainer = _trainer(job, arguments, rewards, tokenizer)
+        with logs_in(run.path, job.section):
+            trainer = _trainer(job, arguments, rewards, tokenizer)
         check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
         if job.reference is not None and job.settings.beta > 0:
             trainer.refer_to(job.reference, run.config.model.reference_revision)

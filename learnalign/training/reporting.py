@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from learnalign.config import GrpoConfig, final_path
 from learnalign.errors import InputError
+
+PLACE = "TENSORBOARD_LOGGING_DIR"
 
 
 def reporters(settings: GrpoConfig, section: str) -> list[str]:
@@ -27,6 +31,16 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def place_logs(directory: Path, section: str) -> None:
-    """Have TensorBoard's files in DIR/logs, unless the environment names a place; its default is the current directory."""
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(final_path(directory) / "logs" / section))
+@contextlib.contextmanager
+def logs_in(directory: Path, section: str) -> Iterator[None]:
+    """TensorBoard's writer, made in the block, writes to DIR/logs unless the environment names a place; its default is the
+    current directory.
+    """
+    if PLACE in os.environ:
+        yield
+        return
+    os.environ[PLACE] = str(final_path(directory) / "logs" / section)
+    try:
+        yield
+    finally:
+        del os.environ[PLACE]  # the next training has logs of its own

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from learnalign_cli.app import app
@@ -48,3 +49,30 @@ def test_signals_and_comparison_as_tables_and_json(tmp_path: Path) -> None:
     told = json.loads(learnalign("compare", run.path, "-n", 4, "--json").stdout)
     assert told["jaccard"]["learnalign"]["learnalign"] == 1.0
     assert told["subsets"]["gain"]["prompts"] == 4
+
+
+def test_a_size_that_is_none_is_told_in_one_way(tmp_path: Path) -> None:
+    run = measured_run(tmp_path)
+    words = "but it should be an integer of 1 or more, or a number above 0 and below 1"
+    for arguments in (["-n", "abc"], ["-n", "0"], ["-n", "1.5"], ["--set", "select.size=abc"]):
+        result = learnalign("select", run.path, *arguments)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+        assert words in result.stderr
+    assert words in learnalign("compare", run.path, "-n", "many").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["export", "--to", "trl"], ["show"], ["status"], ["status", "--check"], ["status", "--repair"], ["report"]),
+        *(["compare"], ["select"], ["signal", "length"], ["grad"], ["run", "--dry-run"], ["train", "--subset", "x"]),
+        *(["eval", "--data", "x"],),
+    ],
+)
+def test_a_directory_that_is_none_is_told_with_what_makes_one(tmp_path: Path, arguments: list[str]) -> None:
+    command, *options = arguments
+    result = learnalign(command, tmp_path / "no such", *options)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.output
+    assert "no such is not a run directory (there is nothing of that name)" in result.stderr
+    assert f"`learnalign run '{tmp_path / 'no such'}' --config FILE`" in result.stderr
+    assert not (tmp_path / "no such").exists()

@@ -57,6 +57,7 @@ SHAPES: dict[str, Callable[[str, str], dict[str, Any]]] = {
         "metadata": {"func_name": None},
     },
     "BAAI/TACO": lambda q, a: {"question": q, "starter_code": "", "input_output": a, "difficulty": "EASY"},
+    "demo-code": lambda q, a: {"question": q, "answer": a, "kind": "by hand"},
     "pool.jsonl": lambda q, a: {"messages": [{"role": "user", "content": q}], "answer": a, "task": "sums"},
 }
 ASKED = [("What is 1 + 1?", "2"), ("A box holds 3 pens.\n\nHow many do 4 hold?", "12")]
@@ -100,7 +101,7 @@ def test_every_trainer_asks_the_token_ids_that_were_scored(tmp_path: Path, confi
     if run.config.verifier == "code":  # the question with how to answer; the tests, or an object that holds them
         assert len(pairs) == len(PROGRAMS)
         for (text, gold), (question, tests) in zip(pairs, PROGRAMS, strict=True):
-            assert text.startswith(f"{question}\n\n")
+            assert text == question or text.startswith(f"{question}\n\n")
             assert gold == tests or json.loads(gold)["tests"] == tests
     else:
         assert pairs == ASKED

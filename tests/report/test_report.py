@@ -19,6 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from learnalign.errors import InputError
+from learnalign.outputs import open_output
 from learnalign.report import cosines, rows, write_report
 from learnalign.report.cosines import measure_cosines
 from learnalign.report.examples import verdict
@@ -349,6 +350,17 @@ def test_advice_on_the_choice_is_given_once(tmp_path: Path) -> None:
 def test_all_that_are_solved_sometimes_are_counted(page: Page, run: RunDir) -> None:
     some = sum(0 < count < GROUP for count in correct_of(run))
     assert f"Solved sometimes {some} prompts" in page.sections["completions"]
+
+
+def test_a_command_that_begins_leaves_a_report_that_is_being_written(tmp_path: Path) -> None:
+    run = whole_run(tmp_path / "run", QUESTIONS)
+    with open_output(run.report_file) as file:
+        with RunDir.peek(run.path).locked():
+            file.write(b"whole")
+    assert run.report_file.read_text() == "whole"
+    (run.path / ".report.html.999999999-00000000.tmp").touch()  # of one that was killed
+    write_report(run)
+    assert list(run.path.glob("*.tmp")) == []
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -19,6 +19,7 @@ from learnalign.rundir.files import (
     is_done,
     read_parquet,
     read_safetensors,
+    remove_leftovers,
     write_json,
     write_parquet,
     write_safetensors,
@@ -57,6 +58,28 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     code = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.json")], check=False).returncode
     assert code == -signal.SIGKILL
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+
+
+def test_half_a_file_is_left_over_only_when_its_writer_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    script = (
+        "import sys; from pathlib import Path; from learnalign.rundir.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); print(temporary.name, flush=True); input()"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        (name,) = writer.stdout.readline().split()
+        remove_leftovers(path)
+        assert os.listdir(tmp_path) == [name]
+        writer.kill()
+    remove_leftovers(path)
+    assert os.listdir(tmp_path) == []
+    reused = tmp_path / f".a.json.{os.getpid()}-00000000.tmp"
+    reused.touch()
+    os.utime(reused, (0, 0))
+    remove_leftovers(path)
+    assert os.listdir(tmp_path) == [], "its number was given to a later process"
 
 
 def test_tables_and_tensors_come_back_as_they_were(tmp_path: Path) -> None:

@@ -171,8 +171,9 @@ def test_results_judged_by_an_older_version_of_the_built_in_verifiers_are_refuse
 ) -> None:
     with monkeypatch.context() as older:
         older.setitem(STAGES, "pool", dataclasses.replace(STAGES["pool"], more=lambda config: {}))
-        with make(tmp_path / "run").stage("pool"):
-            pass
+        run = make(tmp_path / "run")
+        with run.stage("pool"), run.stage("rollout"):
+            run.success_file.touch()
     with pytest.raises(InputError, match="pool: verdicts of the built-in verifiers: stored None, requested 2"):
         RunDir.open(tmp_path / "run")
     own = build_config({**SETTINGS, "verifier": "judges:mine"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from learnalign.errors import RunError
+from learnalign.errors import InputError, RunError
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import import_rollouts
 from learnalign.rundir.files import write_parquet
@@ -33,8 +33,28 @@ def test_the_chosen_are_a_data_set_best_first(tmp_path: Path) -> None:
     assert result.to_pandas()["id"].tolist() == result.ids
     assert sum(run.scores()["selected"][:]) == 5
     assert run.prompts()["id"][:] == list(prompts)
-    with pytest.raises(RunError, match="random.parquet is missing"):
+    with pytest.raises(
+        RunError, match=r"random\.parquet is missing; `learnalign select .*run --method random` makes it"
+    ):
         run.scores("random")
+    with pytest.raises(InputError, match=r"method randon: unknown \(did you mean random\?\); known are learnalign, "):
+        run.scores("randon")
+
+
+def test_the_data_set_of_the_chosen_has_the_users_own_columns(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"What is {i}?", "answer": str(i), "rank": i, "mixed": i if i % 2 else [i], "level": {"n": i}}
+        for i in range(24)
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = make_run(tmp_path, data={"path": str(tmp_path / "own.jsonl"), "prompt": "question"})
+    data = select(run, 5, "random").to_dataset()
+    chosen = [rows[row] for row in data["row"][:]]
+    assert data["question"][:] == [row["question"] for row in chosen]
+    assert data["level"][:] == [row["level"] for row in chosen]
+    assert data["source_rank"][:] == [row["rank"] for row in chosen]
+    assert data["mixed"][:] == [json.dumps(row["mixed"]) for row in chosen]
+    assert data["rank"][:] == [1, 2, 3, 4, 5]
 
 
 def test_rollouts_of_all_shards_are_one_data_set_those_of_earlier_versions_too(tmp_path: Path) -> None:

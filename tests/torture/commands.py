@@ -54,6 +54,9 @@ COMMANDS = {  # `run` is the run directory, `..` the place's root
     "signal": Command("signal run length perplexity angle", "grad", ("prompts.parquet", POLICY, "rollouts/*")),
     "select": Command("select run", "signal", ("prompts.parquet", "success.parquet", "gradients/*")),
     "compare": Command("compare run -n 4", "select", ("signals/*", "scores/*", "rollouts/*", "gradients/*")),
+    "report": Command(
+        "report run", "compare", ("prompts.parquet", "success.parquet", "rollouts/*", "gradients/*", "scores/*")
+    ),
     "train": Command("train run --subset run/subset.jsonl --name t", "compare", ("subset.jsonl", POLICY)),
     "eval": Command(
         "eval run --data ../pool.jsonl --name e --policy train/t --set data.limit=8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def content(path: Path) -> bytes:
     try:
         if path.name == "manifest.jsonl":
             return b""
+        if path.name == "report.html":
+            return re.sub(rb"\d{4}-\d\d-\d\d \d\d:\d\d UTC", b"", raw)
         if path.name == "metrics.jsonl":
             rows = [json.loads(line) for line in raw.splitlines()]
             rows = [{key: value for key, value in row.items() if key not in TIMES} for row in rows]

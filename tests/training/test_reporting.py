@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from learnalign.config import build_config
 from learnalign.errors import InputError
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
+from learnalign.rundir.checking import find_problems
+from learnalign.rundir.files import read_jsonl
 from learnalign.rundir.stages import settings_of
 from learnalign.training import reporting, warmup
 from learnalign.training.settings import trainer_arguments
@@ -59,6 +62,45 @@ def test_trackio_keeps_them_on_this_machine(tmp_path: Path, monkeypatch: pytest.
     run = RunDir.create(tmp_path / "run", make_config(tmp_path, warmup={**WARMUP, "report_to": "trackio"}))
     warmup(run)
     assert any((tmp_path / "trackio").rglob("*.db"))
+
+
+def test_tensorboard_has_the_rewards_of_each_run_in_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.delenv(reporting.PLACE, raising=False)
+    for name in ("one", "two"):
+        run = RunDir.create(tmp_path / name, make_config(tmp_path, warmup={**WARMUP, "report_to": "tensorboard"}))
+        warmup(run)
+        (events,) = (run.path / "logs" / "warmup").iterdir()
+        shown = EventAccumulator(str(events)).Reload()
+        own = [row["reward"] for row in read_jsonl(run.warmup_dir / "metrics.jsonl") if "reward" in row]
+        assert [each.value for each in shown.Scalars("train/reward")] == pytest.approx(own)
+        assert find_problems(run.path) == []
+
+
+def test_wandb_offline_keeps_them_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = RunDir.create(tmp_path / "run", make_config(tmp_path, warmup={**WARMUP, "report_to": "wandb"}))
+    warmup(run)
+    assert wandb.run.summary.get("train/reward") is not None
+    wandb.finish()
+    assert list(tmp_path.rglob("*.wandb"))
+
+
+def test_a_place_that_the_environment_names_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(reporting.PLACE, "elsewhere")
+    with reporting.logs_in(tmp_path, "warmup"):
+        assert os.environ[reporting.PLACE] == "elsewhere"
+    monkeypatch.delenv(reporting.PLACE)
+    with reporting.logs_in(tmp_path, "warmup"):
+        assert os.environ[reporting.PLACE] == str(tmp_path / "logs" / "warmup")
+    assert reporting.PLACE not in os.environ
 
 
 def test_by_default_there_is_none_and_train_takes_the_warmup_s(tmp_path: Path) -> None:

@@ -22,7 +22,15 @@ from learnalign.rundir.files.text import (
     write_lines,
     write_text,
 )
-from learnalign.rundir.files.whole import atomic_path, delete, disk_error, put, remove, remove_leftovers
+from learnalign.rundir.files.whole import (
+    atomic_path,
+    delete,
+    disk_error,
+    is_being_written,
+    put,
+    remove,
+    remove_leftovers,
+)
 
 __all__ = [
     "FINGERPRINT",
@@ -34,6 +42,7 @@ __all__ = [
     "disk_error",
     "fingerprint_of",
     "has_changed",
+    "is_being_written",
     "is_done",
     "is_intact",
     "is_own",

@@ -30,7 +30,12 @@ def missing(path: Path) -> RunError:
     manifest = manifest_of(path)
     root = path.parent if manifest is None else manifest.root
     command = command_of(os.path.relpath(os.path.abspath(path), root)) if manifest else None
-    made = f"`learnalign {command} {root}` makes it" if command else f"`learnalign status {root} --repair` may make it"
+    named = {"scores": f" --method {path.stem.partition('-kmeans')[0]}", "signals": f" {path.stem}"}
+    made = (
+        f"`learnalign {command} {root}{named.get(path.parent.name, '')}` makes it"
+        if command
+        else f"`learnalign status {root} --repair` may make it"
+    )
     return RunError(f"{path} is missing; {made} again")
 
 

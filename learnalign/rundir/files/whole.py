@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -75,9 +76,21 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete what a killed process left of `path` half-written; no other process may be writing it."""
+    """Delete what killed processes left of `path` half-written."""
     for temporary in path.parent.glob(f".{path.name}.*.tmp"):
-        delete(temporary)
+        if not is_being_written(temporary):
+            delete(temporary)
+
+
+def is_being_written(temporary: Path) -> bool:
+    """Whether the process that a temporary name tells is running, and did so before the file was written to."""
+    import psutil
+
+    writer = re.search(r"\.(\d+)-[0-9a-f]{8}\.tmp$", temporary.name)
+    try:
+        return writer is not None and psutil.Process(int(writer[1])).create_time() <= temporary.stat().st_mtime
+    except (psutil.Error, OverflowError, OSError):
+        return False
 
 
 def delete(path: Path) -> None:

@@ -13,6 +13,7 @@ from learnalign.errors import one_line
 from learnalign.verify.code.cases import BadTests, Cases
 from learnalign.verify.code.comparison import COMPARISONS, right_value
 from learnalign.verify.code.inside import wire
+from learnalign.verify.code.prelude import needed
 from learnalign.verify.code.program import Program, find_program
 from learnalign.verify.code.sandbox import Done, Job, Limits, Sandbox, SandboxFailed
 from learnalign.verify.code.shapes import read_cases
@@ -166,7 +167,7 @@ class CodeJudge:
         return Job(
             program=program.text,
             language=program.language,
-            prelude=cases.prelude if program.language == "python" else "",
+            prelude=needed(cases.prelude, program.text) if program.language == "python" else "",
             tests=tuple(tests),
             limits=limits,
         )

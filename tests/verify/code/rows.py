@@ -555,4 +555,21 @@ ROWS = (
         right=(CRUX, CRUX_NAMED, "def answer():\n    return f('abab', 1)\n"),
         wrong=(CRUX_OUTPUT, CRUX_OTHER),
     ),
+    CodeRow(
+        name="CRUXEval-I with a loop",
+        row={
+            "code": "def f(n):\n    total = 0\n    for i in range(n):\n        total += i\n    return total",
+            "input": "4",
+            "output": "6",
+            "id": "sample_1",
+        },
+        answer=["code", "output"],
+        tests=1,
+        right=("def answer():\n    return f(4)\n",),
+        wrong=(
+            "def answer():\n    return f(3)\n",
+            "def answer():\n    return f(10**12)\n",
+            "def answer():\n    return 6\n",
+        ),
+    ),
 )

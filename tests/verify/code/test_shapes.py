@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learnalign.verify import Item, Verifier
 from learnalign.verify.code.cases import BadTests, Cases
 from learnalign.verify.code.comparison import COMPARISONS, right_value
 from learnalign.verify.code.shapes import read_cases
@@ -83,6 +84,23 @@ def test_every_shape_holds_tests_that_right_programs_pass_and_wrong_ones_fail(ro
     assert [passes(cases, program, tmp_path) for program in row.wrong] == [False] * len(row.wrong)
 
 
+def test_the_verifier_judges_all_of_these_programs_right(verifier: Verifier) -> None:
+    programs = [
+        (row, program, reward)
+        for row in ROWS
+        for reward, group in ((1.0, row.right), (0.0, row.wrong))
+        for program in group
+    ]
+    verdicts = verifier.score([Item(f"So:\n\n```python\n{program}```\n", row.gold) for row, program, _ in programs])
+    wrong = [
+        (row.name, program, verdict)
+        for (row, program, reward), verdict in zip(programs, verdicts, strict=True)
+        if verdict.reward != reward
+    ]
+    assert wrong == []
+    assert verifier.check_golds([row.gold for row in ROWS]) == [None] * len(ROWS)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_columns_may_hold_json_text_or_the_value_itself(row: CodeRow) -> None:
     def opened(value: Any) -> Any:
@@ -134,6 +152,7 @@ def test_function_of_mbpp_is_the_one_that_the_assertions_test() -> None:
     assert function("assert set(f(1)) == set([g(2)])", "assert f(0) == 1") == "f"
     assert function("assert math.isclose(area(2), pi(1))", code="import math\ndef area(r):\n    return 2") == "area"
     assert function("assert not is_ok('f(x)')") == "is_ok"
+    assert function("assert sum(10, 15) == 6", code="def sum(a, b):\n    return 6") == "sum"
     with pytest.raises(BadTests, match="no function in common"):
         function("assert f(1)", "assert g(1)")
 

@@ -16,9 +16,9 @@ from learnalign.errors import short
 from learnalign.inputs import json_kind
 from learnalign.verify.code.cases import BadTests, Call, Cases
 from learnalign.verify.code.pickled import read_pickled_text
+from learnalign.verify.code.prelude import CONTESTS
 from learnalign.verify.code.shapes.reading import (
     MOST_TESTS,
-    PRELUDE,
     Row,
     json_call,
     listed,
@@ -117,7 +117,7 @@ def _cases(pairs: list[tuple[Any, Any]], function: Any, comparison: str, row: Ro
         raise BadTests(f"programs in {short(language, 40)}; known languages are python and cpp")
     common: dict[str, Any] = {
         "language": _LANGUAGES[language],
-        "prelude": PRELUDE,
+        "prelude": CONTESTS,
         "seconds": seconds_of(row.get("time_limit")),
         "memory": memory_of(f"{memory} bytes" if memory else row.get("memory_limit")),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import re
 from typing import Any
 
@@ -9,29 +11,28 @@ from learnalign.verify.code.cases import Assertions, BadTests, Cases
 from learnalign.verify.code.shapes.reading import Row, listed, name_of, text_of
 
 _CALLED = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\s*\(")
-_NOT_TESTED = {"assert", "not", "and", "or", "in", "is", "if", "print", "check", "candidate"} | {
-    *(
-        "set",
-        "sorted",
-        "list",
-        "tuple",
-        "dict",
-        "len",
-        "str",
-        "int",
-        "float",
-        "bool",
-        "abs",
-        "round",
-        "sum",
-        "all",
-        "any",
-    ),
-    *("max", "min", "map", "zip", "range", "isinstance", "type", "repr", "frozenset", "Counter", "isclose"),
-}
+_NOT_TESTED = {*keyword.kwlist, *dir(builtins), "check", "candidate", "Counter", "isclose"}
 
-# The function whose input is asked for, as the program finds it: it only writes down what it is called with.
+# CRUXEval's f, whose input is asked for, as the program finds it: it only writes down what it is called with.
 _RECORDER = "def f(*args, **kwargs):\n    return repr((args, kwargs))\n"
+# The row's own f is then called with that; for as long as CRUXEval's grader lets it, since the arguments are the model's.
+_CALLER = """\
+import ast as _ast, signal as _signal
+
+def _called(text):
+    assert len(text) < 100_000
+    args, kwargs = _ast.literal_eval(text)
+    _signal.signal(_signal.SIGVTALRM, _late)
+    _signal.setitimer(_signal.ITIMER_VIRTUAL, 3)
+    try:
+        return f(*args, **kwargs)
+    finally:
+        _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
+
+def _late(*_):
+    raise TimeoutError("f takes longer than 3 s")
+
+"""
 
 
 def read_humaneval(row: Row) -> Cases:
@@ -68,15 +69,14 @@ def read_mbpp(row: Row) -> Cases:
 
 
 def _tested(asserts: tuple[str, ...], solution: Any) -> str:
-    """The function that every assertion calls; of several, one that the row's solution defines."""
+    """The function that every assertion calls: one that the row's solution defines, else one that is not Python's own."""
     called = [dict.fromkeys(_CALLED.findall(text)) for text in asserts]
-    common = [name for name in called[0] if name not in _NOT_TESTED and all(name in names for names in called)]
-    if isinstance(solution, str):
-        defined = set(re.findall(r"^def (\w+)", solution, re.MULTILINE))
-        common = [name for name in common if name in defined] or common
-    if not common:
+    common = [name for name in called[0] if all(name in names for names in called)]
+    defined = re.findall(r"^def (\w+)", solution, re.MULTILINE) if isinstance(solution, str) else []
+    tested = [name for name in common if name in defined] or [name for name in common if name not in _NOT_TESTED]
+    if not tested:
         raise BadTests("the tests call no function in common; name it in a column entry_point")
-    return common[0]
+    return tested[0]
 
 
 def read_cruxeval_input(row: Row) -> Cases:
@@ -87,9 +87,8 @@ def read_cruxeval_input(row: Row) -> Cases:
     code, output = _code(row["code"], "code"), text_of(row["output"], "output").strip()
     if not output:
         raise BadTests("no output")
-    check = f"args, kwargs = literal_eval(answer())\nassert f(*args, **kwargs) == ({output})"
-    setup = f"from ast import literal_eval\n{code}"
-    return Cases(assertions=Assertions((check,), setup), entry_point="answer", prelude=_RECORDER)
+    asserted = Assertions((f"assert _called(answer()) == ({output})",), _CALLER + code)
+    return Cases(assertions=asserted, entry_point="answer", prelude=_RECORDER)
 
 
 def _code(value: Any, name: str) -> str:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from learnalign.errors import short
+from learnalign.errors import one_line, short
 from learnalign.inputs import json_kind, parse_json
 from learnalign.verify.code.cases import BadTests, Call, Printed
 
@@ -25,37 +25,13 @@ _BYTES: dict[str, float] = {
 }
 _BYTES |= {"kb": 1 << 10, "gigabytes": 1 << 30, "gb": 1 << 30, "bytes": 1, "byte": 1}
 
-# What programs of contest data sets may use without importing it: the names that LiveCodeBench's grader imports for them,
-# which are those of the others and more.
-_MODULES = (
-    *(
-        "string",
-        "re",
-        "datetime",
-        "collections",
-        "heapq",
-        "bisect",
-        "copy",
-        "math",
-        "random",
-        "statistics",
-        "itertools",
-    ),
-    *("functools", "operator", "io", "sys", "json"),
-)
-PRELUDE = "\n".join(
-    [f"from {name} import *" for name in (*_MODULES, "builtins", "typing")]
-    + [f"import {name}" for name in _MODULES]
-    + ["sys.setrecursionlimit(50_000)"]
-)
-
 
 def parse(text: str, name: str) -> Any:
     """The value of a JSON text that is called `name`."""
     try:
         return parse_json(text, finite=True)
     except ValueError as error:
-        raise BadTests(f"{name} is malformed JSON: {short(str(error), 120)}") from None
+        raise BadTests(f"{name} is malformed JSON: {one_line(error, 120)}") from None
 
 
 def opened(value: Any, name: str) -> Any:
