@@ -97,6 +97,8 @@ def _wrong(output: Path) -> list[str]:
 def _kill_command(file: Path, number: signal.Signals, moment: int, whole: float) -> Outcome:
     before, output = running(), file.with_name("killed.jsonl")
     process = _start(file, output)
+    while process.poll() is None and not _answers_signals(process.pid):
+        time.sleep(0.01)
     time.sleep(random.Random(f"{number} {moment}").uniform(0.0, whole))
     hit = process.poll() is None
     process.send_signal(number)
@@ -106,6 +108,13 @@ def _kill_command(file: Path, number: signal.Signals, moment: int, whole: float)
     if "Traceback" in errors:
         problems.append("traceback: " + " / ".join(errors[errors.index("Traceback") :].splitlines()[-8:]))
     return Outcome(f"{number.name} {moment}", problems, f"{number.name} {'hit' if hit else 'came too late'}")
+
+
+def _answers_signals(pid: int) -> bool:
+    """Whether the process has a handler of SIGTERM; before, Python itself answers."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def _kill_sandboxes(file: Path, moment: int) -> Outcome:
