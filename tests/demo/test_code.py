@@ -11,7 +11,8 @@ from learnalign.config import load_config
 from learnalign.demo import code
 from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
-from learnalign.rollouts import import_rollouts, load_success
+from learnalign.rollouts import import_rollouts
+from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.verify import Item, open_verifier
 from learnalign.verify.code.local import working_mode
@@ -39,7 +40,7 @@ def test_there_are_sixty_tasks_of_every_success_rate() -> None:
 
 
 def test_a_task_and_its_completions_fit_the_model() -> None:
-    tokenizer = load_tokenizer("demo")
+    tokenizer = load_tokenizer(load_config("demo-code"))
     for question, _, drawn in code.tasks():
         asked = prompt_ids(tokenizer, [{"role": "user", "content": question}])
         assert len(asked) + max(len(tokenizer(text)["input_ids"]) for text, _ in drawn) < 256
@@ -58,4 +59,4 @@ def test_the_completions_are_imported_by_name(sandbox_here: None, tmp_path: Path
     assert (result.rows, len(result.unmatched)) == (60, 56)
     correct = {question: sum(right for _, right in drawn) for question, _, drawn in code.tasks()}
     asked = [json.loads(line)["question"] for line in demo.CODE_POOL.read_text().splitlines()[:4]]
-    assert [row.correct for row in load_success(run)] == [correct[question] for question in asked]
+    assert [row.correct for row in load_success(run).values()] == [correct[question] for question in asked]

@@ -24,7 +24,7 @@ _DIED = "loading it ends the sandbox"
 _WHILE_LOADING = {"time": "out of time while it is compiled", "memory": "out of memory while it is compiled"}
 _CHECKER_MEMORY = 2 * 2**30
 _MOST_OUTPUT = 128 * 2**20  # characters that all tests of a completion print: they stay in this process's memory
-_TRIES = 3  # of a job whose sandbox died: somebody else may have killed it, as the kernel does if memory is short
+_TRIES = 4  # of a job whose sandbox died: somebody else may have killed it, as the kernel does if memory is short
 
 
 class LocalSandbox:

@@ -150,6 +150,17 @@ def _table_again(text: str) -> str:
     return "\n".join(name for name, _ in sorted(rows, key=lambda row: int(row[1]), reverse=True))
 
 
+def _gcd_and_lcm(text: str) -> str:
+    a, b = _numbers(text)
+    least = Fraction(a, b)
+    return f"{a // least.numerator} {a * least.denominator}"
+
+
+def _day_of_year(text: str) -> str:
+    year, month, day = (int(part) for part in text.split("-"))
+    return str(day + sum(calendar.monthrange(year, before)[1] for before in range(1, month)))
+
+
 def _bits(text: str) -> str:
     return "\n".join(str(sum(int(n) >> i & 1 for i in range(64))) for n in text.split()[1:])
 
@@ -221,9 +232,7 @@ TASKS = (
         "gcd_and_lcm",
         ["12 18\n", "1 1\n", "7 13\n", "1000000007 998244353\n", "100 10\n"],
         lambda text: f"{math.gcd(*_numbers(text))} {math.lcm(*_numbers(text))}",
-        lambda text: (lambda a, b: f"{a // Fraction(a, b).numerator} {a * Fraction(a, b).denominator}")(
-            *_numbers(text)
-        ),
+        _gcd_and_lcm,
         by_tokens=False,
     ),
     Task(
@@ -269,9 +278,7 @@ TASKS = (
         "day_of_year",
         ["2024-03-01\n", "2023-03-01\n", "1900-12-31\n", "2000-12-31\n", "2021-01-01\n"],
         lambda text: str(datetime.date.fromisoformat(text.strip()).timetuple().tm_yday),
-        lambda text: (lambda y, m, d: str(d + sum(calendar.monthrange(y, k)[1] for k in range(1, m))))(
-            *map(int, text.split("-"))
-        ),
+        _day_of_year,
     ),
     Task(
         "fizz",
