@@ -169,6 +169,8 @@ def _own_verifier(directory: Path, trust: bool) -> str:
 
 
 def _summary(report: Report, agreements: list[Agreement]) -> dict[str, Any]:
+    from learnalign.verify.verdict import LONGEST_ANSWER
+
     verifiers = [
         {
             "verifier": tally.verifier,
@@ -182,7 +184,7 @@ def _summary(report: Report, agreements: list[Agreement]) -> dict[str, Any]:
     examples = [
         {
             report.places: each.place,
-            "answer": each.item.answer,
+            "answer": each.item.answer[:LONGEST_ANSWER],
             "rewards": [v.reward for v in each.verdicts],
             "reasons": [v.reason for v in each.verdicts],
         }

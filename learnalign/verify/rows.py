@@ -126,7 +126,8 @@ def verify_file(
     written for a bad file.
 
     Args:
-        names: verifiers; the first adds `reward`, `reason` and `read` (the answer read), the second `reward_2` and so on.
+        names: verifiers; the first adds `reward`, `reason` and `read` (the answer read), and `share_passed` if it is `code`; the
+            second `reward_2` and so on.
         write: called with each line; None for the report alone.
         completion, answer: columns; a dot reaches into a nested object (reward_model.ground_truth).
         workers, timeout, reasoning_tags, sandbox: those of `open_verifier`.
@@ -158,18 +159,21 @@ def score_rows(
     for row, verdicts in zip(chunk, scored, strict=True):
         report.add(row, [*row.stored, *verdicts])
         if write is not None:
-            write(as_json({**row.columns, **_columns(verdicts)}) + "\n")
+            shares = [verifier.gives_shares for verifier in verifiers]
+            write(as_json({**row.columns, **_columns(verdicts, shares)}) + "\n")
 
 
-def _columns(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _columns(verdicts: Sequence[Verdict], shares: Sequence[bool]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for number, verdict in enumerate(verdicts, start=1):
+    for number, (verdict, with_share) in enumerate(zip(verdicts, shares, strict=True), start=1):
         suffix = f"_{number}" if number > 1 else ""
         columns |= {
             f"reward{suffix}": verdict.reward,
             f"reason{suffix}": verdict.reason,
             f"read{suffix}": verdict.answer,
         }
+        if with_share:
+            columns[f"share_passed{suffix}"] = verdict.share_passed
     return columns
 
 

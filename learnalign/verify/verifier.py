@@ -64,9 +64,11 @@ class Tasks:
 class Verifier:
     """Checks gold answers and scores completions; works in any thread. Use `open_verifier`, as a context manager."""
 
-    def __init__(self, judge: Judge, visible: Callable[[str], str] = lambda text: text) -> None:
-        """`visible` returns the part of a completion that is judged."""
-        self._judge, self._visible = judge, visible
+    def __init__(
+        self, judge: Judge, visible: Callable[[str], str] = lambda text: text, gives_shares: bool = False
+    ) -> None:
+        """`visible` returns the part of a completion that is judged; `gives_shares`: verdicts have `share_passed`."""
+        self._judge, self._visible, self.gives_shares = judge, visible, gives_shares
         self._golds: dict[str, str | None] = {}
 
     def check_golds(self, answers: Sequence[str]) -> list[str | None]:
@@ -137,7 +139,9 @@ def open_verifier(
     if name in VERIFIERS:
         check_tags(reasoning_tags)
     if name == "code":
-        return Verifier(CodeJudge(open_sandbox(sandbox), limits or Limits(), workers or at_once(sandbox)), visible)
+        return Verifier(
+            CodeJudge(open_sandbox(sandbox), limits or Limits(), workers or at_once(sandbox)), visible, True
+        )
     if name in BUILT_IN:
         return Verifier(Tasks(BUILT_IN[name], Workers(None, workers, timeout, memory_limit)), visible)
     module, colon, function = name.partition(":")

@@ -4,26 +4,14 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from learnalign import demo
 from learnalign.config import load_config
 from learnalign.demo import code
-from learnalign.errors import InputError
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.rollouts import import_rollouts
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.verify import Item, open_verifier
-from learnalign.verify.code.local import working_mode
-
-
-@pytest.fixture
-def sandbox_here() -> None:
-    try:
-        working_mode()
-    except InputError as error:
-        pytest.skip(str(error))
 
 
 def test_the_script_makes_the_embedded_files(tmp_path: Path) -> None:

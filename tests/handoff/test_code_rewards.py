@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from learnalign.errors import InputError
 from learnalign.handoff import judging
 from learnalign.handoff.format import Chosen
 from learnalign.handoff.judging import verdicts
-from learnalign.verify.code.local import working_mode
 
 GOLD = json.dumps({"tests": [{"stdin": "", "stdout": "1\n"}]})
 LIMITS = {"seconds": 0.5, "total_seconds": 20.0, "memory": 2**28}
@@ -22,11 +18,7 @@ def test_rows_of_the_verifier_code_say_where_and_how_programs_run() -> None:
     assert Chosen(prompts=[], verifier="math", limits=LIMITS).judged_by() == {"verifier": "math"}
 
 
-def test_programs_are_judged_in_the_trainers_process_as_p_was_measured() -> None:
-    try:
-        working_mode()
-    except InputError as error:
-        pytest.skip(str(error))
+def test_programs_are_judged_in_the_trainers_process_as_p_was_measured(sandbox_here: None) -> None:
     about = Chosen(prompts=[], verifier="code", sandbox="local", limits=LIMITS).judged_by()
     completions = ["```python\nprint(1)\n```", "```python\nprint(2)\n```", "```python\nwhile True: pass\n```"]
     judged = verdicts(completions, [GOLD] * 3, [about] * 3)

@@ -177,3 +177,15 @@ def test_a_users_function_sees_the_row(tmp_path: Path, monkeypatch: pytest.Monke
 def test_python_users_get_the_same_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         verify_file(tmp_path / "none.jsonl", ["math"], None)
+
+
+def test_of_programs_the_share_of_tests_that_pass_is_written(sandbox_here: None, tmp_path: Path) -> None:
+    gold = json.dumps({"tests": [{"stdin": "1", "stdout": "1"}, {"stdin": "2", "stdout": "2"}]})
+    rows = [{"completion": f"```python\n{program}\n```", "answer": gold} for program in ("print(input())", "print(1)")]
+    rows += [{"completion": "none", "answer": gold}]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines: list[str] = []
+    verify_file(tmp_path / "c.jsonl", ["code", "exact"], lines.append, sandbox="local")
+    written = [json.loads(line) for line in lines]
+    assert [(row["reward"], row["share_passed"]) for row in written] == [(1.0, 1.0), (0.0, 0.5), (0.0, 0.0)]
+    assert all("share_passed_2" not in row and row["reward_2"] == 0.0 for row in written)

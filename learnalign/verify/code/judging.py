@@ -20,7 +20,7 @@ from learnalign.verify.code.shapes import read_cases
 from learnalign.verify.verdict import CORRECT, LONGEST_ANSWER, Item, Verdict
 
 _LONGEST_REASON = 200
-_MOST_CASES = 64  # rows whose tests are kept read
+_MOST_CASES = 8  # rows whose tests are kept read: each may take many megabytes, and a row's completions come together
 _BROKEN = {"time": "out of time", "memory": "out of memory", "output": "too much output", "died": "it ends the sandbox"}
 
 
