@@ -81,7 +81,7 @@ def write_messages(path: Path, run: RunDir, prompts: Sequence[Prompt]) -> None:
     """Write all the prompts of a run, which no method chose, in the format `messages`, with the description beside it."""
     write_lines(path, map(as_json, scored_rows(chosen_of(run, prompts, str(path)))))
     count = len(prompts)
-    entry = {"chosen": count, "size": count, "way": None, "eligible": count, "skipped": {}}
+    entry: dict[str, Any] = {"chosen": count, "size": count, "way": None, "eligible": count, "skipped": {}}
     write_about(run, "all that are left", entry, path, "messages")
 
 
