@@ -20,10 +20,10 @@ from .common import (
     print_json,
     print_table,
     resolve_config,
-    show_work,
     size_text,
     use_run,
 )
+from .planning import show_work
 
 if TYPE_CHECKING:
     from pathlib import Path

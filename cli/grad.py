@@ -9,20 +9,8 @@ import typer
 
 from learnalign.errors import counted
 
-from .common import (
-    Anyway,
-    ConfigFile,
-    Dir,
-    DryRun,
-    Json,
-    Overrides,
-    Overwrite,
-    Trust,
-    finish,
-    open_run,
-    print_table,
-    show_plan,
-)
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, print_table
+from .planning import show_plan
 
 if TYPE_CHECKING:
     from learnalign.gradients import Verification

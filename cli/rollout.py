@@ -10,7 +10,8 @@ import typer
 
 from learnalign.errors import counted
 
-from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run
+from .planning import show_plan
 
 if TYPE_CHECKING:
     from learnalign.rollouts import ImportResult, RolloutResult

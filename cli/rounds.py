@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import print_json, print_settings, print_table, resolve_config, use_run
+from .common import print_json, print_table, resolve_config, use_run
+from .planning import print_settings
 from .stepping import SAMPLING, perform
 
 if TYPE_CHECKING:

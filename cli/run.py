@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import (
-    Anyway,
-    ConfigFile,
-    Dir,
-    DryRun,
-    Json,
-    Overrides,
-    Overwrite,
-    Trust,
-    finish,
-    open_run,
-    resolve_config,
-    show_plan,
-)
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, resolve_config
+from .planning import show_plan
 from .rounds import run_rounds, show_rounds
 from .stepping import SAMPLING, perform
 

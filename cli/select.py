@@ -23,9 +23,9 @@ from .common import (
     finish,
     open_run,
     print_table,
-    show_plan,
     tables_beside,
 )
+from .planning import show_plan
 
 if TYPE_CHECKING:
     from learnalign.selection import SelectResult

@@ -8,19 +8,8 @@ import typer
 
 from learnalign.names import CURRICULA, lined
 
-from .common import (
-    ConfigFile,
-    Dir,
-    DryRun,
-    Json,
-    Overrides,
-    Trust,
-    print_json,
-    print_table,
-    resolve_config,
-    show_work,
-    use_run,
-)
+from .common import ConfigFile, Dir, DryRun, Json, Overrides, Trust, print_json, print_table, resolve_config, use_run
+from .planning import show_work
 
 Subset = Annotated[
     str,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, show_plan
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run
+from .planning import show_plan
 
 
 def warmup(

@@ -116,7 +116,7 @@ def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> lis
     if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
         return []
     return [
-        f"{run.path / file} is of the earlier subset; `learnalign export --to {to}` makes it again"
+        f"{run.path / file} is of the earlier subset; `learnalign export {run.path} --to {to}` makes it again"
         for file, to in older
     ]
 

@@ -62,7 +62,7 @@ def test_selecting_other_prompts_names_the_exports_of_the_earlier_ones(run: RunD
     file = export(run, "slime").file
     assert not any("earlier subset" in note for note in select(run, 7, format="source").notes)
     assert [note for note in select(run, 3).notes if "earlier subset" in note] == [
-        f"{file} is of the earlier subset; `learnalign export --to slime` makes it again"
+        f"{file} is of the earlier subset; `learnalign export {run.path} --to slime` makes it again"
     ]
 
 

@@ -1,0 +1,141 @@
+"""`--dry-run`: can it run, and how much work is it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnalign.errors import counted
+
+from .common import VERBOSE, print_json, print_table, resolve_config, size_text
+
+if TYPE_CHECKING:
+    from learnalign.config import Config
+    from learnalign.plan import Plan, Work
+    from learnalign.rundir import RunDir
+
+
+def show_plan(
+    directory: Path,
+    config: str | None,
+    overrides: list[str] | None,
+    as_json: bool,
+    trust: bool,
+    *checked: str,
+    anyway: bool = True,
+) -> None:
+    """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written.
+
+    Golds that are whole solutions are refused, as the command itself does, unless `anyway`.
+    """
+    from learnalign.rundir import RunDir
+
+    heavy = ["warmup", "rollout", "grad"]
+    run = RunDir(directory, resolve_config(directory, config, overrides, trust))
+    stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
+    more = {"stale": stale} if stale else {}
+    show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
+
+
+def show_work(
+    config: Config,
+    as_json: bool,
+    stages: list[str],
+    checked: list[str] | None = None,
+    run: RunDir | None = None,
+    *,
+    anyway: bool = True,
+    **more: Any,
+) -> None:
+    """Print the work of some stages, by the rates that `run` has measured; `more` is added to it, settings by --verbose."""
+    from dataclasses import asdict
+
+    from learnalign.plan import plan
+
+    planned = plan(config, stages, checked, run, anyway=anyway)
+    free = None if run is None else free_bytes(run.path)
+    if as_json:
+        config_ = config.model_dump(mode="json")
+        print_json({**asdict(planned), "config": config_, **({} if free is None else {"free_bytes": free}), **more})
+        return
+    print(_verdict(planned, free, stale=bool(more.get("stale"))))
+    print_work(planned)
+    if planned.chosen is not None:
+        print(_choice(planned, run))
+    if free is not None:
+        print(f"disk: {size_text(_needed(planned))} at most, {size_text(free)} free")
+    for name, value in more.items():
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    print_settings(config)
+
+
+def _verdict(planned: Plan, free: int | None, stale: bool) -> str:
+    """The first line: can it run?"""
+    if stale:
+        return "it cannot run here: stages were made with other settings (below); give --overwrite, or a new directory"
+    if free is not None and _needed(planned) > free:
+        return "it may run out of disk (below); free some, or choose another place for the run directory; nothing else stands in the way"
+    return "it can run: nothing stands in the way"
+
+
+def _choice(planned: Plan, run: RunDir | None) -> str:
+    """What select would choose, and of how many: those with V > 0, once they are known."""
+    from learnalign.selection.methods import find_method
+    from learnalign.summary import success_summary
+
+    method = find_method(planned.config.select.method)
+    words = f"select: {planned.chosen:,} of {counted(planned.prompts, 'prompt')} by method {method.name}"
+    if not method.learnable:
+        return words
+    known = success_summary(run) if run is not None and run.is_finished("rollout") else None
+    return words + (
+        f", of the {known['learnable']:,} with V > 0"
+        if known
+        else ", if as many are solved sometimes, not always (V > 0)"
+    )
+
+
+def print_work(planned: Plan) -> None:
+    """The pool and each stage's work as tables."""
+    rows: list[list[Any]] = [["rows", planned.rows]]
+    rows += [[f"left out: {reason}", count] for reason, count in planned.reasons.items()]
+    rows += [["prompts", planned.prompts], ["tokens of a prompt", planned.prompt_tokens / max(1, planned.prompts)]]
+    rows += [["parameters of the model", planned.parameters]] if planned.parameters else []
+    print_table("pool", ["", "count"], rows)
+    works = [
+        [one.stage, one.prompts, one.steps, one.tokens, size_text(_disk_of(one, planned), one.policies), str(one.time)]
+        for one in planned.stages
+    ]
+    print_table("work", ["stage", "prompts", "steps at most", "tokens at most", "disk at most", "time"], works)
+    if any(one.time and not one.time.measured for one in planned.stages):
+        print("times are rough, from the model's size and this machine; a finished stage's rate is used instead")
+
+
+def _needed(planned: Plan) -> int:
+    """Bytes of all stages' files at most."""
+    return sum(_disk_of(one, planned) or 0 for one in planned.stages)
+
+
+def _disk_of(work: Work, planned: Plan) -> int | None:
+    """Bytes of a stage's files; a policy's weights are stored in float32."""
+    if work.disk_bytes is not None or planned.parameters is None:
+        return work.disk_bytes
+    return 4 * planned.parameters * (work.policies or 0)
+
+
+def free_bytes(directory: Path) -> int:
+    """Free space of the disk that a directory is or will be on."""
+    place = directory.resolve()
+    return shutil.disk_usage(next(each for each in (place, *place.parents) if each.is_dir())).free
+
+
+def print_settings(config: Config) -> None:
+    """Every resolved setting, if they are asked for."""
+    if VERBOSE in sys.argv:
+        from learnalign.config import dump_config
+
+        print(dump_config(config), end="")
+    else:
+        print(f"every setting: {VERBOSE}")
