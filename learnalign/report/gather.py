@@ -14,7 +14,7 @@ from learnalign.prompts import Prompt, stored_prompts
 from learnalign.report.columns import Column, find_columns
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import read_jsonl, read_parquet
+from learnalign.rundir.files import has_been_written, read_jsonl, read_parquet
 from learnalign.summary import summarise
 
 if TYPE_CHECKING:
@@ -78,8 +78,15 @@ class Gathered:
     @functools.cached_property
     def missing(self) -> list[str]:
         """Files that stages have stored and that are not there."""
-        gone = [self.run.missing(stage) for stage in self.record["stages"]]
-        return sorted(file for files in gone for file, what in files.items() if what == "missing")
+        gone = {
+            file
+            for stage in self.record["stages"]
+            for file, what in self.run.missing(stage).items()
+            if what == "missing"
+        }
+        if has_been_written(self.run.quarantine_file) and not self.run.quarantine_file.is_file():  # of no stage alone
+            gone.add(self.run.quarantine_file.name)
+        return sorted(gone)
 
     @functools.cached_property
     def prompts(self) -> list[Prompt]:

@@ -26,7 +26,7 @@ from learnalign.report.gather import Gathered
 from learnalign.report.sections import SECTIONS
 from learnalign.report.text import clipped, e
 from learnalign.rollouts import Rollout
-from learnalign.rundir import RunDir
+from learnalign.rundir import Quarantined, RunDir
 from learnalign.rundir.checking import find_problems
 from learnalign.rundir.files import read_parquet, read_safetensors, write_json, write_jsonl
 from learnalign_cli.app import app
@@ -342,13 +342,14 @@ def test_a_file_that_was_there_is_missed_on_the_page_and_the_screen(
     run = whole_run(tmp_path / "run", QUESTIONS)
     assert "missing" not in Page(write_report(run)).sections["answer"]
     assert capsys.readouterr().err == ""
-    run.success_file.unlink()
-    section = Page(write_report(run)).sections["answer"]
-    for text in (section, capsys.readouterr().err):
-        assert (
-            f"success.parquet is missing, and so is what this page would show of it: `learnalign status {run.path} --repair`"
-            in text
-        )
+    run.quarantine("pool", [Quarantined(reason="no answer", id="x", row=1)])
+    for file, words in ((run.success_file, "is missing"), (run.quarantine_file, "and {} are missing")):
+        file.unlink()
+        section = Page(write_report(run)).sections["answer"]
+        for text in (section, capsys.readouterr().err):
+            assert words.format(run.success_file) in text
+            assert str(file) in text
+            assert f"`learnalign status {run.path} --repair`" in text
 
 
 def test_all_that_are_solved_sometimes_are_counted(page: Page, run: RunDir) -> None:

@@ -7,7 +7,16 @@ parquet, tensors tables and safetensors, which carry the fingerprint of their se
 fingerprint      which settings a file was made with
 """
 
-from learnalign.rundir.files.content import check_whole, damaged, has_changed, is_intact, is_own, missing, verified
+from learnalign.rundir.files.content import (
+    check_whole,
+    damaged,
+    has_been_written,
+    has_changed,
+    is_intact,
+    is_own,
+    missing,
+    verified,
+)
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
 from learnalign.rundir.files.parquet import FINGERPRINT, read_parquet, write_parquet
 from learnalign.rundir.files.tensors import read_arrays, read_metadata, read_safetensors, write_safetensors
@@ -41,6 +50,7 @@ __all__ = [
     "delete",
     "disk_error",
     "fingerprint_of",
+    "has_been_written",
     "has_changed",
     "is_being_written",
     "is_done",

@@ -64,6 +64,12 @@ def has_changed(path: Path) -> bool:
     return bool(expected) and digest_file(path) not in expected
 
 
+def has_been_written(path: Path) -> bool:
+    """Whether this program wrote the file into a run directory, there or not."""
+    manifest = manifest_of(path)
+    return manifest is not None and bool(manifest.expected(path))
+
+
 def is_own(path: Path) -> bool:
     """Whether a file was written by this program into a run directory, and has that content still."""
     manifest = manifest_of(path)
