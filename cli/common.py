@@ -387,8 +387,10 @@ def print_summary(summary: dict[str, Any]) -> None:
     if summary["stages"]:
         columns = ["stage", "status", "time", "peak memory, GB"]
         print_table("stages", columns, [[s["stage"], s["status"], s["time"], s["memory"]] for s in summary["stages"]])
-    if summary["engine"]:
-        print(f"engine of the rollouts: {summary['engine']}")
+    dtype = "auto, the checkpoint's own" if summary["dtype"] == "auto" else summary["dtype"]
+    print(
+        f"dtype of the model: {dtype}" + (f"; engine of the rollouts: {summary['engine']}" if summary["engine"] else "")
+    )
     if summary["quarantine"]:
         print(f"left out, each with its reason: {summary['quarantine']}")
     if summary["caution"]:

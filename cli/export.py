@@ -49,3 +49,5 @@ def export(
             print_json(vars(result))
         else:
             print(f"{counted(result.prompts, 'prompt')} chosen by {result.method}, for {result.name}: {result.file}")
+            for note in result.notes:
+                print(note)

@@ -57,6 +57,12 @@ def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     return messages
 
 
+def shaped_by(data: DataConfig) -> list[str]:
+    """The settings by which prompts and golds are not what the rows hold."""
+    keys = ("prompt_template", "prompt_regex", "answer_regex", "system_prompt", "few_shot")
+    return [f"data.{key}" for key in keys if getattr(data, key)]
+
+
 def text_of(content: Any) -> str:
     """The content of a message: a text, or parts of text, which are joined as chat templates join them."""
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]

@@ -35,6 +35,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "left_out": _left_out(quarantined),
         "quarantine": str(run.quarantine_file) if quarantined else None,
         "engine": stages.get("rollout", {}).get("engine"),
+        "dtype": record.get("dtype") or run.config.model.dtype,
         "success": success_summary(run),
         "caution": _caution(run, stages.get("rollout", {})),
         "selections": _selections(run, stages.get("select", {}).get("methods", {})),

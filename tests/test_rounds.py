@@ -10,6 +10,7 @@ import pytest
 
 from learnalign.errors import InputError
 from learnalign.gradients.inputs import make_engine
+from learnalign.handoff.about import is_described
 from learnalign.policy import adapter_base, model_path, policy_path
 from learnalign.prompts import load_prompts
 from learnalign.rounds import in_process, plan_rounds, round_sizes, train_in_rounds
@@ -46,6 +47,7 @@ def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tm
     ]
     assert pool.prompts == 10
     chosen = [_questions(result.directory / "chosen.jsonl") for result in results]
+    assert all(is_described(result.directory / "chosen.jsonl") for result in results)
     everything = _questions(Path(run.config.data.path))
     assert sorted(question for questions in chosen for question in questions) == sorted(everything)
     stored = json.loads((run.path / "staged.json").read_text())

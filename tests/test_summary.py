@@ -33,6 +33,7 @@ def test_a_summary_adds_up_before_and_after_the_stages(tmp_path: Path) -> None:
     assert summary["chosen"] == chosen == 2
     assert [stage["stage"] for stage in summary["stages"]] == ["pool", "rollout", "grad", "select"]
     assert all(stage["status"] == "done" for stage in summary["stages"])
+    assert (summary["dtype"], summary["engine"]) == ("float32", "transformers")
     assert "of the 2 chosen" in summary["stability"]["learnalign"]
 
 

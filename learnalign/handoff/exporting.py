@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,19 @@ from learnalign.handoff import find_format
 from learnalign.handoff.handing import Handed, check_handed, chosen_of
 from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import read_parquet
+from learnalign.rundir.files import missing, read_parquet
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """`prompts` of the subset of `method` in the format `name`: the file, and beside it its description."""
+    """`prompts` of the subset of `method` in the format `name`: the file, and beside it its description; notes for the user."""
 
     name: str
     method: str
     prompts: int
     file: Path
     about: Path | None
+    notes: list[str]
 
 
 def export(
@@ -47,25 +49,36 @@ def export(
     chosen = chosen_of(run, _prompts(run, label), str(run.subset_file(label)), data_source)
     handed = Handed(run=run, label=label, entry=entry, name=name, chosen=chosen)
     file = run.export_file(name if label == "learnalign" else f"{name}-{label}", format.suffixes[0])
+    line = format.template_line(run.config.data.chat_template_kwargs)
+    result: dict[str, Any] = {
+        "name": name,
+        "method": label,
+        "prompts": len(chosen.prompts),
+        "notes": [line] if line else [],
+    }
     if output is not None:
         handed.write_output(output)
-        return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=output, about=None)
+        return ExportResult(**result, file=output, about=None)
     with run.locked():
         about = handed.write_all(file, format.suffixes[0])
         run.note_export(str(file.relative_to(run.path)), to=name, method=label, data_source=data_source)
-    return ExportResult(name=name, method=label, prompts=len(chosen.prompts), file=file, about=about)
+    return ExportResult(**result, file=file, about=about)
 
 
 def _entry(run: RunDir, label: str) -> dict[str, Any]:
     """What select has recorded of the method."""
     methods = run.read_record()["stages"].get("select", {}).get("methods", {})
-    if label in methods and run.scores_file(label).is_file():
+    if label in methods:
+        if not run.scores_file(label).is_file():
+            raise missing(run.scores_file(label))
         return dict(methods[label])
-    made = f"; the subsets of {', '.join(methods)} are there" if methods else ""
-    raise RunError(
-        f"{run.path} has no subset by method {label}: run `learnalign select {run.path} --method {label.partition('-kmeans')[0]}` "
-        f"first{made}"
+    run.check_method(label)
+    name, clusters, count = label.partition("-kmeans")
+    command = f"learnalign select {shlex.quote(str(run.path))} --method {name}" + (
+        f" --diversity kmeans:{count}" if clusters else ""
     )
+    made = f"; there are those by {', '.join(methods)}" if methods else ""
+    raise RunError(f"{run.path} has no subset by method {label}: run `{command}` first{made}")
 
 
 def chosen_ids(run: RunDir, label: str) -> list[str]:

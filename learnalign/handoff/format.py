@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learnalign.prompts import Prompt
+from learnalign.rundir.files import as_json
 from learnalign.scored import beside
 
 Row = dict[str, Any]
@@ -64,9 +65,30 @@ class Format:
         suffixes: what files it can be, the trainer's usual one first.
         beside: further files from the chosen prompts and the file's name: texts by what is added to its stem.
         uniform: `datasets` loads it, which wants a column of one kind: of mixed ones, values become JSON texts.
+        template: how the trainer is told settings of the chat template (`data.chat_template_kwargs`); None if it takes none.
+        templated: whether a trainer renders the rows at all.
     """
 
     rows: Callable[[Chosen], Sequence[Row | str]]
     suffixes: tuple[str, ...] = (".jsonl",)
     beside: Callable[[Chosen, str], dict[str, str]] = lambda chosen, file: {}
     uniform: bool = False
+    template: Callable[[Mapping[str, Any]], str] | None = None
+    templated: bool = True
+
+    def template_line(self, settings: Mapping[str, Any]) -> str:
+        """What to tell the trainer so that it renders prompts as they were scored; empty if there is nothing to tell."""
+        if not settings or not self.templated:
+            return ""
+        if self.template is not None:
+            return f"prompts were scored with data.chat_template_kwargs: give the trainer {self.template(settings)}"
+        lines = "".join(f"{{%- set {name} = {as_json(value)} -%}}" for name, value in settings.items())
+        return (
+            "prompts were scored with data.chat_template_kwargs, for which this trainer has no setting: begin the chat_template.jinja of "
+            f"the model that you train with {lines}"
+        )
+
+
+def dotted(prefix: str) -> Callable[[Mapping[str, Any]], str]:
+    """Settings as Hydra's overrides below `prefix`."""
+    return lambda settings: " ".join(f"'{prefix}.{name}={as_json(value)}'" for name, value in settings.items())

@@ -81,8 +81,11 @@ def chosen_of(run: RunDir, prompts: Sequence[Prompt], where: str, data_source: s
 
 
 def write_messages(path: Path, run: RunDir, prompts: Sequence[Prompt]) -> None:
-    """Write prompts of a run in the format `messages`, for its own commands."""
+    """Write all the prompts of a run, which no method chose, in the format `messages`, with the description beside it."""
     write_lines(path, map(as_json, scored_rows(chosen_of(run, prompts, str(path)))))
+    count = len(prompts)
+    entry = {"chosen": count, "size": count, "way": None, "eligible": count, "skipped": {}}
+    write_about(run, "all that are left", entry, path, "messages")
 
 
 def check_handed(output: Path, name: str, run: RunDir) -> None:

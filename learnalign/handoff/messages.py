@@ -26,4 +26,4 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     return scored_rows(chosen)
 
 
-FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"))
+FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"), templated=False)

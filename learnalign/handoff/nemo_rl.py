@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from learnalign.errors import InputError, counted, short
-from learnalign.handoff.format import Chosen, Format, Row
+from learnalign.handoff.format import Chosen, Format, Row, dotted
 from learnalign.prompts import Prompt
 
 SYSTEM = "_system.txt"
@@ -49,4 +49,10 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     ]
 
 
-FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"), uniform=True, beside=system)
+FORMAT = Format(
+    rows=rows,
+    suffixes=(".jsonl", ".parquet"),
+    uniform=True,
+    beside=system,
+    template=dotted("++policy.tokenizer.chat_template_kwargs"),
+)

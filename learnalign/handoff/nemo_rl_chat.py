@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learnalign.handoff.format import Chosen, Format, Row
+from learnalign.handoff.format import Chosen, Format, Row, dotted
 from learnalign.handoff.nemo_rl import question, system
 
 
@@ -19,4 +19,10 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     ]
 
 
-FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"), uniform=True, beside=system)
+FORMAT = Format(
+    rows=rows,
+    suffixes=(".jsonl", ".parquet"),
+    uniform=True,
+    beside=system,
+    template=dotted("++policy.tokenizer.chat_template_kwargs"),
+)

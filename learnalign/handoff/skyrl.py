@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from learnalign.errors import InputError
-from learnalign.handoff.format import Chosen, Format, Row
+from learnalign.handoff.format import Chosen, Format, Row, dotted
 from learnalign.handoff.judging import score
 
 
@@ -29,7 +29,12 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     ]
 
 
-FORMAT = Format(rows=rows, suffixes=(".parquet", ".jsonl"), uniform=True)
+FORMAT = Format(
+    rows=rows,
+    suffixes=(".parquet", ".jsonl"),
+    uniform=True,
+    template=lambda settings: f"generator.batched=false {dotted('++generator.chat_template_kwargs')(settings)}",
+)
 
 
 def __getattr__(name: str) -> Any:

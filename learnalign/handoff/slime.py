@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from learnalign.handoff.format import Chosen, Format, Row
 from learnalign.handoff.judging import score
+from learnalign.rundir.files import as_json
 
 
 def rows(chosen: Chosen) -> Sequence[Row]:
@@ -21,7 +23,11 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     ]
 
 
-FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"))
+FORMAT = Format(
+    rows=rows,
+    suffixes=(".jsonl", ".parquet"),
+    template=lambda settings: f"--apply-chat-template-kwargs {shlex.quote(as_json(dict(settings)))}",
+)
 
 
 async def reward(args: Any, sample: Any, **_: Any) -> float:

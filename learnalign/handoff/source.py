@@ -11,4 +11,4 @@ def rows(chosen: Chosen) -> Sequence[str]:
     return [prompt.source for prompt in chosen.prompts]
 
 
-FORMAT = Format(rows=rows)
+FORMAT = Format(rows=rows, templated=False)

@@ -19,7 +19,12 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     return scored_rows(chosen, also=("solution",))
 
 
-FORMAT = Format(rows=rows, suffixes=(".jsonl", ".parquet"), uniform=True)
+FORMAT = Format(
+    rows=rows,
+    suffixes=(".jsonl", ".parquet"),
+    uniform=True,
+    template=lambda settings: f"GRPOConfig(chat_template_kwargs={dict(settings)!r})",
+)
 
 
 def reward(completions: Sequence[Any], answer: Sequence[str], **columns: Any) -> list[float | None]:

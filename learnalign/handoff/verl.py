@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from learnalign.handoff.format import Chosen, Format, Row
+from learnalign.handoff.format import Chosen, Format, Row, dotted
 from learnalign.handoff.judging import score
+from learnalign.prompts import Prompt
 from learnalign.scored import beside
 
 OWN = ("data_source", "ability", "extra_info")  # of a pool in verl's form, which stay where they are
@@ -24,21 +25,43 @@ OWN = ("data_source", "ability", "extra_info")  # of a pool in verl's form, whic
 def rows(chosen: Chosen) -> Sequence[Row]:
     columns = chosen.columns()
     inner = [own["extra_info"] if isinstance(own.get("extra_info"), dict) else {} for own in columns]
-    others = [{name: value for name, value in own.items() if name not in OWN} for own in columns]
+    others = [_others(prompt, own) for prompt, own in zip(chosen.prompts, columns, strict=True)]
     extra = beside(beside([chosen.identity(prompt) for prompt in chosen.prompts], inner), others)
     return [
         {
             "data_source": source,
             "prompt": prompt.messages,
             "ability": own["ability"] if isinstance(own.get("ability"), str) else "math",
-            "reward_model": {"style": "rule", "ground_truth": prompt.answer},
+            "reward_model": _judged(prompt, own),
             "extra_info": info,
         }
         for prompt, source, own, info in zip(chosen.prompts, chosen.sources("learnalign"), columns, extra, strict=True)
     ]
 
 
-FORMAT = Format(rows=rows, suffixes=(".parquet", ".jsonl"), uniform=True)
+def _judged(prompt: Prompt, own: Row) -> Row:
+    """reward_model: the user's, if there is one, with the gold as it was scored."""
+    given = own["reward_model"] if isinstance(own.get("reward_model"), dict) else {}
+    return {"style": "rule", **given, "ground_truth": prompt.answer}
+
+
+def _others(prompt: Prompt, own: Row) -> Row:
+    """The user's columns that have no place of their own in the row; of `prompt` and `reward_model` only what the row changes."""
+    gold = own["reward_model"].get("ground_truth") if isinstance(own.get("reward_model"), dict) else None
+    asked, question = own.get("prompt"), prompt.messages
+    kept = {
+        "prompt": bool(asked) and asked in (question, question[1:]),  # before it, at most the system prompt was added
+        "reward_model": gold == prompt.answer,
+    }
+    return {name: value for name, value in own.items() if name not in OWN and not kept.get(name)}
+
+
+FORMAT = Format(
+    rows=rows,
+    suffixes=(".parquet", ".jsonl"),
+    uniform=True,
+    template=dotted("++data.apply_chat_template_kwargs"),
+)
 
 
 def compute_score(
@@ -54,6 +77,7 @@ def compute_score(
     A completion that cannot be scored counts as wrong, since verl has no word for it.
     """
     info = extra_info or {}
-    source = {"data_source": data_source, **info, "extra_info": info}
+    gold = {"style": "rule", "ground_truth": ground_truth}
+    source = {"data_source": data_source, "reward_model": gold, **info, "extra_info": info}
     reward = score(solution_str, ground_truth, {**info, **({"verifier": verifier} if verifier else {})}, source)
     return {"score": reward, "acc": reward == 1.0}

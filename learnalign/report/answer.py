@@ -18,6 +18,7 @@ from learnalign.rollouts.first_look import look_at_first
 TWICE = 1.5  # a group's share among the chosen over that in the pool, worth a word
 FEW = 0.1  # share of the pool that a group must have among the chosen to be named
 MOSTLY = 0.5
+NAMED = 5  # missing files
 
 
 def answer(data: Gathered) -> str:
@@ -65,6 +66,8 @@ def notes_of(data: Gathered) -> Iterator[str]:
         yield f"A round of this run: <code>learnalign report {e(shlex.quote(str(path)))}</code>"
     for stale in data.summary["stale"]:
         yield f"Made with other settings than config.yaml has now: {e(stale)}."
+    if data.missing:
+        yield f"{e(missing_files(data))}."
     unfinished = [f"{s['stage']} ({s['status']})" for s in data.summary["stages"] if s["status"] != "done"]
     if unfinished:
         yield f"Not finished: {e(', '.join(unfinished))}."
@@ -77,6 +80,15 @@ def notes_of(data: Gathered) -> Iterator[str]:
     if (size := entry.get("size")) and data.chosen.sum() < size:
         yield f"{counted(int(data.chosen.sum()), 'prompt')} of {size:,} asked for: no other has a positive score."
     yield from _group_notes(data)
+
+
+def missing_files(data: Gathered) -> str:
+    """The sentence on files that are not there, with the way out."""
+    named, more = [str(data.run.path / file) for file in data.missing[:NAMED]], len(data.missing) - NAMED
+    named += [f"{more:,} more"] if more > 0 else []
+    verb, them = ("is", "it") if len(data.missing) == 1 else ("are", "them")
+    repair = f"`learnalign status {data.directory} --repair` makes {them} again"
+    return f"{' and '.join(named)} {verb} missing, and so is what this page would show of {them}: {repair}"
 
 
 def _stopped_by(data: Gathered) -> str | None:

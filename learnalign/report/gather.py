@@ -76,6 +76,12 @@ class Gathered:
         return shlex.quote(str(self.run.path))
 
     @functools.cached_property
+    def missing(self) -> list[str]:
+        """Files that stages have stored and that are not there."""
+        gone = [self.run.missing(stage) for stage in self.record["stages"]]
+        return sorted(file for files in gone for file, what in files.items() if what == "missing")
+
+    @functools.cached_property
     def prompts(self) -> list[Prompt]:
         return stored_prompts(self.run) if self.run.prompts_file.is_file() else []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 from datetime import UTC, datetime
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from learnalign.errors import InputError
 from learnalign.outputs import check_output, open_output
-from learnalign.report.answer import answer
+from learnalign.report.answer import answer, missing_files
 from learnalign.report.cosines import Cosines, measure_cosines
 from learnalign.report.gather import LONGEST_TEXT, Gathered
 from learnalign.report.rows import DETAILED, SEARCHED, Blocks, make_blocks
@@ -34,15 +35,19 @@ COLUMNS = {  # of the table: key of the index, title, whether it is a number
 def write_report(run: RunDir, output: Path | None = None, compare: RunDir | None = None) -> Path:
     """Write a run's report, DIR/report.html if no `output` is given; `compare` is a second run to set beside it.
 
-    Whatever the run lacks is said on the page. Raises InputError for an output that cannot be written and for a run beside
-    itself, RunError for files that are damaged.
+    Whatever the run lacks is said on the page; files that it had once, on stderr too. Raises InputError for an output that
+    cannot be written and for a run beside itself, RunError for files that are damaged.
     """
     if compare is not None and compare.path.resolve() == run.path.resolve():
         raise InputError(f"{compare.path} is the run itself; name another run directory to set beside it, or none")
     if output is not None:
         check_output(output)
     data = Gathered(run)
-    text = make_page(data, None if compare is None else Gathered(compare))
+    other = None if compare is None else Gathered(compare)
+    for each in (data, other):
+        if each is not None and each.missing:
+            print(f"learnalign: {missing_files(each)}", file=sys.stderr)
+    text = make_page(data, other)
     path = run.report_file if output is None else output
     with open_output(path) as file:
         file.write(text.encode())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from learnalign.columns import shaped_by
 from learnalign.errors import InputError, RunError
 from learnalign.handoff import find_format
 from learnalign.handoff.exporting import chosen_ids
@@ -88,6 +89,13 @@ def select(
         subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
         result.notes.extend(_older_exports(run, result, [prompt.id for prompt in subset.prompts]))
+        if format == "source" and (lost := shaped_by(run.config.data)):
+            result.notes.append(
+                f"the rows are those of the input, without {', '.join(lost)}, with which they were scored (format source, the default "
+                "of earlier versions); --set select.format=messages writes prompts and golds as they were scored"
+            )
+        if line := find_format(format).template_line(run.config.data.chat_template_kwargs):
+            result.notes.append(line)
         if handed.beside(result.subset):
             result.notes.append(
                 f"`learnalign export {run.path} --to {format}` also writes what {format} needs beside the file"

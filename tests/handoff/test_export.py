@@ -146,6 +146,7 @@ def test_an_output_replaces_what_was_written_there_and_no_file_of_the_users_own(
     [
         (["--to", "ver"], 2, "format ver: unknown (did you mean verl?); known are messages, "),
         (["--to", "verl", "--method", "random"], 1, "has no subset by method random: run `learnalign select "),
+        (["--to", "verl", "--method", "randon"], 2, "method randon: unknown (did you mean random?)"),
         (
             ["--to", "nemo-gym", "-o", "x.parquet"],
             2,
@@ -159,6 +160,20 @@ def test_a_wrong_export_is_refused_in_one_line(run: RunDir, arguments: list[str]
     result = CliRunner().invoke(app, ["export", str(run.path), *arguments])
     assert (result.exit_code, len(result.output.splitlines())) == (error, 1), result.output
     assert words in result.output
+
+
+def test_scores_that_are_missing_are_named_with_what_makes_them(run: RunDir) -> None:
+    run.scores_file("learnability").unlink()
+    with pytest.raises(
+        RunError, match=r"learnability\.parquet is missing; `learnalign select .*run --method learnability` makes it"
+    ):
+        export(run, "trl", method="learnability")
+
+
+def test_input_rows_that_lack_what_was_scored_are_told(run: RunDir) -> None:
+    words = "without data.system_prompt, with which they were scored"
+    assert any(words in note for note in select(run, 3, format="source").notes)
+    assert not any(words in note for note in select(run, 3).notes)
 
 
 def test_training_on_another_trainers_file_is_refused(run: RunDir, tmp_path: Path) -> None:

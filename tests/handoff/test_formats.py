@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, load_dataset
+from jinja2 import Template
 
 from learnalign.errors import InputError
-from learnalign.handoff import find_format
+from learnalign.handoff import Chosen, find_format
 from learnalign.handoff.writing import JSONL, PARQUET, write_rows
 from learnalign.names import FORMATS
+from learnalign.prompts import Prompt
 from tests.handoff.rows import OWN, SYSTEM, chosen, messages
 
 ASKED = messages("1+1?")
@@ -78,6 +80,54 @@ def written(name: str, kind: str = JSONL, **more: Any) -> list[dict[str, Any]]:
     if kind == PARQUET:
         return pq.read_table(file).to_pylist()
     return [json.loads(line) for line in file.getvalue().decode().splitlines()]
+
+
+def test_rows_in_verls_form_stay_as_they_are_and_hold_the_prompt_once() -> None:
+    own = {"data_source": "theirs", "prompt": messages("1+1?", system=False), "ability": "logic", "level": 3}
+    own |= {"reward_model": {"style": "model", "ground_truth": "2", "weight": 1}, "extra_info": {"split": "train"}}
+    prompt = Prompt("id0", 10, messages("1+1?"), "2", None, json.dumps(own))
+    (row,) = find_format("verl").rows(Chosen(prompts=[prompt], verifier="math"))
+    assert row == {
+        **{name: own[name] for name in ("data_source", "ability", "reward_model")},
+        "prompt": messages("1+1?"),
+        "extra_info": {"id": "id0", "index": 10, "verifier": "math", "split": "train", "level": 3},
+    }
+    other = Prompt("id0", 10, messages("1+1?", system=False), "2.0", None, json.dumps(own | {"prompt": "Solve it"}))
+    (row,) = find_format("verl").rows(Chosen(prompts=[other], verifier="math"))
+    assert isinstance(row, dict)
+    assert row["extra_info"]["prompt"] == "Solve it"
+    assert row["extra_info"]["reward_model"] == own["reward_model"]
+    assert row["reward_model"]["ground_truth"] == "2.0"
+
+
+SETTINGS = {"enable_thinking": False, "effort": "low"}
+TOLD = {
+    "trl": "GRPOConfig(chat_template_kwargs={'enable_thinking': False, 'effort': 'low'})",
+    "verl": "'++data.apply_chat_template_kwargs.enable_thinking=false' '++data.apply_chat_template_kwargs.effort=\"low\"'",
+    "slime": """--apply-chat-template-kwargs '{"enable_thinking": false, "effort": "low"}'""",
+    "skyrl": "generator.batched=false '++generator.chat_template_kwargs.enable_thinking=false'",
+    "nemo-rl": "'++policy.tokenizer.chat_template_kwargs.enable_thinking=false'",
+    "openrlhf": '{%- set enable_thinking = false -%}{%- set effort = "low" -%}',
+    "roll": "{%- set enable_thinking = false -%}",
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_trainer_is_told_the_settings_of_the_chat_template(name: str) -> None:
+    assert TOLD[name] in find_format(name).template_line(SETTINGS)
+    assert find_format(name).template_line({}) == ""
+
+
+def test_what_no_trainer_renders_says_nothing_of_the_chat_template() -> None:
+    assert [find_format(name).template_line(SETTINGS) for name in ("messages", "source")] == ["", ""]
+
+
+def test_the_line_for_a_model_without_such_a_setting_renders_the_same_prompt() -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking is defined and not enable_thinking %} no{% endif %} {{ effort }}"
+    told = find_format("openrlhf").template_line(SETTINGS)
+    begun = Template(told[told.index("{%-") :] + template)
+    turns = [{"role": "user", "content": "1+1?"}]
+    assert begun.render(messages=turns) == Template(template).render(messages=turns, **SETTINGS) == "1+1? no low"
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -163,8 +213,8 @@ def test_a_verl_pool_keeps_its_data_source_and_extra_info() -> None:
         "source_index": 99,
         "split": "train",
         "prompt": "1+1?",
-        "reward_model": {"ground_truth": "2"},
     }
+    assert row["reward_model"] == {"style": "rule", "ground_truth": "2"}
     assert written("verl", own=own, data_source="mine")[0]["data_source"] == "mine"
 
 

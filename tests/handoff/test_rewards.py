@@ -7,6 +7,7 @@ import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from datasets import load_dataset
@@ -65,6 +66,25 @@ def test_the_other_trainers_judge_by_the_rows_verifier() -> None:
             assert [score(text, "2", row[place]) for text in ("2", "2.0")] == rewards
     sample = SimpleNamespace(response="2.0", label="2", metadata={"verifier": "math"})
     assert asyncio.run(slime_reward(None, sample)) == 1.0
+
+
+def openrlhf_rewards(verifier: str, queries: list[str], prompt: str) -> list[float]:
+    """What the module beside OpenRLHF's file says, as OpenRLHF calls it: one text at a time, by position."""
+    (text,) = find_format("openrlhf").beside(chosen(verifier=verifier), "openrlhf.jsonl").values()
+    module: dict[str, Any] = {}
+    exec(text, module)
+    told = [module["reward_func"]([query], [prompt], ["2"]) for query in queries]
+    assert all(one["rewards"].shape == one["scores"].shape == (1,) for one in told)
+    return [float(one["scores"][0]) for one in told]
+
+
+def test_openrlhf_loads_a_function_that_judges_what_follows_the_prompt() -> None:
+    prompt = "<|im_start|>system\nBox it, as \\boxed{2}.<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
+    queries = [f"{prompt}{text}<|im_end|>" for text in ("2.0", "2", r"\boxed{3}", "")]
+    assert openrlhf_rewards("math", [f"{prompt}\\boxed{{{n}}}<|im_end|>\n" for n in ("2.0", "3")], prompt) == [1.0, 0.0]
+    assert openrlhf_rewards("exact", queries, prompt) == [0.0, 1.0, 0.0, 0.0]
+    cut = prompt[len("<|im_start|>") :]  # OpenRLHF cuts a prompt that is too long at its beginning
+    assert openrlhf_rewards("exact", [f"{cut}{text}<|endoftext|>" for text in ("2", "3")], prompt) == [1.0, 0.0]
 
 
 def test_a_reasoning_that_the_prompt_opened_is_none_of_the_answer() -> None:

@@ -14,7 +14,8 @@ from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from tests.report.browser import Browser, find_browser
 from tests.report.runs import KINDS, add_gradients, add_pool, add_rollouts, add_scores, new_run, whole_run
-from tests.report.test_report import HOSTILE, NUMBERS, QUESTIONS
+from tests.report.test_report import HOSTILE, QUESTIONS
+from tests.report.test_text import NUMBERS
 
 pytestmark = [
     pytest.mark.browser,

@@ -1,11 +1,13 @@
-"""OpenRLHF's PromptDataset loads the file with the flags of the README."""
+"""OpenRLHF's PromptDataset loads the file with the flags of the README, its executor the reward function beside it."""
 
+import asyncio
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 from datasets import load_dataset
 from openrlhf.datasets import PromptDataset
+from openrlhf.utils.agent import SingleTurnAgentExecutor
 from transformers import AutoTokenizer
 
 from tests.handoff.loaders.check import check_prompts, model
@@ -20,6 +22,11 @@ def main(folder: Path) -> None:
     items = [data[i] for i in range(len(data))]
     check_prompts("openrlhf", [prompt for _, prompt, _, _ in items], tokenizer)
     assert [label for _, _, label, _ in items] == ["2", "5"]
+    judge = SingleTurnAgentExecutor(str(folder / "openrlhf_reward.py"))
+    queries = [f"{items[0][1]}\\boxed{{{answer}}}<|im_end|>" for answer in ("2", "3")]
+    told = [asyncio.run(judge._fetch_rewards_via_func([query], [items[0][1]], ["2"]))[0] for query in queries]
+    assert [float(each["scores"]) for each in told] == [1.0, 0.0]
+    print("openrlhf: its executor loads our reward function")
 
 
 if __name__ == "__main__":

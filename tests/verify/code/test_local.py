@@ -187,7 +187,7 @@ def _sandboxed() -> list[int]:
 
 
 def test_closing_ends_what_is_under_way_at_once(sandbox_here: None) -> None:
-    gold = json.dumps({"tests": [{"stdin": "", "stdout": ""}]})
+    gold = json.dumps({"tests": [{"stdin": "", "stdout": "x"}]})
     verifier, ended = open_verifier("code", sandbox="local"), threading.Event()
 
     def score() -> None:
@@ -215,7 +215,7 @@ def test_a_killed_parent_leaves_no_sandbox(sandbox_here: None, tmp_path: Path) -
         f"program = '```python\\nimport time\\nx = \"{mark}\"\\ntime.sleep(60)\\n```'\n"
         "with open_verifier('code', sandbox='local') as verifier:\n"
         "    print('begun', flush=True)\n"
-        "    verifier.score([Item(program, json.dumps({'tests': [{'stdin': '', 'stdout': ''}]}))])\n"
+        "    verifier.score([Item(program, json.dumps({'tests': [{'stdin': '', 'stdout': 'x'}]}))])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert process.stdout is not None

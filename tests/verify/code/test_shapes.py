@@ -206,8 +206,8 @@ BAD = {
     "two functions": json.dumps({"tests": [{"input": [1], "output": 2, "fn_name": name} for name in "fg"]}),
     "argument that is no JSON": json.dumps({"tests": [{"input": "x", "output": "2", "fn_name": "f"}]}),
     "mapping of numbers": json.dumps({"fn_name": "f", "inputs": [[{"1": 2}]], "outputs": [[1]]}),
-    "file mode": json.dumps({"official_tests": [{"input": "", "output": ""}], "input_mode": "file"}),
-    "interactive": json.dumps({"official_tests": [{"input": "", "output": ""}], "interaction_format": "Ask."}),
+    "file mode": json.dumps({"official_tests": [{"input": "", "output": "1"}], "input_mode": "file"}),
+    "interactive": json.dumps({"official_tests": [{"input": "", "output": "1"}], "interaction_format": "Ask."}),
     "no official tests": json.dumps({"official_tests": []}),
     "contest with a file": json.dumps({"public_tests": {"input": ["1"], "output": ["2"]}, "input_file": "a.in"}),
     "contest without lists": json.dumps({"public_tests": {"input": "1", "output": "2"}}),
@@ -215,6 +215,9 @@ BAD = {
     "humaneval without tests": json.dumps({"entry_point": "f", "test": " "}),
     "mbpp without tests": json.dumps({"test_list": []}),
     "cruxeval without output": json.dumps({"code": "def f(): ...", "output": ""}),
+    "only empty outputs": json.dumps({"inputs": ["1", "2"], "outputs": ["", " \n"]}),
+    "only null values": json.dumps({"entry_point": "f", "tests": [{"call": [1], "value": None}]}),
+    "only wrapped null values": json.dumps({"fn_name": "f", "inputs": [[1]], "outputs": [[None]]}),
     "pickle of a list": json.dumps({"private_test_cases": "gARdlC4="}),
 }
 

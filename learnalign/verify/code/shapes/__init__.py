@@ -45,9 +45,17 @@ _KNOWN = {*_HOLDERS, *_NAMES}.union(*(columns for columns, _ in _SHAPES))
 def read_cases(answer: str) -> Cases:
     """The tests in a gold answer, JSON text of one of the shapes of learnalign/verify/code/README.md.
 
-    Raises BadTests, with the reason in one line, for any other text.
+    Raises BadTests, with the reason in one line, for any other text, and for tests that a program would pass by doing nothing.
     """
-    row = _row(parse(answer, "the gold answer"))
+    cases = _read(_row(parse(answer, "the gold answer")))
+    if cases.printed and cases.checker is None and not any(test.stdout.strip() for test in cases.printed):
+        raise BadTests("every expected output is empty: a program that does nothing would pass")
+    if cases.calls and all(None in (call.value, *call.also) for call in cases.calls):
+        raise BadTests("every expected value is null: a function that does nothing would pass")
+    return cases
+
+
+def _read(row: Row) -> Cases:
     for columns, read in _SHAPES:
         if columns <= row.keys():
             return read(row)
