@@ -35,7 +35,7 @@ _LONGEST_LINE = 64 * 2**20  # bytes
 # Users of no account: systemd leaves these numbers unused. Each sandbox of a process has another, so that the kernel
 # counts its processes apart.
 _FIRST_USER, _USERS = 60_600, 500
-_users = itertools.cycle(range(_FIRST_USER, _FIRST_USER + _USERS))
+_users = itertools.count(os.getpid())  # another first one in every process
 
 _BOOT = "import sys; sys.path.insert(0, '/sandbox'); from inside import main; main.started()"
 
@@ -49,7 +49,7 @@ class Box:
 
     def __init__(self, role: str, as_root: bool, memory: int) -> None:
         self._memory, self._unread = memory, b""
-        user = next(_users) if os.geteuid() == 0 else None
+        user = _FIRST_USER + next(_users) % _USERS if os.geteuid() == 0 else None
         filter_file = _filter_file()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         try:
