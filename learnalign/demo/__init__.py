@@ -1,7 +1,8 @@
 """The embedded model and pool: a 0.75M-parameter Llama that solves some small arithmetic always, some never.
 
-Torch-free: `model.name: demo` and `data.path: demo` in a configuration mean the paths below.
-`python -m learnalign.demo.train` makes these files; `python -m learnalign.demo.real` fetches a real model and pool.
+Torch-free: `model.name: demo` and `data.path: demo` in a configuration mean the paths below; `demo-code`, as data.path and for
+`rollout --from`, the code tasks and their completions. `python -m learnalign.demo.train` and `python -m learnalign.demo.code`
+make these files; `python -m learnalign.demo.real` fetches a real model and pool.
 """
 
 from pathlib import Path
@@ -15,7 +16,6 @@ def path() -> Path:
 MODEL = path() / "model"
 POOL = path() / "pool.jsonl"
 TEST = path() / "test.jsonl"
-# Code tasks, and completions of them (`python -m learnalign.demo.code` makes both): `demo-code` as data.path and --from.
 CODE_POOL = path() / "code_pool.jsonl"
 CODE_COMPLETIONS = path() / "code_completions.jsonl"
 POOLS = {"demo": POOL, "demo-code": CODE_POOL}

@@ -72,8 +72,9 @@ class _Given:
 def import_rollouts(run: RunDir, file: str | Path) -> ImportResult:
     """Store the completions or counts of `file` as the run's rollouts and write success.parquet.
 
-    Text is tokenised with the policy's tokenizer (an EOS closes it unless its `finish_reason` is length); give
-    `completion_ids` to keep the sampled tokens. Prompts missing from the file are left out, with that reason.
+    `demo-code` is the file of the demo's code tasks. Text is tokenised with the policy's tokenizer (an EOS closes it unless its
+    `finish_reason` is length); give `completion_ids` to keep the sampled tokens. Prompts missing from the file are left out,
+    with that reason.
 
     An interrupted import is completed by the same call. Raises InputError if the file cannot be read, matches no prompt, or
     the run has other rollouts.

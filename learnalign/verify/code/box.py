@@ -35,7 +35,7 @@ _LONGEST_LINE = 64 * 2**20  # bytes
 # Users of no account: systemd leaves these numbers unused. Each sandbox of a process has another, so that the kernel
 # counts its processes apart.
 _FIRST_USER, _USERS = 60_600, 500
-_users = itertools.cycle(range(_FIRST_USER, _FIRST_USER + _USERS))
+_users = itertools.count(os.getpid())  # another first one in every process
 
 _BOOT = "import sys; sys.path.insert(0, '/sandbox'); from inside import main; main.started()"
 
@@ -49,18 +49,28 @@ class Box:
 
     def __init__(self, role: str, as_root: bool, memory: int) -> None:
         self._memory, self._unread = memory, b""
-        user = next(_users) if as_root else 0
+        user = _FIRST_USER + next(_users) % _USERS if os.geteuid() == 0 else None
         filter_file = _filter_file()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         try:
             self._process = subprocess.Popen(
-                [*_command(as_root, filter_file), _python(), "-I", "-S", "-c", _BOOT, role, str(user)],
+                [
+                    *_command(as_root, filter_file),
+                    _python(),
+                    "-I",
+                    "-S",
+                    "-c",
+                    _BOOT,
+                    role,
+                    str(user if as_root else 0),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 bufsize=0,
                 pass_fds=[filter_file],
                 start_new_session=True,  # Ctrl-C reaches only the parent
+                **({} if as_root else _as_user(user)),
                 env={
                     "PATH": "/usr/bin:/bin",
                     "HOME": "/tmp",
@@ -155,6 +165,11 @@ class Box:
         return taken
 
 
+def _as_user(user: int | None) -> dict[str, Any]:
+    """Popen's options to start as `user`: in a user namespace of root's, no limit of processes would bind."""
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+
 def _command(as_root: bool, filter_file: int) -> list[str]:
     """The command of bubblewrap up to the program's."""
     rights = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if as_root else []
@@ -223,7 +238,7 @@ def _filter_file() -> int:
 
 
 def modes() -> list[bool]:
-    """The ways to start a sandbox that may work: as root without a user namespace, or as the user in one."""
+    """The ways to start a sandbox that may work: as root without a user namespace, or as a user in one."""
     return [True, False] if os.geteuid() == 0 else [False]
 
 

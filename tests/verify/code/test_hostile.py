@@ -1,6 +1,7 @@
 """Hostile programs: without a sandbox they get the secret, in one they get nothing; and each way that one of them once found."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,12 @@ from typing import Any
 import pytest
 
 from learnalign.verify import Item, Verifier
-from learnalign.verify.code import local
+from learnalign.verify.code import box, local
 from learnalign.verify.code.box import Box, BoxEnded
 from learnalign.verify.code.inside import wire
 from learnalign.verify.code.local import LocalSandbox
 from learnalign.verify.code.program import Program, find_program
-from learnalign.verify.code.sandbox import Done, Job, Limits
+from learnalign.verify.code.sandbox import Done, Job, Limits, SandboxFailed
 from tests.torture import guard
 from tests.verify.code.hostile import HOSTILE, KINDS, Hostile
 from tests.verify.code.hostile.outside import Outside, outside
@@ -138,10 +139,10 @@ def test_a_sandbox_that_somebody_killed_is_started_again(
 ) -> None:
     receive, killed = Box.receive, []
 
-    def die_before_the_reply(box: Box, deadline: float) -> dict[str, Any]:
-        message = receive(box, deadline)
+    def die_before_the_reply(runner: Box, deadline: float) -> dict[str, Any]:
+        message = receive(runner, deadline)
         if "status" in message and len(killed) < times:
-            killed.append(box)
+            killed.append(runner)
             raise BoxEnded("died")
         return message
 
@@ -169,3 +170,30 @@ def test_a_helper_of_the_rows_prompt_is_not_the_programs(verifier: Verifier) -> 
     ]
     verdicts = verifier.score([Item(f"```python\n{program}\n```", gold) for program in programs])
     assert [verdict.reward for verdict in verdicts] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has both ways to start a sandbox")
+@pytest.mark.parametrize("as_root", [True, False])
+def test_processes_are_limited_however_root_starts_the_sandbox(as_root: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box, "_python", lambda: "/usr/bin/python3")  # for which no folder of root's is needed
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(local, "working_mode", lambda: as_root)
+    forks = """
+import os, time
+made = 0
+try:
+    while made < 200:
+        if os.fork() == 0:
+            time.sleep(60)
+        made += 1
+except OSError: pass
+print(made)
+"""
+    sandbox = LocalSandbox()
+    try:
+        done = sandbox.run(job(forks, {"kind": "run", "stdin": ""}))
+    except SandboxFailed as error:
+        pytest.skip(str(error))
+    finally:
+        sandbox.close()
+    assert 0 < int(done.replies[0]["printed"]) < 64, done
