@@ -13,7 +13,8 @@ from learnalign.config import PRESETS, Config, DataConfig, build_config, write_y
 from learnalign.errors import InputError, counted, listed_briefly, one_line, short
 from learnalign.guess import Guess, Row, first_rows, gold_reasons, guess
 from learnalign.policy import load_tokenizer, model_config, prompt_text
-from learnalign.prompts import NO_ID, TAKEN, count_tokens, read_pool, reason_counts
+from learnalign.pool_rows import NO_ID, TAKEN
+from learnalign.prompts import count_tokens, read_pool, reason_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
