@@ -43,8 +43,8 @@ def main() -> int:
                 if arguments.only or outcome.problems:
                     print(f"{outcome.name}: {'; '.join(outcome.problems) or 'held'}", file=sys.stderr, flush=True)
             print(table(counted), flush=True)
-    if not arguments.only and arguments.share == 1.0:
-        write_results(RESULTS, counted, arguments.share)
+            if not arguments.only and arguments.share == 1.0:
+                write_results(RESULTS, counted, arguments.share)
     return int(any(counts.failures for counts in counted.values()))
 
 

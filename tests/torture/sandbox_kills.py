@@ -19,7 +19,7 @@ from tests.torture.sandbox_attacks import left, running
 from tests.torture.trials import Outcome
 
 ROWS = 200
-KILLS = 20  # of the command, by each signal
+KILLS = 10  # of the command, by each signal
 SANDBOX_KILLS = 10  # runs in which sandboxes are killed
 SHARE_KILLED = 0.05
 LONGEST = 300.0  # seconds after which a command hangs
