@@ -41,14 +41,14 @@ def run_rounds(
     print_table(str(run.path), ["round", "prompts", "chosen", "steps", "ended by", "policy"], rows)
 
 
-def show_rounds(config: Config, stages: str, as_json: bool) -> None:
-    """Print the work of each round; nothing is written."""
+def show_rounds(config: Config, stages: str, as_json: bool, anyway: bool) -> None:
+    """Print the work of each round; nothing is written. Golds that are whole solutions are refused unless `anyway`."""
     from dataclasses import asdict
 
     from learnalign.errors import counted
     from learnalign.rounds import plan_rounds
 
-    plan, rounds = plan_rounds(config, _fractions(stages))
+    plan, rounds = plan_rounds(config, _fractions(stages), anyway=anyway)
     if as_json:
         listed = [asdict(each) for each in rounds]
         print_json({**asdict(plan), "config": config.model_dump(mode="json"), "rounds": listed})

@@ -48,7 +48,7 @@ def run(
     Each stage is a process of its own, so that an engine's GPU memory is given back. Run the command again to resume.
     """
     if dry_run and stages is not None:
-        return show_rounds(resolve_config(directory, config, overrides, trust), stages, as_json)
+        return show_rounds(resolve_config(directory, config, overrides, trust), stages, as_json, anyway)
     if dry_run:
         return show_plan(directory, config, overrides, as_json, trust, "select", anyway=anyway)
     if stages is not None:

@@ -109,10 +109,10 @@ class PlannedRound:
     stages: list[Work]
 
 
-def plan_rounds(config: Config, fractions: Sequence[float]) -> tuple[Plan, list[PlannedRound]]:
-    """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds`."""
+def plan_rounds(config: Config, fractions: Sequence[float], *, anyway: bool = True) -> tuple[Plan, list[PlannedRound]]:
+    """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds` and `plan`."""
     check_fractions(fractions)
-    whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"])
+    whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"], anyway=anyway)
     pool = PoolSize(whole.prompts, whole.prompt_tokens)
     rounds, left = [], whole.prompts
     for number, size in enumerate(round_sizes(whole.prompts, fractions), 1):

@@ -13,6 +13,7 @@ from learnalign.golds import refuse_solutions
 from learnalign.plan import plan
 from learnalign.prompts import Prompt, stored_prompts
 from learnalign.rollouts import rollout
+from learnalign.rounds import plan_rounds
 from learnalign.rundir import RunDir
 from tests.tiny import make_config
 
@@ -31,6 +32,8 @@ def test_a_dry_run_tells_them_unless_anyway(tmp_path: Path) -> None:
     config = build_config({"model": {"name": "demo"}, "data": {"path": str(pool), "prompt": "q", "answer": "a"}})
     with pytest.raises(InputError, match="8 of 8 golds in column 'a' are whole solutions"):
         plan(config, ["rollout"], anyway=False)
+    with pytest.raises(InputError, match="8 of 8 golds in column 'a' are whole solutions"):
+        plan_rounds(config, [0.5, 0.5], anyway=False)
     assert plan(config, ["rollout"]).prompts == 8
 
 

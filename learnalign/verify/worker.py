@@ -71,7 +71,7 @@ def _mathematics() -> Callable[..., Verdict]:
         from learnalign.verify import equality
         from learnalign.verify.symbolic import MOST_DIGITS
     except ImportError as error:
-        raise InputError(f"math-verify cannot be imported ({error}); pip install 'math-verify[antlr4_13_2]'") from None
+        raise InputError(f"math-verify cannot be imported ({error}); pip install 'math-verify[antlr4-13-2]'") from None
     sys.set_int_max_str_digits(10 * MOST_DIGITS)  # sympy prints the integers that it compares
     # Warm-up: the parser takes 0.1 s for the first formula of a kind, which no completion should be charged.
     equality.judge_answer(r"\frac{\sqrt{3}}{2}+x^{2}", r"(x, 1]\cup\{2\}", None)
