@@ -124,7 +124,8 @@ def configured(tmp_path: Path, changes: dict[str, object]) -> Config:
     settings = make_config(tmp_path).model_dump(mode="json")
     for key, value in changes.items():
         section, _, name = key.partition(".")
-        settings[section][name] = value
+        place = settings[section] if name else settings
+        place[name or section] = value
     return build_config(settings)
 
 
@@ -136,6 +137,8 @@ def configured(tmp_path: Path, changes: dict[str, object]) -> Config:
         ({"model.attn": "somebody/kernels"}, ["model.attn"]),
         ({"rollout.vllm": {"trust_remote_code": True}}, ["rollout.vllm.trust_remote_code"]),
         ({"rollout.vllm": {"worker_cls": "a.b", "max_model_len": 9, "dtype": "auto"}}, ["rollout.vllm.worker_cls"]),
+        ({"verifier": "code", "verifier_sandbox": "http://elsewhere:8080"}, ["verifier_sandbox"]),
+        ({"verifier": "code", "verifier_sandbox": "local"}, []),
     ],
 )
 def test_every_setting_that_names_code_is_known(tmp_path: Path, changes: dict[str, object], named: list[str]) -> None:

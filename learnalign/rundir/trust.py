@@ -23,9 +23,11 @@ _WORDS = ("dtype", "kv_cache_dtype", "quantization")
 
 
 def code_settings(config: Config) -> dict[str, str]:
-    """The settings that have other code than this program's run, by key; the value names the code."""
-    model = config.model
+    """The settings that have other code than this program's run, or send data to a service, by key; the value names which."""
+    model, sandbox = config.model, config.verifier_sandbox
     named = {} if config.verifier in VERIFIERS else {"verifier": config.verifier}
+    if config.verifier == "code" and sandbox and "://" in sandbox:
+        named["verifier_sandbox"] = f"completions and tests go to {sandbox}"
     if model.trust_remote_code:
         revised = [f"{name}@{revision}" if revision else name for name, revision in _models(config)]
         named["model.trust_remote_code"] = f"that of {', '.join(revised)}"
@@ -61,7 +63,7 @@ def check_trust(path: Path, config: Config, keys: Iterable[str] | None = ()) -> 
     if strange := {key: value for key, value in code.items() if known.get(key) != value}:
         listed = ", ".join(f"{key} ({value})" for key, value in strange.items())
         raise InputError(
-            f"{path}: its config.yaml would run code of its maker's choice: {listed}; look at it, then pass --trust once "
+            f"{path}: its config.yaml would run code or use a service of its maker's choice: {listed}; look at it, then pass --trust once "
             "(in Python: RunDir.open(path, trust=True)), or choose yourself with --set or --config"
         )
 
