@@ -24,7 +24,7 @@ from learnalign.progress import Progress
 from learnalign.prompts import Prompt
 from learnalign.rollouts.judging import opened_reasoning
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import atomic_path, remove, remove_leftovers, write_jsonl
+from learnalign.rundir.files import atomic_path, disk_error, remove, remove_leftovers, write_jsonl
 from learnalign.training import checkpoints
 from learnalign.training.context import check_context
 from learnalign.training.convergence import Convergence
@@ -201,8 +201,10 @@ def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> t
         trainer.add_callback(Bookkeeping(trainer, job.work, progress, kept, convergence))
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except (LearnAlignError, OSError, MemoryError):
+        except (LearnAlignError, MemoryError):
             raise
+        except OSError as error:  # of a write to an open file, which names no file: the trainer's own are in the work folder
+            raise disk_error(job.work, error) if error.filename is None else error from error
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, job.section, trainer.args) from error
         except Exception as error:

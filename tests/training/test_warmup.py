@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
 
-from learnalign.errors import InputError, RunError
+from learnalign.errors import DiskError, InputError, RunError
 from learnalign.policy import load_policy, load_tokenizer, model_path, policy_path
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
@@ -231,4 +232,16 @@ def test_a_disk_that_is_too_small_is_refused_before_training(tmp_path: Path, mon
     usage = SimpleNamespace(free=1_000_000)
     monkeypatch.setattr("learnalign.training.checkpoints.shutil.disk_usage", lambda _: usage)
     with pytest.raises(RunError, match=r"needs 0\.0 GB of disk.*are free.*save_strategy"):
+        warmup(run)
+
+
+def test_a_write_of_the_trainers_own_that_the_disk_refuses_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: TrainerState, path: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))  # as a write to an open file does: without a name
+
+    monkeypatch.setattr(TrainerState, "save_to_json", refuse)
+    run = _run(tmp_path)
+    with pytest.raises(DiskError, match=f"cannot write {run.path}.*work.*the disk reports an error"):
         warmup(run)
