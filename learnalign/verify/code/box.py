@@ -11,6 +11,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import site
 import subprocess
 import sys
@@ -139,8 +140,13 @@ class Box:
                     stream.close()
 
     def kill(self) -> None:
-        """Kill every process in the sandbox: with its first, the kernel ends them all. Works in any thread."""
-        self._process.kill()
+        """Kill every process in the sandbox: with its first, the kernel ends them all. Works in any thread.
+
+        The group, because bubblewrap's second process waits for ever if the first is killed before it has called it.
+        """
+        if self._process.returncode is None:  # it is not reaped, so its number is still its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _wait(self, descriptor: int, event: int, deadline: float) -> bool:
         """Wait for a tick at most; raises BoxEnded at the deadline or if the processes take too much memory."""

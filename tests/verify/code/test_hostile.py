@@ -1,15 +1,19 @@
 """Hostile programs: without a sandbox they get the secret, in one they get nothing; and each way that one of them once found."""
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from learnalign.verify import Item, Verifier
@@ -197,3 +201,28 @@ print(made)
     finally:
         sandbox.close()
     assert 0 < int(done.replies[0]["printed"]) < 64, done
+
+
+def test_a_sandbox_that_is_closed_while_it_starts_leaves_nothing(sandbox_here: None) -> None:
+    groups, moments = set(), random.Random(0)
+    for _ in range(100):
+        started = Box("runner", local.working_mode(), 2**30)
+        groups.add(started._process.pid)
+        time.sleep(moments.uniform(0.0, 0.02))
+        started.close()
+    end = time.monotonic() + 10.0
+    while (left := _in_groups(groups)) and time.monotonic() < end:
+        time.sleep(0.05)
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+def _in_groups(groups: set[int]) -> list[psutil.Process]:
+    """The processes of these groups, but zombies."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(OSError):
+            if os.getpgid(process.pid) in groups and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
