@@ -203,7 +203,9 @@ def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> t
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except (LearnAlignError, MemoryError):
             raise
-        except OSError as error:  # of a write to an open file, which names no file: the trainer's own are in the work folder
+        except (
+            OSError
+        ) as error:  # of a write to an open file, which names no file: the trainer's own are in the work folder
             raise disk_error(job.work, error) if error.filename is None else error from error
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, job.section, trainer.args) from error
