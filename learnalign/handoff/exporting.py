@@ -56,6 +56,8 @@ def export(
         "prompts": len(chosen.prompts),
         "notes": [line] if line else [],
     }
+    if beside := handed.beside(file if output is None else output):
+        result["notes"].append(f"{name} also needs, written beside it: {', '.join(map(str, beside))}")
     if output is not None:
         handed.write_output(output)
         return ExportResult(**result, file=output, about=None)

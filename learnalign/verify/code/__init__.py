@@ -4,7 +4,7 @@ Reading order: cases → shapes → program → judging → sandbox → local �
 
 - cases: what the tests of a row are; shapes: reads them as the data sets hold them; comparison: of outputs and values.
 - program: finds the program in a completion; judging: runs it on the tests and compares.
-- sandbox: what a place to run programs must do. local: this machine, by bubblewrap (box, system_calls). service: over HTTP.
+- sandbox: what a place to run programs must do. local: this machine, by bubblewrap (box, memory, system_calls). service: over HTTP.
 - inside: what runs in the sandbox, on Python's library alone.
 """
 

@@ -18,11 +18,11 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from learnalign.verify.code.memory import WRITABLE, takes_more
 from learnalign.verify.code.sandbox import SandboxFailed
 from learnalign.verify.code.system_calls import filter_program
 
@@ -30,13 +30,12 @@ PROGRAM = "bwrap"
 PACKAGES_PATH = "/packages"
 # What a program may import beside the standard library, if it is installed here.
 _PACKAGES = ("numpy", "numpy.libs", "scipy", "scipy.libs", "sympy", "mpmath", "networkx", "sortedcontainers")
-_SCRATCH = 64 * 2**20  # bytes of /tmp
 _TICK = 0.2  # seconds between looks at the memory
 _LONGEST_LINE = 64 * 2**20  # bytes
-# Users of no account: systemd leaves these numbers unused. Each sandbox of a process has another, so that the kernel
-# counts its processes apart.
+# Users of no account: systemd leaves these numbers unused. Each sandbox has another, so that the kernel counts its
+# processes apart; those of two commands begin at different ones.
 _FIRST_USER, _USERS = 60_600, 500
-_users = itertools.count(os.getpid())  # another first one in every process
+_started = itertools.count()
 
 _BOOT = "import sys; sys.path.insert(0, '/sandbox'); from inside import main; main.started()"
 
@@ -46,40 +45,48 @@ class BoxEnded(Exception):
 
 
 class Box:
-    """A process in a sandbox; `role` is runner or checker. `as_root`: drop root's rights inside, without a user namespace."""
+    """A process in a sandbox.
 
-    def __init__(self, role: str, as_root: bool, memory: int) -> None:
-        self._memory, self._unread = memory, b""
-        user = _FIRST_USER + next(_users) % _USERS if os.geteuid() == 0 else None
+    Args:
+        role: runner or checker.
+        as_root: drop root's rights inside, without a user namespace.
+        memory: bytes that all its processes may take; may be changed while it runs.
+        cpu: the one that its processes share, so that they take no other from anybody; None: any.
+    """
+
+    def __init__(self, role: str, as_root: bool, memory: int, cpu: int | None = None) -> None:
+        self.memory, self._unread, self._looked = memory, b"", time.monotonic()
+        user = _FIRST_USER + (97 * os.getpid() + next(_started)) % _USERS if os.geteuid() == 0 else None
         filter_file = _filter_file()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         try:
-            self._process = subprocess.Popen(
-                [
-                    *_command(as_root, filter_file),
-                    _python(),
-                    "-I",
-                    "-S",
-                    "-c",
-                    _BOOT,
-                    role,
-                    str(user if as_root else 0),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                bufsize=0,
-                pass_fds=[filter_file],
-                start_new_session=True,  # Ctrl-C reaches only the parent
-                **({} if as_root else _as_user(user)),
-                env={
-                    "PATH": "/usr/bin:/bin",
-                    "HOME": "/tmp",
-                    "LANG": "C.UTF-8",
-                    "PYTHONHASHSEED": "0",
-                    "OMP_NUM_THREADS": "1",
-                },
-            )
+            with _on(cpu):
+                self._process = subprocess.Popen(
+                    [
+                        *_command(as_root, filter_file),
+                        _python(),
+                        "-I",
+                        "-S",
+                        "-c",
+                        _BOOT,
+                        role,
+                        str(user if as_root else 0),
+                    ],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                    bufsize=0,
+                    pass_fds=[filter_file],
+                    start_new_session=True,  # Ctrl-C reaches only the parent
+                    **({} if as_root else _as_user(user)),
+                    env={
+                        "PATH": "/usr/bin:/bin",
+                        "HOME": "/tmp",
+                        "LANG": "C.UTF-8",
+                        "PYTHONHASHSEED": "0",
+                        "OMP_NUM_THREADS": "1",
+                    },
+                )
         except OSError as error:
             raise SandboxFailed(f"the sandbox cannot start: {error}") from None
         finally:
@@ -104,6 +111,16 @@ class Box:
 
     def receive(self, deadline: float) -> dict[str, Any]:
         """Return the next line as JSON; raises BoxEnded."""
+        try:
+            message = json.loads(self.line(deadline))
+        except (ValueError, RecursionError):
+            raise BoxEnded("sent no message") from None
+        if not isinstance(message, dict):
+            raise BoxEnded("sent no message")
+        return message
+
+    def line(self, deadline: float) -> bytes:
+        """Return the next line with its end; raises BoxEnded."""
         parts = [self._unread]
         size = len(self._unread)
         while b"\n" not in parts[-1]:
@@ -116,14 +133,8 @@ class Box:
             if size > _LONGEST_LINE:
                 raise BoxEnded("output")
             parts.append(part)
-        line, _, self._unread = b"".join(parts).partition(b"\n")
-        try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            raise BoxEnded("sent no message") from None
-        if not isinstance(message, dict):
-            raise BoxEnded("sent no message")
-        return message
+        line, end, self._unread = b"".join(parts).partition(b"\n")
+        return line + end
 
     def error(self) -> str:
         """What the sandbox printed, its last line."""
@@ -155,20 +166,24 @@ class Box:
             raise BoxEnded("time")
         poll = select.poll()
         poll.register(descriptor, event)
-        if poll.poll(1000 * min(left, _TICK)):
-            return True
-        if self._taken() > self._memory:
-            raise BoxEnded("memory")
-        return False
+        ready = bool(poll.poll(1000 * min(left, _TICK)))
+        if time.monotonic() - self._looked >= _TICK:  # also at one that has something to say all the time
+            if takes_more(self._process.pid, self.memory):
+                raise BoxEnded("memory")
+            self._looked = time.monotonic()
+        return ready
 
-    def _taken(self) -> int:
-        """Bytes of memory of all processes in the sandbox."""
-        taken = 0
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self._process.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    taken += process.memory_info().rss
-        return taken
+
+@contextlib.contextmanager
+def _on(cpu: int | None) -> Iterator[None]:
+    """Have what this thread starts run on one CPU."""
+    own = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):  # it has been taken away
+        os.sched_setaffinity(0, own if cpu is None else {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def _as_user(user: int | None) -> dict[str, Any]:
@@ -181,9 +196,10 @@ def _command(as_root: bool, filter_file: int) -> list[str]:
     rights = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if as_root else []
     user = [] if as_root else ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"]
     return [
-        PROGRAM,
+        shutil.which(PROGRAM) or PROGRAM,
         *("--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
         *("--unshare-cgroup-try", "--hostname", "sandbox", *user, "--cap-drop", "ALL", *rights),
+        *_writable("/tmp"),  # first: Python may lie in the host's
         *_library_mounts(),
         *(
             "--perms",
@@ -195,10 +211,13 @@ def _command(as_root: bool, filter_file: int) -> list[str]:
             "/sandbox/inside",
         ),
         *_package_mounts(),
-        *("--dev", "/dev", "--remount-ro", "/dev"),
-        *("--perms", "1777", "--size", str(_SCRATCH), "--tmpfs", "/tmp"),
+        *("--dev", "/dev", *_writable("/dev/shm"), "--remount-ro", "/dev"),
         *("--remount-ro", "/", "--chdir", "/tmp", "--seccomp", str(filter_file)),
     ]
+
+
+def _writable(place: str) -> list[str]:
+    return ["--perms", "1777", "--size", str(WRITABLE[place]), "--tmpfs", place]
 
 
 def _library_mounts() -> list[str]:

@@ -129,37 +129,37 @@ class CodeJudge:
         return done.refused or _filled(done, len(tests), outcome)
 
     def _checked(self, done: Done, cases: Cases) -> list[str | None] | str:
-        """The outcomes by the row's own checker, a program that reads three files; it is run as any program is."""
-        assert cases.checker is not None
-        ran = [number for number, reply in enumerate(done.replies) if _fault(reply) is None]
-        names = ["input.txt", "expected.txt", "printed.txt"]
-        tests = [
-            {
-                "kind": "run",
-                "stdin": "",
-                "arguments": names,
-                "files": dict(
-                    zip(
-                        names,
-                        (cases.printed[number].stdin, cases.printed[number].stdout, done.replies[number]["printed"]),
-                        strict=True,
-                    )
-                ),
-            }
-            for number in ran
-        ]
-        marks = self._sandbox.run(self._job(Program(cases.checker, "python"), cases, tests)) if tests else Done()
-        if marks.refused or len(marks.replies) < len(tests) or any(_fault(reply) for reply in marks.replies):
-            raise SandboxFailed(f"the row's checker failed: {marks.refused or marks.ended or 'it raised an error'}")
-        right = {number for number, reply in zip(ran, marks.replies, strict=True) if _is_one(reply["printed"])}
+        """The outcomes by the row's own checker. Where it fails on what was printed, but not on the expected outputs, that is wrong."""
+        printed = {number: reply["printed"] for number, reply in enumerate(done.replies) if _fault(reply) is None}
+        marks = self._marks(cases, printed)
+        if _broken(marks, len(printed)):
+            control = self._marks(cases, {number: cases.printed[number].stdout for number in printed})
+            if why := _broken(control, len(printed)):
+                raise SandboxFailed(f"the row's checker failed on the expected outputs: {why}")
+        replies = zip(printed, marks.replies, strict=False)
+        right = {number for number, reply in replies if _fault(reply) is None and _is_one(reply["printed"])}
 
         def outcome(number: int, reply: dict[str, Any]) -> str | None:
             return None if number in right else _fault(reply) or "wrong output"
 
         return _filled(done, len(cases.printed), outcome)
 
-    def _job(self, program: Program, cases: Cases, tests: Sequence[dict[str, Any]]) -> Job:
-        limits = Limits(
+    def _marks(self, cases: Cases, printed: dict[int, str]) -> Done:
+        """What the row's checker, a program that reads three files, prints for the outputs of some tests."""
+        assert cases.checker is not None
+        names = ["input.txt", "expected.txt", "printed.txt"]
+        tests = []
+        for number, text in printed.items():
+            files = dict(zip(names, (cases.printed[number].stdin, cases.printed[number].stdout, text), strict=True))
+            tests.append({"kind": "run", "stdin": "", "arguments": names, "files": files})
+        checker = Program(cases.checker, "python")
+        return self._sandbox.run(self._job(checker, cases, tests, self._limits)) if tests else Done()
+
+    def _job(
+        self, program: Program, cases: Cases, tests: Sequence[dict[str, Any]], limits: Limits | None = None
+    ) -> Job:
+        """`limits`: None for those of the row's programs."""
+        limits = limits or Limits(
             seconds=cases.seconds or self._limits.seconds,
             total_seconds=self._limits.total_seconds,
             memory=cases.memory or self._limits.memory,
@@ -182,7 +182,14 @@ def _filled(done: Done, count: int, outcome: Callable[[int, dict[str, Any]], str
 def _fault(reply: dict[str, Any]) -> str | None:
     """Why a test of a program failed, whatever it should have given; None if it ran."""
     status = reply["status"]
-    return None if status == "ok" else _BROKEN.get(status) or f"error: {reply['error']}"
+    return None if status == "ok" else _BROKEN.get(status) or f"error: {reply.get('error')}"
+
+
+def _broken(marks: Done, count: int) -> str | None:
+    """Why the row's checker did not answer for all of `count` tests; None if it did."""
+    fault = next(filter(None, map(_fault, marks.replies)), None)
+    left = len(marks.replies) < count
+    return marks.refused or fault or (_BROKEN.get(marks.ended, marks.ended or "no answer") if left else None)
 
 
 def _words(outcome: str | None) -> str | None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import json
+import os
 import platform
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +26,9 @@ _COMPILE_SECONDS = 100.0  # by the clock
 _OTHER_WAY = "or name a service: verifier_sandbox: http://… (SandboxFusion, Piston)"
 _DIED = "loading it ends the sandbox"
 _WHILE_LOADING = {"time": "out of time while it is compiled", "memory": "out of memory while it is compiled"}
-_CHECKER_MEMORY = 2 * 2**30
+_CHECKER_MEMORY = 3 * 2**30
+_LOADING_MEMORY = 2 * 2**30  # bytes that the compiler may take, whatever a test may
+_OWN_MEMORY = 64 * 2**20  # bytes that the runner takes, and four for each of its job
 _MOST_OUTPUT = 128 * 2**20  # characters that all tests of a completion print: they stay in this process's memory
 _TRIES = 4  # of a job whose sandbox died: somebody else may have killed it, as the kernel does if memory is short
 
@@ -33,6 +39,7 @@ class LocalSandbox:
     def __init__(self) -> None:
         self._as_root = working_mode()
         self._threads = threading.local()
+        self._cpus = itertools.cycle(random.sample(usable := sorted(os.sched_getaffinity(0)), len(usable)))
         self._running: set[Box] = set()
         self._closed = False
 
@@ -73,8 +80,8 @@ class LocalSandbox:
                     checker.send(_asked(runner, message["ask"], deadline), deadline)
             except BoxEnded as error:
                 self._drop_checker()
-                if str(error) == "time":
-                    return Done(ended="time")
+                if str(error) in ("time", "memory"):  # the program's values can be made to take it
+                    return Done(ended=str(error))
                 raise SandboxFailed(f"the row's assertions cannot be run: the process {error}") from None
             if "outcomes" not in message:
                 self._drop_checker()  # a late answer may still be on its way to it
@@ -86,12 +93,15 @@ class LocalSandbox:
     @contextlib.contextmanager
     def _runner(self, job: Job, deadline: float) -> Any:
         """A sandbox with the program loaded, and why it could not be loaded if so."""
-        runner = self._start("runner", job.limits.memory)
+        message = json.dumps(job.message([box.PACKAGES_PATH], alone=True)).encode() + b"\n"
+        own = _OWN_MEMORY + 4 * len(message)
+        runner = self._start("runner", own + max(_LOADING_MEMORY, job.limits.memory))
         ready = False
         try:
             ready = bool(runner.receive(time.monotonic() + _COMPILE_SECONDS).get("ready"))
-            runner.send(job.message([box.PACKAGES_PATH], alone=True), deadline)
+            runner.send(message, deadline)
             loaded = runner.receive(deadline)
+            runner.memory = own + job.limits.memory
         except BoxEnded as error:
             cause = runner.error()
             self._end(runner)
@@ -123,7 +133,9 @@ class LocalSandbox:
         self._end(checker)
 
     def _start(self, role: str, memory: int) -> Box:
-        started = Box(role, self._as_root, memory)
+        if not hasattr(self._threads, "cpu"):  # each thread has its own, and no program takes from those of the others
+            self._threads.cpu = next(self._cpus)
+        started = Box(role, self._as_root, memory, self._threads.cpu)
         self._running.add(started)
         if self._closed:
             self._end(started)
@@ -168,10 +180,11 @@ def _replies(runner: Box, job: Job) -> Done:
     return Done(replies=tuple(replies))
 
 
-def _asked(runner: Box, message: dict[str, Any], deadline: float) -> dict[str, Any]:
+def _asked(runner: Box, message: dict[str, Any], deadline: float) -> dict[str, Any] | bytes:
+    """The answer to a call, as the program's process gave it: it is read where the assertions are."""
     try:
         runner.send(message, deadline)
-        return runner.receive(deadline)
+        return runner.line(deadline)
     except BoxEnded as error:
         return {"ended": str(error)}
 
@@ -191,15 +204,19 @@ def working_mode() -> bool:
         )
     errors = []
     for as_root in box.modes():
-        trial = Box("runner", as_root, Limits().memory)
+        try:
+            trial = Box("runner", as_root, Limits().memory)
+        except SandboxFailed as error:
+            errors.append(str(error))
+            continue
         try:
             if trial.receive(time.monotonic() + _COMPILE_SECONDS).get("ready"):
                 return as_root
         except BoxEnded as error:
-            errors.append(trial.error() or str(error))
+            errors.append(trial.error() or f"it {error} without a word")
         finally:
             trial.close()
-    raise InputError(_why_not(errors[-1]))
+    raise InputError(_why_not(errors[0]))
 
 
 def _why_not(error: str) -> str:

@@ -27,8 +27,8 @@ def open_sandbox(sandbox: str | None) -> Sandbox:
         return Service(sandbox)
     what = f"not {sandbox!r}" if sandbox else "which is not set"
     raise InputError(
-        f"the verifier code runs programs: verifier_sandbox says where, {what}; set it to local (bubblewrap on this machine) "
-        "or to the URL of SandboxFusion or Piston"
+        f"the verifier code runs programs: verifier_sandbox says where, {what}; set it (of `verify`: --sandbox) to local "
+        "(bubblewrap on this machine) or to the URL of SandboxFusion or Piston"
     )
 
 

@@ -25,6 +25,7 @@ _SLACK = 20.0  # seconds that a request may take beyond its limits
 _COMPILE_SECONDS = 30.0
 _PISTON = "/api/v2"
 _LONGEST_REPLY = 256 * 2**20  # bytes
+_TRIED_OUTPUT = 2**20  # bytes that a service must take; a program that prints more than it takes is wrong
 
 
 class Service:
@@ -39,19 +40,26 @@ class Service:
 
     def run(self, job: Job) -> Done:
         """Run the program on the inputs of its tests."""
-        return self._done(job, _line(job.message([], alone=False)))
+        messages, ended = self._messages(job, _line(job.message([], alone=False)))
+        refused = _refused(messages)
+        return Done(refused=refused) if refused else Done(replies=tuple(takewhile(checked, messages[1:])), ended=ended)
 
     def check(self, job: Job, assertions: dict[str, Any]) -> Done:
         """Run assertions on the program's functions."""
-        return self._done(job, _line(job.message([], alone=False)) + _line(assertions))
+        messages, ended = self._messages(job, _line(job.message([], alone=False)) + _line(assertions))
+        if refused := _refused(messages):
+            return Done(refused=refused)
+        outcomes = messages[-1].get("outcomes")
+        if isinstance(outcomes, list) and all(isinstance(outcome, str | None) for outcome in outcomes):
+            return Done(replies=tuple({"outcome": outcome} for outcome in outcomes))
+        return Done(ended=ended)
 
     def close(self) -> None:
         """Nothing is kept."""
 
     def _try(self) -> None:
-        job = Job(
-            program="print(1)", language="python", prelude="", tests=({"kind": "run", "stdin": ""},), limits=Limits()
-        )
+        program, test = f"print('x' * {_TRIED_OUTPUT})", {"kind": "run", "stdin": ""}
+        job = Job(program=program, language="python", prelude="", tests=(test,), limits=Limits())
         try:
             done = self.run(job)
         except SandboxFailed as error:
@@ -59,24 +67,33 @@ class Service:
                 f"verifier_sandbox: {self._url} does not run programs ({error}); give the address of SandboxFusion "
                 "(http://HOST:8080) or of Piston (http://HOST:2000/api/v2), or local"
             ) from None
-        if [reply.get("printed") for reply in done.replies] != ["1\n"]:
-            raise InputError(f"verifier_sandbox: {self._url} runs programs, but print(1) gave {done}; try local")
+        if [reply.get("printed") for reply in done.replies] == ["x" * _TRIED_OUTPUT + "\n"]:
+            return
+        if done.ended == "output":
+            raise InputError(
+                f"verifier_sandbox: {self._url} cuts output off before {_TRIED_OUTPUT} bytes; start Piston with a larger "
+                "PISTON_OUTPUT_MAX_SIZE, or set it to local"
+            )
+        why = done.refused or done.ended or "it printed something else"
+        raise InputError(f"verifier_sandbox: {self._url} does not run a small program ({why}); set it to local")
 
-    def _done(self, job: Job, stdin: str) -> Done:
-        printed, cut_off = (self._on_piston if self._piston else self._on_sandbox_fusion)(stdin, job.limits)
-        messages = []
+    def _messages(self, job: Job, stdin: str) -> tuple[list[dict[str, Any]], str]:
+        """The lines that `inside.remote` wrote, and why there are no more if something ended it."""
+        printed, ended = (self._on_piston if self._piston else self._on_sandbox_fusion)(stdin, job.limits)
+        messages: list[dict[str, Any]] = []
         for line in printed.splitlines():
             try:
-                messages.append(json.loads(line))
-            except ValueError:
+                message = json.loads(line)
+            except (ValueError, RecursionError):
                 break
-        if not messages or "failed" in messages[-1]:
-            raise SandboxFailed(messages[-1]["failed"] if messages else cut_off or "the service returned no result")
-        if "refused" in messages[0]:
-            return Done(refused=messages[0]["refused"])
-        if "outcomes" in messages[-1]:
-            return Done(replies=tuple({"outcome": outcome} for outcome in messages[-1]["outcomes"]))
-        return Done(replies=tuple(takewhile(checked, messages[1:])), ended=cut_off)
+            if not isinstance(message, dict):
+                break
+            messages.append(message)
+        if not messages:
+            raise SandboxFailed(ended or "the service returned no result")
+        if "failed" in messages[-1]:
+            raise SandboxFailed(str(messages[-1]["failed"]))
+        return messages, ended
 
     def _on_sandbox_fusion(self, stdin: str, limits: Limits) -> tuple[str, str]:
         seconds = limits.total_seconds + _COMPILE_SECONDS
@@ -98,7 +115,7 @@ class Service:
         }
         result = self._post(message, seconds).get("run") or {}
         if result.get("status") in ("OL", "EL"):
-            raise SandboxFailed("Piston cuts the output off; start it with a larger PISTON_OUTPUT_MAX_SIZE")
+            return result.get("stdout") or "", "output"
         why = "time" if result.get("status") == "TO" or result.get("signal") == "SIGKILL" else ""
         return result.get("stdout") or "", why or _last_line(result.get("stderr"))
 
@@ -121,6 +138,11 @@ class Service:
             if attempt + 1 < _TRIES:
                 time.sleep(_FIRST_PAUSE * 2**attempt)
         raise SandboxFailed(f"the sandbox service at {self._url} failed: {error}")
+
+
+def _refused(messages: list[dict[str, Any]]) -> str | None:
+    """Why the program cannot be run, if the first line says so."""
+    return str(messages[0]["refused"]) if "refused" in messages[0] else None
 
 
 def _line(message: dict[str, Any]) -> str:

@@ -44,6 +44,7 @@ _NUMBERS = {
     "quotactl": (179, 60),
     "swapon": (167, 224),
     "acct": (163, 89),
+    "sched_setaffinity": (203, 122),
     "personality": (135, 92),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),

@@ -155,7 +155,7 @@ def scale(x: float) -> float:
 def mean(xs: List[float]) -> float:
     """The scaled mean."""
 '''
-MEAN_TEST = """import math
+MEAN_TEST = """import numpy as np
 
 METADATA = {}
 
@@ -164,7 +164,7 @@ def check(candidate):
     inputs = [[[1.0, 2.0]], [[0.5]]]
     results = [0.15, 0.05]
     for inp, exp in zip(inputs, results):
-        assert math.isclose(candidate(*inp), exp, abs_tol=1e-6)
+        assert np.allclose(candidate(*inp), exp, atol=1e-6)
 """
 MEAN = """\
 def mean(xs: List[float]) -> float:
@@ -189,10 +189,13 @@ def add_all(pairs):
 """
 ADD_TESTS = ["assert add_all([(1, 2), (3, 4)]) == [3, 7]", "assert add_all([]) == []"]
 ADD_TEST = """\
+import numpy as np
+[]
+
 inputs = [[[(1, 2), (3, 4)]], [[]]]
 results = [[3, 7], []]
 for inp, exp in zip(inputs, results):
-    assert add_all(*inp) == exp
+    assert np.array_equal(add_all(*inp), exp)
 """
 
 CRUX_CODE = """\

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from learnalign.verify import Item, Verifier
+from learnalign.verify import Item, Verifier, open_verifier
 from learnalign.verify.code import box, local
 from learnalign.verify.code.box import Box, BoxEnded
 from learnalign.verify.code.inside import wire
@@ -226,3 +226,27 @@ def _in_groups(groups: set[int]) -> list[psutil.Process]:
             if os.getpgid(process.pid) in groups and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+CHECKER = (
+    "import sys\n_, expected, printed = (open(path).read() for path in sys.argv[1:4])\nprint(int(int(printed) == {}))"
+)
+
+
+@pytest.mark.parametrize(
+    ("checker", "program", "reward"),
+    [
+        (CHECKER.format("int(expected)"), "print(3)", 1.0),
+        (CHECKER.format("int(expected)"), "print(4)", 0.0),
+        (CHECKER.format("int(expected)"), "print('no number')", 0.0),
+        (CHECKER.format("int(expected)") + "\nwhile printed[0] == ' ': pass", "print(' 3')", 0.0),
+        (CHECKER.format("1 / 0"), "print(3)", None),
+    ],
+    ids=["right", "wrong", "makes the checker fail", "makes the checker endless", "the checker fails by itself"],
+)
+def test_a_program_cannot_make_itself_unscorable_by_its_rows_checker(
+    checker: str, program: str, reward: float | None, sandbox_here: None
+) -> None:
+    gold = json.dumps({"tests": [{"stdin": "", "stdout": "3"}], "checker": checker})
+    with open_verifier("code", sandbox="local", limits=Limits(seconds=0.5)) as verifier:
+        assert verifier.score([Item(f"```python\n{program}\n```", gold)])[0].reward == reward

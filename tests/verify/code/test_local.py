@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -55,6 +56,12 @@ def test_a_program_runs_on_each_input(sandbox: LocalSandbox) -> None:
         ("if __name__ == '__main__': print('main')", "main\n"),
         ("print(len(str(9**99999)))", "95424\n"),
         ("with open('a.txt', 'w') as f: f.write('x')\nprint(open('a.txt').read())", "x\n"),
+        ("import sys\nprint(1)\nsys.stdout.close()", "1\n"),
+        ("import atexit, io, sys\nsys.stdout = io.StringIO()\natexit.register(sys.__stdout__.write, 'end')", "end"),
+        ("import os\nout = os.fdopen(1, 'w')\nout.write('1')", "1"),
+        ("import sys\nsys.stdout = None", ""),
+        ("print(__file__)", "program.py\n"),
+        ("from multiprocessing import Pool\nwith Pool(2) as pool: print(pool.map(abs, [-1, -2]))", "[1, 2]\n"),
     ],
 )
 def test_what_programs_do_works(program: str, output: str, sandbox: LocalSandbox) -> None:
@@ -88,6 +95,69 @@ def test_cpp_is_compiled_once(sandbox: LocalSandbox) -> None:
 def test_a_test_that_breaks_a_limit_is_the_last(program: str, status: str, sandbox: LocalSandbox) -> None:
     done = sandbox.run(job(program, run(), run(), seconds=0.5, memory=2**28))
     assert ([reply["status"] for reply in done.replies], done.ended) == ([status], status)
+
+
+BIG = "1 " * 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("language", "program"),
+    [
+        ("cpp", "#include <bits/stdc++.h>\nint main() { int a; std::cin >> a; std::cout << a << std::endl; }"),
+        ("python", "import time\na = input()\nend = time.time() + 0.5\nwhile time.time() < end: pass\nprint(a[0])"),
+        ("python", "import numpy\nx = bytearray(48 * 2**20)\nprint(open(0).read(1))"),
+    ],
+    ids=["compiler", "tests", "libraries"],
+)
+def test_the_memory_limit_is_for_what_the_program_takes(language: str, program: str, sandbox: LocalSandbox) -> None:
+    """Not for the compiler, Python itself, its libraries, and the inputs of the other tests."""
+    done = sandbox.run(job(program, run("1"), run("1 2"), run(BIG), language=language, memory=64 * 2**20))
+    assert printed(done) == ["1\n"] * 3, done.refused or done.ended or done.replies[-1]["error"]
+
+
+def test_files_take_memory(sandbox: LocalSandbox) -> None:
+    """The kernel keeps more than a kilobyte for an empty one, which counts as no content of /tmp."""
+    program = "import os, time\nfor i in range(200_000): os.symlink('x' * 100, f'{i:0200}')\ntime.sleep(2)"
+    assert sandbox.run(job(program, run(), seconds=60, memory=2**20)).ended == "memory"
+
+
+def test_memory_is_looked_at_also_while_calls_are_answered(sandbox: LocalSandbox) -> None:
+    program = (
+        "import os, time\n"
+        "for _ in range(8):\n"
+        "    if os.fork() == 0:\n        x = b'x' * (40 * 2**20)\n        time.sleep(60)\n"
+        "def f(): time.sleep(0.02)"
+    )
+    told = {"setup": "", "code": ["for _ in range(200): f()"], "entry_point": "f"}
+    done = sandbox.check(job(program, {"kind": "session"}, memory=2**27), told)
+    assert done.replies == ({"outcome": "memory"},)
+
+
+def test_values_that_take_the_memory_of_the_assertions_are_the_programs_fault(
+    sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_CHECKER_MEMORY", 2**24)
+    told = {"setup": "", "code": ["x = f()\nwhile x: pass"], "entry_point": "f"}
+    done = sandbox.check(job("def f(): return 'x' * 10_000_000", {"kind": "session"}), told)
+    assert done == Done(ended="memory")
+
+
+def test_a_program_shares_one_cpu_with_nobody(sandbox: LocalSandbox) -> None:
+    program = (
+        "import os\nprint(*os.sched_getaffinity(0))\n"
+        "try: os.sched_setaffinity(0, range(os.cpu_count()))\nexcept PermissionError: print('denied')"
+    )
+    lines = []
+
+    def started() -> None:
+        lines.append(printed(sandbox.run(job(program, run())))[0].splitlines())
+
+    for _ in os.sched_getaffinity(0):  # each in a thread of its own, as the judge does
+        thread = threading.Thread(target=started)
+        thread.start()
+        thread.join()
+    assert sorted(int(cpu) for cpu, _ in lines) == sorted(os.sched_getaffinity(0))
+    assert {word for _, word in lines} == {"denied"}
 
 
 def test_endless_output_is_cut(sandbox: LocalSandbox) -> None:
@@ -137,6 +207,8 @@ def test_assertions_see_values_and_never_objects_of_the_program(sandbox: LocalSa
         "def always(): return Always()\ndef text(): return Text('x')\n"
         "def fails(): raise KeyError('no')\ndef leaves(): import os; os._exit(0)\n"
         "def sorts(items): items.sort()\ndef many(n): return (i for i in range(n))\n"
+        "class Late(ValueError): pass\ndef late(): raise Late('no')\n"
+        "def views(n): return iter([0] * n), {n: 1}.items()\n"
     )
     code = {
         "assert always() == 1": "wrong",
@@ -148,6 +220,10 @@ def test_assertions_see_values_and_never_objects_of_the_program(sandbox: LocalSa
         "items = [3, 1]\nsorts(items)\nassert items == [1, 3]": None,
         "assert list(many(3)) == [0, 1, 2]": None,
         "assert missing(1)": "NameError: name 'missing' is not defined",
+        "try:\n    late()\nexcept ValueError as e:\n    assert type(e).__name__ == 'Late'": None,
+        "late()": "Late: no",
+        "a, b = views(2)\nassert list(a) == [0, 0] and dict(b) == {2: 1}": None,
+        "import numpy as np\nassert np.allclose([], []) and not np.allclose(list(many(0)), 0.5)": None,
         "try:\n    fails()\nexcept KeyError:\n    pass\nelse:\n    raise AssertionError": None,
         "assert leaves() is None": "ended",
         "assert many(1)": "ended",
@@ -161,9 +237,24 @@ def test_assertions_see_values_and_never_objects_of_the_program(sandbox: LocalSa
     } == code
 
 
-def test_assertions_that_do_not_run_are_no_fault_of_the_program(sandbox: LocalSandbox) -> None:
-    with pytest.raises(SandboxFailed, match="assertions"):
-        sandbox.check(job("x = 1", {"kind": "session"}), {"setup": "1 / 0", "code": ["assert 1"], "entry_point": None})
+@pytest.mark.parametrize(
+    ("setup", "code", "why"),
+    [
+        ("1 / 0", "assert 1", "ZeroDivisionError: division by zero"),
+        ("", "assert f(", "SyntaxError"),
+        ("", "assert f(abs) == 1", "a builtin_function_or_method cannot be passed to the program"),
+    ],
+)
+def test_assertions_that_do_not_run_are_no_fault_of_the_program(
+    setup: str, code: str, why: str, sandbox: LocalSandbox
+) -> None:
+    with pytest.raises(SandboxFailed, match=f"the row's assertions: {why}"):
+        sandbox.check(
+            job("def f(x): return x", {"kind": "session"}), {"setup": setup, "code": [code], "entry_point": "f"}
+        )
+
+
+def test_assertions_may_call_nothing(sandbox: LocalSandbox) -> None:
     done = sandbox.check(job("x = 1", {"kind": "session"}), {"setup": "", "code": ["assert 1"], "entry_point": None})
     assert [reply["outcome"] for reply in done.replies] == [None]
 
@@ -244,6 +335,33 @@ def test_why_no_sandbox_starts_is_said_with_ways_out(error: str, ways: str) -> N
     message = local._why_not(error)
     assert ways in message
     assert "verifier_sandbox" in message
+
+
+def test_bubblewrap_is_taken_from_the_users_path(
+    sandbox_here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As conda installs it, for one."""
+    (tmp_path / "own-bwrap").symlink_to(shutil.which(box.PROGRAM) or "")
+    monkeypatch.setattr(box, "PROGRAM", "own-bwrap")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert local.working_mode.__wrapped__() in (True, False)
+
+
+def test_a_bubblewrap_that_does_not_start_is_said_with_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / box.PROGRAM).write_text("#!/no/such/shell\n")
+    (tmp_path / box.PROGRAM).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(local, "supported", lambda: True)
+    with pytest.raises(InputError, match=r"cannot start.*No such file.*http://"):
+        local.working_mode.__wrapped__()
+
+
+def test_a_python_under_tmp_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "base_prefix", "/tmp/python")
+    command = box._command(as_root=False, filter_file=0)
+    assert command.index("/tmp") < command.index("/tmp/python")
 
 
 def test_without_bubblewrap_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_the_tests_are_not_in_the_memory_of_the_programs_process(served: Callabl
 
 
 def failing(status: int, body: Any, times: int = 1000) -> Reply:
-    """Answers print(1), then fails `times` times, then works."""
+    """Answers the first request, then fails `times` times, then works."""
     left = [times]
 
     def reply(server: Fake, message: dict[str, Any]) -> tuple[int, Any]:
@@ -188,6 +188,37 @@ def test_a_program_out_of_time_is_wrong(served: Callable[[Reply], Fake]) -> None
     body = {"status": "Failed", "run_result": {"status": "TimeLimitExceeded", "stdout": '{"loaded": true}\n'}}
     (verdict,) = score(served(failing(200, body)).url, ("printed", RIGHT["printed"]))
     assert (verdict.reward, verdict.reason) == (0.0, "test 1 of 2: out of time")
+
+
+@pytest.mark.parametrize("kind", GOLDS)
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, "5", '"failed"', '{"outcomes": [[]]}', '{"outcomes": 1}', '{"status": "ok", "printed": ""}']
+)
+def test_lines_that_a_program_forges_are_no_verdict(kind: str, line: str, served: Callable[[Reply], Fake]) -> None:
+    body = {"status": "Success", "run_result": {"status": "Finished", "stdout": f'{{"loaded": true}}\n{line}\n'}}
+    assert [verdict.reward for verdict in score(served(failing(200, body)).url, (kind, RIGHT[kind]))] == [0.0]
+
+
+def cut_off_after(size: int) -> Reply:
+    """Piston with a limit of output."""
+
+    def reply(server: Fake, message: dict[str, Any]) -> tuple[int, Any]:
+        status, answer = piston(server, message)
+        if len(answer["run"]["stdout"]) > size:
+            answer["run"] = {"stdout": answer["run"]["stdout"][:size], "stderr": "", "status": "OL"}
+        return status, answer
+
+    return reply
+
+
+def test_a_piston_that_takes_little_output_is_refused(served: Callable[[Reply], Fake]) -> None:
+    with pytest.raises(InputError, match="PISTON_OUTPUT_MAX_SIZE"):
+        score(served(cut_off_after(1_024)).url + "/api/v2", ("printed", RIGHT["printed"]))
+
+
+def test_a_program_that_prints_more_than_piston_takes_is_wrong(served: Callable[[Reply], Fake]) -> None:
+    (verdict,) = score(served(cut_off_after(2**21)).url + "/api/v2", ("printed", "print('x' * 3_000_000)"))
+    assert (verdict.reward, verdict.reason) == (0.0, "test 1 of 2: too much output")
 
 
 def test_requests_at_once_are_limited(served: Callable[[Reply], Fake]) -> None:

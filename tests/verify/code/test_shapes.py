@@ -219,6 +219,11 @@ BAD = {
     "only null values": json.dumps({"entry_point": "f", "tests": [{"call": [1], "value": None}]}),
     "only wrapped null values": json.dumps({"fn_name": "f", "inputs": [[1]], "outputs": [[None]]}),
     "pickle of a list": json.dumps({"private_test_cases": "gARdlC4="}),
+    "assertion that is no Python": json.dumps({"entry_point": "f", "tests": ["assert f(1"]}),
+    "assertion too deep for Python": json.dumps({"entry_point": "f", "tests": ["assert " + "-" * 100_000 + "f()"]}),
+    "setup that is no Python": json.dumps({"entry_point": "f", "test": "def check(f):\nassert f() == 1"}),
+    "setup with NUL": json.dumps({"entry_point": "f", "tests": ["f()"], "setup": "x = '\0'"}),
+    "checker that is no Python": json.dumps({**PLAIN, "checker": "print 1"}),
 }
 
 

@@ -1,7 +1,8 @@
 """Runs a row's assertions: the program's functions are stand-ins whose calls go to the program's own sandbox and back.
 
 Reads jobs, one line of JSON each, answers {"ask": call} and reads the reply's line, and at last {"outcomes": [...]}: for
-each text of the job's code None, or why it failed. If the process ends before, {"ended": "time" or "memory"} or {"failed": why}.
+each text of the job's code None, or why it failed. Else {"ended": why} if the program's values made the process end, or
+{"failed": why} if the assertions cannot be run, whatever the program is.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,31 +22,34 @@ from . import child, wire
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 _LONGEST_MESSAGE = 200
+_MEMORY = 2 * 2**30  # bytes of address space of a row's assertions
 
 
 class Ended(BaseException):
     """The program's process is over; no further test can pass."""
 
 
+class Unusable(BaseException):
+    """The assertions cannot be run, whatever the program is."""
+
+
 def serve(lines: Iterator[bytes], write: Callable[[bytes], object], channel: tuple[int, ...]) -> None:
     """Do jobs until there are no more, each in a process of its own that keeps the descriptors `channel`."""
     for line in lines:
         job = json.loads(line)
-        if "numpy" in job["setup"] and "numpy" not in sys.modules:
-            sys.path += job["path"]
-            with contextlib.suppress(ImportError):
-                import numpy  # noqa: F401 - once for all jobs
+        sys.path += [place for place in job["path"] if place not in sys.path]
+        _prepare_numpy(job)  # once for all jobs
         nothing = os.open(os.devnull, os.O_RDWR)
 
         def body(job: dict[str, Any] = job) -> None:
-            write(wire.dumps({"outcomes": check(job, lambda message: _asked(message, lines, write))}))
+            write(wire.dumps(check(job, lambda message: _asked(message, lines, write))))
 
-        how = child.run_child(body, job["total_seconds"], job["memory"], (nothing, nothing, nothing), channel)
+        how = child.run_child(body, job["total_seconds"], _MEMORY, (nothing, nothing, nothing), channel)
         os.close(nothing)
-        if how["status"] in ("time", "memory"):  # the program's values can be made to take it
+        if how["signal"] == signal.SIGKILL:  # by the kernel, or by somebody else
+            write(wire.dumps({"failed": "the row's assertions: their process was killed"}))
+        elif how["status"] != "ok":  # the program's values can be made to do it
             write(wire.dumps({"ended": how["status"]}))
-        elif how["status"] != "ok":
-            write(wire.dumps({"failed": f"the row's assertions: {how['status']}"}))
 
 
 def _asked(message: dict[str, Any], lines: Iterator[bytes], write: Callable[[bytes], object]) -> dict[str, Any]:
@@ -52,26 +58,62 @@ def _asked(message: dict[str, Any], lines: Iterator[bytes], write: Callable[[byt
     return reply
 
 
-def check(job: dict[str, Any], ask: Ask) -> list[str | None]:
-    """Run the job's texts; returns None for each that passes, else why not."""
-    program = _Program(ask)
+def check(job: dict[str, Any], ask: Ask) -> dict[str, Any]:
+    """Run the job's texts; returns {"outcomes": [None for each that passes, else why not]}, or {"failed": why}."""
+    try:
+        return {"outcomes": _outcomes(job["code"], _namespace(job, _Program(ask)))}
+    except Unusable as error:
+        return {"failed": f"the row's assertions: {error}"}
+
+
+def _namespace(job: dict[str, Any], program: _Program) -> dict[str, Any]:
+    """The names that the texts use: what the setup defines, and the program's functions for all others."""
+    _prepare_numpy(job)
     namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-    exec(compile(job["setup"], "setup", "exec"), namespace)
-    free = set[str]().union(*(_free_names(text) for text in (job["setup"], *job["code"])))
+    try:
+        exec(compile(job["setup"], "setup", "exec"), namespace)
+        free = set[str]().union(*(_free_names(text) for text in (job["setup"], *job["code"])))
+    except BaseException as error:
+        raise Unusable(_said(error)) from None
     for name in {*(name for name in free if name not in namespace), *filter(None, [job["entry_point"]])}:
         namespace[name] = _Function(program, {"name": name})
+    return namespace
+
+
+def _outcomes(code: list[str], namespace: dict[str, Any]) -> list[str | None]:
     outcomes: list[str | None] = []
-    for text in job["code"]:
+    for text in code:
         try:
             exec(compile(text, "tests", "exec"), namespace)
             outcomes.append(None)
         except Ended as error:
-            return [*outcomes, *[str(error)] * (len(job["code"]) - len(outcomes))]
+            return [*outcomes, *[str(error)] * (len(code) - len(outcomes))]
+        except Unusable:
+            raise
         except BaseException as error:
-            said = str(error)[:_LONGEST_MESSAGE]
-            name = type(error).__name__
-            outcomes.append("wrong" if name == "AssertionError" else f"{name}: {said}" if said else name)
+            outcomes.append("wrong" if type(error).__name__ == "AssertionError" else _said(error))
     return outcomes
+
+
+def _said(error: BaseException) -> str:
+    said = str(error)[:_LONGEST_MESSAGE]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _prepare_numpy(job: dict[str, Any]) -> None:
+    """Import numpy if the texts do; for them nothing is close to an empty array but another one, as numpy has it."""
+    if "numpy" in sys.modules or not any("numpy" in text for text in (job["setup"], *job["code"])):
+        return
+    with contextlib.suppress(ImportError):
+        import numpy
+
+        close = numpy.allclose
+
+        @functools.wraps(close)
+        def allclose(a: Any, b: Any, *more: Any, **named: Any) -> bool:
+            return (numpy.size(a) == 0) == (numpy.size(b) == 0) and close(a, b, *more, **named)
+
+        numpy.allclose = allclose
 
 
 class _Program:
@@ -101,10 +143,7 @@ class _Program:
         if "ended" in reply:
             raise Ended(reply["ended"])
         if "raised" in reply:
-            kind = getattr(builtins, str(reply["raised"]), None)
-            known = isinstance(kind, type) and issubclass(kind, Exception)
-            said = str(reply["message"])
-            raise kind(said) if known else RuntimeError(f"{reply['raised']}: {said}")  # type: ignore[misc]
+            raise _raised(*(str(reply[key]) for key in ("raised", "base", "message")))
         return reply
 
     def stand_in(self, number: int, kind: str) -> _Function:
@@ -133,7 +172,15 @@ def _number(value: Any) -> int:
     """The number of an object of the program; nothing else can be sent."""
     if isinstance(value, _Function) and "object" in value._target:
         return int(value._target["object"])
-    raise TypeError(f"a {type(value).__name__} cannot be passed to the program")
+    raise Unusable(f"a {type(value).__name__.lstrip('_')} cannot be passed to the program")
+
+
+def _raised(name: str, base: str, message: str) -> Exception:
+    """An error like the program's: of Python's own class, or of one of its name under the nearest of Python's own."""
+    kind = getattr(builtins, base, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        return RuntimeError(f"{name}: {message}")
+    return (kind if name == base else type(name, (kind,), {}))(message)
 
 
 def _replace(ours: Any, theirs: Any) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import io
 import json
 import os
 import re
+import resource
 import sys
 import types
 
@@ -37,6 +39,7 @@ _COMMON = {
 }
 _COMPILER = ("g++", "-std=c++17", "-O2", "-pipe", "-x", "c++", "-", "-o")
 _COMPILE_SECONDS, _COMPILE_MEMORY = 30, 2 * 2**30
+_MAPPED = 64 * 2**20  # bytes of address space that Python and its libraries have without using them
 _LONGEST_MESSAGE = 500
 
 
@@ -58,6 +61,8 @@ class PythonProgram:
                 __import__(name)
             except ImportError:
                 continue
+        # Of the address space of a test's process, which is a copy of this one.
+        self.own_memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + _MAPPED
 
     def start(self, arguments: list[str]) -> NoReturn:
         """Run the whole program and end the process as Python would."""
@@ -81,6 +86,7 @@ class PythonProgram:
 
     def _statements(self, name: str) -> dict[str, Any]:
         module = types.ModuleType(name)
+        module.__file__ = sys.argv[0]
         sys.modules[name] = module
         namespace = vars(module)
         for code in self._code:
@@ -107,7 +113,9 @@ def _end_of_python() -> None:
     if threading := sys.modules.get("threading"):
         threading._shutdown()
     atexit._run_exitfuncs()
-    sys.stdout.flush()
+    for file in (sys.stdout, sys.__stdout__, *vars(sys.modules["__main__"]).values()):
+        if isinstance(file, io.IOBase) and not file.closed:
+            file.flush()
 
 
 def _status(body: Callable[[], object]) -> int:
@@ -150,7 +158,9 @@ def _answer(load: Callable[[], dict[str, Any]], read: Iterator[bytes], write: Ca
         except MemoryError:
             os._exit(child.OUT_OF_MEMORY)
         except BaseException as error:
-            reply = {"raised": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
+            kinds = type(error).__mro__
+            base = next(kind.__name__ for kind in kinds if kind.__module__ == "builtins")
+            reply = {"raised": kinds[0].__name__, "base": base, "message": str(error)[:_LONGEST_MESSAGE]}
         write(wire.dumps(reply))
 
 
@@ -166,6 +176,8 @@ def resolve(namespace: dict[str, Any], name: str) -> Any:
 
 class CompiledProgram:
     """A C++ program, compiled in a process with limits of its own."""
+
+    own_memory = 0
 
     def __init__(self, text: str, directory: str) -> None:
         if not any(os.access(os.path.join(place, _COMPILER[0]), os.X_OK) for place in os.get_exec_path()):

@@ -40,7 +40,7 @@ def main() -> None:
     loaded = stream.readline()
     write(loaded)
     if "loaded" in json.loads(loaded):
-        write(wire.dumps({"outcomes": checker.check(json.loads(_line()), lambda message: _asked(message, stream))}))
+        write(wire.dumps(checker.check(json.loads(_line()), lambda message: _asked(message, stream))))
 
 
 def _job_and_calls(job: bytes, stream: Any) -> Iterator[bytes]:

@@ -23,18 +23,21 @@ if TYPE_CHECKING:
 
 _ERROR_BYTES = 2_000  # of standard error's end
 _FATAL = ("time", "memory")
+_LOADING_MEMORY = 2 * 2**30  # bytes of address space
 Program = PythonProgram | CompiledProgram
 
 
 def serve(lines: Iterator[bytes], write: Callable[[bytes], object]) -> None:
     """Do one job: load the program, answer every test."""
-    job = json.loads(next(lines))
+    line = next(lines)
+    job = json.loads(line)
     child.ALONE["alone"] = job["alone"]
     sys.path += job["path"]
     sys.set_int_max_str_digits(0)
     add_exit()
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (2 * job["memory"], most))  # for compiling; a test sets its own
+    # For compiling, whatever a test may take, which sets its own.
+    resource.setrlimit(resource.RLIMIT_AS, (max(_LOADING_MEMORY, 2 * job["memory"]) + 8 * len(line), most))
     try:
         program = _load(job)
     except Refused as error:
@@ -43,6 +46,7 @@ def serve(lines: Iterator[bytes], write: Callable[[bytes], object]) -> None:
     except NoCompiler as error:
         write(wire.dumps({"failed": str(error)}))
         return
+    job["memory"] += program.own_memory
     write(wire.dumps({"loaded": True}))
     for test in job["tests"]:
         if test["kind"] == "session":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import types
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes as long as a small test
 if TYPE_CHECKING:
@@ -16,17 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MOST_ITEMS = 1_000_000  # of an iterator
-_ITERATORS: tuple[type, ...] = (
-    types.GeneratorType,
-    map,
-    filter,
-    zip,
-    enumerate,
-    reversed,
-    range,
-    type({}.keys()),
-    type({}.values()),
-)
+_VIEWS: tuple[type, ...] = (range, type({}.keys()), type({}.values()), type({}.items()))
 _SEQUENCES: tuple[tuple[type, str], ...] = ((list, "list"), (tuple, "tuple"), (frozenset, "frozenset"), (set, "set"))
 
 
@@ -50,12 +39,17 @@ def encode(value: Any, keep: Callable[[Any], int]) -> Any:
         return {"complex": [value.real, value.imag]}
     if isinstance(value, bytes | bytearray):
         return {"bytes": binascii.b2a_base64(value, newline=False).decode()}
-    if isinstance(value, _ITERATORS) or type(value).__module__ == "itertools":
+    if isinstance(value, _VIEWS) or _is_iterator(type(value)):
         return {"iterator": [encode(each, keep) for each, _ in zip(value, range(MOST_ITEMS + 1), strict=False)]}
     if type(value).__module__ == "numpy":
         data = encode(value.tolist(), keep)
         return {"array": data} if type(value).__name__ == "ndarray" else data
     return {"object": keep(value), "type": type(value).__name__}
+
+
+def _is_iterator(kind: type) -> bool:
+    """Whether it is a class of Python's own iterators; one of the program's may be more than that."""
+    return kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__")
 
 
 def _base(value: Any) -> Any:

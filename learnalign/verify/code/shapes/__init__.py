@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from learnalign.errors import listed_briefly, short
+from learnalign.errors import listed_briefly, one_line, short
 from learnalign.inputs import json_kind
 from learnalign.verify.code.cases import BadTests, Cases
 from learnalign.verify.code.shapes.contests import (
@@ -50,9 +52,26 @@ def read_cases(answer: str) -> Cases:
     cases = _read(_row(parse(answer, "the gold answer")))
     if cases.printed and cases.checker is None and not any(test.stdout.strip() for test in cases.printed):
         raise BadTests("every expected output is empty: a program that does nothing would pass")
+    if cases.assertions is not None:
+        for number, code in enumerate((cases.assertions.setup, *cases.assertions.code)):
+            _check_python(code, f"assertion {number}" if number else "what runs before the assertions")
+    if cases.checker is not None:
+        _check_python(cases.checker, "the checker")
     if cases.calls and all(None in (call.value, *call.also) for call in cases.calls):
         raise BadTests("every expected value is null: a function that does nothing would pass")
     return cases
+
+
+def _check_python(text: str, name: str) -> None:
+    """Raise BadTests if code of the row cannot be run, whatever the program is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        raise BadTests(f"{name} is no Python: {error.msg} (line {error.lineno})") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadTests(f"{name} is no Python: {one_line(error, 120)}") from None
 
 
 def _read(row: Row) -> Cases:
