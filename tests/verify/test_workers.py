@@ -178,14 +178,15 @@ from learnalign.verify import Item, open_verifier
 with open_verifier("mine:judge", workers=1, timeout=1.0) as verifier:
     import psutil
     print(psutil.Process().children()[0].pid, flush=True)
-    verifier._workers._timeout = 1000.0
-    verifier._workers._handles[0]._wall_limit = 1000.0
+    verifier._judge._workers._timeout = 1000.0
+    verifier._judge._workers._handles[0]._wall_limit = 1000.0
     verifier.score([Item("power", "1")])
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     while "power" not in ((module / "calls").read_text() if (module / "calls").is_file() else ""):
+        assert parent.poll() is None
         time.sleep(0.05)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
