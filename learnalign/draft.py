@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FORM = r"Please reason step by step, and put your final answer within \boxed{}."
+CODE_FORM = "Think first, then give the whole program, with its imports, in one block that begins with ```python and ends with ```."
 _FORMS = ("\\boxed", "####", "<answer>", "Answer:")  # a prompt with one of them says itself how to answer
 _SHOWN = 3
 
@@ -56,9 +57,12 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     rows = first_rows(DataConfig.model_validate(place))
     found = guess(rows)
     data = place | {key: value for key, value in found.data.items() if value is not None}
-    if form := _form(rows, data, model):
+    form, told = (CODE_FORM, ("```",)) if found.verifier == "code" else (FORM, _FORMS)
+    if _asks_for_no_form(rows, data, model, told):
         data.setdefault("system_prompt", form)
     settings = {"model": {"name": model}, "data": data, "verifier": found.verifier}
+    if found.verifier == "code":
+        settings["verifier_sandbox"] = "local"
     tokenizer, limits, notes = _model(build_config(settings))
     prompts, left_out, count = read_pool(build_config(settings).data)
     if "id" in data and any(entry.reason.startswith((TAKEN, NO_ID)) for entry in left_out):
@@ -92,12 +96,12 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     )
 
 
-def _form(rows: list[Row], data: dict[str, Any], model: str) -> str | None:
-    """How to answer, if no prompt says it; the embedded model reads bare questions alone."""
+def _asks_for_no_form(rows: list[Row], data: dict[str, Any], model: str, forms: tuple[str, ...]) -> bool:
+    """Whether the prompts do not say how to answer, by one of `forms`; the embedded model reads bare questions alone."""
     messages = _messages(rows, DataConfig.model_validate(data))
-    told = [any(form in turn["content"] for form in _FORMS for turn in turns) for turns in messages]
+    told = [any(form in turn["content"] for form in forms for turn in turns) for turns in messages]
     own = any(turns[0]["role"] == "system" for turns in messages)
-    return None if own or sum(told) > len(told) / 2 or model in ("demo", str(demo.MODEL)) else FORM
+    return not (own or sum(told) > len(told) / 2 or model in ("demo", str(demo.MODEL)))
 
 
 def _messages(rows: list[Row], data: DataConfig) -> list[Messages]:
@@ -184,6 +188,13 @@ def _written(settings: dict[str, Any], found: Guess, prompts: int) -> str:
         *_section("model", settings["model"], {"name": "the model to be trained"}),
         *_section("data", data, _ABOUT, found.others),
         f"verifier: {found.verifier}  # what decides whether a completion is correct: `learnalign config verifier`",
+        *(
+            [
+                "verifier_sandbox: local  # where programs run; or the URL of a service: `learnalign config verifier_sandbox`"
+            ]
+            if found.verifier == "code"
+            else []
+        ),
         *_section(
             "warmup",
             settings["warmup"],

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
+from learnalign.columns import answer_of
 from learnalign.config import DataConfig, build_config, load_config
 from learnalign.draft import draft
 from learnalign.errors import InputError
 from learnalign.guess import first_rows, guess
 from learnalign.plan import plan
 from learnalign.prompts import read_pool
+from learnalign.verify.code.shapes import read_cases
 from learnalign_cli.init import init
+from tests.verify.code.rows import ROWS as CODE_ROWS
+from tests.verify.code.rows import CodeRow
 
 DAPO = (
     "Solve the following math problem step by step. The last line of your response should be of the form Answer: $Answer "
@@ -201,3 +205,27 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     made = draft(write(tmp_path, rows), "demo")
     assert "2 of 42 rows are left out: 2 duplicate" in made.notes[-1]
     assert any("1 prompt is longer than data.max_prompt_tokens" in note for note in made.notes)
+
+
+# CRUXEval's columns are also those of its other task, to predict the output.
+@pytest.mark.parametrize("shape", [row for row in CODE_ROWS if "CRUXEval" not in row.name], ids=lambda row: row.name)
+def test_code_tasks_are_told_with_all_their_tests(shape: CodeRow) -> None:
+    question = {} if any(name in shape.row for name in ("prompt", "problem", "question")) else {"question": "Do it."}
+    found = guess([{**shape.row, **question}] * 3)
+    gold = answer_of(shape.row, DataConfig(path="-", answer=found.data["answer"]))
+    assert (found.verifier, count(gold)) == ("code", shape.tests)
+    assert found.data["prompt"] in ("prompt", "problem", "question", "question_content")
+
+
+def count(gold: str) -> int:
+    cases = read_cases(gold)
+    return len(cases.printed) + len(cases.calls) + (len(cases.assertions.code) if cases.assertions else 0)
+
+
+def test_a_config_for_code_tasks_says_where_programs_run_and_how_to_answer(tmp_path: Path) -> None:
+    rows = [{"question": f"Print {i}.", "tests": json.dumps([{"input": "", "output": f"{i}"}])} for i in range(5)]
+    made = draft(write(tmp_path, rows), "no-such-model")
+    assert (made.config.verifier, made.config.verifier_sandbox, made.prompts) == ("code", "local", 5)
+    assert "```python" in (made.config.data.system_prompt or "")
+    assert "verifier_sandbox: local" in made.text
+    assert [row.reason for row in made.rows] == [None] * 3

@@ -8,8 +8,8 @@ Reading order: cases → shapes → program → judging → sandbox → local �
 - inside: what runs in the sandbox, on Python's library alone.
 """
 
-from learnalign.verify.code.judging import CodeJudge
+from learnalign.verify.code.judging import CodeJudge, gold_reason
 from learnalign.verify.code.places import at_once, open_sandbox
 from learnalign.verify.code.sandbox import Limits
 
-__all__ = ["CodeJudge", "Limits", "at_once", "open_sandbox"]
+__all__ = ["CodeJudge", "Limits", "at_once", "gold_reason", "open_sandbox"]

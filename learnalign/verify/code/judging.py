@@ -24,6 +24,15 @@ _MOST_CASES = 8  # rows whose tests are kept read: each may take many megabytes,
 _BROKEN = {"time": "out of time", "memory": "out of memory", "output": "too much output", "died": "it ends the sandbox"}
 
 
+def gold_reason(answer: str) -> str | None:
+    """Why a gold answer, the tests of a row as JSON, cannot be used; None if it can."""
+    try:
+        read_cases(answer)
+    except BadTests as error:
+        return str(error)
+    return None
+
+
 class CodeJudge:
     """Judges programs in a sandbox, several at once."""
 
@@ -35,7 +44,8 @@ class CodeJudge:
 
     def golds(self, answers: Sequence[str]) -> list[Verdict]:
         """Judge gold answers: the tests of a row as JSON."""
-        return [self._gold(answer) for answer in answers]
+        reasons = map(gold_reason, answers)
+        return [CORRECT if reason is None else Verdict(None, reason) for reason in reasons]
 
     def items(self, items: Sequence[Item]) -> list[Verdict]:
         """Judge completions, each with the tests of its row; equal programs of a row once."""
@@ -61,13 +71,6 @@ class CodeJudge:
         """End what runs."""
         self._sandbox.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _gold(self, answer: str) -> Verdict:
-        try:
-            self._cases(answer)
-        except BadTests as error:
-            return Verdict(None, str(error))
-        return CORRECT
 
     def _cases(self, answer: str) -> Cases:
         with self._reading:
