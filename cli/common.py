@@ -56,10 +56,13 @@ def as_size(given: str | float | None) -> float | None:
     """What `-n` gives, as a number; raises InputError in the words of the setting select.size."""
     from learnalign.config.keys import type_of
 
-    try:
-        return None if given is None else float(given)
-    except ValueError:
-        raise InputError(f"-n: got {short(given)}, but it should be {type_of('select.size')}") from None
+    if given is None:
+        return None
+    with contextlib.suppress(ValueError):
+        size = float(given)
+        if 0 < size < 1 or (size >= 1 and size.is_integer()):
+            return size
+    raise InputError(f"-n: got {short(given)}, but it should be {type_of('select.size')}, for a fraction of the pool")
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
@@ -218,7 +221,7 @@ def print_table(title: str, columns: list[str], rows: list[list[Any]], stderr: b
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
+    table = Table(pad_edge=False, box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
         table.add_column(
             column, overflow="fold", justify="right" if i and rows and isinstance(rows[0][i], int | float) else "left"
@@ -227,6 +230,8 @@ def print_table(title: str, columns: list[str], rows: list[list[Any]], stderr: b
         table.add_row(*[_cell(value) for value in row])
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     console = Console(stderr=stderr, width=None if terminal else 120, markup=False)
+    if title:  # not the table's own, which is broken into lines as wide as the table
+        console.print(title, style="bold", highlight=False)
     console.print(table)
 
 

@@ -99,8 +99,11 @@ def _show(comparison: Comparison) -> None:
     print_table(f"{counted(comparison.size, 'prompt')} by each method", columns, rows)
     _show_matrix("overlap, % (Jaccard: prompts that both chose, of those that either did)", comparison.jaccard)
     _show_matrix("rank correlation of the scores, % (Spearman)", comparison.rank_correlation)
+    methods: dict[str, list[str]] = {}
     for name, reason in comparison.missing.items():
-        print(f"not compared: {name}: {reason}")
+        methods.setdefault(reason, []).append(name)
+    for reason, names in methods.items():
+        print(f"not compared: {', '.join(names)}: {reason}")
 
 
 def _show_matrix(title: str, matrix: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -82,7 +81,7 @@ def _choice_by_options(run: RunDir, chosen_again: bool) -> str:
 
     if not (options := options_of(run)):
         return ""
-    settings, directory = run.config.select, shlex.quote(str(run.path))
+    settings, directory = run.config.select, run.quoted
     by, command = f"by the settings (select.size {settings.size:g})", f"learnalign select {directory}"
     if not chosen_again:
         return f"the subset is kept as `{command} {options}` chose it; `{command}` chooses {by}\n"
@@ -112,7 +111,7 @@ def _unfinished(run: RunDir, keep: bool) -> tuple[str, ...]:
 
 
 def _show_next(run: RunDir) -> None:
-    directory = shlex.quote(str(run.path))
+    directory = run.quoted
     print("next:")
     for command, what in NEXT:
         print(f"  learnalign {command.format(directory):<{len(directory) + 20}}  {what}")

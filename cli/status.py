@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -65,7 +66,10 @@ def _show(directory: Path, as_json: bool) -> None:
     for problem in problems:
         print(f"learnalign: {problem.path}: {problem.what}", file=sys.stderr)
     if problems:
-        print(f"learnalign: `learnalign status {directory} --repair` makes just these again", file=sys.stderr)
+        print(
+            f"learnalign: `learnalign status {shlex.quote(str(directory))} --repair` makes just these again",
+            file=sys.stderr,
+        )
         raise SystemExit(1)
 
 

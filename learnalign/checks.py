@@ -133,7 +133,7 @@ def _selection(subject: Subject) -> None:
     if run is not None and method.signal is not None and not run.signal_file(method.signal).is_file():
         raise InputError(
             f"select.method: {method.name} reads the signal {method.signal}, which `run` does not compute; after warmup and rollout, "
-            f"say `learnalign signal {run.path} {method.signal}`, then this command again; or choose another method"
+            f"say `learnalign signal {run.quoted} {method.signal}`, then this command again; or choose another method"
         )
 
 

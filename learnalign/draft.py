@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnalign import demo
-from learnalign.columns import LeaveOut, Messages, answer_of, messages_of
+from learnalign.columns import LeaveOut, Messages, messages_of
 from learnalign.config import PRESETS, Config, DataConfig, build_config, write_yaml
 from learnalign.errors import InputError, counted, listed_briefly, one_line, short
 from learnalign.guess import Guess, Row, first_rows, gold_reasons, guess
 from learnalign.policy import load_tokenizer, model_config, prompt_text
-from learnalign.pool_rows import NO_ID, TAKEN
+from learnalign.pool_rows import NO_ID, TAKEN, Prompt
 from learnalign.prompts import count_tokens, read_pool, reason_counts
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
         config=config,
         guess=found,
         prompts=len(prompts),
-        rows=_shown(rows, config, tokenizer),
+        rows=_shown(prompts[:_SHOWN], config, tokenizer),
         notes=notes,
     )
 
@@ -140,19 +140,11 @@ def _sizes(prompts: int, completion: int) -> dict[str, Any]:
     }
 
 
-def _shown(rows: list[Row], config: Config, tokenizer: PreTrainedTokenizerBase | None) -> list[Shown]:
-    usable = []
-    for row in rows:
-        try:
-            usable.append((messages_of(row, config.data), answer_of(row, config.data)))
-        except LeaveOut:
-            continue
-        if len(usable) == _SHOWN:
-            break
-    reasons = gold_reasons(config.verifier, [gold for _, gold in usable])
+def _shown(prompts: list[Prompt], config: Config, tokenizer: PreTrainedTokenizerBase | None) -> list[Shown]:
+    reasons = gold_reasons(config.verifier, [prompt.answer for prompt in prompts])
     return [
-        Shown(prompt=_rendered(messages, tokenizer), gold=gold, reason=reason)
-        for (messages, gold), reason in zip(usable, reasons, strict=True)
+        Shown(prompt=_rendered(prompt.messages, tokenizer), gold=prompt.answer, reason=reason)
+        for prompt, reason in zip(prompts, reasons, strict=True)
     ]
 
 

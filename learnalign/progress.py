@@ -28,6 +28,7 @@ class Progress:
         self.total, self.unit, self.label = total, unit, label
         self.done: float = done
         self._skipped = done
+        self._first: tuple[float, float] | None = None  # units done and time when the first of them came
         self._lock = threading.Lock()
         self._started = self._printed = time.monotonic()
         self._bar = _bar(self) if sys.stderr.isatty() else None
@@ -44,6 +45,7 @@ class Progress:
         """Count `count` more units, or a part of one. Safe from any thread."""
         with self._lock:
             self.done += count
+            self._first = self._first or (self.done, time.monotonic())
             if self._bar:
                 self._bar.update(self._bar.task_ids[0], completed=self.done)
             elif time.monotonic() - self._printed >= PLAIN_INTERVAL and round(self.done) < self.total:
@@ -56,7 +58,8 @@ class Progress:
             self._bar.stop()
         elif kind is None and self.done > self._skipped:
             seconds = time.monotonic() - self._started
-            self._print(f"{self._state()} in {duration(seconds)}, {self._speed():.3g} {self.unit}/s")
+            speed = (self.done - self._skipped) / max(seconds, 1e-9)
+            self._print(f"{self._state()} in {duration(seconds)}, {_rate(speed)} {self.unit}/s")
 
     @contextmanager
     def part(self, size: int) -> Iterator[Advance]:
@@ -73,19 +76,26 @@ class Progress:
         return self.unit.removesuffix("s") if self.total == 1 else self.unit
 
     def outlook(self) -> str:
-        """The rate and the time left, in words; empty until the rate means something."""
-        new, seconds = self.done - self._skipped, time.monotonic() - self._started
+        """The rate and the time left, in words; empty until the rate means something.
+
+        It counts from the first unit: what comes before, such as the start of an engine, comes once.
+        """
+        if self._first is None:
+            return ""
+        new, seconds = self.done - self._first[0], time.monotonic() - self._first[1]
         if new < 1 or (new < MEANS_SHARE * (self.total - self._skipped) and seconds < MEANS_SECONDS):
             return ""
-        return f"{self._speed():.3g} {self.unit}/s, {duration((self.total - self.done) / self._speed())} left"
-
-    def _speed(self) -> float:
-        """Units in a second."""
-        return (self.done - self._skipped) / max(time.monotonic() - self._started, 1e-9)
+        speed = new / max(seconds, 1e-9)
+        return f"{_rate(speed)} {self.unit}/s, {duration((self.total - self.done) / speed)} left"
 
     def _print(self, line: str) -> None:
         self._printed = time.monotonic()
         print(line, file=sys.stderr, flush=True)
+
+
+def _rate(speed: float) -> str:
+    """Three digits, and thousands in full: 0.0291, 12.1, 10,300."""
+    return f"{speed:.3g}" if speed < 100 else f"{speed:,.0f}"
 
 
 def duration(seconds: float) -> str:

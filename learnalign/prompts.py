@@ -6,6 +6,7 @@ Every input row becomes either a prompt or a line of quarantine.jsonl, so that t
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from learnalign.columns import (
     Messages,
 )
-from learnalign.config import Config, DataConfig, Example
+from learnalign.config import NEXT, Config, DataConfig, Example
 from learnalign.errors import InputError, RunError, counted, listed_briefly
 from learnalign.few_shot import show, worked_examples
 from learnalign.inputs import local_path
@@ -51,10 +52,7 @@ def load_prompts(run: RunDir) -> list[Prompt]:
     if run.is_finished("pool") or run.has_results():
         for name, digest in run.read_record()["inputs"].items():
             if name in inputs and inputs[name] != digest:
-                raise InputError(
-                    f"{name} {_names(run)[name]} has changed since {run.path} was made; put it back, choose a new run "
-                    f"directory, or delete {run.path}"
-                )
+                raise InputError(_changed(run, f"{name} {_names(run)[name]}"))
     if not run.is_finished("pool"):
         run.record_inputs(inputs)
         _prepare(run)
@@ -64,7 +62,7 @@ def load_prompts(run: RunDir) -> list[Prompt]:
 def stored_prompts(run: RunDir) -> list[Prompt]:
     """The pool that a run has stored, whatever has become of its source; raises RunError if there is none."""
     if not run.prompts_file.is_file():
-        raise RunError(f"{run.prompts_file} does not exist; run `learnalign rollout {run.path}` first")
+        raise RunError(f"{run.prompts_file} does not exist; run `learnalign rollout {run.quoted}` first")
     return [Prompt(**row) for row in read_parquet(run.prompts_file).to_pylist()]
 
 
@@ -201,6 +199,18 @@ def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Qu
         raise InputError(
             f"data.path {data.path}: none of {counted(len(left_out), 'row')} can be used ({listed}); row {first.row}: {first.reason}"
         )
+
+
+def _changed(run: RunDir, what: str) -> str:
+    """What to say of an input that is not what the run was made with, and every way out."""
+    path = run.path.parent if run.path.name == NEXT else run.path
+    part = path.parent.name in ("train", "eval") and (path.parents[1] / "config.yaml").is_file()
+    anew = (
+        "pass --overwrite to make it again, or give another --name"
+        if part
+        else f"make everything again with `learnalign run {shlex.quote(str(path))} --overwrite`, or choose a new run directory"
+    )
+    return f"{what} has changed since {path} was made. Ways out: put it back; {anew}"
 
 
 def _prepare(run: RunDir) -> None:

@@ -199,6 +199,13 @@ def test_prompts_that_say_how_to_answer_get_no_system_prompt(tmp_path: Path) -> 
     assert draft(write(tmp_path, rows_of(row)), str(tmp_path / "none")).config.data.system_prompt is None
 
 
+def test_the_rows_shown_are_prompts_of_the_pool(tmp_path: Path) -> None:
+    rows = rows_of(SHAPES["gsm8k"], 40)
+    rows[2] = rows[1] = rows[0] | {"answer": "#### 99"}  # another answer to the first question: all three are left out
+    made = draft(write(tmp_path, rows), str(tmp_path / "none"))
+    assert [shown.gold for shown in made.rows] == ["4", "5", "6"]
+
+
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     rows = [*rows_of(SHAPES["gsm8k"], 40), *rows_of(SHAPES["gsm8k"], 2)]
     rows[7] |= {"question": "one " * 3000}

@@ -37,12 +37,30 @@ def test_without_a_terminal_plain_lines_come_now_and_then(
 def test_a_rate_and_the_time_left_wait_until_they_mean_something(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(progress, "time", clock)
-    bar = Progress(400, "prompts", "rollout", done=200)
     outlooks = {}
-    for clock.now, bar.done in [(10, 200.1), (12, 203), (20, 220), (29, 205), (31, 205), (40, 200.9)]:
-        outlooks[clock.now] = bar.outlook()
-    assert outlooks == {10: "", 12: "", 20: "1 prompts/s, 3 min 0 s left", 29: "", 31: outlooks[31], 40: ""}
+    for now, count in [(2, 3.0), (10, 20.0), (29, 5.0), (31, 5.0), (40, 0.8)]:
+        clock.now = 0
+        bar = Progress(400, "prompts", "rollout", done=200)
+        assert bar.outlook() == ""
+        clock.now = 100  # the engine has started
+        bar.advance(0.1)
+        assert bar.outlook() == ""
+        clock.now += now
+        bar.advance(count)
+        outlooks[now] = bar.outlook()
+    assert outlooks == {2: "", 10: "2 prompts/s, 1 min 30 s left", 29: "", 31: outlooks[31], 40: ""}
     assert outlooks[31].startswith("0.161 prompts/s")
+
+
+def test_a_fast_rate_is_a_number_with_thousands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    with Progress(20600, "rows", "verify") as bar:
+        clock.now = 2
+        bar.advance(20600)
+    assert capsys.readouterr().err.endswith("20600/20600 rows in 2.0 s, 10,300 rows/s\n")
 
 
 @pytest.mark.parametrize(

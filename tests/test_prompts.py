@@ -456,8 +456,14 @@ def test_a_changed_source_is_refused(tmp_path: Path) -> None:
     load_prompts(run)
     with Path(run.config.data.path).open("a") as file:
         file.write('{"question": "new?", "answer": "1", "kind": 0}\n')
-    with pytest.raises(InputError, match=r"data .* has changed"):
+    again = rf"make everything again with `learnalign run {run.path} --overwrite`, or choose a new run directory"
+    with pytest.raises(InputError, match=rf"data .* has changed since {run.path} was made.*{again}"):
         load_prompts(RunDir.open(run.path))
+    with (
+        pytest.raises(InputError, match=rf"has changed since {run.path} was made"),
+        RunDir.overwriting(run.path, run.config, "rollout") as beside,
+    ):
+        load_prompts(beside)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def success_rates(run: RunDir, ids: Sequence[str]) -> list[float]:
     """
     if not run.success_file.is_file():
         raise InputError(
-            f"curriculum adarft: {run.success_file} does not exist; make it with `learnalign rollout {run.path}`, or name "
+            f"curriculum adarft: {run.success_file} does not exist; make it with `learnalign rollout {run.quoted}`, or name "
             "a column of difficulties with train.adarft.difficulty"
         )
     rates = {id: row.success_rate for id, row in load_success(run).items() if row.success_rate is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ def settings_of(config: Config, data: str, overrides: Sequence[str] = ()) -> dic
     if that has one. Other data is read with the pool's columns. Raises InputError for any other `data`.
     """
     file = test_sets().get(data) or local_path(data, "--data")
+    if not file.exists() and (meant := get_close_matches(data.lower(), test_sets(), 1)):
+        raise InputError(
+            f"--data {data}: no such file or ready test set; did you mean {meant[0]}? Ready test sets are {', '.join(test_sets())}"
+        )
     settings = config.model_dump(mode="json")
     pool = elsewhere(config.data, file.resolve() if file.exists() else data).model_dump(mode="json")
     if file.suffix in (".yaml", ".yml"):

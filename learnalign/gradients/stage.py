@@ -64,7 +64,7 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
     if missing and not counted:
         raise RunError(
             f"{run.path}: the rollouts came as counts, without completions to take gradients of; give completions with "
-            f"`learnalign rollout {run.path} --from FILE --overwrite`, or sample them with `learnalign rollout {run.path} "
+            f"`learnalign rollout {run.quoted} --from FILE --overwrite`, or sample them with `learnalign rollout {run.quoted} "
             "--overwrite`; or select with a method that needs no gradient: --method learnability"
         )
     more = {"left_out": left_out, "no_completions": missing}

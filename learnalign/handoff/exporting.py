@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +75,7 @@ def _entry(run: RunDir, label: str) -> dict[str, Any]:
         return dict(methods[label])
     run.check_method(label)
     name, clusters, count = label.partition("-kmeans")
-    command = f"learnalign select {shlex.quote(str(run.path))} --method {name}" + (
-        f" --diversity kmeans:{count}" if clusters else ""
-    )
+    command = f"learnalign select {run.quoted} --method {name}" + (f" --diversity kmeans:{count}" if clusters else "")
     made = f"; there are those by {', '.join(methods)}" if methods else ""
     raise RunError(f"{run.path} has no subset by method {label}: run `{command}` first{made}")
 

@@ -40,6 +40,11 @@ def reading(where: str, kind: str) -> Iterator[None]:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise _too_large(where) from error
         reason = one_line(error, 200)
+        if isinstance(error, OSError) and where.startswith("model.") and not Path(where.partition(" ")[2]).is_dir():
+            raise InputError(
+                f"{where}: not a directory, and the hub has no such model or cannot be reached ({reason}); give a Hugging Face "
+                "model directory or the model's name on the hub"
+            ) from error
         if type(error).__module__ == "builtins" and not isinstance(error, OSError | ValueError | ImportError):
             reason = f"{type(error).__name__}: {reason}"
         raise InputError(f"{where}: cannot load {kind} from it ({reason})") from error

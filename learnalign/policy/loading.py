@@ -61,7 +61,7 @@ def policy_path(run: RunDir) -> str:
         for file, what in run.missing("warmup").items():
             raise missing(run.path / file) if what == "missing" else damaged(run.path / file)
         raise RunError(
-            f"{run.path} has no policy yet: run `learnalign warmup {run.path}` first, or use the base model with "
+            f"{run.path} has no policy yet: run `learnalign warmup {run.quoted}` first, or use the base model with "
             "--set warmup.size=0"
         )
     check_whole(run.warmup_dir)

@@ -67,7 +67,7 @@ def example(run: RunDir, id: str) -> Example:
         raise InputError(f"--id {one_line(id, 100)}: no prompt of the pool has this id; the nearest is {near[0]}")
     found = [group for group in _groups(run) if group.id == id]
     if not found:
-        raise RunError(f"prompt {id} has no completions yet; run `learnalign rollout {run.path}`")
+        raise RunError(f"prompt {id} has no completions yet; run `learnalign rollout {run.quoted}`")
     return _load(run, known, found)[id]
 
 
@@ -93,7 +93,7 @@ def _groups(run: RunDir) -> list[_Group]:
                 rewards[id] += [] if reward is None else [reward]
             groups += [_Group(id, shard, sum(each) / len(each) if each else None) for id, each in rewards.items()]
     if not groups:
-        raise RunError(f"{run.path} has no completions yet; run `learnalign rollout {run.path}`")
+        raise RunError(f"{run.path} has no completions yet; run `learnalign rollout {run.quoted}`")
     return groups
 
 

@@ -3,8 +3,6 @@ off, has nothing to teach, and more often its settings are wrong."""
 
 from __future__ import annotations
 
-import shlex
-
 from learnalign.errors import InputError
 from learnalign.rollouts.groups import load_endings
 from learnalign.rundir import RunDir
@@ -63,5 +61,5 @@ def caution(run: RunDir, which: str, correct: float, scored: int, cut: int, coun
         kind = kind or " --always"
     if not found:
         return ""
-    command = f"learnalign show {shlex.quote(str(run.path))}{kind}"
+    command = f"learnalign show {run.quoted}{kind}"
     return f"of {which} completions, {' and '.join(found)}. Look at some: `{command}`; then at {', '.join(look_at)}"

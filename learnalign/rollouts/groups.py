@@ -164,7 +164,7 @@ def refuse_mixture(run: RunDir, stored: Mapping[Shard, Source], requested: Sourc
     for shard, source in stored.items():
         if source.digest != digest:
             came = f"came from {source.file}" if source.file else "were sampled"
-            on = f"`learnalign rollout {run.path}{f' --from {source.file}' if source.file else ''}`"
+            on = f"`learnalign rollout {run.quoted}{f' --from {source.file}' if source.file else ''}`"
             raise InputError(
                 f"{run.path} has rollouts already: {run.rollouts_file(shard)} and others {came}. Ways out: go on with {on}; "
                 "pass --overwrite to replace them and all results made from them; or choose a new run directory"

@@ -75,7 +75,7 @@ def load_success(run: RunDir, *, check: bool = True) -> dict[str, Success]:
 
     Raises RunError if there is none, and with `check` InputError if it was made with other settings than the run has.
     """
-    path, command = run.success_file, f"learnalign rollout {run.path}"
+    path, command = run.success_file, f"learnalign rollout {run.quoted}"
     if not path.is_file():
         raise RunError(f"{path} does not exist; run `{command}` first")
     table = read_parquet(path)

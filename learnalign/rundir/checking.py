@@ -99,7 +99,7 @@ def check_manifest(directory: Path) -> None:
     if is_foreign(directory):
         raise RunError(
             f"{directory / MANIFEST} is that of another run directory, or without its beginning; put the right one back, or have "
-            f"the files taken as they are now with `learnalign status {directory} --repair`"
+            f"the files taken as they are now with `learnalign status {shlex.quote(str(directory))} --repair`"
         )
 
 
@@ -110,21 +110,29 @@ def check_config(directory: Path) -> Path:
     file = directory / "config.yaml"
     if not file.is_file():
         if (directory / "run.json").is_file():
-            raise RunError(f"{file} is missing; `learnalign status {directory} --repair` makes it again")
+            raise RunError(
+                f"{file} is missing; `learnalign status {shlex.quote(str(directory))} --repair` makes it again"
+            )
         raise InputError(no_run(directory))
     try:
         files.verified(file)
     except RunError:
         raise RunError(
             f"{file} was changed since it was written, by hand or by damage; take it as it is with --config {file}, or "
-            f"put it back with `learnalign status {directory} --repair`"
+            f"put it back with `learnalign status {shlex.quote(str(directory))} --repair`"
         ) from None
     return file
 
 
 def no_run(directory: Path) -> str:
     """What to say of a directory that is no run directory: what is there, and what makes one."""
-    why = "no config.yaml in it" if directory.is_dir() else "there is nothing of that name"
+    why = (
+        "no config.yaml in it"
+        if directory.is_dir()
+        else "it is a file"
+        if directory.exists()
+        else "there is nothing of that name"
+    )
     command = f"learnalign run {shlex.quote(str(directory))} --config FILE"
     return f"{directory} is not a run directory ({why}); give that of a run, or make one with `{command}` (FILE: demo, to try it)"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class Paths:
     """The paths in a run directory."""
 
     path: Path
+
+    @property
+    def quoted(self) -> str:
+        """The directory as one types it in a shell, for commands in messages."""
+        return shlex.quote(str(self.path))
 
     @property
     def config_file(self) -> Path:

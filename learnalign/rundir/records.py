@@ -139,7 +139,12 @@ class Records(Tables):
 
 def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:
     keys = [key for key in {**stored, **requested} if stored.get(key) != requested.get(key)]
-    return [f"{key}: stored {stored.get(key)!r}, requested {requested.get(key)!r}" for key in keys]
+    return [f"{key}: stored {_value(stored.get(key))}, requested {_value(requested.get(key))}" for key in keys]
+
+
+def _value(value: object) -> str:
+    """A setting in a message: null as in YAML."""
+    return "null" if value is None else repr(value)
 
 
 def now() -> str:

@@ -166,13 +166,15 @@ class RunDir(Records):
             yield self.create(directory, config, template_time=time)
 
     def check(self) -> None:
-        """Raise RunError if run.json cannot be read, or the manifest that it speaks of is not there."""
+        """Raise RunError if run.json cannot be read, or the manifest that it speaks of is not there; InputError for a file."""
+        if self.path.is_file():
+            raise InputError(f"{self.path} is a file; give a directory for the run, which need not be there yet")
         replacing.end_interrupted(self.path)
         check_manifest(self.path)
         if self.read_record().get("manifest") and not (self.path / MANIFEST).is_file():
             raise RunError(
                 f"{self.path / MANIFEST} is missing, and with it the digests of all results; put it back, or have them "
-                f"taken as they are now with `learnalign status {self.path} --repair`"
+                f"taken as they are now with `learnalign status {self.quoted} --repair`"
             )
 
     @contextlib.contextmanager

@@ -39,7 +39,7 @@ def shares(run: RunDir, method: str = "learnalign") -> list[Share]:
     path = run.scores_file(method)
     run.check_method(method)
     if not path.is_file():
-        raise RunError(f"{path} does not exist; run `learnalign select {run.path} --method {method}` first")
+        raise RunError(f"{path} does not exist; run `learnalign select {run.quoted} --method {method}` first")
     table = read_parquet(path, ["id", "selected", "skipped"])
     rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
     state = {id: (skipped is None, selected) for id, selected, skipped in rows}

@@ -46,7 +46,7 @@ def gradient_norms(run: RunDir) -> Norms:
     known = np.flatnonzero(~np.isnan(norm) & ~np.isnan(tokens))
     if not len(known):
         raise RunError(
-            f"{run.path}: no prompt has both a gradient and stored rollouts; see `learnalign status {run.path}`"
+            f"{run.path}: no prompt has both a gradient and stored rollouts; see `learnalign status {run.quoted}`"
         )
     norms = Norms(
         prompts=len(known),
@@ -79,7 +79,7 @@ def _tokens(pool: Pool) -> Float[np.ndarray, "n"]:
     for shard in run.shards():
         path = run.rollouts_file(shard)
         if not path.is_file():
-            raise RunError(f"{path} is missing; run `learnalign rollout {run.path}` first")
+            raise RunError(f"{path} is missing; run `learnalign rollout {run.quoted}` first")
         samples = read_samples(path, success, run.config.grad).samples
         lengths = [np.mean([len(rollout.token_ids) for rollout in sample.rollouts]) for sample in samples]
         tokens[pool.places([sample.id for sample in samples], path)] = lengths

@@ -67,7 +67,7 @@ class Pool:
         """Success rates of all n prompts."""
         rows, path = load_success(self.run), self.run.success_file
         if missing := set(self.ids) - set(rows):
-            command = f"learnalign rollout {self.run.path}"
+            command = f"learnalign rollout {self.run.quoted}"
             raise RunError(
                 f"{path} lacks {len(missing)} of {counted(len(self), 'prompt')}; run `{command}` to its end first"
             )
@@ -98,7 +98,7 @@ class Pool:
         return [self._column(table, column, path) for column in columns]
 
     def _signal(self, name: str) -> pa.Table:
-        path, command = self.run.signal_file(name), f"learnalign signal {self.run.path} {name}"
+        path, command = self.run.signal_file(name), f"learnalign signal {self.run.quoted} {name}"
         if path.is_file() and (model := self.signal_model(name)) != "policy":
             command += f" --policy {model}"
         return self._read(path, self.signal_fingerprint(name) if path.is_file() else "", command)
@@ -106,12 +106,12 @@ class Pool:
     def exact(self) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
         """Exact alignments (1/n Σ_j V_j cos(g_i, g_j)) and gradient norms, NaN for prompts without a gradient."""
         path = self.run.exact_file
-        table = self._read(path, self.fingerprint("grad"), f"learnalign grad {self.run.path}")
+        table = self._read(path, self.fingerprint("grad"), f"learnalign grad {self.run.quoted}")
         return self._column(table, "alignment", path), self._column(table, "norm", path)
 
     def gradients(self) -> Iterator[Vectors]:
         """Features φ as unit rows, shard by shard."""
-        run, command = self.run, f"learnalign grad {self.run.path}"
+        run, command = self.run, f"learnalign grad {self.run.quoted}"
         if run.config.grad.projection == "exact":
             raise InputError(
                 "grad.projection: exact stores alignments but no features, which this method needs; use method "

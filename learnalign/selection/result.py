@@ -93,7 +93,7 @@ def check_learnable(pool: Pool) -> None:
         "Ways out: easier prompts if none is solved, harder ones if all are; more rollouts "
         "(rollout.num_generations) or a higher rollout.temperature; a longer warmup; worked examples (data.few_shot) or a "
         "system prompt (data.system_prompt) that asks for the answer format of verifier "
-        f"{pool.run.config.verifier}; see rollouts/part-00000.parquet"
+        f"{pool.run.config.verifier}; see `learnalign show {pool.run.quoted}`"
     )
 
 

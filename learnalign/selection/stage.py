@@ -88,7 +88,8 @@ def select(
         entry = _entry(result, options, {**made_of, "success": pool.success_digest, "signal": rule.signal})
         subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
-        result.notes.extend(_older_exports(run, result, [prompt.id for prompt in subset.prompts]))
+        if older := _older_exports(run, result, [prompt.id for prompt in subset.prompts]):
+            result.notes.append(older)
         if format == "source" and (lost := shaped_by(run.config.data)):
             result.notes.append(
                 f"the rows are those of the input, without {', '.join(lost)}, with which they were scored (format source, the default "
@@ -98,7 +99,7 @@ def select(
             result.notes.append(line)
         if handed.beside(result.subset):
             result.notes.append(
-                f"`learnalign export {run.path} --to {format}` also writes what {format} needs beside the file"
+                f"`learnalign export {run.quoted} --to {format}` also writes what {format} needs beside the file"
             )
         handed.write(result.subset)
         if output is not None:
@@ -109,16 +110,18 @@ def select(
     return result
 
 
-def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> list[str]:
-    """A sentence for each file of DIR/export that holds other prompts than the new subset of the same method."""
+def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> str:
+    """A sentence on the files of DIR/export that hold other prompts than the new subset of the same method."""
     exports = run.read_record().get("exports", {}).items()
-    older = [(file, o["to"]) for file, o in exports if o["method"] == result.method and (run.path / file).is_file()]
+    older = {o["to"]: file for file, o in exports if o["method"] == result.method and (run.path / file).is_file()}
     if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
-        return []
-    return [
-        f"{run.path / file} is of the earlier subset; `learnalign export {run.path} --to {to}` makes it again"
-        for file, to in older
-    ]
+        return ""
+    files = ", ".join(str(run.path / file) for file in older.values())
+    by = "" if result.method == run.config.select.method else f" --method {result.method}"
+    command = f"learnalign export {run.quoted}{by} --to"
+    if len(older) == 1:
+        return f"{files} is of the earlier subset; `{command} {next(iter(older))}` makes it again"
+    return f"{files} are of the earlier subset; `{command} NAME` makes each again (NAME: {', '.join(older)})"
 
 
 def _entry(result: SelectResult, options: dict[str, Any], made_of: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +163,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
         listed = ", ".join(f"{count} {reason}" for reason, count in count_reasons(reasons).items())
         raise RunError(
             f"nothing to choose: no prompt has {method.eligibility} by method {method.name} "
-            f"({listed or 'none is positive'}); choose another method; `learnalign status {pool.run.path}` shows which "
+            f"({listed or 'none is positive'}); choose another method; `learnalign status {pool.run.quoted}` shows which "
             "prompts were left out and why"
         )
     return Ranking(

@@ -36,13 +36,13 @@ def concentrations(run: RunDir, trained: str | None = None) -> dict[str, float]:
     model = identify(run, trained, "train.start") if trained else None
     of = "" if other_than_policy(run, model) is None else f" --policy {trained}"
     if not file.is_file():
-        raise InputError(f"{file} does not exist; make it with `learnalign signal {run.path} angle{of}`")
+        raise InputError(f"{file} does not exist; make it with `learnalign signal {run.quoted} angle{of}`")
     stored = stored_model(file)
     if model and other_than_policy(run, stored) != other_than_policy(run, model):
         name = stored.name if stored else "policy"
         raise InputError(
             f"{file}: stored the angles of {name}, but the model that is trained is {trained}, and GAIN-RL orders prompts "
-            f"by the angles of the model that it trains; make them with `learnalign signal {run.path} angle --policy "
+            f"by the angles of the model that it trains; make them with `learnalign signal {run.quoted} angle --policy "
             f"{trained} --overwrite`{START.get(name, '')}, or choose a new run directory"
         )
     table = read_parquet(file, ["id", "c_intra", "c_inter"])

@@ -57,7 +57,7 @@ def rewards_file(run: RunDir) -> Path:
         raise InputError(f"several trainings recorded rewards ({names}); name one with --set signal.train=NAME")
     raise RunError(
         f"{run.path / 'train' / (name or '*')}/rewards.parquet does not exist: LIMR needs the rewards of a training on "
-        f"the whole pool; run `learnalign train {run.path} --subset {run.config.data.path}` first"
+        f"the whole pool; run `learnalign train {run.quoted} --subset {run.config.data.path}` first"
     )
 
 

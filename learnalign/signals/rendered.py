@@ -59,7 +59,7 @@ def check_answers(run: RunDir, prompts: Sequence[Prompt]) -> None:
     if without and not run.is_finished("rollout"):
         raise RunError(
             f"{without} of {counted(len(prompts), 'prompt has', 'prompts have')} no gold solution, so this signal is computed over a "
-            f"rollout: run `learnalign rollout {run.path}` first, or name the pool's column of worked solutions with data.solution"
+            f"rollout: run `learnalign rollout {run.quoted}` first, or name the pool's column of worked solutions with data.solution"
         )
 
 

@@ -45,6 +45,7 @@ OPTIONS = {
         "--workers",
         "--timeout",
         "--reasoning-tag",
+        "--sandbox",
         "--trust",
         "--json",
         "--help",

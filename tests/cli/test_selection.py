@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def test_signals_and_comparison_as_tables_and_json(tmp_path: Path) -> None:
     table = learnalign("compare", run.path, "-n", 4)
     assert table.exit_code == 0
     assert "not compared: limr" in table.stdout
+    assert "not compared: ppl-top, ppl-middle, ppl-median: " in table.stdout  # one reason, one line
+    assert "overlap, % (Jaccard: prompts that both chose, of those that either did)\n" in table.stdout
     told = json.loads(learnalign("compare", run.path, "-n", 4, "--json").stdout)
     assert told["jaccard"]["learnalign"]["learnalign"] == 1.0
     assert told["subsets"]["gain"]["prompts"] == 4
@@ -58,7 +61,37 @@ def test_a_size_that_is_none_is_told_in_one_way(tmp_path: Path) -> None:
         result = learnalign("select", run.path, *arguments)
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
         assert words in result.stderr
-    assert words in learnalign("compare", run.path, "-n", "many").stderr
+        assert "select.size: got" in result.stderr or f"-n: got '{arguments[1]}'" in result.stderr
+    for given in ("many", "0", "1.5", "nan", "inf"):
+        assert f"-n: got '{given}', {words}" in learnalign("compare", run.path, "-n", given).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["select", "--method", "ppl-top"], "signal {} perplexity"),
+        (["show", "--always"], "rollout {}"),
+        (["export", "--to", "trl"], "select {} --method learnalign"),
+        (["status", "--check"], "status {} --repair"),
+    ],
+)
+def test_a_command_in_a_message_can_be_pasted(tmp_path: Path, arguments: list[str], command: str) -> None:
+    run = measured_run(tmp_path / "my runs", [0] * 12 + [4] * 12)
+    if arguments[0] == "status":
+        run.success_file.unlink()
+    result = learnalign(arguments[0], run.path, *arguments[1:])
+    assert f"learnalign {command.format(shlex.quote(str(run.path)))}" in result.output
+
+
+def test_a_file_in_the_place_of_a_run_directory_is_told_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "pool.jsonl"
+    file.write_text("{}")
+    made = learnalign("run", file, "--config", "demo")
+    assert (made.exit_code, made.stderr.splitlines()) == (
+        2,
+        [f"learnalign: {file} is a file; give a directory for the run, which need not be there yet"],
+    )
+    assert "is not a run directory (it is a file)" in learnalign("status", file).stderr
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_json_has_every_text_whole(directory: Path) -> None:
             "finish_reason": "length",
             "reason": "'12' is not '2'",
             "answer": "12",
+            "share_passed": None,
             "tokens": 2,
         }
     ]

@@ -166,7 +166,9 @@ def test_a_changed_policy_is_refused_until_overwritten(tmp_path: Path) -> None:
     warmup(run)
     evaluate(run, questions)
     (run.warmup_dir / "note.txt").write_text("another policy")
-    with pytest.raises(InputError, match="model .* has changed"):
+    with pytest.raises(
+        InputError, match=r"model .* has changed.*pass --overwrite to make it again, or give another --name"
+    ):
         evaluate(run, questions)
     evaluate(run, questions, overwrite=True)
 
@@ -181,7 +183,9 @@ def test_a_changed_policy_is_refused_until_overwritten(tmp_path: Path) -> None:
         ({"policy": "nowhere"}, r"eval\.policy nowhere: no such directory"),
         ({"name": "../else"}, r"--name \.\./else: give letters"),
         ({"policy": "train/none"}, "no such training; this run has none"),
-        ({"data": "mathh500.yaml"}, "no such file; ready test sets are .*math500"),
+        ({"data": "mathh500.yaml"}, "did you mean math500. Ready test sets are .*math500"),
+        ({"data": "gsm8k_sampled"}, "no such file or ready test set; did you mean gsm8k-sampled"),
+        ({"data": "none.yaml"}, "no such file; ready test sets are .*math500"),
         ({"data": "nothing.jsonl"}, "nothing.jsonl: no such file"),
     ],
 )

@@ -119,7 +119,7 @@ def test_gradients_with_another_reference_are_not_mixed_but_rollouts_stay(tmp_pa
     grad(run)
     other = str(save_model(tmp_path / "other", seed=7))
     config = run.config.model_copy(update={"model": run.config.model.model_copy(update={"reference": other})})
-    with pytest.raises(InputError, match=r"grad: model\.reference: stored None, requested"):
+    with pytest.raises(InputError, match=r"grad: model\.reference: stored null, requested"):
         RunDir.create(run.path, config)
     with RunDir.overwriting(run.path, config, None) as changed:
         assert changed.is_finished("rollout")

@@ -66,6 +66,15 @@ def test_selecting_other_prompts_names_the_exports_of_the_earlier_ones(run: RunD
     ]
 
 
+def test_exports_of_earlier_prompts_are_named_in_one_line_with_what_makes_them_again(run: RunDir) -> None:
+    files = [export(run, name, method="learnability").file for name in ("slime", "roll", "trl")]
+    (note,) = [note for note in select(run, 3, "learnability").notes if "earlier subset" in note]
+    assert note == (
+        f"{', '.join(map(str, files))} are of the earlier subset; `learnalign export {run.path} --method learnability "
+        "--to NAME` makes each again (NAME: slime, roll, trl)"
+    )
+
+
 def test_every_subset_says_what_it_was_chosen_by(run: RunDir, tmp_path: Path) -> None:
     select(run, 4, "hardest", output=tmp_path / "mine.jsonl")
     export(run, "nemo-gym", output=tmp_path / "gym.jsonl")
@@ -199,7 +208,9 @@ def test_a_format_that_does_not_fit_the_pool_shows_before_the_run(run: RunDir) -
 def test_what_a_trainer_needs_beside_the_file_stands_beside_exports(run: RunDir, tmp_path: Path) -> None:
     notes = select(run, 7, format="nemo-rl", output=tmp_path / "mine.jsonl").notes
     assert any(f"`learnalign export {run.path} --to nemo-rl` also writes" in note for note in notes)
-    assert export(run, "nemo-rl").file.with_name("nemo_rl_system.txt").read_text() == "Be brief."
+    exported = export(run, "nemo-rl")
+    assert exported.file.with_name("nemo_rl_system.txt").read_text() == "Be brief."
+    assert any(f"written beside it: {run.path / 'export' / 'nemo_rl_system.txt'}" in note for note in exported.notes)
     assert (tmp_path / "mine_system.txt").read_text() == "Be brief."
     assert not list(run.path.glob("subset_*"))
 

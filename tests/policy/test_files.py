@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from learnalign.config import Config
 from learnalign.errors import InputError
-from learnalign.policy import check_finite_files, check_models, load_model, load_policy, load_tokenizer
+from learnalign.policy import check_finite_files, check_models, load_model, load_policy, load_tokenizer, model_config
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rundir import RunDir
 from tests.tiny import make_config, save_model
@@ -150,6 +150,14 @@ def test_a_parameter_that_is_not_finite_is_named(tmp_path: Path, config: Config,
         with pytest.raises(InputError, match=f"{FIRST} is not finite") as error:
             read(config)
         one_line(error, tmp_path / "model")
+
+
+def test_a_name_that_the_hub_does_not_give_is_told_with_what_to_give(config: Config) -> None:
+    settings = config.model_copy(update={"model": config.model.model_copy(update={"name": "nobody/no-such-model"})})
+    words = "model.name nobody/no-such-model: not a directory, and the hub has no such model.*give a Hugging Face model directory"
+    for read_model in (load_tokenizer, model_config):
+        with pytest.raises(InputError, match=words):
+            read_model(settings)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

@@ -79,7 +79,7 @@ def set_date(monkeypatch: pytest.MonkeyPatch, day: int) -> None:
             return cls(2031, 1, day, 12, tzinfo=tz)
 
     monkeypatch.setattr(templates, "datetime", Clock)
-    monkeypatch.setattr("learnalign.rundir.rundir.datetime", Clock)
+    monkeypatch.setattr("learnalign.rundir.records.datetime", Clock)
     monkeypatch.setattr("learnalign.policy.loading.datetime", Clock)
 
 
@@ -218,10 +218,11 @@ def test_runs_of_versions_without_the_key_stay_valid(tmp_path: Path) -> None:
 
 
 def test_changed_settings_of_the_template_are_refused(tmp_path: Path) -> None:
-    run = made(tmp_path, THINKING)
+    run = made(tmp_path, THINKING, warmup=WARMUP)
     load_prompts(run)
+    warmup(run)  # a pool that nothing builds on is made again
     data = run.config.data.model_copy(update={"chat_template_kwargs": {"enable_thinking": False}})
-    with pytest.raises(InputError, match=r"data\.chat_template_kwargs\.enable_thinking: stored None, requested False"):
+    with pytest.raises(InputError, match=r"data\.chat_template_kwargs\.enable_thinking: stored null, requested False"):
         RunDir.create(run.path, run.config.model_copy(update={"data": data}))
 
 

@@ -174,7 +174,7 @@ def test_results_judged_by_an_older_version_of_the_built_in_verifiers_are_refuse
         run = make(tmp_path / "run")
         with run.stage("pool"), run.stage("rollout"):
             run.success_file.touch()
-    with pytest.raises(InputError, match="pool: verdicts of the built-in verifiers: stored None, requested 2"):
+    with pytest.raises(InputError, match="pool: verdicts of the built-in verifiers: stored null, requested 2"):
         RunDir.open(tmp_path / "run")
     own = build_config({**SETTINGS, "verifier": "judges:mine"})
     assert "verdicts of the built-in verifiers" not in settings_of(own, "pool")

@@ -156,7 +156,7 @@ def test_a_size_outside_of_the_pool_is_refused(tmp_path: Path, size: float) -> N
 def test_nothing_to_learn_from_is_refused_with_the_distribution_of_p(tmp_path: Path, correct: int | None) -> None:
     run = measured_run(tmp_path, [correct] * 24)
     word = {0: "24 never solved", GROUP: "24 always solved", None: "24 not scored"}[correct]
-    with pytest.raises(RunError, match=f"nothing to learn from.*{word}.*Ways out"):
+    with pytest.raises(RunError, match=f"nothing to learn from.*{word}.*Ways out.*`learnalign show {run.path}`"):
         select(run, 3)
     assert not run.subset_file("learnalign").exists()
 
