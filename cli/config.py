@@ -42,7 +42,12 @@ def config(key: Name = None, schema: Schema = False, as_json: Json = False) -> N
 
 
 def _brief(key: Key) -> str:
-    return "a name" if len(key.values) > 2 else key.type
+    return _type(key, "a name") if len(key.values) > 2 else key.type
+
+
+def _type(key: Key, names: str) -> str:
+    """The type, with words for the names."""
+    return key.type.replace("one of " + ", ".join(key.values), names)
 
 
 def _default(key: Key) -> str:
@@ -58,7 +63,7 @@ def _yaml(value: Any) -> str:
 def _show(key: Key) -> None:
     """One key, and each of its names with one line."""
     print(f"{key.key}: {key.description}")
-    print(f"type: {'one of the names below' if key.values else key.type}")
+    print(f"type: {_type(key, 'one of the names below') if key.values else key.type}")
     print(f"default: {_default(key)}")
     if key.values:
         print_table("", ["name", ""], [[name, about] for name, about in key.values.items()])

@@ -12,7 +12,7 @@ from learnalign.config import Config, build_config, flatten, load_config, loadin
 from learnalign.config.keys import json_schema, keys, type_of
 from learnalign.config.preset import PRESETS
 from learnalign.errors import InputError
-from learnalign.names import METHODS
+from learnalign.names import METHODS, VERIFIERS
 from learnalign_cli.config import config as show
 
 
@@ -36,6 +36,16 @@ def test_a_section_or_a_key_alone_and_the_nearest_to_a_typo() -> None:
         keys("grad.dimm")
     with pytest.raises(InputError, match="known here: base, seed|known here: seed"):
         keys("zzzzzz.x")
+
+
+def test_names_have_a_line_each_though_another_value_may_stand_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    show("verifier")
+    told = capsys.readouterr().out
+    assert "type: one of the names below, or package.module:function\n" in told
+    assert all(name in told and about[:20] in told for name, about in VERIFIERS.items())
+    show("train.report_to")
+    told = capsys.readouterr().out
+    assert "type: one of the names below, or a list of some of none, tensorboard, wandb, trackio" in told
 
 
 def test_the_command_prints_a_schema_that_takes_every_ready_config_and_refuses_what_the_loader_does(

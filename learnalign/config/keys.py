@@ -138,7 +138,8 @@ def _defaults_of(section: type[BaseModel]) -> dict[str, Any]:
 
 
 def _key(key: str, schema: dict[str, Any], default: Any, required: bool) -> Key:
-    values = dict(zip(schema.get("enum", ()), schema.get("enumDescriptions", ()), strict=False))
+    named = next((option for option in (schema, *schema.get("anyOf", ())) if "enumDescriptions" in option), {})
+    values = dict(zip(named.get("enum", ()), named.get("enumDescriptions", ()), strict=False))
     about = schema.get("description", "")
     return Key(key=key, type=words(schema), default=default, required=required, description=about, values=values)
 
@@ -167,9 +168,14 @@ def words(schema: dict[str, Any]) -> str:
     if kind in ("integer", "number"):
         return f"{'an integer' if kind == 'integer' else 'a number'}{_bounds(schema)}"
     if kind == "array":
-        return "a list of " + words(schema["items"]).removeprefix("a ") + "s"
+        one = words(schema["items"])
+        return (
+            f"a list of some of {one.removeprefix('one of ')}"
+            if "enum" in schema["items"]
+            else f"a list of {one.removeprefix('a ')}s"
+        )
     if "pattern" in schema:
-        return f"a text that matches {schema['pattern']}"
+        return " or ".join(schema.get("examples", ())) or f"a text that matches {schema['pattern']}"
     return {"boolean": "true or false", "string": "a text", "null": "null", "object": "a mapping"}.get(kind, "a value")
 
 

@@ -330,7 +330,12 @@ class Config(Section):
     verifier: str = Field(
         "math",
         description="what decides whether a completion is correct",
-        json_schema_extra={"anyOf": [enumerated(VERIFIERS), {"type": "string", "pattern": ":"}]},
+        json_schema_extra={
+            "anyOf": [
+                enumerated(VERIFIERS),
+                {"type": "string", "pattern": ":", "examples": ["package.module:function"]},
+            ]
+        },
     )
     verifier_sandbox: str | None = Field(
         None,
