@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FORM = r"Please reason step by step, and put your final answer within \boxed{}."
+CODE_FORM = (
+    "Solve the task in Python. If it names a function, define that function; if not, read standard input and write the answer to standard "
+    "output. Give the whole program, with its imports, in one block that begins with ```python."
+)
 _FORMS = ("\\boxed", "####", "<answer>", "Answer:")  # a prompt with one of them says itself how to answer
 _SHOWN = 3
 
@@ -56,9 +60,11 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     rows = first_rows(DataConfig.model_validate(place))
     found = guess(rows)
     data = place | {key: value for key, value in found.data.items() if value is not None}
-    if form := _form(rows, data, model):
+    if form := _form(rows, data, model, found.verifier):
         data.setdefault("system_prompt", form)
-    settings = {"model": {"name": model}, "data": data, "verifier": found.verifier}
+    settings: dict[str, Any] = {"model": {"name": model}, "data": data, "verifier": found.verifier}
+    if found.verifier == "code":
+        settings["verifier_sandbox"] = "local"
     tokenizer, limits, notes = _model(build_config(settings))
     prompts, left_out, count = read_pool(build_config(settings).data)
     if "id" in data and any(entry.reason.startswith((TAKEN, NO_ID)) for entry in left_out):
@@ -92,12 +98,14 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     )
 
 
-def _form(rows: list[Row], data: dict[str, Any], model: str) -> str | None:
+def _form(rows: list[Row], data: dict[str, Any], model: str, verifier: str) -> str | None:
     """How to answer, if no prompt says it; the embedded model reads bare questions alone."""
-    messages = _messages(rows, DataConfig.model_validate(data))
-    told = [any(form in turn["content"] for form in _FORMS for turn in turns) for turns in messages]
+    form, forms = (CODE_FORM, ("```",)) if verifier == "code" else (FORM, _FORMS)
+    bare = {key: value for key, value in data.items() if key != "prompt_template"}
+    messages = _messages(rows, DataConfig.model_validate(bare))
+    told = [any(form in turn["content"] for form in forms for turn in turns) for turns in messages]
     own = any(turns[0]["role"] == "system" for turns in messages)
-    return None if own or sum(told) > len(told) / 2 or model in ("demo", str(demo.MODEL)) else FORM
+    return None if own or sum(told) > len(told) / 2 or model in ("demo", str(demo.MODEL)) else form
 
 
 def _messages(rows: list[Row], data: DataConfig) -> list[Messages]:
@@ -169,13 +177,16 @@ _ABOUT = {
 def _written(settings: dict[str, Any], found: Guess, prompts: int) -> str:
     """The settings as YAML with comments."""
     shape = f"the shape {found.shape}: {PRESETS[found.shape].about}" if found.shape else "no known shape: a guess"
-    data = settings["data"]
+    data, code = settings["data"], found.verifier == "code"
+    if code:
+        shape = "code tasks"
     lines = [
         f"# {counted(prompts, 'prompt')}, {shape}.",
         "# Every other key has its default: `learnalign config` lists them. Try it: learnalign run DIR --config FILE --dry-run",
         *_section("model", settings["model"], {"name": "the model to be trained"}),
         *_section("data", data, _ABOUT, found.others),
         f"verifier: {found.verifier}  # what decides whether a completion is correct: `learnalign config verifier`",
+        *(["verifier_sandbox: local  # where programs run: bubblewrap on this machine, or a URL"] if code else []),
         *_section(
             "warmup",
             settings["warmup"],

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from learnalign.columns import answer_of
 from learnalign.config import DataConfig, build_config, load_config
 from learnalign.draft import draft
 from learnalign.errors import InputError
 from learnalign.guess import first_rows, guess
 from learnalign.plan import plan
 from learnalign.prompts import read_pool
+from learnalign.verify.code.shapes import read_cases
 from learnalign_cli.init import init
+from tests.verify.code.rows import ROWS, CodeRow
 
 DAPO = (
     "Solve the following math problem step by step. The last line of your response should be of the form Answer: $Answer "
@@ -193,6 +196,36 @@ def test_prompts_that_say_how_to_answer_get_no_system_prompt(tmp_path: Path) -> 
         return {"input": user(rf"What is {i}+1? Answer in \boxed{{}}."), "label": str(i + 1)}
 
     assert draft(write(tmp_path, rows_of(row)), str(tmp_path / "none")).config.data.system_prompt is None
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if "CRUXEval" not in row.name], ids=lambda row: row.name)
+def test_tests_of_code_tasks_are_found_in_the_columns_of_every_data_set(row: CodeRow) -> None:
+    found = guess([{"question": "Write it.", **row.row}] * 5)
+    assert found.verifier == "code"
+    gold = answer_of(row.row, DataConfig(path="-", answer=found.data["answer"]))
+    assert read_cases(gold) == read_cases(row.gold)
+
+
+def test_a_config_of_code_tasks_asks_for_a_program_and_names_a_sandbox(tmp_path: Path) -> None:
+    def row(i: int) -> dict[str, Any]:
+        starter = f"def add{i}(a):" if i % 2 else ""
+        tests = json.dumps([{"type": "stdin_stdout", "input": "1", "output": str(i + 1)}])
+        return {"problem": f"Add {i}.", "solutions": ["print(1)"], "tests": tests, "starter_code": starter}
+
+    made = draft(write(tmp_path, rows_of(row)), str(tmp_path / "none"))
+    (tmp_path / "pool.yaml").write_text(made.text)
+    config = load_config(tmp_path / "pool.yaml")
+    assert config == made.config
+    assert (config.verifier, config.verifier_sandbox, config.data.answer) == ("code", "local", "tests")
+    assert "```python" in (config.data.system_prompt or "")
+    assert made.prompts == 12
+    assert "Add 1.\n\n```python\ndef add1(a):\n```" in made.rows[1].prompt
+    assert made.rows[0].reason is None
+
+
+def test_a_list_of_texts_is_no_test(tmp_path: Path) -> None:
+    found = guess(rows_of(lambda i: {"question": f"Name {i}.", "answer": f'["{i}"]'}))
+    assert found.verifier != "code"
 
 
 def test_the_rows_shown_are_prompts_of_the_pool(tmp_path: Path) -> None:
