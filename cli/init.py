@@ -83,6 +83,7 @@ def _show(made: Draft, file: Path) -> None:
     print()
     for note in made.notes:
         print(note)
-    shape = f"the shape of {made.guess.shape}" if made.guess.shape else "no known shape; look at the rows above"
+    kind = "code tasks" if made.guess.verifier == "code" else "no known shape"
+    shape = f"the shape of {made.guess.shape}" if made.guess.shape else f"{kind}; look at the rows above"
     print(f"{counted(made.prompts, 'prompt')}, {shape}; verifier {made.guess.verifier}")
     print(f"config: {file}\nnext: learnalign run runs/{file.stem} --config {file} --dry-run")

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FORM = r"Please reason step by step, and put your final answer within \boxed{}."
-CODE_FORM = "Think first, then give the whole program, with its imports, in one block that begins with ```python and ends with ```."
+CODE_FORM = (
+    "Solve the task in Python. If it names a function, define that function; if not, read standard input and write the answer to standard "
+    "output. Give the whole program, with its imports, in one block that begins with ```python."
+)
 _FORMS = ("\\boxed", "####", "<answer>", "Answer:")  # a prompt with one of them says itself how to answer
 _SHOWN = 3
 
@@ -57,10 +60,9 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     rows = first_rows(DataConfig.model_validate(place))
     found = guess(rows)
     data = place | {key: value for key, value in found.data.items() if value is not None}
-    form, told = (CODE_FORM, ("```",)) if found.verifier == "code" else (FORM, _FORMS)
-    if _asks_for_no_form(rows, data, model, told):
+    if form := _form(rows, data, model, found.verifier):
         data.setdefault("system_prompt", form)
-    settings = {"model": {"name": model}, "data": data, "verifier": found.verifier}
+    settings: dict[str, Any] = {"model": {"name": model}, "data": data, "verifier": found.verifier}
     if found.verifier == "code":
         settings["verifier_sandbox"] = "local"
     tokenizer, limits, notes = _model(build_config(settings))
@@ -96,12 +98,14 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
     )
 
 
-def _asks_for_no_form(rows: list[Row], data: dict[str, Any], model: str, forms: tuple[str, ...]) -> bool:
-    """Whether the prompts do not say how to answer, by one of `forms`; the embedded model reads bare questions alone."""
-    messages = _messages(rows, DataConfig.model_validate(data))
+def _form(rows: list[Row], data: dict[str, Any], model: str, verifier: str) -> str | None:
+    """How to answer, if no prompt says it; the embedded model reads bare questions alone."""
+    form, forms = (CODE_FORM, ("```",)) if verifier == "code" else (FORM, _FORMS)
+    bare = {key: value for key, value in data.items() if key != "prompt_template"}
+    messages = _messages(rows, DataConfig.model_validate(bare))
     told = [any(form in turn["content"] for form in forms for turn in turns) for turns in messages]
     own = any(turns[0]["role"] == "system" for turns in messages)
-    return not (own or sum(told) > len(told) / 2 or model in ("demo", str(demo.MODEL)))
+    return None if own or sum(told) > len(told) / 2 or model in ("demo", str(demo.MODEL)) else form
 
 
 def _messages(rows: list[Row], data: DataConfig) -> list[Messages]:
@@ -173,20 +177,16 @@ _ABOUT = {
 def _written(settings: dict[str, Any], found: Guess, prompts: int) -> str:
     """The settings as YAML with comments."""
     shape = f"the shape {found.shape}: {PRESETS[found.shape].about}" if found.shape else "no known shape: a guess"
-    data = settings["data"]
+    data, code = settings["data"], found.verifier == "code"
+    if code:
+        shape = "code tasks"
     lines = [
         f"# {counted(prompts, 'prompt')}, {shape}.",
         "# Every other key has its default: `learnalign config` lists them. Try it: learnalign run DIR --config FILE --dry-run",
         *_section("model", settings["model"], {"name": "the model to be trained"}),
         *_section("data", data, _ABOUT, found.others),
         f"verifier: {found.verifier}  # what decides whether a completion is correct: `learnalign config verifier`",
-        *(
-            [
-                "verifier_sandbox: local  # where programs run; or the URL of a service: `learnalign config verifier_sandbox`"
-            ]
-            if found.verifier == "code"
-            else []
-        ),
+        *(["verifier_sandbox: local  # where programs run: bubblewrap on this machine, or a URL"] if code else []),
         *_section(
             "warmup",
             settings["warmup"],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from learnalign.code_columns import code_columns
 from learnalign.columns import LeaveOut, answer_of, lookup, messages_of
 from learnalign.config import BOXED, HASHES, PLACE, PRESETS, DataConfig
 from learnalign.errors import InputError
@@ -18,7 +19,6 @@ from learnalign.verify.code import gold_reason
 
 ROWS = 500  # looked at
 _ENOUGH = 0.9  # of the rows, to be of a shape
-_OWN = "write a config of your own, with data.prompt and data.answer (`learnalign config data` explains them)"
 _LONG = 200  # characters of what is rather a worked solution than a gold
 
 Row = dict[str, Any]
@@ -34,18 +34,6 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "numinamath": (),
     "openrlhf": (),
 }
-# Columns that hold the tests of programs together, as the data sets of learnalign/verify/code/README.md have them.
-TESTS = (
-    ("public_test_cases", "private_test_cases", "metadata"),
-    ("official_tests", "time_limit", "memory_limit", "input_mode", "generated_checker"),
-    ("public_tests", "private_tests", "generated_tests", "time_limit", "memory_limit_bytes"),
-    ("prompt", "entry_point", "test"),
-    ("code", "test_imports", "test_list", "test"),
-    ("code", "test_setup_code", "test_list"),
-    ("input_output", "time_limit", "memory_limit"),
-    ("tests", "metadata"),
-)
-_TRIED = 20  # rows whose tests are read
 # Words of column names, the most telling first.
 _QUESTION = ("prompt", "messages", "question", "problem", "instruction", "input", "query", "task", "text")
 _GOLD = (
@@ -90,46 +78,15 @@ def first_rows(data: DataConfig) -> list[Row]:
 def guess(rows: Sequence[Row]) -> Guess:
     """The columns and the verifier of a pool with these first rows; raises InputError if no column can be a question or gold."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    if tests := _tests(rows, columns):
-        return _of_programs(rows, columns, tests)
+    code = code_columns(rows, _paths(rows), lambda path: _share(rows, {"prompt": path}, gold=False) >= _ENOUGH, _ENOUGH)
+    if code is not None:
+        return Guess(shape=None, data=code | _id(rows), verifier="code", usable=_share(rows, code), columns=columns)
     for shape, markers in SHAPES.items():
         data = PRESETS[shape].columns
         if (not markers or set(markers) & set(columns)) and _share(rows, data) >= _ENOUGH:
             verifier, usable = PRESETS[shape].verifier, _share(rows, data)
             return Guess(shape=shape, data=data | _id(rows), verifier=verifier, usable=usable, columns=columns)
     return _by_names(rows, columns)
-
-
-def _tests(rows: Sequence[Row], columns: list[str]) -> str | list[str] | None:
-    """The column or columns with tests of programs; None if there are none."""
-    several = [[column for column in each if column in columns] for each in TESTS]
-    candidates: list[str | list[str]] = [*(found for found in several if len(found) > 1), *_paths(rows)]
-    candidates += [[column] for column in columns]  # of objects and lists, not of text
-    for answer in candidates:
-        golds = _texts(rows[:_TRIED], answer)
-        if sum(map(_holds_tests, golds)) >= _ENOUGH * len(rows[:_TRIED]):
-            return answer
-    return None
-
-
-def _holds_tests(gold: str) -> bool:
-    return gold.lstrip()[:1] in ("{", "[", '"') and gold_reasons("code", [gold]) == [None]
-
-
-def _of_programs(rows: Sequence[Row], columns: list[str], tests: str | list[str]) -> Guess:
-    """A pool of code tasks: the question by its name, beside the tests."""
-    taken = [tests] if isinstance(tests, str) else [column for column in tests if column != "prompt"]
-    paths = [path for path in _paths(rows) if path not in taken]
-    questions = _ranked(paths, _QUESTION, lambda path: _share(rows, {"prompt": path}, gold=False))
-    if not questions:
-        raise InputError(f"no column looks like the question: the columns are {', '.join(map(repr, columns))}; {_OWN}")
-    word = next((word for word in _QUESTION if word in questions[0].lower()), questions[0])
-    alike = [path for path in questions if word in path.lower()]  # a task has a title, and a text that is longer
-    question = max(alike, key=lambda path: sum(map(len, _texts(rows, path))), default=questions[0])
-    data = {"prompt": question, "answer": tests}
-    others = {"prompt": [path for path in questions if path != question][:3]}
-    usable = _share(rows, data)
-    return Guess(shape=None, data=data | _id(rows), verifier="code", usable=usable, columns=columns, others=others)
 
 
 def _by_names(rows: Sequence[Row], columns: list[str]) -> Guess:
@@ -139,7 +96,10 @@ def _by_names(rows: Sequence[Row], columns: list[str]) -> Guess:
     questions, golds = _apart(questions, golds)
     if not questions or not golds:
         what = "gold answer" if questions else "question"
-        raise InputError(f"no column looks like the {what}: the columns are {', '.join(map(repr, columns))}; {_OWN}")
+        raise InputError(
+            f"no column looks like the {what}: the columns are {', '.join(map(repr, columns))}; write a config of your own, with "
+            "data.prompt and data.answer (`learnalign config data` explains them)"
+        )
     prompt, answer = questions[0], golds[0]
     data: dict[str, Any] = {"prompt": prompt, "answer": answer, "answer_regex": cut_of(_texts(rows, answer))}
     context = [column for column in columns if column.strip().lower() in _CONTEXT]
@@ -212,7 +172,7 @@ def _share(rows: Sequence[Row], data: dict[str, Any], gold: bool = True) -> floa
     return good / len(rows)
 
 
-def _texts(rows: Sequence[Row], path: str | list[str]) -> list[str]:
+def _texts(rows: Sequence[Row], path: str) -> list[str]:
     """The values at a path that can be golds, as texts."""
     settings, texts = DataConfig(path="-", answer=path), []
     for row in rows:
@@ -275,7 +235,7 @@ def _verifier(rows: Sequence[Row], data: dict[str, Any]) -> str:
 
 def gold_reasons(verifier: str, golds: Sequence[str]) -> list[str | None]:
     """None for each gold that the verifier can use, else the reason."""
-    if verifier == "code":  # reading tests needs no sandbox
+    if verifier == "code":  # without a sandbox, which this machine may lack
         return [gold_reason(gold) for gold in golds]
     with open_verifier(verifier, workers=1) as opened:
         return opened.check_golds(golds)

@@ -17,8 +17,7 @@ from learnalign.plan import plan
 from learnalign.prompts import read_pool
 from learnalign.verify.code.shapes import read_cases
 from learnalign_cli.init import init
-from tests.verify.code.rows import ROWS as CODE_ROWS
-from tests.verify.code.rows import CodeRow
+from tests.verify.code.rows import ROWS, CodeRow
 
 DAPO = (
     "Solve the following math problem step by step. The last line of your response should be of the form Answer: $Answer "
@@ -199,6 +198,36 @@ def test_prompts_that_say_how_to_answer_get_no_system_prompt(tmp_path: Path) -> 
     assert draft(write(tmp_path, rows_of(row)), str(tmp_path / "none")).config.data.system_prompt is None
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if "CRUXEval" not in row.name], ids=lambda row: row.name)
+def test_tests_of_code_tasks_are_found_in_the_columns_of_every_data_set(row: CodeRow) -> None:
+    found = guess([{"question": "Write it.", **row.row}] * 5)
+    assert found.verifier == "code"
+    gold = answer_of(row.row, DataConfig(path="-", answer=found.data["answer"]))
+    assert read_cases(gold) == read_cases(row.gold)
+
+
+def test_a_config_of_code_tasks_asks_for_a_program_and_names_a_sandbox(tmp_path: Path) -> None:
+    def row(i: int) -> dict[str, Any]:
+        starter = f"def add{i}(a):" if i % 2 else ""
+        tests = json.dumps([{"type": "stdin_stdout", "input": "1", "output": str(i + 1)}])
+        return {"problem": f"Add {i}.", "solutions": ["print(1)"], "tests": tests, "starter_code": starter}
+
+    made = draft(write(tmp_path, rows_of(row)), str(tmp_path / "none"))
+    (tmp_path / "pool.yaml").write_text(made.text)
+    config = load_config(tmp_path / "pool.yaml")
+    assert config == made.config
+    assert (config.verifier, config.verifier_sandbox, config.data.answer) == ("code", "local", "tests")
+    assert "```python" in (config.data.system_prompt or "")
+    assert made.prompts == 12
+    assert "Add 1.\n\n```python\ndef add1(a):\n```" in made.rows[1].prompt
+    assert made.rows[0].reason is None
+
+
+def test_a_list_of_texts_is_no_test(tmp_path: Path) -> None:
+    found = guess(rows_of(lambda i: {"question": f"Name {i}.", "answer": f'["{i}"]'}))
+    assert found.verifier != "code"
+
+
 def test_the_rows_shown_are_prompts_of_the_pool(tmp_path: Path) -> None:
     rows = rows_of(SHAPES["gsm8k"], 40)
     rows[2] = rows[1] = rows[0] | {"answer": "#### 99"}  # another answer to the first question: all three are left out
@@ -212,27 +241,3 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     made = draft(write(tmp_path, rows), "demo")
     assert "2 of 42 rows are left out: 2 duplicate" in made.notes[-1]
     assert any("1 prompt is longer than data.max_prompt_tokens" in note for note in made.notes)
-
-
-# CRUXEval's columns are also those of its other task, to predict the output.
-@pytest.mark.parametrize("shape", [row for row in CODE_ROWS if "CRUXEval" not in row.name], ids=lambda row: row.name)
-def test_code_tasks_are_told_with_all_their_tests(shape: CodeRow) -> None:
-    question = {} if any(name in shape.row for name in ("prompt", "problem", "question")) else {"question": "Do it."}
-    found = guess([{**shape.row, **question}] * 3)
-    gold = answer_of(shape.row, DataConfig(path="-", answer=found.data["answer"]))
-    assert (found.verifier, count(gold)) == ("code", shape.tests)
-    assert found.data["prompt"] in ("prompt", "problem", "question", "question_content")
-
-
-def count(gold: str) -> int:
-    cases = read_cases(gold)
-    return len(cases.printed) + len(cases.calls) + (len(cases.assertions.code) if cases.assertions else 0)
-
-
-def test_a_config_for_code_tasks_says_where_programs_run_and_how_to_answer(tmp_path: Path) -> None:
-    rows = [{"question": f"Print {i}.", "tests": json.dumps([{"input": "", "output": f"{i}"}])} for i in range(5)]
-    made = draft(write(tmp_path, rows), "no-such-model")
-    assert (made.config.verifier, made.config.verifier_sandbox, made.prompts) == ("code", "local", 5)
-    assert "```python" in (made.config.data.system_prompt or "")
-    assert "verifier_sandbox: local" in made.text
-    assert [row.reason for row in made.rows] == [None] * 3

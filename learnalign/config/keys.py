@@ -138,7 +138,9 @@ def _defaults_of(section: type[BaseModel]) -> dict[str, Any]:
 
 
 def _key(key: str, schema: dict[str, Any], default: Any, required: bool) -> Key:
-    named = next((option for option in (schema, *schema.get("anyOf", ())) if "enumDescriptions" in option), {})
+    named: dict[str, Any] = next(
+        (option for option in (schema, *schema.get("anyOf", ())) if "enumDescriptions" in option), {}
+    )
     values = dict(zip(named.get("enum", ()), named.get("enumDescriptions", ()), strict=False))
     about = schema.get("description", "")
     return Key(key=key, type=words(schema), default=default, required=required, description=about, values=values)
