@@ -286,7 +286,7 @@ def cli(*arguments: object) -> Any:
 
 def drawn(page: Path) -> list[list[tuple[str, int, float]]]:
     """Colour, step and accuracy (to 0.1 %) of the dots of every plot of a page."""
-    dot = re.compile(r'<circle class="(s\d) picked"[^>]*><title>step (\d+): ([\d.]+)%</title>')
+    dot = re.compile(r'<circle class="(s\d) picked"[^>]*><title>step (\d+): ([\d.]+) %</title>')
     plots = re.findall(r"<svg role.*?</svg>", page.read_text(encoding="utf-8"))
     return [[(kind, int(step), float(value) / 100) for kind, step, value in dot.findall(plot)] for plot in plots]
 

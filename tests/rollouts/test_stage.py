@@ -49,6 +49,7 @@ def test_columns_and_types_are_the_contract(run: RunDir) -> None:
         "answer": "string",
         "reason": "string",
         "finish_reason": "string",
+        "share_passed": "double",
     }
     names = pq.read_schema(run.success_file).names
     assert names[:6] == ["id", "samples", "scored", "correct", "success_rate", "learnability"]
