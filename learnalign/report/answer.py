@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, counted
 from learnalign.names import METHODS
 from learnalign.progress import duration
 from learnalign.report.columns import shares
 from learnalign.report.gather import Gathered
-from learnalign.report.text import counted, e, number, percent
+from learnalign.report.text import e, number, percent
 from learnalign.rollouts.first_look import look_at_first
 
 TWICE = 1.5  # a group's share among the chosen over that in the pool, worth a word

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from learnalign.errors import counted
 from learnalign.report.columns import Column, Share
 from learnalign.report.gather import Gathered, Ranking, Success
 from learnalign.report.svg import WIDTH, Axis, Plot, axis, figure, legend_of
-from learnalign.report.text import counted, e, number, percent, quoted, short, table
+from learnalign.report.text import e, number, percent, quoted, short, table
 
 MOST_DOTS = 2000
 MOST_STEPS = 200

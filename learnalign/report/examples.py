@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from learnalign.errors import counted
 from learnalign.report.cosines import Cosines
 from learnalign.report.gather import Gathered, question
-from learnalign.report.text import counted, e, number, percent, quoted
+from learnalign.report.text import e, number, percent, quoted
 from learnalign.rollouts import Rollout
 from learnalign.rollouts.examples import Example, Kind, examples_by_kind
 

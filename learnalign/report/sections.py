@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from learnalign.errors import counted
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
 from learnalign.report.charts import (
@@ -23,7 +24,7 @@ from learnalign.report.cosines import Cosines
 from learnalign.report.examples import completions, link
 from learnalign.report.gather import Gathered
 from learnalign.report.matrices import group_cosines, methods
-from learnalign.report.text import counted, e, missing, number, percent, quoted, side_by_side, table
+from learnalign.report.text import e, missing, number, percent, quoted, side_by_side, table
 
 Section = Callable[[Gathered, Cosines | None], str]
 SURE = 4

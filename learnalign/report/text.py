@@ -59,11 +59,6 @@ def percent(part: float, whole: float) -> str:
     return f"{math.floor(10 * value) / 10:.1f} %" if 99.5 <= value < 100 else f"{value:.0f} %"
 
 
-def counted(count: int, noun: str) -> str:
-    """`count` with its noun in the right number."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def missing(what: str, command: str = "") -> str:
     """A section's place if the run lacks what it shows."""
     return f'<p class="missing">{e(what)}{f" Run <code>{e(command)}</code>." if command else ""}</p>'

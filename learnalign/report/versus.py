@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from learnalign.config import flatten
+from learnalign.errors import counted
 from learnalign.progress import duration
 from learnalign.report.charts import rate_against, rate_parts
 from learnalign.report.examples import link
 from learnalign.report.gather import Gathered
-from learnalign.report.text import counted, e, missing, number, percent, quoted, side_by_side, table
+from learnalign.report.text import e, missing, number, percent, quoted, side_by_side, table
 
 MOST_MOVED = 5
 
