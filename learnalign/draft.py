@@ -78,7 +78,9 @@ def draft(source: str, model: str, name: str | None = None, split: str = "train"
         lengths = sorted(count_tokens(roomy, tokenizer, prompts)[0].values())
         data["max_prompt_tokens"] = most = _room(lengths, limits)
         if long := sum(length > most for length in lengths):
-            notes.append(f"{counted(long, 'prompt is', 'prompts are')} longer than data.max_prompt_tokens, {most}")
+            notes.append(
+                f"{counted(long, 'prompt is', 'prompts are')} longer than data.max_prompt_tokens, {most}: a run leaves them out"
+            )
     if left_out:
         reasons = reason_counts({"reason": entry.reason} for entry in left_out)
         listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
