@@ -6,9 +6,11 @@ The system message goes beside it, as in `nemo_rl`: its math processor takes the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from learnalign.handoff.format import Chosen, Format, Row, dotted
-from learnalign.handoff.nemo_rl import question, system
+from learnalign.handoff import nemo_rl
+from learnalign.handoff.format import Chosen, Row
+from learnalign.handoff.nemo_rl import question
 
 
 def rows(chosen: Chosen) -> Sequence[Row]:
@@ -19,10 +21,4 @@ def rows(chosen: Chosen) -> Sequence[Row]:
     ]
 
 
-FORMAT = Format(
-    rows=rows,
-    suffixes=(".jsonl", ".parquet"),
-    uniform=True,
-    beside=system,
-    template=dotted("++policy.tokenizer.chat_template_kwargs"),
-)
+FORMAT = replace(nemo_rl.FORMAT, rows=rows)
