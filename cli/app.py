@@ -17,6 +17,7 @@ from .eval import evaluate
 from .export import export
 from .grad import grad
 from .init import init
+from .paper import paper
 from .report import report
 from .rollout import rollout
 from .run import run
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "doctor": (doctor, "--config demo"),
     "init": (init, "pool.jsonl --model Qwen/Qwen2.5-1.5B-Instruct"),
     "config": (config, "grad.dim"),
+    "paper": (paper, "learnalign-table-1 --scale tiny"),
 }
 
 # The commands in the order of use, by what they are for.
@@ -54,7 +56,7 @@ PANELS = {
     "Begin": ("doctor", "init", "config"),
     "Choose": ("run", "warmup", "rollout", "grad", "select", "signal"),
     "Look": ("status", "show", "report", "compare"),
-    "Use": ("export", "train", "eval", "verify"),
+    "Use": ("export", "train", "eval", "verify", "paper"),
 }
 
 

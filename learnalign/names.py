@@ -127,6 +127,31 @@ TEST_SETS = {
     "minerva": "Minerva Math's 272 questions, greedy pass@1",
 }
 
+SCALES = {
+    "tiny": "the embedded model, two steps: minutes on a laptop; shows that it runs",
+    "small": "the embedded model, a pool of 1,200 prompts: hours on a laptop",
+    "full": "the paper's models, pools and test sets: GPUs",
+}
+
+MEASURES = {
+    "accuracy": "accuracy on each test set after training",
+    "average": "mean accuracy over the test sets",
+    "best": "best average over the policies evaluated",
+    "best-step": "the step of the best average",
+    "steps-to": "the step at which the reference's last average is reached",
+    "speed-up": "the reference's steps over steps-to",
+    "warmup-hours": "hours of the warmup",
+    "rollout-hours": "hours of the rollouts",
+    "gradient-hours": "hours of the gradients",
+    "select-hours": "hours of scores and choice",
+    "selection-hours": "hours of all that the choice needs",
+    "training-hours": "hours of the training",
+    "cost-speed-up": "the reference's hours of selection and training over these",
+    "chosen": "prompts chosen",
+    "response-tokens": "mean tokens of the chosen prompts' rollouts",
+    "norm-length": "Spearman correlation of gradient norms and response lengths",
+}
+
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     """`name`, if it is among the known ones; raises InputError with the nearest and with all of them."""

@@ -85,6 +85,11 @@ def machine_for(config: Config) -> Machine:
     return Machine(parameters=parameters, peak=peak, gpu=True)
 
 
+def gpu(name: str, parameters: int) -> Machine:
+    """A machine with one GPU of that name (H100, A100 …) and a model of so many parameters."""
+    return Machine(parameters=parameters, peak=_PEAKS[name], gpu=True)
+
+
 def rates_of(record: Mapping[str, Any] | None) -> dict[str, dict[str, float]]:
     """The rates that a run's record has of its stages, if they were made on a machine like this one."""
     here, there = describe_machine(), (record or {}).get("machine", {})

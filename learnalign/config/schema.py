@@ -74,7 +74,7 @@ class DataConfig(Section):
 
     path: str = Field(
         description="JSON, JSONL or CSV file (also .gz or .zst; CSV with commas, or a header with semicolons or tabs), Parquet "
-        "file, a directory of Parquet or JSONL files or of `datasets`, a hub name, or `demo` or `demo-code`"
+        "file, a directory of Parquet or JSONL files or of `datasets`, a hub name, or `demo`, `demo-code` or `demo-arithmetic`"
     )
     name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of a hub data set or `datasets` directory")

@@ -1,0 +1,193 @@
+"""`learnalign paper`: a table of the papers, run and printed beside theirs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from learnalign.errors import RunError, counted
+from learnalign.names import SCALES, check_name, lined
+
+from .common import DryRun, Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from learnalign.papers.cells import Cell
+    from learnalign.papers.contrasts import Contrast
+    from learnalign.papers.measures import Entry
+    from learnalign.papers.table import Table
+
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[TABLE]", help="A ready table, or a YAML file of that form; none: lists them.", show_default=False
+    ),
+]
+Scale = Annotated[str, typer.Option("--scale", metavar="NAME", help=f"On what it is run.{lined(SCALES)}")]
+Folder = Annotated[
+    Path | None, typer.Option("--dir", metavar="DIR", help="Where everything is kept; default: runs/paper/TABLE-SCALE.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, metavar="K", help="Cells at a time; default: 1 on a GPU, else one a core."),
+]
+Show = Annotated[bool, typer.Option("--show", help="Print what is there; run nothing.")]
+MINUS = "−"
+
+
+def paper(
+    name: Name = None,
+    scale: Scale = "full",
+    directory: Folder = None,
+    jobs: Jobs = None,
+    show: Show = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Run a table or figure of the papers: choose, train and evaluate every cell, and print the paper's numbers beside ours.
+
+    Every cell is kept once it is finished; the same command goes on where it ended.
+    """
+    from learnalign.papers.cells import cells_of
+    from learnalign.papers.loading import load_table, tables
+
+    check_name("--scale", scale, SCALES)
+    if name is None:
+        rows = [[name, load_table(name).title] for name in tables()]
+        print_table("tables and figures", ["name", "what it shows"], rows)
+        return
+    table = load_table(name, scale)
+    cells = cells_of(table)
+    if dry_run:
+        _show_hours(table, cells, scale, as_json)
+        return
+    from learnalign.papers.contrasts import contrasts
+    from learnalign.papers.measures import entries
+    from learnalign.papers.results import Results
+
+    directory = directory or Path("runs") / "paper" / f"{Path(name).stem}-{scale}"
+    results = Results(directory)
+    results.check(cells)
+    failed: dict[str, str] = {}
+    if not show:
+        from learnalign.papers.runner import run_cells
+
+        failed = run_cells(directory, cells, results, jobs or _jobs(), _say)
+    found = entries(table, cells, results)
+    compared = contrasts(table, found)
+    missing = sum(results.of(cell) is None for cell in cells)
+    if as_json:
+        listed = [asdict(each) | {"mean": each.mean, "standard_error": each.standard_error} for each in found]
+        print_json({"table": name, "scale": scale, "entries": listed, "contrasts": [asdict(each) for each in compared]})
+    else:
+        _show_table(table, found, compared, scale)
+        print(f"{counted(len(cells) - missing, 'cell')} of {len(cells)} in {results.file}")
+    if failed:
+        raise RunError(
+            f"{counted(len(failed), 'cell')} failed, first {next(iter(failed))}: {next(iter(failed.values()))}; the same command tries "
+            f"again; logs are in {directory / 'logs'}"
+        )
+
+
+def _say(line: str) -> None:
+    print(f"learnalign: {line}", file=sys.stderr, flush=True)
+
+
+def _jobs() -> int:
+    import torch
+
+    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+
+
+def _show_hours(table: Table, cells: Sequence[Cell], scale: str, as_json: bool) -> None:
+    from learnalign.papers.planning import GPU, hours_of
+
+    hours = hours_of(table, cells)
+    if as_json:
+        print_json({"gpu": GPU, "cells": len(cells), "hours": [asdict(each) for each in hours]})
+        return
+    rows: list[list[Any]] = [
+        [each.panel, each.stage, each.times, each.tokens, f"{each.low:,.1f} to {each.high:,.1f}"] for each in hours
+    ]
+    low, high = sum(each.low for each in hours), sum(each.high for each in hours)
+    rows.append(
+        ["all", "", sum(each.times for each in hours), sum(each.tokens for each in hours), f"{low:,.1f} to {high:,.1f}"]
+    )
+    columns = ["panel", "stage", "times", "tokens at most", f"hours of one {GPU}"]
+    print_table(f"{table.title}: {counted(len(cells), 'cell')} at scale {scale}", columns, rows)
+    print("hours are rough: from the model's size and half of the longest completions; nothing was read or written")
+
+
+def _show_table(table: Table, found: Sequence[Entry], compared: Sequence[Contrast], scale: str) -> None:
+    print(f"{table.title} ({table.source})" if table.source else table.title)
+    if scale != "full":
+        print(f"scale {scale}: the embedded model in place of the paper's; its numbers cannot agree with the paper's")
+    columns = {panel: table.columns(panel) for panel in table.panels}
+    for panel, place in table.panels.items():
+        heads = [_head(*column, sizes=len(table.sizes) > 1) for column in columns[panel]]
+        rows = []
+        for arm in dict.fromkeys(entry.arm for entry in found if entry.panel == panel):
+            own = [entry for entry in found if (entry.panel, entry.arm) == (panel, arm)]
+            rows.append([table.arms[arm].label or arm, *map(_cell, own)])
+        if rows:
+            print_table(f"{place.label or panel}: ours ± standard error / paper's / difference", ["", *heads], rows)
+    if compared:
+        _show_contrasts(table, compared)
+    for note in table.notes:
+        print(note)
+
+
+def _head(size: Any, measure: str, test: str | None, *, sizes: bool) -> str:
+    words = [
+        f"{size:,}" if isinstance(size, int) else f"{100 * size:g} %" if isinstance(size, float) else "",
+        test or measure,
+    ]
+    return ", ".join(word for word in (words if sizes else words[1:]) if word)
+
+
+def _cell(entry: Entry) -> str:
+    """Ours ± standard error / paper's / difference; a dash for what is not there."""
+    ours = (
+        "–"
+        if entry.mean is None
+        else f"{_number(entry.mean)}"
+        + (f" ± {_number(entry.standard_error)}" if entry.standard_error is not None else "")
+    )
+    if entry.published is None:
+        return ours
+    theirs = _number(entry.published) + (
+        f" ± {_number(entry.published_std)}" if entry.published_std is not None else ""
+    )
+    return f"{ours} / {theirs} / {'–' if entry.difference is None else _signed(entry.difference)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) >= 1 or value == 0 else f"{value:.2g}"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else MINUS}{_number(abs(value))}"
+
+
+def _show_contrasts(table: Table, compared: Sequence[Contrast]) -> None:
+    rows = []
+    for each in compared:
+        size = (
+            f"{each.size:,}"
+            if isinstance(each.size, int)
+            else f"{100 * each.size:g} %"
+            if isinstance(each.size, float)
+            else "all"
+        )
+        interval = "–" if each.low is None or each.high is None else f"{_signed(each.low)} to {_signed(each.high)}"
+        p = "–" if each.adjusted is None else f"{each.adjusted:.3f}" + (" (primary)" if each.primary else "")
+        rows.append(
+            [each.panel, size, f"{each.arm} {MINUS} {each.against}", each.seeds, _signed(each.difference), interval, p]
+        )
+    columns = ["panel", "size", "contrast", "seeds", "difference", "95 % from to", "p after Holm"]
+    print_table("differences paired by seed", columns, rows)

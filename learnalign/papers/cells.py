@@ -1,0 +1,109 @@
+"""The cells of a table: one arm at one size with one seed, and the settings that it resolves to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from learnalign.config import Config, load_config
+from learnalign.papers.table import Arm, Runs, Size, Table
+
+LATER = ("train", "eval")  # sections that a pipeline does not depend on
+AFTER_ROLLOUT = ("grad", "signal", "select")  # sections that warmup and rollouts do not depend on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One arm with one seed, on a subset of `size` or None; `config` is that of its run directory, its training's included."""
+
+    panel: str
+    name: str
+    arm: Arm
+    size: Size | None
+    seed: int
+    tests: tuple[str, ...]
+    at: tuple[float, ...]
+    evaluate: tuple[str, ...]
+    config: Config
+
+    @property
+    def key(self) -> str:
+        """PANEL/ARM/SIZE/SEED."""
+        return f"{self.panel}/{self.name}/{'-' if self.size is None else self.size}/{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """A file name that is the cell's own among those of its pipeline."""
+        return self.name if self.size is None else f"{self.name}-{self.size}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything that decides its result."""
+        arm = self.arm.model_dump(mode="json", exclude={"label", "set"})
+        return _digest([self.config.model_dump(mode="json"), arm, self.size, self.tests, self.at, self.evaluate])
+
+    @cached_property
+    def pipeline(self) -> str:
+        """Name of the run directory, which it shares with the cells of the same seed and settings before training."""
+        return f"seed{self.seed}-{_digest(self.config.model_dump(mode='json', exclude={*LATER}))[:8]}"
+
+    @cached_property
+    def shared(self) -> str:
+        """What run directories with the same warmup and rollouts have in common: one samples, the others copy it."""
+        return f"seed{self.seed}-{_digest(self.config.model_dump(mode='json', exclude={*LATER, *AFTER_ROLLOUT}))[:8]}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def cells_of(table: Table) -> list[Cell]:
+    """Every cell once, in the order of the table's `runs`; raises InputError for settings that cannot be."""
+    cells: dict[str, Cell] = {}
+    configs: dict[str, Config] = {}
+    for panel, name, size, seed in _combinations(table):
+        arm, place = table.arms[name], table.panels[panel]
+        settings = {"train.keep_checkpoints": policies_kept(table.at), "train.steps": arm.steps or table.steps}
+        settings |= {**place.set, **arm.set, "seed": seed}
+        wanted = overrides({key: value for key, value in settings.items() if value is not None})
+        where = json.dumps([place.config, wanted])
+        if where not in configs:
+            configs[where] = load_config(place.config, wanted)
+        cell = Cell(
+            panel=panel,
+            name=name,
+            arm=arm,
+            size=None if arm.train != "subset" or arm.rounds else arm.size or size,
+            seed=seed,
+            tests=tuple(place.tests or table.tests),
+            at=tuple(table.at),
+            evaluate=overrides(table.evaluate),
+            config=configs[where],
+        )
+        cells.setdefault(cell.key, cell)
+    return list(cells.values())
+
+
+def overrides(settings: dict[str, Any]) -> tuple[str, ...]:
+    """KEY=VALUE of each, as `--set` takes them."""
+    return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
+
+
+def policies_kept(at: list[float]) -> int:
+    """The fewest evenly spaced policies among which are those after these shares of the steps."""
+    counts = range(1, 1001)
+    return next((n for n in counts if all(abs(share * n - round(share * n)) < 1e-6 for share in at)), counts[-1])
+
+
+def _combinations(table: Table) -> Iterator[tuple[str, str, Size, int]]:
+    """Panel, arm, size and seed of each cell: every arm with the first seed, then with the next."""
+    for runs in table.runs or [Runs()]:
+        for seed in runs.seeds or table.seeds:
+            for panel in runs.panels or table.panels:
+                for arm in runs.arms or table.panels[panel].arms or table.arms:
+                    for size in runs.sizes or table.sizes:
+                        yield panel, arm, size, seed

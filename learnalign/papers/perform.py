@@ -1,0 +1,100 @@
+"""One cell: trains on its choice, evaluates, and gathers what the table and the plots need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from learnalign import evaluate, gradient_norms, train
+from learnalign.evaluation import EvalResult
+from learnalign.papers.cells import Cell
+from learnalign.papers.pipeline import method_of, needs, subset_of, whole_pool
+from learnalign.policy import policies_by_step
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import read_json, read_parquet
+from learnalign.rundir.machine import describe_machine, versions
+
+Costs = dict[str, dict[str, float]]  # seconds and CPU seconds by stage
+
+
+def perform(folder: Path, cell: Cell) -> dict[str, Any]:
+    """Train and evaluate a cell whose pipeline is prepared in `folder`; returns its record, as `results` keeps it."""
+    run = RunDir(folder / cell.pipeline, cell.config)
+    choice = read_json(subset_of(run, cell).with_suffix(".choice")) if cell.size is not None else {}
+    costs = _selection_costs(run, cell, choice)
+    record: dict[str, Any] = {"cell": cell.key, "fingerprint": cell.fingerprint, "panel": cell.panel, "arm": cell.name}
+    record |= {"size": cell.size, "seed": cell.seed, **{key: choice[key] for key in choice if key != "select"}}
+    if cell.arm.train == "none":
+        policies = {0: "base"}
+    else:
+        policies, training = _train(run, cell, costs)
+        record |= {"training": training}
+    results = {
+        step: {test: _evaluate(run, cell, test, policy) for test in cell.tests} for step, policy in policies.items()
+    }
+    record["accuracy"] = {
+        test: {str(step): _accuracy(own[test]) for step, own in results.items()} for test in cell.tests
+    }
+    method = method_of(cell)
+    if method is not None and method.reads == "grad":
+        record["norm-length"] = gradient_norms(run).spearman
+    return record | {"costs": costs, "versions": versions(), "machine": describe_machine()}
+
+
+def _selection_costs(run: RunDir, cell: Cell, choice: Mapping[str, Any]) -> Costs:
+    """What the stages cost that the cell's choice depends on."""
+    stages = run.read_record()["stages"]
+    made = {stage: _cost(stages[stage]) for stage in needs(cell) if stage in stages and not cell.arm.spend}
+    return made | ({"select": choice["select"]} if choice else {})
+
+
+def _cost(entry: Mapping[str, Any]) -> dict[str, float]:
+    return {key: entry[key] for key in ("seconds", "cpu_seconds")}
+
+
+def _train(run: RunDir, cell: Cell, costs: Costs) -> tuple[dict[int, str], dict[str, Any]]:
+    """Train; returns the policies to evaluate by step, and what happened in the training. Its cost is added to `costs`."""
+    subset = subset_of(run, cell) if cell.size is not None else whole_pool(run)
+    label = cell.label
+    if cell.arm.spend:
+        longer = cell.config.train.model_copy(update={"steps": _affordable(run, cell)})
+        run = RunDir(run.path, cell.config.model_copy(update={"train": longer}))
+    result = train(run, subset, label)
+    record = RunDir.peek(run.path / "train" / label).read_record()["stages"]["train"]
+    costs["train"] = _cost(record)
+    by_step = policies_by_step(run, label)
+    wanted = {round(share * result.steps) for share in cell.at}
+    visits = read_parquet(result.rewards).to_pylist()
+    return {step: policy for step, policy in by_step.items() if step in wanted}, {
+        "steps": result.steps,
+        "ended": result.ended,
+        "reward": [_mean_reward(visits[: len(visits) // 4]), _mean_reward(visits[-len(visits) // 4 :])],
+        "spread": sum(0 < row["correct"] < row["scored"] for row in visits) / len(visits),
+        "unscored": result.unscored,
+    }
+
+
+def _mean_reward(visits: list[dict[str, Any]]) -> float:
+    """Over the scored completions of some groups."""
+    return sum(row["correct"] for row in visits) / max(1, sum(row["scored"] for row in visits))
+
+
+def _affordable(run: RunDir, cell: Cell) -> int:
+    """The steps of the training and those that the other arm's selection costs, by CPU seconds and the warmup's steps."""
+    stages = run.read_record()["stages"]
+    spent = sum(stages[stage]["cpu_seconds"] for stage in ("warmup", "rollout", "grad"))
+    each = stages["warmup"]["cpu_seconds"] / stages["warmup"]["counts"]["steps"]
+    return (cell.config.train.steps or 0) + round(spent / each)
+
+
+def _evaluate(run: RunDir, cell: Cell, test: str, policy: str) -> EvalResult:
+    return evaluate(run, test, policy=policy, overrides=cell.evaluate)
+
+
+def _accuracy(result: EvalResult) -> dict[str, Any]:
+    return {"metric": result.metric, "value": result.value, "questions": result.questions, "columns": _columns(result)}
+
+
+def _columns(result: EvalResult) -> dict[str, dict[str, float]]:
+    return {}

@@ -1,0 +1,144 @@
+"""What a cell's training needs: warmup, rollouts, gradients and signals in a run directory, which cells of a seed share."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign import grad, rollout, select, signal, train, warmup
+from learnalign.handoff.handing import write_messages
+from learnalign.papers.cells import Cell
+from learnalign.prompts import load_prompts
+from learnalign.rollouts.success import load_success
+from learnalign.rundir import RunDir
+from learnalign.rundir.files import read_parquet, write_json
+from learnalign.selection.methods import Method, find_method
+from learnalign.signals import find_signal
+
+WHOLE = "random"  # the method by which the whole pool is written as a subset
+
+
+def method_of(cell: Cell) -> Method | None:
+    """The method by which a cell's prompts are chosen; None if there is no choice."""
+    return find_method(cell.arm.method) if cell.arm.train == "subset" else None
+
+
+def prepare(folder: Path, cells: Sequence[Cell]) -> None:
+    """Run the stages that these `cells`, which share warmup and rollouts, need before they are trained."""
+    by_pipeline: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_pipeline.setdefault(cell.pipeline, []).append(cell)
+    sampled: Path | None = None
+    for name, own in by_pipeline.items():
+        path = folder / name
+        if sampled is not None and not path.exists():
+            _copy(sampled, path)
+        run = RunDir.create(path, own[0].config)
+        load_prompts(run)
+        stages = {stage for cell in own for stage in needs(cell)}
+        if "warmup" in stages:
+            warmup(run)
+        if "rollout" in stages:
+            rollout(run, anyway=True)
+            sampled = sampled or path
+    for name, own in by_pipeline.items():  # after the copies, so that each makes its own
+        _complete(RunDir.create(folder / name, own[0].config), own)
+
+
+def needs(cell: Cell) -> tuple[str, ...]:
+    """The stages before its choice and training that a cell cannot do without: warmup, rollout, grad, signal."""
+    method, signals = method_of(cell), signals_of(cell)
+    of_policy = bool(signals) and cell.config.signal.policy == "policy"
+    rollouts = cell.arm.rounds is None and (
+        bool(method and (method.learnable or method.reads in ("rollout", "grad")))
+        or curriculum_of(cell) == "adarft"
+        or cell.arm.spend is not None
+        or any(find_signal(signal).answers for signal in signals)
+    )
+    gradients = cell.arm.spend is not None or (method is not None and method.reads == "grad")
+    wanted = {"warmup": rollouts or of_policy, "rollout": rollouts, "grad": gradients, "signal": bool(signals)}
+    return tuple(stage for stage, needed in wanted.items() if needed)
+
+
+def signals_of(cell: Cell) -> set[str]:
+    """The signals that its choice or its curriculum reads."""
+    method = method_of(cell)
+    signals = {method.signal} if method and method.signal else set()
+    signals |= {"features"} if cell.arm.diversity else set()
+    return signals | ({"angle"} if curriculum_of(cell) == "gain" else set())
+
+
+def curriculum_of(cell: Cell) -> str:
+    """The curriculum of its training."""
+    return str(cell.arm.set.get("train.curriculum", cell.config.train.curriculum))
+
+
+def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
+    """Gradients, signals and choices."""
+    if any("grad" in needs(cell) for cell in cells):
+        grad(run)
+    signals = {signal for cell in cells for signal in signals_of(cell)}
+    if "limr" in signals:
+        train(run, whole_pool(run), "limr")  # it reads the rewards of a training on the whole pool
+    if signals:
+        signal(run, sorted(signals))
+    for cell in cells:
+        if cell.size is not None:
+            _choose(run, cell)
+
+
+def _choose(run: RunDir, cell: Cell) -> None:
+    """Write the cell's subset, and what was chosen as JSON beside it."""
+    file = subset_of(run, cell)
+    if file.with_suffix(".choice").is_file():
+        return
+    file.parent.mkdir(exist_ok=True)
+    size = len(load_prompts(run)) if cell.size == "all" else cell.size
+    started, busy = time.monotonic(), time.process_time()
+    result = select(run, size, cell.arm.method, diversity=cell.arm.diversity, output=file)
+    cost = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - busy}
+    shares = [[s.column, s.value, s.prompts, s.eligible, s.chosen] for s in result.shares]
+    choice = {"chosen": result.chosen, "select": cost, "shares": shares, **_means(run, set(result.ids))}
+    write_json(file.with_suffix(".choice"), choice)
+
+
+def _means(run: RunDir, ids: set[str]) -> dict[str, float | None]:
+    """Mean success rate of some prompts and tokens of their completions; None if there are no rollouts."""
+    if not run.is_finished("rollout"):
+        return {"success_rate": None, "response_tokens": None}
+    rates = [row.success_rate for id, row in load_success(run).items() if id in ids and row.scored]
+    lengths = []
+    for shard in run.shards():
+        table = read_parquet(run.rollouts_file(shard), ["id", "completion_ids"])
+        own = table.filter(pc.is_in(table["id"], pa.array(sorted(ids))))
+        lengths += pc.list_value_length(own["completion_ids"]).to_pylist()
+    return {"success_rate": statistics.fmean(rates), "response_tokens": statistics.fmean(lengths)}
+
+
+def subset_of(run: RunDir, cell: Cell) -> Path:
+    """The file with the prompts of the cell's training, beside the run directory."""
+    return run.path.with_name(f"{run.path.name}-chosen") / f"{cell.label}.jsonl"
+
+
+def whole_pool(run: RunDir) -> Path:
+    """A file with all prompts of the run's pool, as they were scored."""
+    file = run.path.with_name(f"{run.path.name}-chosen") / "pool.jsonl"
+    if not file.is_file():
+        file.parent.mkdir(exist_ok=True)
+        write_messages(file, run, load_prompts(run))
+    return file
+
+
+def _copy(sampled: Path, path: Path) -> None:
+    """A copy of a run directory that has sampled, whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.copy")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    made_later = ("gradients", "signals", "scores", "train", "eval")
+    shutil.copytree(sampled, unfinished, ignore=shutil.ignore_patterns(*made_later))
+    unfinished.rename(path)

@@ -1,0 +1,73 @@
+"""How long a table takes on GPUs, before anything is at hand: the work of its pipelines, trainings and evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from learnalign.evaluation import evaluation_config
+from learnalign.papers.cells import Cell
+from learnalign.papers.pipeline import needs
+from learnalign.papers.table import Table
+from learnalign.plan import PoolSize, Work, work
+from learnalign.rates import estimate, gpu
+from learnalign.rundir import RunDir
+from learnalign.selection.ranking import size_of
+
+GPU = "H100"
+QUESTIONS = 1000  # of a test set that does not say how many it has
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hours:
+    """A stage of all cells of a panel: how often it is done, its tokens together, and hours of one GPU from `low` to `high`."""
+
+    panel: str
+    stage: str
+    times: int
+    tokens: int
+    low: float
+    high: float
+
+
+def hours_of(table: Table, cells: Sequence[Cell]) -> list[Hours]:
+    """The estimate by panel and stage, roughly: from the model's size, its pool's and the longest completions alone."""
+    found: dict[tuple[str, str], Hours] = {}
+    for cell, one in _works(table, cells):
+        panel = table.panels[cell.panel]
+        time = estimate(one, cell.config, gpu(GPU, panel.parameters), {})
+        stage = "eval" if one.policies == 0 else one.stage
+        before = found.get((cell.panel, stage), Hours(panel=cell.panel, stage=stage, times=0, tokens=0, low=0, high=0))
+        found[cell.panel, stage] = replace(
+            before,
+            times=before.times + 1,
+            tokens=before.tokens + one.tokens,
+            low=before.low + time.low / 3600,
+            high=before.high + time.high / 3600,
+        )
+    return list(found.values())
+
+
+def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
+    """Every stage once that some cells share, and each cell's training and evaluations (a Work with 0 policies)."""
+    done: set[tuple[str, str]] = set()
+    for cell in cells:
+        panel = table.panels[cell.panel]
+        pool = PoolSize(panel.rows, panel.rows * panel.prompt_tokens)
+        for stage in needs(cell):
+            place = cell.pipeline if stage == "grad" else cell.shared
+            if stage != "signal" and (stage, place) not in done:
+                done.add((stage, place))
+                yield cell, work(stage, cell.config, pool)
+        if cell.arm.train != "none":
+            size = panel.rows if cell.size in (None, "all") else size_of(cell.size, panel.rows)  # type: ignore[arg-type]
+            yield cell, work("train", cell.config, pool.part(size))
+        policies = len(cell.at) if cell.arm.train != "none" else 1
+        for test in cell.tests:
+            planned = evaluation_config(RunDir(Path(), cell.config), test, "base", cell.evaluate)
+            questions = PoolSize(
+                planned.eval.questions or QUESTIONS, (planned.eval.questions or QUESTIONS) * panel.prompt_tokens
+            )
+            for _ in range(policies * planned.eval.rounds):
+                yield cell, replace(work("rollout", planned, questions), policies=0)

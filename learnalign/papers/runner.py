@@ -1,0 +1,144 @@
+"""Runs the cells of a table, several at once in processes of their own; every finished one is kept at once."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import LearnAlignError, counted, one_line
+from learnalign.lifeline import watch
+from learnalign.papers.cells import Cell
+from learnalign.papers.results import Record, Results
+from learnalign.progress import duration
+
+PIPELINES, LOGS = "pipelines", "logs"
+Outcome = tuple[Record | None, str | None]  # a cell's record, or why the work failed
+Work = Cell | str  # a cell, or the name of pipelines to prepare
+
+
+def run_cells(
+    directory: Path, cells: Sequence[Cell], results: Results, jobs: int, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Run every cell without a record in `jobs` processes; returns why work failed, by cells and pipelines.
+
+    What fails does not stop the rest. An interrupted run goes on where it ended: stages, trainings and evaluations are run
+    directories below DIR/pipelines, and resume.
+    """
+    schedule = _Schedule([cell for cell in cells if results.of(cell) is None])
+    if not schedule.cells:
+        return {}
+    total, started = len(schedule.cells), time.monotonic()
+    say(f"{counted(total, 'cell')} to run, {jobs} at a time; logs in {directory / LOGS}")
+    (directory / LOGS).mkdir(parents=True, exist_ok=True)
+    here, there = Pipe(duplex=False)
+    running: dict[Future[Outcome], Work] = {}
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(here, directory / LOGS)
+    ) as pool:
+        try:
+            while True:
+                while len(running) < jobs and (work := schedule.next()) is not None:
+                    function, what = (_prepare, schedule.groups[work]) if isinstance(work, str) else (_perform, work)
+                    running[pool.submit(function, directory / PIPELINES, what)] = work
+                if not running:
+                    return schedule.failed
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    work = running.pop(future)
+                    record, failure = future.result()
+                    schedule.finish(work, failure)
+                    if record is not None:
+                        results.add(record)
+                    left = duration((time.monotonic() - started) / max(1, schedule.done) * (total - schedule.done))
+                    if isinstance(work, Cell) or failure:
+                        name = work.key if isinstance(work, Cell) else f"pipeline {work}"
+                        say(f"{schedule.done} of {total}: {name}: {failure or _headline(record)}; about {left} left")
+        finally:
+            there.close()  # whatever still runs ends now
+
+
+class _Schedule:
+    """What is left: cells in their order, which wait for pipelines."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells = list({cell.fingerprint: cell for cell in cells}.values())
+        self.groups: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            self.groups.setdefault(cell.shared, []).append(cell)
+        self.waiting = list(self.cells)
+        self.begun: set[str] = set()
+        self.prepared: set[str] = set()
+        self.failed: dict[str, str] = {}
+        self.done = 0
+
+    def next(self) -> Work | None:
+        """The first cell whose pipelines are prepared, or before it the first that must be; None if all wait."""
+        for cell in self.waiting:
+            if cell.shared in self.prepared:
+                self.waiting.remove(cell)
+                return cell
+            if cell.shared not in self.begun:
+                self.begun.add(cell.shared)
+                return cell.shared
+        return None
+
+    def finish(self, work: Work, failure: str | None) -> None:
+        """Count what has ended; cells whose pipelines failed are done, too."""
+        if isinstance(work, Cell):
+            self.done += 1
+            if failure:
+                self.failed[work.key] = failure
+        elif failure is None:
+            self.prepared.add(work)
+        else:
+            lost = self.groups[work]
+            self.failed |= {cell.key: failure for cell in lost}
+            self.waiting = [cell for cell in self.waiting if cell not in lost]
+            self.done += len(lost)
+
+
+def _headline(record: Record | None) -> str:
+    assert record
+    last = {test: list(steps.values())[-1] for test, steps in record["accuracy"].items()}
+    return ", ".join(f"{test} {100 * each['value']:.1f} %" for test, each in last.items())
+
+
+def _begin(lifeline: Connection, logs: Path) -> None:
+    """In a new process: it ends with its starter, computes on one core, and writes what it says to a log."""
+    watch(lifeline.fileno(), lambda: os._exit(1))
+    globals()["_lifeline"] = lifeline  # stays open
+    log = os.open(logs / f"{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    import torch
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+
+
+def _prepare(folder: Path, cells: Sequence[Cell]) -> Outcome:
+    from learnalign.papers.pipeline import prepare
+
+    return _tried(prepare, folder, cells)
+
+
+def _perform(folder: Path, cell: Cell) -> Outcome:
+    from learnalign.papers.perform import perform
+
+    return _tried(perform, folder, cell)
+
+
+def _tried(function: Callable[..., Any], *arguments: Any) -> Outcome:
+    try:
+        return function(*arguments), None
+    except LearnAlignError as error:
+        return None, str(error)
+    except Exception as error:  # a bug: the others go on, and the log has the traceback
+        traceback.print_exc()
+        return None, f"{type(error).__name__}: {one_line(error, 300)}"
