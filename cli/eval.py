@@ -81,7 +81,7 @@ def evaluate(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a policy on a test set: pass@1, pass@k and avg@k with 95 % confidence intervals.
+    """Evaluate a policy on a test set: greedy accuracy, pass@k and avg@k with 95 % confidence intervals.
 
     --policy train/NAME@all evaluates every policy that the training kept, from its start to its end:
     a table and a plot of accuracy over steps. With several trainings, the first is the reference:

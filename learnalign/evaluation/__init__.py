@@ -1,4 +1,4 @@
-"""How good a policy is on a test set: pass@1, pass@k and avg@k with confidence intervals (`learnalign eval`).
+"""How good a policy is on a test set: greedy accuracy, pass@k and avg@k with confidence intervals (`learnalign eval`).
 
 metrics.py holds the estimators, testset.py the settings of an evaluation, stage.py the evaluation itself, curves.py the
 evaluations of all policies of a training.

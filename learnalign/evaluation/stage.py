@@ -76,16 +76,15 @@ def evaluate(
         rounds = [sub, *(_round(sub, number) for number in range(2, config.eval.rounds + 1))]
         counts = [rollout(one, anyway=True).counts for one in rounds]
         pairs = [{id: (row.scored, row.correct) for id, row in load_success(one).items()} for one in rounds]
-    names = ladder(config.eval.metric, config.eval.num_generations)
-    metrics = {
-        each: metric_over_rounds(each, pairs) for each in names if _possible(each, pairs) or each == config.eval.metric
-    }
+    headline = str(config.eval.metric)
+    names = ladder(headline, config.eval.num_generations)
+    metrics = {each: metric_over_rounds(each, pairs) for each in names if _possible(each, pairs) or each == headline}
     result = EvalResult(
         name=name,
         policy=config.eval.policy,
-        metric=config.eval.metric,
-        value=metrics[config.eval.metric].value,
-        std=metrics[config.eval.metric].std,
+        metric=headline,
+        value=metrics[headline].value,
+        std=metrics[headline].std,
         seeds=[one.config.seed for one in rounds],
         metrics=metrics,
         questions=counts[0]["prompts"],
