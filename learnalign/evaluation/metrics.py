@@ -43,7 +43,8 @@ def pass_at_k(scored: int, correct: int, k: int) -> float:
 def metric(name: str, counts: Sequence[tuple[int, int]]) -> Estimate:
     """`greedy`, `pass@K` or `avg@K` of questions with (scored, correct) completions, without those with fewer than K scored.
 
-    greedy is the share of correct completions, one a question, decoded greedily; avg@K is the mean fraction of correct completions, of K or more. Raises RunError if no question has K.
+    greedy is of one completion a question, decoded greedily; avg@K is the mean fraction of correct completions, of K or
+    more. Raises RunError if no question has K.
     """
     values = [value for scored, correct in counts if (value := _of_question(name, scored, correct)) is not None]
     if not values:
@@ -72,18 +73,23 @@ def metric_over_rounds(name: str, rounds: Sequence[Mapping[str, tuple[int, int]]
     values = tuple(metric(name, list(one.values())).value for one in rounds)
     if len(rounds) == 1:
         return replace(metric(name, list(rounds[0].values())), rounds=values)
-    by_question: dict[str, list[float]] = {}
-    for one in rounds:
-        for id, (scored, correct) in one.items():
-            if (value := _of_question(name, scored, correct)) is not None:
-                by_question.setdefault(id, []).append(value)
     return replace(
-        estimate([statistics.fmean(each) for each in by_question.values()]),
+        estimate(list(values_by_question(name, rounds).values())),
         value=statistics.fmean(values),
         std=statistics.stdev(values),
         population_std=statistics.pstdev(values),
         rounds=values,
     )
+
+
+def values_by_question(name: str, rounds: Sequence[Mapping[str, tuple[int, int]]]) -> dict[str, float]:
+    """A question's value of `name`, the mean over the rounds in which it has enough scored completions; by id."""
+    values: dict[str, list[float]] = {}
+    for one in rounds:
+        for id, (scored, correct) in one.items():
+            if (value := _of_question(name, scored, correct)) is not None:
+                values.setdefault(id, []).append(value)
+    return {id: statistics.fmean(each) for id, each in values.items()}
 
 
 def estimate(values: Sequence[float]) -> Estimate:
