@@ -13,6 +13,7 @@ from learnalign.config.section import Fraction, NonNegativeFloat, OneOf, Positiv
 from learnalign.names import MEASURES, METHODS, unknown
 
 Size = PositiveInt | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["all"]
+FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # directories are called after it
 Number = NonNegativeFloat | list[NonNegativeFloat] | None  # a value, or value and standard deviation
 
 
@@ -79,8 +80,8 @@ class Table(Section):
     title: str
     source: str = Field("", description="where the paper has it")
     notes: list[str] = Field(default_factory=list, description="what differs from the paper, said below the table")
-    panels: dict[str, Panel] = Field(min_length=1)
-    arms: dict[str, Arm] = Field(min_length=1)
+    panels: dict[FileName, Panel] = Field(min_length=1)
+    arms: dict[FileName, Arm] = Field(min_length=1)
     sizes: list[Size] = Field(default_factory=lambda: ["all"], min_length=1, description="prompts to choose")
     tests: list[str] = Field(min_length=1, description="ready test sets or files, as `eval --data` takes them")
     evaluate: dict[str, JsonValue] = Field(
