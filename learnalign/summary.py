@@ -151,12 +151,14 @@ def _order(stage: str) -> int:
 
 
 def _stage(run: RunDir, name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    memory = entry.get("peak_memory_gb", {})
+    memory, cpu = entry.get("peak_memory_gb", {}), entry.get("cpu_seconds")  # former versions did not count it
     return {
         "stage": name,
         "status": _status(run, name, entry),
         "time": duration(entry["seconds"]),
         "seconds": entry["seconds"],
+        "cpu_time": None if cpu is None else duration(cpu),
+        "cpu_seconds": cpu,
         "memory": memory.get("gpu") or max(memory.values(), default=None),
         "counts": entry.get("counts", {}),
     }

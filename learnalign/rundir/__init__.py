@@ -1,6 +1,7 @@
 """The run directory: paths, atomic files and their digests, fingerprints, run.json. Imports torch only to read or write tensors."""
 
 from learnalign.rundir.checking import check_config, no_run
+from learnalign.rundir.machine import this_moment
 from learnalign.rundir.paths import Shard, default_file_name, file_name
 from learnalign.rundir.records import Quarantined
 from learnalign.rundir.replacing import in_place
@@ -20,4 +21,5 @@ __all__ = [
     "in_place",
     "no_run",
     "remember_trust",
+    "this_moment",
 ]

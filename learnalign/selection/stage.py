@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.handoff import find_format
 from learnalign.handoff.exporting import chosen_ids
 from learnalign.handoff.handing import Handed, check_handed, chosen_of
-from learnalign.rundir import RunDir, StageRecord
+from learnalign.rundir import RunDir, StageRecord, this_moment
 from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.columns import count_shares
@@ -67,7 +66,7 @@ def select(
     Raises InputError for wrong arguments and for inputs made with other settings; RunError for missing inputs (naming
     the command that makes them), and if there is nothing to learn from.
     """
-    started = time.monotonic()
+    started = this_moment()
     settings = run.config.select
     rule, format = find_method(method or settings.method), format or settings.format
     find_format(format)
