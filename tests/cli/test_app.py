@@ -27,7 +27,7 @@ OPTIONS = {
     "rollout": [*RUN, "--anyway", "--from", *RESULT],
     "grad": [*RUN, "--anyway", "--verify", *RESULT],
     "select": [
-        *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
+        *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--seed", "--save-matrix"),
         *("--config", "--set", *RESULT),
     ],
     "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
