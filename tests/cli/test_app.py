@@ -33,7 +33,7 @@ OPTIONS = {
     "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
     "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--trust", "--json", "--help"],
     "compare": ["DIR", "-n", "--norms", "--trust", "--json", "--help"],
-    "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
+    "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--seed", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],
     "verify": [
         "FILE|DIR",
