@@ -99,7 +99,7 @@ _HEAD = 1 << 23  # bytes of the page in which its description stands
 
 def _total(run: RunDir) -> float | None:
     """The sum of the scores chosen by the method that the report shows first."""
-    own = run.scores_file(run.config.select.method)
+    own = run.scores_file(run.own_label)
     stored = [own] if own.is_file() else sorted(own.parent.glob("*.parquet"))
     if not stored:
         return None
@@ -134,7 +134,7 @@ def _stability(methods: dict[str, Any]) -> dict[str, str]:
 
 def _selections(run: RunDir, methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By method, that of the settings last: N chosen, the subset's path, sentences for the user, the shares by columns of the data."""
-    words, own = _stability(methods), run.config.select.method
+    words, own = _stability(methods), run.own_label
     return {
         name: {
             "chosen": entry["chosen"],
