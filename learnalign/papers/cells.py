@@ -67,7 +67,10 @@ def cells_of(table: Table) -> list[Cell]:
     configs: dict[str, Config] = {}
     for panel, name, size, seed in _combinations(table):
         arm, place = table.arms[name], table.panels[panel]
-        settings = {"train.keep_checkpoints": policies_kept(table.at), "train.steps": arm.steps or table.steps}
+        settings: dict[str, Any] = {
+            "train.keep_checkpoints": policies_kept(table.at),
+            "train.steps": arm.steps or table.steps,
+        }
         settings |= {**place.set, **arm.set, "seed": seed}
         wanted = overrides({key: value for key, value in settings.items() if value is not None})
         where = json.dumps([place.config, wanted])

@@ -93,8 +93,6 @@ def _evaluate(run: RunDir, cell: Cell, test: str, policy: str) -> EvalResult:
 
 
 def _accuracy(result: EvalResult) -> dict[str, Any]:
-    return {"metric": result.metric, "value": result.value, "questions": result.questions, "columns": _columns(result)}
-
-
-def _columns(result: EvalResult) -> dict[str, dict[str, float]]:
-    return {}
+    """The headline, and its value by columns of the test set."""
+    columns = {column: {value: part.value for value, part in parts.items()} for column, parts in result.columns.items()}
+    return {"metric": result.metric, "value": result.value, "columns": columns}

@@ -82,21 +82,21 @@ class Table(Section):
     notes: list[str] = Field(default_factory=list, description="what differs from the paper, said below the table")
     panels: dict[FileName, Panel] = Field(min_length=1)
     arms: dict[FileName, Arm] = Field(min_length=1)
-    sizes: list[Size] = Field(default_factory=lambda: ["all"], min_length=1, description="prompts to choose")
+    sizes: list[Size] = Field(["all"], min_length=1, description="prompts to choose")
     tests: list[str] = Field(min_length=1, description="ready test sets or files, as `eval --data` takes them")
     evaluate: dict[str, JsonValue] = Field(
         default_factory=dict, description="settings of every evaluation, by dotted key"
     )
     steps: PositiveInt | None = Field(None, description="of every training; null: the config's")
     at: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
-        default_factory=lambda: [1.0], description="shares of the steps after which policies are evaluated"
+        [1.0], description="shares of the steps after which policies are evaluated"
     )
     seeds: list[Seed] = Field([0], description="of whole pipelines: which, or how many, from 0 on")
     runs: list[Runs] | None = Field(
         None, description="the cells, first ones first; null: every arm at every size and seed"
     )
     measures: list[Annotated[str, OneOf(MEASURES)]] = Field(
-        default_factory=lambda: ["accuracy"], min_length=1, description="columns, at each size"
+        ["accuracy"], min_length=1, description="columns, at each size"
     )
     reference: str | None = Field(None, description="the arm whose accuracy and time the others' are measured by")
     published: dict[str, dict[str, list[Number]]] = Field(
