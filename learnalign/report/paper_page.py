@@ -1,4 +1,4 @@
-"""The page of `paper`: the table with the paper's numbers, differences between arms, accuracy over steps and compute, and what was chosen."""
+"""The page of `paper`: the table with the paper's numbers, differences between arms, accuracy over steps and compute, the choices."""
 
 from __future__ import annotations
 
