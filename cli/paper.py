@@ -109,11 +109,11 @@ def _jobs() -> int:
 
 
 def _show_hours(table: Table, cells: Sequence[Cell], scale: str, as_json: bool) -> None:
-    from learnalign.papers.planning import GPU, hours_of
+    from learnalign.papers.planning import hours_of
 
     hours = hours_of(table, cells)
     if as_json:
-        print_json({"gpu": GPU, "cells": len(cells), "hours": [asdict(each) for each in hours]})
+        print_json({"cells": len(cells), "hours": [asdict(each) for each in hours]})
         return
     rows: list[list[Any]] = [
         [each.panel, each.stage, each.times, each.tokens, f"{each.low:,.1f} to {each.high:,.1f}"] for each in hours
@@ -122,7 +122,7 @@ def _show_hours(table: Table, cells: Sequence[Cell], scale: str, as_json: bool) 
     rows.append(
         ["all", "", sum(each.times for each in hours), sum(each.tokens for each in hours), f"{low:,.1f} to {high:,.1f}"]
     )
-    columns = ["panel", "stage", "times", "tokens at most", f"hours of one {GPU}"]
+    columns = ["panel", "stage", "times", "tokens at most", f"hours of one {hours[0].device}"]
     print_table(f"{table.title}: {counted(len(cells), 'cell')} at scale {scale}", columns, rows)
     print("hours are rough: from the model's size and half of the longest completions; nothing was read or written")
 

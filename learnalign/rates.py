@@ -90,6 +90,11 @@ def gpu(name: str, parameters: int) -> Machine:
     return Machine(parameters=parameters, peak=_PEAKS[name], gpu=True)
 
 
+def core(parameters: int) -> Machine:
+    """One core of a CPU, with a model of so many parameters."""
+    return Machine(parameters=parameters, peak=_CORE, gpu=False)
+
+
 def rates_of(record: Mapping[str, Any] | None) -> dict[str, dict[str, float]]:
     """The rates that a run's record has of its stages, if they were made on a machine like this one."""
     here, there = describe_machine(), (record or {}).get("machine", {})

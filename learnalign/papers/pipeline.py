@@ -55,13 +55,14 @@ def prepare(folder: Path, cells: Sequence[Cell]) -> None:
 
 def needs(cell: Cell) -> tuple[str, ...]:
     """The stages before its choice and training that a cell cannot do without: warmup, rollout, grad, signal."""
-    method, signals = method_of(cell), signals_of(cell)
-    of_policy = bool(signals) and cell.config.signal.policy == "policy"
+    method, signals = method_of(cell), [find_signal(name) for name in sorted(signals_of(cell))]
+    of_policy = any(signal.model for signal in signals) and cell.config.signal.policy == "policy"
+    without_solutions = cell.config.data.solution is None
     rollouts = cell.arm.rounds is None and (
         bool(method and (method.learnable or method.reads in ("rollout", "grad")))
         or curriculum_of(cell) == "adarft"
         or cell.arm.spend is not None
-        or any(find_signal(signal).answers for signal in signals)
+        or any(signal.answers and without_solutions for signal in signals)
     )
     gradients = cell.arm.spend is not None or (method is not None and method.reads == "grad")
     wanted = {"warmup": rollouts or of_policy, "rollout": rollouts, "grad": gradients, "signal": bool(signals)}

@@ -6,27 +6,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from learnalign import demo
 from learnalign.evaluation import evaluation_config
 from learnalign.papers.cells import Cell
 from learnalign.papers.pipeline import needs
 from learnalign.papers.table import Table
 from learnalign.plan import PoolSize, Work, work
-from learnalign.rates import estimate, gpu
+from learnalign.policy import model_path
+from learnalign.rates import core, estimate, gpu
 from learnalign.rundir import RunDir
 from learnalign.selection.ranking import size_of
 
-GPU = "H100"
+GPU, CORE = "H100", "core"
 QUESTIONS = 1000  # of a test set that does not say how many it has
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hours:
-    """A stage of all cells of a panel: how often it is done, its tokens together, and hours of one GPU from `low` to `high`."""
+    """A stage of all cells of a panel: how often it is done, its tokens together, and hours of one `device` from `low` to `high`."""
 
     panel: str
     stage: str
     times: int
     tokens: int
+    device: str
     low: float
     high: float
 
@@ -36,9 +39,12 @@ def hours_of(table: Table, cells: Sequence[Cell]) -> list[Hours]:
     found: dict[tuple[str, str], Hours] = {}
     for cell, one in _works(table, cells):
         panel = table.panels[cell.panel]
-        time = estimate(one, cell.config, gpu(GPU, panel.parameters), {})
+        embedded = model_path(cell.config) == str(demo.MODEL)
+        device = CORE if embedded else GPU
+        time = estimate(one, cell.config, core(panel.parameters) if embedded else gpu(GPU, panel.parameters), {})
         stage = "eval" if one.policies == 0 else one.stage
-        before = found.get((cell.panel, stage), Hours(panel=cell.panel, stage=stage, times=0, tokens=0, low=0, high=0))
+        before = found.get((cell.panel, stage))
+        before = before or Hours(panel=cell.panel, stage=stage, times=0, tokens=0, device=device, low=0, high=0)
         found[cell.panel, stage] = replace(
             before,
             times=before.times + 1,
