@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds
-from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, round_config
+from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, own_seed, round_config
 from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, file_name
@@ -56,7 +56,7 @@ def evaluate(
     Args:
         run: names the model, the verifier and the system prompt.
         data: a ready test set (gsm8k, math500 …), a YAML file like theirs, or data with the pool's columns.
-        name: of the result; None: TESTSET-POLICY.
+        name: of the result; None: TESTSET-POLICY, and -seedS for another seed than the run's.
         policy: policy, base, train/NAME, train/NAME@STEP or a model directory; replaces `eval.policy`.
         overrides: `key=value` on the evaluation's settings, such as eval.num_generations=8 or data.limit=300.
         overwrite: replace DIR/eval/NAME by a new evaluation.
@@ -68,7 +68,7 @@ def evaluate(
     Raises InputError for invalid settings or data, RunError if the engine or the verifier fails.
     """
     config = evaluation_config(run, data, policy, overrides)
-    name = file_name(name or default_name(data, config.eval.policy))
+    name = file_name(name or default_name(data, config.eval.policy, own_seed(run, config)))
     check_questions(config, None if overwrite else _rows_read(RunDir(run.path / "eval" / name, config)))
     with run.child("eval", name, config, overwrite=overwrite, more=("rounds",)) as sub:
         where = str(Path(data).resolve()) if Path(data).exists() else data

@@ -135,7 +135,9 @@ def test_the_weight_of_angles_may_be_the_training_s(tmp_path: Path) -> None:
     parts = {"c_intra": [6.0, 5.0, 4.0, 3.0, 2.0, 1.0], "c_inter": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]}
     write_parquet(run.signal_file("angle"), pa.table({"id": [prompt.id for prompt in prompts], **parts}), "f")
     orders = [
-        _curriculum(run, sub_config(run.config, "x.jsonl", "gain", overrides=[f"signal.angle_weight={c}"]), prompts).order
+        _curriculum(
+            run, sub_config(run.config, "x.jsonl", "gain", overrides=[f"signal.angle_weight={c}"]), prompts
+        ).order
         for c in (0, 4)
     ]
     assert orders == [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]]
