@@ -59,7 +59,7 @@ Name = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        help="Result name: DIR/eval/NAME.json, default TESTSET-POLICY; of curves DIR/eval/NAME.csv.",
+        help="Result name: DIR/eval/NAME.json, default TESTSET-POLICY (-seedS with a seed of its own); of curves DIR/eval/NAME.csv.",
     ),
 ]
 Against = Annotated[
@@ -96,7 +96,7 @@ def evaluate(
     --policy train/NAME@all evaluates every policy that the training kept, from its start to its end:
     a table and a plot of accuracy over steps. With several trainings, the first is the reference:
     the step at which each other one reaches its last accuracy (GAIN-RL's Epo@Same Acc) and its best.
-    --set changes the evaluation only, e.g. --set eval.temperature=0.8 --set data.limit=300.
+    --set changes the evaluation only, e.g. --set eval.temperature=0.8 --set eval.seed=1.
     """
     chosen = [*(overrides or []), *([f"eval.num_generations={k}"] if k else [])]
     chosen += [f"eval.rounds={rounds}"] if rounds else []

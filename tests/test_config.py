@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from learnalign import names
 from learnalign.config import Config, build_config, dump_config, load_config, loading, ready_configs
+from learnalign.config.keys import keys
+from learnalign.config.trainer_fields import OWNED
 from learnalign.config.yaml_text import parse_yaml, read_yaml, write_yaml
 from learnalign.errors import InputError
 
@@ -257,6 +260,33 @@ def test_any_yaml_value_gives_a_config_or_an_input_error(value: object) -> None:
 def test_the_number_of_steps_has_a_key_of_its_own(section: str) -> None:
     with pytest.raises(InputError, match=rf"{section}\.trainer\.max_steps is now called {section}\.steps"):
         build_config({**LEAST, section: {"trainer": {"max_steps": 5}}})
+
+
+@pytest.mark.parametrize("section", ["warmup", "train"])
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("seed", "set {seed} instead"),
+        ("data_seed", "set {seed} instead"),
+        ("learning_rate", "set {section}.learning_rate instead"),
+        ("gradient_accumulation_steps", "set {section}.batch_size instead"),
+        ("steps_per_generation", "set {section}.mini_batch_size instead"),
+        ("chat_template_kwargs", "set data.chat_template_kwargs instead"),
+        ("output_dir", "output_dir cannot be set; everything goes into the run directory"),
+    ],
+)
+def test_a_field_of_trl_that_cannot_be_set_is_refused_with_the_settings(section: str, field: str, words: str) -> None:
+    seed = "train.seed" if section == "train" else "seed"
+    said = words.format(section=section, seed=seed)
+    with pytest.raises(InputError, match=rf"^config: {section}\.trainer: .*{re.escape(said)}"):
+        build_config({**LEAST, section: {"trainer": {field: 1}}})
+
+
+def test_every_key_in_place_of_a_field_of_trl_is_one() -> None:
+    every = {key.key for key in keys("")}
+    named = {part for key in OWNED.values() for part in re.split(", | or ", key)}
+    formatted = {part.format(section=s, seed="train.seed") for part in named for s in ("warmup", "train")}
+    assert formatted <= every
 
 
 def test_a_training_s_length_is_the_warmup_s_unless_it_has_one() -> None:

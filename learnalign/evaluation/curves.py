@@ -14,7 +14,7 @@ from typing import Any
 
 from learnalign.errors import InputError, RunError
 from learnalign.evaluation.stage import EvalResult, evaluate
-from learnalign.evaluation.testset import check_questions, default_name, evaluation_config
+from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, own_seed
 from learnalign.policy import ALL, model_digest, model_path, policies_by_step, policy_path
 from learnalign.rundir import RunDir, default_file_name, file_name
 from learnalign.rundir.files import write_csv
@@ -113,7 +113,7 @@ def evaluate_curves(
     )
     for number, (label, policy) in enumerate(wanted, 1):
         print(f"curve: {policy} on {label}, evaluation {number} of {len(wanted)}", file=sys.stderr, flush=True)
-        own = prefix + default_name(labels[label], policy)
+        own = prefix + default_name(labels[label], policy, own_seed(run, configs[label]))
         done[label, policy] = evaluate(
             run, labels[label], name=own, policy=policy, overrides=overrides, overwrite=overwrite
         )
@@ -122,7 +122,8 @@ def evaluate_curves(
         for training, policies in steps.items()
         for step, policy in policies.items()
     ]
-    name = name or default_file_name(data[0], *list(labels)[1:], "curve", *steps)
+    seeds = dict.fromkeys(f"seed{seed}" for each in configs.values() if (seed := own_seed(run, each)) is not None)
+    name = name or default_file_name(data[0], *list(labels)[1:], "curve", *steps, *seeds)
     table = run.path / "eval" / f"{name}.csv"
     write_csv(table, [row for point in points for row in _rows(point)])
     return Curves(

@@ -10,7 +10,7 @@ from typing import Any
 from learnalign.evaluation.columns import Part, by_columns
 from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds, values_by_question
 from learnalign.evaluation.paired import Difference, check_comparable, compare
-from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, round_config
+from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, own_seed, round_config
 from learnalign.prompts import stored_prompts
 from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
@@ -63,7 +63,7 @@ def evaluate(
     Args:
         run: names the model, the verifier and the system prompt.
         data: a ready test set (gsm8k, math500 …), a YAML file like theirs, or data with the pool's columns.
-        name: of the result; None: TESTSET-POLICY.
+        name: of the result; None: TESTSET-POLICY, and -seedS for another seed than the run's.
         policy: policy, base, train/NAME, train/NAME@STEP or a model directory; replaces `eval.policy`.
         overrides: `key=value` on the evaluation's settings, such as eval.num_generations=8 or data.limit=300.
         overwrite: replace DIR/eval/NAME by a new evaluation.
@@ -77,7 +77,7 @@ def evaluate(
     engine or the verifier fails.
     """
     config = evaluation_config(run, data, policy, overrides)
-    name = file_name(name or default_name(data, config.eval.policy))
+    name = file_name(name or default_name(data, config.eval.policy, own_seed(run, config)))
     if against is not None:
         check_comparable(run, name, config, against)
     check_questions(config, None if overwrite else _rows_read(RunDir(run.path / "eval" / name, config)))

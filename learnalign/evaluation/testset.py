@@ -149,8 +149,14 @@ def check_questions(config: Config, rows: int | None = None) -> None:
         )
 
 
-def default_name(data: str, policy: str) -> str:
-    """TESTSET-POLICY."""
+def own_seed(run: RunDir, config: Config) -> int | None:
+    """The seed of an evaluation with settings `config`; None if it is the run's."""
+    return None if config.seed == run.config.seed else config.seed
+
+
+def default_name(data: str, policy: str, seed: int | None = None) -> str:
+    """TESTSET-POLICY, and with a seed of its own -seedS."""
     label = Path(policy).name if "/" in policy and not policy.startswith("train/") else policy
     label, at, step = label.partition("@")
-    return default_file_name(data, f"{label}-step-{int(step):06d}" if at and step.isdecimal() else label + at + step)
+    label = f"{label}-step-{int(step):06d}" if at and step.isdecimal() else label + at + step
+    return default_file_name(data, label, *([] if seed is None else [f"seed{seed}"]))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, portable
+from learnalign.config import Config, flatten, portable
 from learnalign.rundir import files
 from learnalign.rundir.labels import label_of
 from learnalign.rundir.machine import describe_machine, versions
@@ -130,17 +130,31 @@ class Records(Tables):
 
         Such a pool is made again in seconds, so that a setting that was found wrong in it may be corrected.
         """
-        stages = self.read_record()["stages"]
+        record = self.read_record()
         compared = [
             (
                 name,
-                _differences(portable(stages[name]["settings"], self.path), settings_of(self.config, name, self.path)),
+                _differences(portable(entry["settings"], self.path), settings_of(self.config, name, self.path)),
             )
             for name in STAGES
-            if name in stages
+            if (entry := record["stages"].get(name))
         ]
+        compared += [("rollout", self._differences_of_warmup(record))]
         found = [(name, differences) for name, differences in compared if differences]
         return [] if [name for name, _ in found] == ["pool"] and not self.has_results() else found
+
+    def _differences_of_warmup(self, record: dict[str, Any]) -> list[str]:
+        """What rollouts depend on beside their own settings, if there was no warmup, whose entry would tell it: the seed."""
+        stages = record["stages"]
+        if (
+            "rollout" not in stages
+            or "warmup" in stages
+            or stages["rollout"]["fingerprint"] == self.fingerprint("rollout")
+        ):
+            return []
+        stored, own = flatten(record.get("config", {})), flatten(self.config.model_dump(mode="json"))
+        keys = [key for key in stored.keys() & own.keys() if key == "seed" or key.startswith("warmup.")]
+        return _differences({key: stored[key] for key in sorted(keys)}, {key: own[key] for key in sorted(keys)})
 
 
 def _differences(stored: dict[str, Any], requested: dict[str, Any]) -> list[str]:

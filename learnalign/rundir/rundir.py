@@ -295,7 +295,7 @@ class RunDir(Records):
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
     listed = "; ".join(f"{stage}: {difference}" for stage, differences in stale for difference in differences)
     later = ""
-    if any(difference.startswith("seed: ") for _, differences in stale for difference in differences):
+    if any(stage in ("warmup", "rollout") and "seed: " in " ".join(differences) for stage, differences in stale):
         later = (
             " for another seed of a later step alone, say `select --seed`, `train --seed` or `eval --set eval.seed=…`;"
         )

@@ -67,6 +67,18 @@ def test_three_rounds_have_the_mean_and_std_of_three_evaluations(run: RunDir, qu
     assert texts(RunDir.open(by_hand.directory)) == texts(RunDir.open(folders[1])) != texts(RunDir.open(folders[0]))
 
 
+def test_seeds_of_an_evaluation_stand_side_by_side(run: RunDir, questions: str) -> None:
+    results = [evaluate(run, questions, policy="base", overrides=[*SAMPLED, *more]) for more in ([], ["eval.seed=4"])]
+    assert [result.name for result in results] == ["test-base", "test-base-seed4"]
+    assert texts(RunDir.open(results[0].directory)) != texts(RunDir.open(results[1].directory))
+    rounds = evaluate(run, questions, policy="base", overrides=[*SAMPLED, "eval.seed=4", "eval.rounds=2"])
+    assert (rounds.name, rounds.seeds) == ("test-base-seed4", [4, 5])
+    hand = evaluate(run, questions, policy="base", name="hand", overrides=[*SAMPLED, "seed=4"])
+    assert texts(RunDir.open(hand.directory)) == texts(RunDir.open(results[1].directory))
+    with pytest.raises(InputError, match="rollout: seed: stored 4, requested 5"):
+        evaluate(run, questions, policy="base", name="hand", overrides=[*SAMPLED, "eval.seed=5"])
+
+
 def test_one_round_has_no_standard_deviation(run: RunDir, questions: str) -> None:
     result = evaluate(run, questions, policy="base", overrides=SAMPLED)
     assert (result.std, result.seeds) == (None, [0])

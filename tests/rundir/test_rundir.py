@@ -180,6 +180,21 @@ def test_records_say_what_made_them(tmp_path: Path) -> None:
     assert record["stages"]["pool"]["status"] == "done"
 
 
+@pytest.mark.parametrize("stages", [("warmup", "rollout"), ("rollout",)])
+def test_another_seed_is_refused_with_the_seeds_of_later_steps(tmp_path: Path, stages: tuple[str, ...]) -> None:
+    """Without a warmup, rollouts tell their seed."""
+    run = make(tmp_path / "run", warmup={"size": 0})
+    for stage in stages:
+        with run.stage(stage):
+            pass
+    before = run.config_file.read_bytes()
+    with pytest.raises(InputError, match=r"seed: stored 0, requested 5.*`select --seed`.*`train --seed`.*eval\.seed"):
+        make(tmp_path / "run", warmup={"size": 0}, seed=5)
+    assert run.config_file.read_bytes() == before
+    with pytest.raises(InputError, match=r"warmup\.learning_rate: stored 1e-06, requested 0\.5"):
+        make(tmp_path / "run", warmup={"size": 0, "learning_rate": 0.5})
+
+
 def test_a_gain_training_depends_on_the_weight_that_orders_its_prompts(tmp_path: Path) -> None:
     gain = {"curriculum": "gain"}
     with make(tmp_path / "gain", train=gain, signal={"angle_weight": 2.0}).stage("train"):
