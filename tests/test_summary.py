@@ -70,9 +70,10 @@ def test_a_report_replaces_a_report_and_no_file_of_the_users_own(tmp_path: Path)
 def test_status_and_report_show_the_cpu_time_of_each_stage(tmp_path: Path) -> None:
     """A dash for a stage that a former version made, which did not count it."""
     run = measured_run(tmp_path)
-    select_entry = run.read_record()["stages"]["select"] | {"cpu_seconds": 4321.0}
-    signal_entry = {key: value for key, value in select_entry.items() if key != "cpu_seconds"}
-    run._update(stages={"signal": signal_entry, "select": select_entry})
+    select(run)
+    counted = run.read_record()["stages"]["select"] | {"cpu_seconds": 4321.0}
+    former = {key: value for key, value in counted.items() if key != "cpu_seconds"}
+    run._update(stages={"signal": former, "select": counted})
     shown = CliRunner().invoke(app, ["status", str(run.path)]).stdout
     table = shown[shown.index("CPU time") :]
     assert re.search(r"signal .* – ", table)
