@@ -21,12 +21,12 @@ from learnalign.rundir.files import read_parquet, write_json
 from learnalign.selection.methods import Method, find_method
 from learnalign.signals import find_signal
 
-WHOLE = "random"  # the method by which the whole pool is written as a subset
+LIMR = "limr"  # a signal, and the training whose rewards it reads
 
 
 def method_of(cell: Cell) -> Method | None:
     """The method by which a cell's prompts are chosen; None if there is no choice."""
-    return find_method(cell.arm.method) if cell.arm.train == "subset" else None
+    return find_method(cell.arm.method) if cell.arm.chooses else None
 
 
 def prepare(folder: Path, cells: Sequence[Cell]) -> None:
@@ -53,11 +53,13 @@ def prepare(folder: Path, cells: Sequence[Cell]) -> None:
 
 def needs(cell: Cell) -> tuple[str, ...]:
     """The stages before its choice and training that a cell cannot do without: warmup, rollout, grad, signal."""
+    if cell.arm.rounds:
+        return ()  # each round has its own
     method, signals = method_of(cell), signals_of(cell)
     of_policy = bool(signals) and cell.config.signal.policy == "policy"
-    rollouts = cell.arm.rounds is None and (
+    rollouts = (
         bool(method and (method.learnable or method.reads in ("rollout", "grad")))
-        or curriculum_of(cell) == "adarft"
+        or (curriculum_of(cell) == "adarft" and cell.config.train.adarft.difficulty is None)
         or cell.arm.spend is not None
         or any(find_signal(signal).answers for signal in signals)
     )
@@ -74,9 +76,9 @@ def signals_of(cell: Cell) -> set[str]:
     return signals | ({"angle"} if curriculum_of(cell) == "gain" else set())
 
 
-def curriculum_of(cell: Cell) -> str:
-    """The curriculum of its training."""
-    return str(cell.arm.set.get("train.curriculum", cell.config.train.curriculum))
+def curriculum_of(cell: Cell) -> str | None:
+    """The curriculum of its training, if it has one."""
+    return cell.config.train.curriculum if cell.arm.trains else None
 
 
 def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
@@ -84,13 +86,31 @@ def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
     if any("grad" in needs(cell) for cell in cells):
         grad(run)
     signals = {signal for cell in cells for signal in signals_of(cell)}
-    if "limr" in signals:
-        train(run, whole_pool(run), "limr")  # it reads the rewards of a training on the whole pool
-    if signals:
-        signal(run, sorted(signals))
+    if LIMR in signals:
+        train(run, whole_pool(run), LIMR)  # it reads the rewards of a training on the whole pool
+    for name in sorted(signals):
+        _signal(run, name)
     for cell in cells:
         if cell.size is not None:
             _choose(run, cell)
+
+
+def _signal(run: RunDir, name: str) -> None:
+    """Compute a signal, and keep what it cost: run.json has the cost of all of them together."""
+    if not (file := signal_cost_file(run, name)).is_file():
+        file.parent.mkdir(exist_ok=True)
+        started, busy = time.monotonic(), time.process_time()
+        signal(run, [name])
+        write_json(file, _cost_since(started, busy))
+
+
+def _cost_since(started: float, busy: float) -> dict[str, float]:
+    return {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - busy}
+
+
+def signal_cost_file(run: RunDir, name: str) -> Path:
+    """What computing a signal cost, beside the run directory."""
+    return run.path.with_name(f"{run.path.name}-chosen") / f"{name}.cost"
 
 
 def _choose(run: RunDir, cell: Cell) -> None:
@@ -102,7 +122,7 @@ def _choose(run: RunDir, cell: Cell) -> None:
     size = len(load_prompts(run)) if cell.size == "all" else cell.size
     started, busy = time.monotonic(), time.process_time()
     result = select(run, size, cell.arm.method, diversity=cell.arm.diversity, output=file)
-    cost = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - busy}
+    cost = _cost_since(started, busy)
     shares = [[s.column, s.value, s.prompts, s.eligible, s.chosen] for s in result.shares]
     choice = {"chosen": result.chosen, "select": cost, "shares": shares, **_means(run, set(result.ids))}
     write_json(file.with_suffix(".choice"), choice)
