@@ -87,12 +87,19 @@ def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
         grad(run)
     signals = {signal for cell in cells for signal in signals_of(cell)}
     if LIMR in signals:
-        train(run, whole_pool(run), LIMR)  # it reads the rewards of a training on the whole pool
+        train(for_limr(run, cells), whole_pool(run), LIMR)
     for name in sorted(signals):
         _signal(run, name)
     for cell in cells:
         if cell.size is not None:
             _choose(run, cell)
+
+
+def for_limr(run: RunDir, cells: Sequence[Cell]) -> RunDir:
+    """The run directory with the training whose rewards LIMR reads: on the whole pool for the config's epochs."""
+    config = next(cell.config for cell in cells if LIMR in signals_of(cell))
+    section = config.train.model_copy(update={"steps": None, "keep_checkpoints": None})
+    return RunDir(run.path, config.model_copy(update={"train": section}))
 
 
 def _signal(run: RunDir, name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learnalign.evaluation import evaluation_config
 from learnalign.papers.cells import Cell
-from learnalign.papers.pipeline import LIMR, needs, signals_of
+from learnalign.papers.pipeline import LIMR, for_limr, needs, signals_of
 from learnalign.papers.table import Table, split_test
 from learnalign.plan import PoolSize, Work, work
 from learnalign.rates import estimate, gpu
@@ -62,7 +62,7 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
                 yield cell, work(stage, cell.config, pool)
         if LIMR in signals_of(cell) and (LIMR, cell.pipeline) not in done:
             done.add((LIMR, cell.pipeline))
-            yield cell, work("train", cell.config, pool)
+            yield cell, work("train", for_limr(RunDir(Path(), cell.config), [cell]).config, pool)
         if cell.arm.rounds:
             for part in cell.arm.rounds:
                 for stage in ("rollout", "grad"):
