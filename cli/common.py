@@ -263,8 +263,9 @@ def print_summary(summary: dict[str, Any]) -> None:
             "success rate p", ["p", "prompts", ""], [[*bin, _bar(bin[1], success)] for bin in success["histogram"]]
         )
     if summary["stages"]:
-        columns = ["stage", "status", "time", "peak memory, GB"]
-        print_table("stages", columns, [[s["stage"], s["status"], s["time"], s["memory"]] for s in summary["stages"]])
+        columns = ["stage", "status", "time", "CPU time", "peak memory, GB"]
+        keys = ["stage", "status", "time", "cpu_time", "memory"]
+        print_table("stages", columns, [[stage[key] for key in keys] for stage in summary["stages"]])
     dtype = "auto, the checkpoint's own" if summary["dtype"] == "auto" else summary["dtype"]
     print(
         f"dtype of the model: {dtype}" + (f"; engine of the rollouts: {summary['engine']}" if summary["engine"] else "")

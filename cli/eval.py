@@ -114,6 +114,8 @@ def evaluate(
             f"--policy train/{trainings[0]}"
         )
     if dry_run:
+        if against is not None:
+            _check_comparable(run, data[0], policy, name, against, chosen)
         _show_work(run, data, policy, trainings, chosen, as_json)
     elif trainings:
         from learnalign.evaluation import evaluate_curves
@@ -142,6 +144,15 @@ def _trainings(run: RunDir, policies: list[str], data: list[str]) -> list[str]:
     if len(data) > 1 and not trainings:
         raise InputError("--data: several test sets are for curves (--policy train/NAME@all); give one")
     return trainings
+
+
+def _check_comparable(
+    run: RunDir, data: str, policy: list[str] | None, name: str | None, against: str, overrides: list[str]
+) -> None:
+    from learnalign.evaluation import check_comparable, default_name, evaluation_config
+
+    planned = evaluation_config(run, data, policy[0] if policy else None, overrides)
+    check_comparable(run, name or default_name(data, planned.eval.policy), planned, against)
 
 
 def _show_work(

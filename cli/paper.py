@@ -85,7 +85,11 @@ def paper(
         listed = [asdict(each) | {"mean": each.mean, "standard_error": each.standard_error} for each in found]
         print_json({"table": name, "scale": scale, "entries": listed, "contrasts": [asdict(each) for each in compared]})
     else:
+        from learnalign.report import write_paper_page
+
         _show_table(table, found, compared, scale)
+        if missing < len(cells):
+            print(f"page: {write_paper_page(directory / 'report.html', table, cells, results, found, compared)}")
         print(f"{counted(len(cells) - missing, 'cell')} of {len(cells)} in {results.file}")
     if failed:
         raise RunError(

@@ -103,6 +103,7 @@ def _commands(
 ) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
     """Command, arguments and options, one after another, of what makes the problems' files."""
     from learnalign.prompts import load_prompts
+    from learnalign.rundir import Label
 
     record = run.read_record()["stages"]
     files = [PurePath(problem.file) for problem in problems]
@@ -119,7 +120,8 @@ def _commands(
         elif stage == "select":
             methods = record["select"].get("methods", {})
             for label in sorted({_label(file) for file in files} & methods.keys()):
-                yield "select", [], methods[label].get("options", {"method": label, "size": methods[label]["size"]})
+                options = methods[label].get("options", {"size": methods[label]["size"]})
+                yield "select", [], options | Label.parse(label).options_in(run.config)
         else:
             yield stage, [], {}
     for name, (command, options) in MADE.items():
@@ -128,7 +130,7 @@ def _commands(
 
 
 def _label(file: PurePath) -> str:
-    """The method that a file of scores or a subset is of."""
+    """The label of the choice that a file of scores or a subset is of."""
     if file.parts[0] == "scores":
         return file.stem
     return "learnalign" if file.stem == "subset" else file.stem.removeprefix("subset-")

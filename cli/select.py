@@ -23,6 +23,7 @@ from .common import (
     finish,
     open_run,
     print_table,
+    resolve_config,
     tables_beside,
 )
 from .planning import show_plan
@@ -51,6 +52,14 @@ Fill = Annotated[bool, typer.Option("--fill", help="If fewer than N scores are p
 Diversity = Annotated[
     str | None, typer.Option("--diversity", metavar="kmeans:K", help="Take the best of each of K clusters.")
 ]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="S",
+        help="Seed of a method that draws, such as random; a choice by another than the run's has files of its own, -seedS.",
+    ),
+]
 SaveMatrix = Annotated[bool, typer.Option("--save-matrix", help="Write S to scores/matrix.safetensors.")]
 
 
@@ -63,6 +72,7 @@ def select(
     scoring: Scoring = None,
     fill: Fill = False,
     diversity: Diversity = None,
+    seed: Seed = None,
     save_matrix: SaveMatrix = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -74,10 +84,11 @@ def select(
     """Rank the pool and write the best N prompts, best first."""
     count = as_size(size)
     if dry_run:
+        from learnalign.rundir import label_of
         from learnalign.selection.clusters import parse_diversity
 
-        parse_diversity(diversity)
-        own = {"size": count, "method": method, "format": format, "scoring": scoring}
+        label_of(resolve_config(directory, config, overrides, trust), method, parse_diversity(diversity), seed)
+        own = {"size": count, "method": method, "format": format, "scoring": scoring, "seed": seed}
         chosen = [f"select.{key}={value}" for key, value in own.items() if value is not None]
         return show_plan(directory, config, [*(overrides or []), *chosen], as_json, trust, "select")
     check_option(output, as_json, [Path(config)] if config else [])
@@ -92,6 +103,7 @@ def select(
             scoring=scoring,  # type: ignore[arg-type]  # checked by select
             fill=fill,
             diversity=diversity,
+            seed=seed,
             save_matrix=save_matrix,
             output=output,
         )

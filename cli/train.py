@@ -29,6 +29,14 @@ Start = Annotated[
     str | None,
     typer.Option("--start", metavar="MODEL", help="Model to train from: base, or policy (the warmed-up model)."),
 ]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="S",
+        help="Seed of prompts' order and sampling; another than the run's is in the default name.",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Train again; the new policy replaces the old once it is whole."),
@@ -41,6 +49,7 @@ def train(
     name: Name = None,
     curriculum: Curriculum = None,
     start: Start = None,
+    seed: Seed = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
@@ -48,18 +57,23 @@ def train(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train with GRPO (or RLOO) on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME."""
+    """Train with GRPO (or RLOO) on a subset, with the warmup's trainer; the policy is saved in DIR/train/NAME.
+
+    --set changes the training only, e.g. --set train.steps=100; DIR/config.yaml stays as it is.
+    """
     if dry_run:
         from learnalign.rundir import RunDir
         from learnalign.training import sub_config
 
-        settings = sub_config(resolve_config(directory, config, overrides, trust), subset, curriculum, start)
+        own = resolve_config(directory, config, None, trust)
+        settings = sub_config(own, subset, curriculum, start, seed, overrides or [])
         show_work(settings, as_json, ["train"], run=RunDir(directory, settings))
         return
-    run = use_run(directory, config, overrides, trust)
+    run = use_run(directory, config, trust=trust)
     from learnalign.training import train as stage
 
-    result = stage(run, subset, name, curriculum=curriculum, start=start, overwrite=overwrite)
+    options = {"curriculum": curriculum, "start": start, "seed": seed, "overrides": overrides or []}
+    result = stage(run, subset, name, **options, overwrite=overwrite)
     if as_json:
         print_json(vars(result))
     else:

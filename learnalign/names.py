@@ -34,6 +34,9 @@ METHODS = {
     "gain-low": "drawn with probability falling with angle concentration (GAIN-RL §4.2)",
 }
 
+# The methods whose ranking depends on a seed, `select.seed`.
+DRAWN = ("pass-filter", "random", "gain-high", "gain-uniform", "gain-low")
+
 SIGNALS = {
     "perplexity": "exp of the answer's mean NLL (Eq. 9)",
     "ifd": "the answer's mean NLL with the prompt over that without it (Eq. 10)",

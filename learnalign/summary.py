@@ -99,7 +99,7 @@ _HEAD = 1 << 23  # bytes of the page in which its description stands
 
 def _total(run: RunDir) -> float | None:
     """The sum of the scores chosen by the method that the report shows first."""
-    own = run.scores_file(run.config.select.method)
+    own = run.scores_file(run.own_label)
     stored = [own] if own.is_file() else sorted(own.parent.glob("*.parquet"))
     if not stored:
         return None
@@ -134,7 +134,7 @@ def _stability(methods: dict[str, Any]) -> dict[str, str]:
 
 def _selections(run: RunDir, methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By method, that of the settings last: N chosen, the subset's path, sentences for the user, the shares by columns of the data."""
-    words, own = _stability(methods), run.config.select.method
+    words, own = _stability(methods), run.own_label
     return {
         name: {
             "chosen": entry["chosen"],
@@ -151,12 +151,14 @@ def _order(stage: str) -> int:
 
 
 def _stage(run: RunDir, name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    memory = entry.get("peak_memory_gb", {})
+    memory, cpu = entry.get("peak_memory_gb", {}), entry.get("cpu_seconds")  # former versions did not count it
     return {
         "stage": name,
         "status": _status(run, name, entry),
         "time": duration(entry["seconds"]),
         "seconds": entry["seconds"],
+        "cpu_time": None if cpu is None else duration(cpu),
+        "cpu_seconds": cpu,
         "memory": memory.get("gpu") or max(memory.values(), default=None),
         "counts": entry.get("counts", {}),
     }

@@ -1,5 +1,6 @@
 """The summary tells what the run directory holds."""
 
+import re
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -64,3 +65,17 @@ def test_a_report_replaces_a_report_and_no_file_of_the_users_own(tmp_path: Path)
     assert [result.exit_code for result in results] == [0, 0, 2]
     assert "notes.html: a file is there that learnalign did not write" in results[-1].output
     assert notes.read_text() == "<p>mine</p>"
+
+
+def test_status_and_report_show_the_cpu_time_of_each_stage(tmp_path: Path) -> None:
+    """A dash for a stage that a former version made, which did not count it."""
+    run = measured_run(tmp_path)
+    select_entry = run.read_record()["stages"]["select"] | {"cpu_seconds": 4321.0}
+    signal_entry = {key: value for key, value in select_entry.items() if key != "cpu_seconds"}
+    run._update(stages={"signal": signal_entry, "select": select_entry})
+    shown = CliRunner().invoke(app, ["status", str(run.path)]).stdout
+    table = shown[shown.index("CPU time") :]
+    assert re.search(r"signal .* – ", table)
+    assert re.search(r"select .* 1 h 12 min ", table)
+    page = write_report(run).read_text()
+    assert '<td class="n">1 h 12 min</td>' in page[page.index("CPU time") :]

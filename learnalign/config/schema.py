@@ -278,6 +278,7 @@ class SelectConfig(Section):
         1000, description="prompts to choose, or a fraction of the pool"
     )
     method: typing.Annotated[str, OneOf(METHODS)] = Field("learnalign", description="how to rank")
+    seed: Seed | None = Field(None, description="of methods that draw, and of --diversity; null: the run's seed")
     scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")
     format: typing.Annotated[str, OneOf(FORMATS)] = Field("messages", description="of the subset file")
 
@@ -303,6 +304,7 @@ class EvalConfig(Section):
     rounds: PositiveInt = Field(
         1, description="evaluations with seeds of their own, for mean ± std (LearnAlign, App. E)"
     )
+    seed: Seed | None = Field(None, description="of the sampling; round r takes seed + r − 1; null: the run's seed")
     questions: PositiveInt | None = Field(
         None, description="rows that the test set must have, usable or not; null: any number"
     )

@@ -19,6 +19,7 @@ from learnalign.config.section import (
     Temperature,
     enumerated,
 )
+from learnalign.config.trainer_fields import check_fields
 from learnalign.names import ALGORITHMS, CURRICULA, REPORTERS, unknown
 
 Reporter = typing.Annotated[str, OneOf(REPORTERS)]
@@ -59,6 +60,12 @@ class GrpoConfig(Section):
     lora: LoraConfig | None = Field(None, description="train a LoRA adapter instead of all weights")
     report_to: Reporter | list[Reporter] = Field("none", description="where metrics go besides metrics.jsonl")
     trainer: dict[str, Any] = Field(default_factory=dict, description="any other field of TRL's GRPOConfig")
+
+    @field_validator("trainer")
+    @classmethod
+    def _has_no_key_of_its_own(cls, trainer: dict[str, Any]) -> dict[str, Any]:
+        check_fields(trainer, "warmup")
+        return trainer
 
 
 class WarmupConfig(GrpoConfig):
@@ -138,6 +145,7 @@ class TrainConfig(Section):
     start: Literal["base", "policy"] = Field(
         "base", description="the model trained from; π_ref too, without model.reference"
     )
+    seed: Seed | None = Field(None, description="of the order of the prompts and the sampling; null: the run's seed")
     curriculum: typing.Annotated[str, OneOf(CURRICULA)] = Field("shuffled", description="which prompts a step takes")
     algorithm: str = Field("grpo", description="how it trains", json_schema_extra=enumerated(ALGORITHMS))
     num_train_epochs: Epochs | None = Field(None, description="passes over the subset")
@@ -163,6 +171,12 @@ class TrainConfig(Section):
     gain: GainConfig = GainConfig()
     dynamic: DynamicConfig = DynamicConfig()
     adarft: AdarftConfig = AdarftConfig()
+
+    @field_validator("trainer")
+    @classmethod
+    def _has_no_key_of_its_own(cls, trainer: dict[str, Any] | None) -> dict[str, Any] | None:
+        check_fields(trainer or {}, "train")
+        return trainer
 
     @field_validator("algorithm")
     @classmethod

@@ -6,9 +6,9 @@ training.
 """
 
 from learnalign.evaluation.curves import Curves, Point, SameAccuracy, evaluate_curves, training_of
-from learnalign.evaluation.paired import Difference
+from learnalign.evaluation.paired import Difference, check_comparable
 from learnalign.evaluation.stage import EvalResult, evaluate
-from learnalign.evaluation.testset import check_questions, evaluation_config
+from learnalign.evaluation.testset import check_questions, default_name, evaluation_config
 
 __all__ = [
     "Curves",
@@ -16,7 +16,9 @@ __all__ = [
     "EvalResult",
     "Point",
     "SameAccuracy",
+    "check_comparable",
     "check_questions",
+    "default_name",
     "evaluate",
     "evaluate_curves",
     "evaluation_config",

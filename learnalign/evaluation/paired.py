@@ -43,6 +43,7 @@ class Difference:
     only_here: int
     only_there: int
     neither: int
+    interval: str = INTERVAL
 
 
 def check_comparable(run: RunDir, name: str, config: Config, against: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from learnalign.evaluation.columns import Part, by_columns
 from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds, values_by_question
-from learnalign.evaluation.paired import INTERVAL, Difference, check_comparable, compare
+from learnalign.evaluation.paired import Difference, check_comparable, compare
 from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, round_config
 from learnalign.prompts import stored_prompts
 from learnalign.rollouts import rollout
@@ -136,6 +136,4 @@ def _as_json(result: EvalResult, settings: dict[str, Any]) -> dict[str, Any]:
     own = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     kept = ("seed", "model", "data", "verifier", "rollout", "eval")
     interval = "95 %, Wilson's score interval at the effective number of questions"
-    if result.against is not None:
-        own["against"] |= {"interval": INTERVAL}
     return {**own, "interval": interval, "settings": {key: settings[key] for key in kept}}

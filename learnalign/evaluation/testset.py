@@ -81,6 +81,8 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
     settings["eval"]["policy"] = plain_name(run, policy or str(settings["eval"]["policy"]))
     settings["model"] |= model_settings(run, settings["eval"]["policy"])
     settings["warmup"] = {"size": 0}
+    if settings["eval"].get("seed") is not None:
+        settings["seed"] = settings["eval"]["seed"]
     own = build_config(settings, source=f"eval on {data}").eval
     limit = own.max_completion_length or run.config.rollout.max_completion_length
     settings["eval"]["metric"], temperature = _metric_and_temperature(own, run.config.rollout.temperature)

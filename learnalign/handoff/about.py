@@ -12,7 +12,7 @@ from learnalign.config import portable
 from learnalign.errors import InputError, RunError
 from learnalign.outputs import check_output
 from learnalign.policy import model_digest, policy_path
-from learnalign.rundir import RunDir
+from learnalign.rundir import Label, RunDir
 from learnalign.rundir.files import write_json
 from learnalign.rundir.machine import versions
 
@@ -97,7 +97,7 @@ def about(run: RunDir, label: str, entry: Mapping[str, Any], file: Path, format:
             **{name: rollout["counts"][name] for name in ("samples", "unscored") if name in rollout.get("counts", {})},
         },
         "signals": {name: made.get("policy") for name, made in stages.get("signal", {}).get("signals", {}).items()},
-        "seeds": {"seed": config["seed"], "warmup": config["warmup"]["seed"]},
+        "seeds": {"seed": config["seed"], "warmup": config["warmup"]["seed"], "select": Label.parse(label).seed},
         "inputs": run.read_record()["inputs"],
         "versions": versions(),
         "settings": {section: config[section] for section in SECTIONS},

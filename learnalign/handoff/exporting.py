@@ -10,7 +10,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.handoff import find_format
 from learnalign.handoff.handing import Handed, check_handed, chosen_of
 from learnalign.prompts import Prompt, stored_prompts
-from learnalign.rundir import RunDir
+from learnalign.rundir import Label, RunDir
 from learnalign.rundir.files import missing, read_parquet
 
 
@@ -33,13 +33,13 @@ def export(
 
     Args:
         name: a format of `names.FORMATS`.
-        method: whose subset, as its file is called (`learnability`, `learnalign-kmeans10`); None: `select.method`'s.
+        method: whose subset, as its file is called (`learnability`, `learnalign-kmeans10`, `random-seed3`); None: that of the settings.
         data_source: of every row, for trainers whose scorer goes by it; None: the rows' own, if they have one.
         output: where to, as `-o` takes it; None: DIR/export/NAME.jsonl or .parquet, whichever the trainer prefers.
 
     Raises InputError for a wrong name or output, RunError if the method has chosen no subset.
     """
-    format, label = find_format(name), method or run.config.select.method
+    format, label = find_format(name), method or run.own_label
     if data_source == "":
         raise InputError("--data-source: it is empty; give a name, or leave it out")
     if output is not None:
@@ -74,8 +74,7 @@ def _entry(run: RunDir, label: str) -> dict[str, Any]:
             raise missing(run.scores_file(label))
         return dict(methods[label])
     run.check_method(label)
-    name, clusters, count = label.partition("-kmeans")
-    command = f"learnalign select {run.quoted} --method {name}" + (f" --diversity kmeans:{count}" if clusters else "")
+    command = f"learnalign select {run.quoted} {Label.parse(label).typed(run.config)}"
     made = f"; there are those by {', '.join(methods)}" if methods else ""
     raise RunError(f"{run.path} has no subset by method {label}: run `{command}` first{made}")
 

@@ -69,7 +69,7 @@ def cells_of(table: Table) -> list[Cell]:
     configs: dict[str, Config] = {}
     for panel, name, size, seed in _combinations(table):
         arm, place = table.arms[name], table.panels[panel]
-        settings = {"train.keep_checkpoints": policies_kept(table.at)}
+        settings: dict[str, Any] = {"train.keep_checkpoints": policies_kept(table.at)}
         settings |= {"train.steps": arm.steps or place.steps or table.steps, **place.set, **arm.set, "seed": seed}
         if arm.rounds:
             check_fractions(arm.rounds)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from learnalign import evaluate, gradient_norms, train
-from learnalign.evaluation import EvalResult
 from learnalign.papers.cells import Cell
 from learnalign.papers.pipeline import LIMR, method_of, needs, signal_cost_file, signals_of, subset_of, whole_pool
 from learnalign.papers.staged import Costs, Policies, cost, train_rounds
@@ -92,12 +91,9 @@ def _affordable(run: RunDir, cell: Cell) -> int:
 
 
 def _evaluate(run: RunDir, policy: str, cell: Cell, test: str) -> dict[str, Any]:
+    """The headline, its standard deviation over rounds, and its value by columns of the test set."""
     data, settings = split_test(test)
     result = evaluate(run, data, policy=policy, overrides=[*cell.evaluate, *settings])
     std = result.metrics[result.metric].population_std  # as the paper has it
-    accuracy = {"metric": result.metric, "value": result.value, "std": std, "questions": result.questions}
-    return accuracy | {"columns": _columns(result)}
-
-
-def _columns(result: EvalResult) -> dict[str, dict[str, float]]:
-    return {}
+    columns = {column: {value: part.value for value, part in parts.items()} for column, parts in result.columns.items()}
+    return {"metric": result.metric, "value": result.value, "std": std, "columns": columns}

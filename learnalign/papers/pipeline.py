@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign import grad, rollout, select, signal, train, warmup
+from learnalign.gradients import grad
 from learnalign.handoff.handing import write_messages
 from learnalign.papers.cells import Cell
 from learnalign.prompts import load_prompts
+from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, this_moment
 from learnalign.rundir.files import read_parquet, write_json
+from learnalign.rundir.machine import Moment
+from learnalign.selection import select
 from learnalign.selection.methods import Method, find_method
-from learnalign.signals import find_signal
+from learnalign.signals import find_signal, signal
+from learnalign.training import train, warmup
 
 LIMR = "limr"  # a signal, and the training whose rewards it reads
 
@@ -106,13 +109,14 @@ def _signal(run: RunDir, name: str) -> None:
     """Compute a signal, and keep what it cost: run.json has the cost of all of them together."""
     if not (file := signal_cost_file(run, name)).is_file():
         file.parent.mkdir(exist_ok=True)
-        started, busy = time.monotonic(), time.process_time()
+        started = this_moment()
         signal(run, [name])
-        write_json(file, _cost_since(started, busy))
+        write_json(file, _cost_since(started))
 
 
-def _cost_since(started: float, busy: float) -> dict[str, float]:
-    return {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - busy}
+def _cost_since(started: Moment) -> dict[str, float]:
+    ended = this_moment()
+    return {"seconds": ended.clock - started.clock, "cpu_seconds": ended.cpu - started.cpu}
 
 
 def signal_cost_file(run: RunDir, name: str) -> Path:
@@ -127,19 +131,19 @@ def _choose(run: RunDir, cell: Cell) -> None:
         return
     file.parent.mkdir(exist_ok=True)
     size = len(load_prompts(run)) if cell.size == "all" else cell.size
-    started, busy = time.monotonic(), time.process_time()
+    started = this_moment()
     result = select(run, size, cell.arm.method, diversity=cell.arm.diversity, output=file)
-    cost = _cost_since(started, busy)
+    cost = _cost_since(started)
     shares = [[s.column, s.value, s.prompts, s.eligible, s.chosen] for s in result.shares]
     choice = {"chosen": result.chosen, "select": cost, "shares": shares, **_means(run, set(result.ids))}
     write_json(file.with_suffix(".choice"), choice)
 
 
-def _means(run: RunDir, ids: set[str]) -> dict[str, float | None]:
-    """Mean success rate of some prompts and tokens of their completions; None if there are no rollouts."""
+def _means(run: RunDir, ids: set[str]) -> dict[str, float]:
+    """Mean success rate of some prompts and tokens of their completions, if there are rollouts."""
     if not run.is_finished("rollout"):
-        return {"success_rate": None, "response_tokens": None}
-    rates = [row.success_rate for id, row in load_success(run).items() if id in ids and row.scored]
+        return {}
+    rates = [row.correct / row.scored for id, row in load_success(run).items() if id in ids and row.scored]
     lengths = []
     for shard in run.shards():
         table = read_parquet(run.rollouts_file(shard), ["id", "completion_ids"])

@@ -10,7 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from learnalign.errors import LearnAlignError, counted, one_line
 from learnalign.lifeline import watch
@@ -45,8 +44,8 @@ def run_cells(
         try:
             while True:
                 while len(running) < jobs and (work := schedule.next()) is not None:
-                    function, what = (_prepare, schedule.groups[work]) if isinstance(work, str) else (_perform, work)
-                    running[pool.submit(function, directory / PIPELINES, what)] = work
+                    what = schedule.groups[work] if isinstance(work, str) else work
+                    running[pool.submit(_do, directory / PIPELINES, what)] = work
                 if not running:
                     return schedule.failed
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -124,23 +123,18 @@ def _begin(lifeline: Connection, logs: Path) -> None:
         torch.set_num_threads(1)
 
 
-def _prepare(folder: Path, cells: Sequence[Cell]) -> Outcome:
+def _do(folder: Path, work: Cell | list[Cell]) -> Outcome:
+    """Perform a cell, or prepare the pipelines of several; a failure is an outcome, and the log has a bug's traceback."""
+    from learnalign.papers.perform import perform
     from learnalign.papers.pipeline import prepare
 
-    return _tried(prepare, folder, cells)
-
-
-def _perform(folder: Path, cell: Cell) -> Outcome:
-    from learnalign.papers.perform import perform
-
-    return _tried(perform, folder, cell)
-
-
-def _tried(function: Callable[..., Any], *arguments: Any) -> Outcome:
     try:
-        return function(*arguments), None
+        if isinstance(work, Cell):
+            return perform(folder, work), None
+        prepare(folder, work)
+        return None, None
     except LearnAlignError as error:
         return None, str(error)
-    except Exception as error:  # a bug: the others go on, and the log has the traceback
+    except Exception as error:
         traceback.print_exc()
         return None, f"{type(error).__name__}: {one_line(error, 300)}"

@@ -21,9 +21,7 @@ def cost(entry: Mapping[str, Any]) -> dict[str, float]:
 def train_rounds(run: RunDir, cell: Cell, costs: Costs) -> tuple[Policies, dict[str, Any]]:
     """Train in rounds beside `run`; returns each round's policy by its number, and what happened. Its cost is added to `costs`."""
     assert cell.arm.rounds
-    results = train_in_rounds(
-        RunDir(run.path.with_name(f"{run.path.name}-{cell.label}"), cell.config), cell.arm.rounds
-    )
+    results = train_in_rounds(RunDir(run.path.with_name(f"{run.path.name}-{cell.label}"), cell.config), cell.arm.rounds)
     rounds = [RunDir.peek(result.directory) for result in results]
     for one in rounds:
         made = one.read_record()["stages"] | RunDir.peek(one.path / "train" / NAME).read_record()["stages"]
@@ -32,7 +30,6 @@ def train_rounds(run: RunDir, cell: Cell, costs: Costs) -> tuple[Policies, dict[
                 before = costs.get(stage, {})
                 costs[stage] = {key: value + before.get(key, 0.0) for key, value in cost(made[stage]).items()}
     return {number: (one, f"train/{NAME}") for number, one in enumerate(rounds, 1)}, {
-        "steps": [result.steps for result in results],
-        "ended": [result.ended for result in results],
-        "chosen": [result.chosen for result in results],
+        "steps": sum(result.steps for result in results),
+        "rounds": [{"chosen": each.chosen, "steps": each.steps, "ended": each.ended} for each in results],
     }

@@ -14,6 +14,7 @@ from learnalign.config.section import Fraction, NonNegativeFloat, OneOf, Positiv
 from learnalign.names import MEASURES, METHODS, unknown
 
 Size = PositiveInt | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["all"]
+FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # directories are called after it
 Number = NonNegativeFloat | list[NonNegativeFloat] | None  # a value, or value and standard deviation
 Column = tuple[Size, str, str | None]  # a size, a measure, and the test of accuracy or the point of a curve
 OF_CURVES = ("average", "best", "best-step", "steps-to", "steps-to-best", "speed-up", "curve")  # means over the tests
@@ -109,9 +110,9 @@ class Table(Section):
     title: str
     source: str = Field("", description="where the paper has it")
     notes: list[str] = Field(default_factory=list, description="what differs from the paper, said below the table")
-    panels: dict[str, Panel] = Field(min_length=1)
-    arms: dict[str, Arm] = Field(min_length=1)
-    sizes: list[Size] = Field(default_factory=lambda: ["all"], min_length=1, description="prompts to choose")
+    panels: dict[FileName, Panel] = Field(min_length=1)
+    arms: dict[FileName, Arm] = Field(min_length=1)
+    sizes: list[Size] = Field(["all"], min_length=1, description="prompts to choose")
     tests: list[str] = Field(
         default_factory=list, description="ready test sets or files, as `eval --data` takes them; also `NAME pass@K`"
     )
@@ -120,7 +121,7 @@ class Table(Section):
     )
     steps: PositiveInt | None = Field(None, description="of every training; null: the config's")
     at: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
-        default_factory=lambda: [1.0],
+        [1.0],
         min_length=1,
         description="shares of the steps after which policies are evaluated, or how many evenly spaced ones",
     )
@@ -129,7 +130,7 @@ class Table(Section):
         None, description="the cells, first ones first; null: every arm at every size and seed"
     )
     measures: list[Annotated[str, OneOf(MEASURES)]] = Field(
-        default_factory=lambda: ["accuracy"], min_length=1, description="columns, at each size"
+        ["accuracy"], min_length=1, description="columns, at each size"
     )
     reference: str | None = Field(None, description="the arm whose accuracy and time the others' are measured by")
     published: dict[str, dict[str, list[Number]]] = Field(

@@ -14,6 +14,7 @@ from learnalign.report.columns import shares
 from learnalign.report.gather import Gathered
 from learnalign.report.text import e, number, percent
 from learnalign.rollouts.first_look import look_at_first
+from learnalign.rundir import Label
 
 TWICE = 1.5  # a group's share among the chosen over that in the pool, worth a word
 FEW = 0.1  # share of the pool that a group must have among the chosen to be named
@@ -31,7 +32,7 @@ def _headline(data: Gathered) -> str:
     if data.ranking is None:
         return f'<p class="headline"><b>{n:,}</b> prompts, none chosen yet</p>'
     method = data.ranking.method
-    words = METHODS.get(method.partition("-kmeans")[0], "")
+    words = METHODS.get(Label.parse(method).method, "")
     subset = data.run.subset_file(method)
     return (
         f'<p class="headline"><b>{int(data.chosen.sum()):,}</b> of <b>{n:,}</b> prompts chosen</p>'

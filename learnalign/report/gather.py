@@ -119,9 +119,9 @@ class Gathered:
 
     @functools.cached_property
     def rankings(self) -> dict[str, Ranking]:
-        """By method; that of `select.method` comes first."""
+        """By label; that of the settings comes first."""
         stored = [path.stem for path in sorted((self.run.path / "scores").glob("*.parquet"))]
-        first = self.run.config.select.method
+        first = self.run.own_label
         return {name: self._ranking(name) for name in sorted(stored, key=lambda name: (name != first, name))}
 
     @property

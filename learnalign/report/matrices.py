@@ -10,6 +10,7 @@ from learnalign.names import METHODS
 from learnalign.report.cosines import Cosines
 from learnalign.report.gather import Gathered
 from learnalign.report.text import e, missing, number, percent, quoted, short, side_by_side, table
+from learnalign.rundir import Label
 from learnalign.selection.overlap import jaccard, share
 
 
@@ -25,7 +26,7 @@ def methods(data: Gathered, cosines: Cosines | None) -> str:
     about = [
         [
             e(name),
-            e(METHODS.get(name.partition("-kmeans")[0], "")),
+            e(METHODS.get(Label.parse(name).method, "")),
             f"{int(r.chosen.sum()):,}",
             _mean_rate(data, r.chosen),
         ]

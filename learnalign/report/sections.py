@@ -128,7 +128,7 @@ def _skipped(data: Gathered) -> str:
 
 
 def cost(data: Gathered, cosines: Cosines | None) -> str:
-    """Time, tokens and memory by stage."""
+    """Time by the clock and of the CPUs, tokens and memory by stage."""
     if not data.summary["stages"]:
         return missing("No stage has run yet.")
     rows = []
@@ -139,15 +139,16 @@ def cost(data: Gathered, cosines: Cosines | None) -> str:
             e(stage["stage"]),
             e(stage["status"]),
             e(stage["time"]),
+            e(stage["cpu_time"] or "–"),
             number(tokens),
             number(rate),
             number(stage["memory"]),
         ]
         rows.append(words)
     total = sum(stage["seconds"] for stage in data.summary["stages"])
-    return table("", ["stage", "status", "time", "tokens", "tokens/s", "peak memory (GB)"], rows, numeric=2) + (
-        f"<p>In all {e(duration(total))}.</p>"
-    )
+    return table(
+        "", ["stage", "status", "time", "CPU time", "tokens", "tokens/s", "peak memory (GB)"], rows, numeric=2
+    ) + (f"<p>In all {e(duration(total))}.</p>")
 
 
 def settings(data: Gathered, cosines: Cosines | None) -> str:

@@ -1,7 +1,8 @@
-"""What a run was made with: versions, git revision, hardware, peak memory."""
+"""What a run was made with: versions, git revision, hardware, CPU time, peak memory."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import os
@@ -9,6 +10,8 @@ import platform
 import resource
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,32 @@ def describe_machine() -> dict[str, Any]:
     if torch is not None and torch.cuda.is_available():
         machine["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return machine
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The monotonic clock, s, and the CPU seconds spent until then."""
+
+    clock: float
+    cpu: float
+
+
+def this_moment() -> Moment:
+    """Now: the difference from a later moment is the time that work took, and its CPU time."""
+    return Moment(time.monotonic(), cpu_seconds())
+
+
+def cpu_seconds() -> float:
+    """CPU seconds (user and system) of this process and of all its children, ended or alive, and theirs."""
+    import psutil
+
+    ended = [resource.getrusage(kind) for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    spent = sum(usage.ru_utime + usage.ru_stime for usage in ended)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            times = child.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 def peak_memory_gb() -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from learnalign.config import Config, portable
 from learnalign.rundir import files
+from learnalign.rundir.labels import label_of
 from learnalign.rundir.machine import describe_machine, versions
 from learnalign.rundir.manifest import manifest_of
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, outputs_of, settings_of, stage_of
@@ -31,6 +32,11 @@ class Records(Tables):
 
     path: Path
     config: Config
+
+    @property
+    def own_label(self) -> str:
+        """The label of the choice by the settings of `select`."""
+        return str(label_of(self.config))
 
     def read_record(self) -> dict[str, Any]:
         """run.json; an empty record before the first stage."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +14,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.rundir import files, replacing
 from learnalign.rundir.checking import check_config, check_manifest
 from learnalign.rundir.lock import Lock
-from learnalign.rundir.machine import peak_memory_gb
+from learnalign.rundir.machine import Moment, peak_memory_gb, this_moment
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Shard
@@ -252,14 +251,14 @@ class RunDir(Records):
             self._update(dtype=dtype)
 
     @contextlib.contextmanager
-    def stage(self, name: str, started: float | None = None) -> Iterator[StageRecord]:
+    def stage(self, name: str, started: Moment | None = None) -> Iterator[StageRecord]:
         """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory.
 
-        Its time counts from `started`, by the monotonic clock, if its work began before the block.
+        Its time, by the clock and of the CPUs, counts from `started` if its work began before the block.
         An InputError before anything new is stored leaves the record as it was, so that the user may correct the setting.
         """
         record, refused = StageRecord(), False
-        started = time.monotonic() if started is None else started
+        started = this_moment() if started is None else started
         with self.locked():
             if stale := self.stale():  # another command may have made it since this one began
                 raise InputError(_refusal(self.path, stale))
@@ -270,6 +269,9 @@ class RunDir(Records):
             settings = settings_of(self.config, name, self.path)
             entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
             entry |= {"started": earlier.get("started", now()), "seconds": earlier.get("seconds", 0.0)}
+            entry["cpu_seconds"] = earlier.get(
+                "cpu_seconds", None if earlier else 0.0
+            )  # former versions did not count it
             self._update_stage(name, {**earlier, **entry})
             try:
                 yield record
@@ -278,7 +280,10 @@ class RunDir(Records):
                 refused = same or name == "pool" or not self.has_outputs(name)  # the pool is stored at its end
                 raise
             finally:
-                entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 3)
+                ended = this_moment()
+                entry["seconds"] = round(entry["seconds"] + ended.clock - started.clock, 3)
+                if entry["cpu_seconds"] is not None:
+                    entry["cpu_seconds"] = round(entry["cpu_seconds"] + max(0.0, ended.cpu - started.cpu), 3)
                 entry["peak_memory_gb"] = peak_memory_gb()
                 if rate := rate_of(name, entry):
                     entry["rate"] = rate
@@ -289,7 +294,12 @@ class RunDir(Records):
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
     listed = "; ".join(f"{stage}: {difference}" for stage, differences in stale for difference in differences)
+    later = ""
+    if any(difference.startswith("seed: ") for _, differences in stale for difference in differences):
+        later = (
+            " for another seed of a later step alone, say `select --seed`, `train --seed` or `eval --set eval.seed=…`;"
+        )
     return (
-        f"{path} was made with other settings: {listed}. Ways out: undo the change; pass --overwrite to replace the old "
+        f"{path} was made with other settings: {listed}. Ways out: undo the change;{later} pass --overwrite to replace the old "
         "results by new ones; or choose a new run directory"
     )

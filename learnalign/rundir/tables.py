@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from learnalign.names import METHODS, check_name
 from learnalign.rundir.files import missing, read_parquet
+from learnalign.rundir.labels import Label
 from learnalign.rundir.paths import Paths, Shard
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Tables(Paths):
     def check_method(self, label: str) -> None:
         """Raise InputError, with the names that there are, unless `label` is a method's, or one whose scores are stored."""
         if not self.scores_file(label).is_file():
-            check_name("method", label.partition("-kmeans")[0], METHODS)
+            check_name("method", Label.parse(label).method, METHODS)
 
 
 def as_dataset(tables: Sequence[pa.Table]) -> Dataset:

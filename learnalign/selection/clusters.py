@@ -24,7 +24,7 @@ def parse_diversity(text: str | None) -> int | None:
     return int(match[1])
 
 
-def clusters_of(pool: Pool, count: int) -> Int[np.ndarray, "n"]:
+def clusters_of(pool: Pool, count: int, seed: int) -> Int[np.ndarray, "n"]:
     """The cluster of every prompt, 0 to `count` − 1; prompts without a feature get cluster `count`."""
     if count > len(pool):
         raise InputError(f"diversity kmeans:{count}: more clusters than the {counted(len(pool), 'prompt')} of the pool")
@@ -34,7 +34,7 @@ def clusters_of(pool: Pool, count: int) -> Int[np.ndarray, "n"]:
     places = np.concatenate([block.places for block in blocks])
     units = torch.cat([block.units for block in blocks])
     clusters = np.full(len(pool), count)
-    clusters[places] = kmeans(units, min(count, len(places)), pool.run.config.seed).numpy()
+    clusters[places] = kmeans(units, min(count, len(places)), seed).numpy()
     return clusters
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from learnalign.config import DataConfig
 from learnalign.errors import RunError
 from learnalign.prompts import Prompt, stored_prompts
-from learnalign.rundir import RunDir
+from learnalign.rundir import Label, RunDir
 from learnalign.rundir.files import read_parquet
 
 FEWEST_VALUES, MOST_VALUES = 2, 12
@@ -39,7 +39,9 @@ def shares(run: RunDir, method: str = "learnalign") -> list[Share]:
     path = run.scores_file(method)
     run.check_method(method)
     if not path.is_file():
-        raise RunError(f"{path} does not exist; run `learnalign select {run.quoted} --method {method}` first")
+        raise RunError(
+            f"{path} does not exist; run `learnalign select {run.quoted} {Label.parse(method).typed(run.config)}` first"
+        )
     table = read_parquet(path, ["id", "selected", "skipped"])
     rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
     state = {id: (skipped is None, selected) for id, selected, skipped in rows}

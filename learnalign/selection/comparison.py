@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from learnalign.errors import DiskError, LearnAlignError, RunError
 from learnalign.handoff.about import about_file
-from learnalign.rundir import RunDir
+from learnalign.rundir import Label, RunDir, label_of
 from learnalign.rundir.files import fingerprint_of, is_intact, read_parquet
 from learnalign.selection.methods import METHODS, Method, find_method
 from learnalign.selection.overlap import jaccard, share, spearman
@@ -56,7 +55,7 @@ class Comparison:
 
 
 def compare(run: RunDir, size: int | float | None = None) -> Comparison:
-    """Compare all methods whose inputs exist, those of earlier `select --diversity` included.
+    """Compare all methods whose inputs exist, those of earlier `select --diversity` and `--seed` included.
 
     Methods without up-to-date scores are scored first, as by `select`. `size` is a number or fraction of prompts; by
     default that of the last selection by `select.method`, else `select.size`. Raises RunError if no method can score.
@@ -65,7 +64,7 @@ def compare(run: RunDir, size: int | float | None = None) -> Comparison:
     count = size_of(size if size is not None else _last_size(run), len(pool))
     scores, chosen = {}, {}
     missing: dict[str, str] = {}
-    for label in [*METHODS, *_labels_with_clusters(run)]:
+    for label in _labels(run):
         try:
             scores[label], chosen[label] = _score_and_choose(pool, label, count)
         except DiskError:
@@ -87,28 +86,30 @@ def compare(run: RunDir, size: int | float | None = None) -> Comparison:
 
 
 def _last_size(run: RunDir) -> int | float:
-    path = run.scores_file(run.config.select.method)
+    path = run.scores_file(run.own_label)
     metadata = (read_parquet(path, ["id"]).schema.metadata or {}) if path.is_file() else {}
     return int(metadata[SIZE]) if SIZE in metadata else run.config.select.size
 
 
-def _labels_with_clusters(run: RunDir) -> list[str]:
-    """Labels of earlier selections with --diversity."""
-    return sorted(path.stem for path in (run.path / "scores").glob("*-kmeans*.parquet"))
+def _labels(run: RunDir) -> list[str]:
+    """Every method by the settings, then earlier selections with --diversity or another seed."""
+    stored = sorted(path.stem for path in (run.path / "scores").glob("*.parquet"))
+    methods = [str(label_of(run.config, method)) for method in METHODS]
+    return list(dict.fromkeys([*methods, *(label for label in stored if Label.parse(label).method in METHODS)]))
 
 
 def _score_and_choose(pool: Pool, label: str, size: int) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
     """A method's scores and choice of `size`; scores it first if its file is missing or out of date."""
-    name, _, clusters = re.fullmatch(r"(.+?)(-kmeans(\d+))?", label).groups()  # type: ignore[union-attr]
-    method, path, subset = find_method(name), pool.run.scores_file(label), pool.run.subset_file(label)
+    own, path, subset = Label.parse(label), pool.run.scores_file(label), pool.run.subset_file(label)
+    method = find_method(own.method)
     done = pool.run.read_record()["stages"].get(STAGE, {}).get("methods", {})
     if (
         label not in done
         or not is_intact(subset)
         or not is_intact(about_file(subset))
-        or fingerprint_of(path) != method.fingerprint(pool)
+        or fingerprint_of(path) != method.fingerprint(pool, own.seed_in(pool.run.config))
     ):
-        select(pool.run, size, name, diversity=f"kmeans:{clusters}" if clusters else None, pool=pool)
+        select(pool.run, size, **own.options_in(pool.run.config), pool=pool)
     table = read_parquet(path, ["score", "rank", "cluster"])
     chosen = np.zeros(len(pool), bool)
     chosen[_choose(table, method, size)] = True

@@ -25,8 +25,8 @@ def is_chosen(run: RunDir, *, by_options: bool = False) -> bool:
     return (
         (by_settings or (by_options and made_of.get("settings") == choice_settings(run.config)))
         and (made_of.get("success"), made_of.get("signal")) == (success, None)
-        and run.subset_file(settings.method).is_file()
-        and run.scores_file(settings.method).is_file()
+        and run.subset_file(run.own_label).is_file()
+        and run.scores_file(run.own_label).is_file()
     )
 
 
@@ -47,4 +47,4 @@ def options_of(run: RunDir) -> str:
 
 def _entry(run: RunDir) -> dict[str, Any]:
     """What select has recorded of `select.method`; empty if it has not run."""
-    return dict(run.read_record()["stages"].get("select", {}).get("methods", {}).get(run.config.select.method, {}))
+    return dict(run.read_record()["stages"].get("select", {}).get("methods", {}).get(run.own_label, {}))

@@ -33,10 +33,11 @@ OnBlock = Callable[[Int[np.ndarray, "rows"], Int[np.ndarray, "m"], Float[torch.T
 
 @dataclass(frozen=True)
 class Scoring:
-    """How row means are computed; the path to save S to, if any."""
+    """How row means are computed; the path to save S to, if any; the seed of methods that draw."""
 
     way: Way = "auto"
     save_to: Path | None = None
+    seed: int = 0
 
 
 def find_way(name: str) -> Way:

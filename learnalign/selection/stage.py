@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.handoff import find_format
 from learnalign.handoff.exporting import chosen_ids
 from learnalign.handoff.handing import Handed, check_handed, chosen_of
-from learnalign.rundir import RunDir, StageRecord
+from learnalign.rundir import Label, RunDir, StageRecord, label_of, this_moment
 from learnalign.rundir.files import is_intact, write_parquet
 from learnalign.selection.clusters import clusters_of, parse_diversity
 from learnalign.selection.columns import count_shares
@@ -47,19 +46,22 @@ def select(
     scoring: Way | None = None,
     fill: bool = False,
     diversity: str | None = None,
+    seed: int | None = None,
     save_matrix: bool = False,
     output: Path | None = None,
     pool: Pool | None = None,
 ) -> SelectResult:
-    """Write scores/METHOD.parquet and the subset file: the top `size` prompts by the method's score, best first.
+    """Write scores/LABEL.parquet and the subset file: the top `size` prompts by the method's score, best first.
 
-    subset.json beside it says what it was chosen by.
+    LABEL is the method's name, with -kmeansK after it for K clusters, and -seedS for another seed than the run's.
+    subset.json beside the subset says what it was chosen by.
 
     Args:
         size: prompts to choose, or a fraction of the pool in (0, 1).
         method, format, scoring: as in the config section `select`, whose values replace None here and for `size`.
         fill: continues down the ranking if too few prompts have a positive score.
         diversity: `kmeans:K` takes the best of each of K clusters of the `features` signal (App. H).
+        seed: of a choice that draws; None: `select.seed`, or else the run's.
         save_matrix: also writes S [n, n] to scores/matrix.safetensors.
         output: a second place for the subset file, as `-o` takes it (see `outputs`).
         pool: the pool of `run`, if it is loaded already.
@@ -67,19 +69,19 @@ def select(
     Raises InputError for wrong arguments and for inputs made with other settings; RunError for missing inputs (naming
     the command that makes them), and if there is nothing to learn from.
     """
-    started = time.monotonic()
+    started = this_moment()
     settings = run.config.select
     rule, format = find_method(method or settings.method), format or settings.format
     find_format(format)
     if output is not None:
         check_handed(output, format, run)
-    cluster_count = parse_diversity(diversity)
+    label = label_of(run.config, rule.name, parse_diversity(diversity), seed)
     way = find_way(scoring or settings.scoring)
     save_to = _matrix_file(run, rule) if save_matrix else None
     pool = Pool(run) if pool is None else pool
     count = size_of(settings.size if size is None else size, len(pool))
     # Before the stage begins: if an input is missing, that of an earlier method stays done.
-    ranking = _rank(pool, rule, count, Scoring(way, save_to), cluster_count, fill)
+    ranking = _rank(pool, rule, label, count, Scoring(way, save_to, label.seed_in(run.config)), fill)
     stability, kept = measure_stability(pool, ranking)
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
@@ -105,7 +107,9 @@ def select(
         if output is not None:
             handed.write_output(output)
         # Last, since scores that are there tell `compare` that the method is done.
-        write_parquet(result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool))
+        write_parquet(
+            result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool, label.seed_in(run.config))
+        )
         _add_to_record(run, result, record, entry)
     return result
 
@@ -117,7 +121,7 @@ def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> str
     if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
         return ""
     files = ", ".join(str(run.path / file) for file in older.values())
-    by = "" if result.method == run.config.select.method else f" --method {result.method}"
+    by = "" if result.method == run.own_label else f" --method {result.method}"
     command = f"learnalign export {run.quoted}{by} --to"
     if len(older) == 1:
         return f"{files} is of the earlier subset; `{command} {next(iter(older))}` makes it again"
@@ -128,7 +132,7 @@ def _entry(result: SelectResult, options: dict[str, Any], made_of: dict[str, Any
     """What run.json keeps of the method: its counts, and the options that make the subset again."""
     counts = {"prompts": result.prompts, "eligible": result.eligible, "chosen": result.chosen}
     entry: dict[str, Any] = {**counts, "size": result.size, "way": result.way, "skipped": result.skipped}
-    entry["options"] = {"method": result.method.partition("-kmeans")[0], **options}
+    entry["options"] = {"method": Label.parse(result.method).method, **options}
     entry["made_of"] = made_of
     entry |= {"notes": result.notes, "shares": [asdict(share) for share in result.shares]}
     entry["stability"] = asdict(result.stability) if result.stability else None
@@ -136,10 +140,10 @@ def _entry(result: SelectResult, options: dict[str, Any], made_of: dict[str, Any
 
 
 def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, entry: dict[str, Any]) -> None:
-    """Keep every method's counts; the stage's own are those of `select.method` once it has run."""
+    """Keep every method's counts; the stage's own are those of the choice by the settings once it is made."""
     methods = {**run.read_record()["stages"][STAGE].get("methods", {}), result.method: entry}
     record.notes["methods"] = methods
-    counts = methods.get(run.config.select.method, entry)
+    counts = methods.get(run.own_label, entry)
     record.counts |= {name: counts[name] for name in ("prompts", "eligible", "chosen")}
 
 
@@ -151,10 +155,10 @@ def _matrix_file(run: RunDir, method: Method) -> Path:
     return run.path / "scores" / "matrix.safetensors"
 
 
-def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count: int | None, fill: bool) -> Ranking:
+def _rank(pool: Pool, method: Method, label: Label, size: int, scoring: Scoring, fill: bool) -> Ranking:
     if method.learnable:
         check_learnable(pool)
-    clusters = clusters_of(pool, cluster_count) if cluster_count else None
+    clusters = clusters_of(pool, label.clusters, scoring.seed) if label.clusters else None
     scores = method.score(pool, scoring)
     order = rank(scores.score, pool.ids)
     eligible = method.eligible(scores.score)
@@ -168,7 +172,7 @@ def _rank(pool: Pool, method: Method, size: int, scoring: Scoring, cluster_count
         )
     return Ranking(
         method=method,
-        label=method.name + (f"-kmeans{cluster_count}" if cluster_count else ""),
+        label=str(label),
         size=size,
         scores=scores,
         order=order,

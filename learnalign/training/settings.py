@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from learnalign.config import Config, GrpoConfig
+from learnalign.config.trainer_fields import OWNED, REFUSED
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_config, model_path
 from learnalign.training.context import check_context
@@ -19,46 +20,6 @@ from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 
 CONFIGS = {"grpo": GRPOConfig, "rloo": RLOOConfig}
-# Fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
-OWNED = {
-    **{
-        name: f"{{section}}.{name}"
-        for name in (
-            "num_train_epochs",
-            "num_generations",
-            "learning_rate",
-            "beta",
-            "epsilon",
-            "temperature",
-            "max_completion_length",
-            "lr_scheduler_type",
-            "warmup_steps",
-        )
-    },
-    "max_steps": "{section}.steps",
-    "report_to": "{section}.report_to",
-    "gradient_accumulation_steps": "{section}.batch_size",
-    "generation_batch_size": "{section}.batch_size",
-    "steps_per_generation": "{section}.mini_batch_size",
-    "seed": "seed",
-    "data_seed": "seed",
-    "model_init_kwargs": "model.dtype, model.attn or model.revision",
-    "trust_remote_code": "model.trust_remote_code",
-    "chat_template_kwargs": "data.chat_template_kwargs",
-}
-# Fields that would break this trainer's use of the run directory; each with the reason.
-REFUSED = {
-    "output_dir": "everything goes into the run directory",
-    "resume_from_checkpoint": "running the same command again resumes",
-    "save_only_model": "resuming needs the optimiser's state too",
-    "push_to_hub": "the policy stays in the run directory; upload it from there",
-    "eval_strategy": "there is no test set in training; use `learnalign eval`",
-    "do_eval": "there is no test set in training; use `learnalign eval`",
-    "reward_weights": "there is one reward, the verifier's",
-    "remove_unused_columns": "the verifier needs the pool's columns",
-    "shuffle_dataset": "the order of the prompts is this program's own, so that resuming keeps it",
-    "auto_find_batch_size": "TRL cannot do that with groups; lower per_device_train_batch_size",
-}
 # Tokens of one forward and backward pass. With checkpointing (GPU) a 7B model needs about 12 GB for it, without (CPU) a
 # 135M model about 3 GB.
 MICRO_BATCH_TOKENS = {"cuda": 32768, "cpu": 2048}
@@ -188,13 +149,9 @@ def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
 
 
 def check_trainer_fields(trainer: dict[str, Any], section: str, kind: type = GRPOConfig) -> None:
-    """Raise InputError for a field that TRL's `kind` lacks, that has a key of its own, or that cannot be set."""
+    """Raise InputError for a field that TRL's `kind` lacks."""
     known = {field.name for field in dataclasses.fields(kind)}
     for name in trainer:
-        if name in OWNED:
-            raise InputError(f"{section}.trainer.{name}: set {OWNED[name].format(section=section)} instead")
-        if name in REFUSED:
-            raise InputError(f"{section}.trainer.{name}: cannot be set; {REFUSED[name]}")
         if name not in known:
             near = difflib.get_close_matches(name, known - OWNED.keys() - REFUSED.keys(), n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else ""

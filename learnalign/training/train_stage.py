@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learnalign.config import Config, WarmupConfig, build_config
+from learnalign.config import Config, WarmupConfig, apply_overrides, build_config, flatten
 from learnalign.errors import InputError
 from learnalign.policy import is_adapter, model_digest, model_path, policy_path, reference_path
 from learnalign.prompts import Prompt, elsewhere, load_prompts
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from learnalign.curriculum import Curriculum
     from learnalign.training.job import JobResult
     from learnalign.training.rewards import Visit
+
+SHARED = ("model.name", "model.revision", "model.adapter")  # what the run's results are of
+UNUSED = ("rollout", "grad", "select", "eval", "warmup.size", "warmup.seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,8 @@ def train(
     *,
     curriculum: str | None = None,
     start: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
     overwrite: bool = False,
 ) -> TrainResult:
     """Train with GRPO or RLOO on the prompts of `subset`, with the settings of `run.config.train`, and write DIR/train/NAME.
@@ -61,9 +66,12 @@ def train(
         run: names the model, π_ref if it is not the start (`model.reference`), the columns of the subset (its `data`
             section) and the verifier.
         subset: a file with rows like the pool's, such as DIR/subset.jsonl, or anything else that `data.path` may be.
-        name: of the directory; None: the subset's file name, and the curriculum's unless it is shuffled.
+        name: of the directory; None: the subset's file name, the curriculum's unless it is shuffled, and seedS for another seed
+            than the run's.
         curriculum: shuffled, gain, adarft, accuracy or dynamic; replaces `train.curriculum`.
         start: base or policy; replaces `train.start`.
+        seed: of the order of the prompts and the sampling; replaces `train.seed`.
+        overrides: `key=value` on the training's settings, such as train.steps=100; the run's stay as they are.
         overwrite: replace DIR/train/NAME by a new training, once it is done.
 
     DIR/train/NAME is a run directory of its own, whose pool is the subset: prompts.parquet, quarantine.jsonl, run.json;
@@ -74,14 +82,14 @@ def train(
 
     Raises InputError for an invalid setting, subset or signal, RunError for a training that cannot continue.
     """
-    config = sub_config(run.config, subset, curriculum, start)
+    config = sub_config(run.config, subset, curriculum, start, seed, overrides)
     labels = [] if config.train.curriculum == "shuffled" else [config.train.curriculum]
+    labels += [] if config.seed == run.config.seed else [f"seed{config.seed}"]
     name = file_name(name or default_file_name(subset, *labels))
     with run.child("train", name, config, overwrite=overwrite) as sub:
         subset = str(Path(subset).resolve()) if Path(subset).exists() else str(subset)
-        sub.note_command(
-            "train", subset=subset, name=name, curriculum=config.train.curriculum, start=config.train.start
-        )
+        own = {"curriculum": config.train.curriculum, "start": config.train.start, "seed": config.seed}
+        sub.note_command("train", subset=subset, name=name, **own, set=list(overrides))
         _train(run, sub)
     stages = sub.read_record()["stages"]
     entry, counts = stages["train"], stages["train"]["counts"]
@@ -136,20 +144,52 @@ def _policies(sub: RunDir, steps: int) -> dict[str, str]:
     return {str(step_of(path)): str(path.relative_to(sub.path)) for path in kept} | {str(steps): "policy"}
 
 
-def sub_config(config: Config, subset: str | Path, curriculum: str | None = None, start: str | None = None) -> Config:
-    """Settings of a training's run directory: the pool is the subset, and warmup's values replace the nulls of `train`."""
+def sub_config(
+    config: Config,
+    subset: str | Path,
+    curriculum: str | None = None,
+    start: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """Settings of a training's run directory: the pool is the subset, and warmup's values replace the nulls of `train`.
+
+    Raises InputError for `overrides` that a training does not follow.
+    """
     path = Path(subset).expanduser()
-    data = elsewhere(config.data, path.resolve() if path.exists() else subset)
-    settings, grpo = config.model_dump(), config.train.over(config.warmup)
+    pool = config.model_copy(update={"data": elsewhere(config.data, path.resolve() if path.exists() else subset)})
+    own = build_config(apply_overrides(pool.model_dump(mode="json"), overrides), "train", overrides)
+    _check_overrides(pool, own)
+    settings, grpo = own.model_dump(), own.train.over(own.warmup)
     settings["train"] |= {**grpo.model_dump(), "lora": grpo.model_dump()["lora"] or False}
-    settings["train"] |= {"curriculum": curriculum or config.train.curriculum, "start": start or config.train.start}
-    settings["data"] = data.model_dump()
+    settings["train"] |= {"curriculum": curriculum or own.train.curriculum, "start": start or own.train.start}
+    settings["seed"] = next(each for each in (seed, own.train.seed, own.seed) if each is not None)
+    settings["train"]["seed"] = None  # so that a training has one fingerprint however its seed was given
     settings["warmup"] = WarmupConfig().model_dump()
     return build_config(settings, source="train")
 
 
+def _check_overrides(run: Config, own: Config) -> None:
+    """Raise InputError if the settings of a training, `own`, differ from the run's in what it shares with it, or does not use."""
+    before, after = (flatten(config.model_dump(mode="json")) for config in (run, own))
+    for key in dict.fromkeys([*before, *after]):
+        if before.get(key) == after.get(key):
+            continue
+        if key == "data.path":
+            raise InputError("--set data.path: a training takes the prompts of --subset; name the file there")
+        if key in SHARED:
+            raise InputError(
+                f"--set {key}: a training starts from the model of its run directory; train in a directory of another model"
+            )
+        if key in UNUSED or key.partition(".")[0] in UNUSED:
+            raise InputError(
+                f"--set {key}: it changes no training; leave it out, or give it to the command that uses it"
+            )
+
+
 def _curriculum(run: RunDir, config: Config, prompts: Sequence[Prompt]) -> Curriculum:
     module = importlib.import_module(f"learnalign.curriculum.{config.train.curriculum}")
+    run = RunDir(run.path, run.config.model_copy(update={"signal": config.signal}))  # read as the training says
     return module.make(run, config, prompts, groups_per_step(config.train.over(config.warmup), "train"))
 
 
@@ -173,7 +213,7 @@ def _optimise(
     begin = start
     if is_adapter(start):
         begin = str(sub.path / "start")
-        merge_adapter(run.config, Path(start), sub.path / "start")
+        merge_adapter(sub.config, Path(start), sub.path / "start")
     job = Job(
         section="train",
         settings=settings,

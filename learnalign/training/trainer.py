@@ -18,6 +18,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from learnalign.curriculum import Curriculum
 from learnalign.errors import RunError, counted, one_line
 from learnalign.progress import Progress
+from learnalign.rollouts.engines.contract import NotFinite
 from learnalign.training import checkpoints
 from learnalign.training.convergence import Convergence
 from learnalign.training.kept import Kept
@@ -32,6 +33,7 @@ from learnalign.training.library import (
 )
 from learnalign.training.refill import Refill
 from learnalign.training.rewards import Rewards
+from learnalign.training.shared import Shared
 
 
 class GenerationSampler(Sampler[int]):
@@ -56,7 +58,7 @@ class GenerationSampler(Sampler[int]):
         return self.groups * self.generations * self.repeats
 
 
-class Trainer(Refill):
+class Trainer(Refill, Shared):
     """A mixin: takes each step's prompts from `curriculum` and reports their success rates to it, once a step."""
 
     def __init__(self, *, curriculum: Curriculum, rewards: Rewards, args: GRPOConfig | RLOOConfig, **more: Any) -> None:
@@ -94,6 +96,12 @@ class Trainer(Refill):
         groups = self.groups
         repeats = self.num_iterations * self.steps_per_generation
         return GenerationSampler(lambda: self.curriculum.draw(groups), groups, self.generations, repeats)
+
+    def _generate_single_turn(self, *arguments: Any) -> Any:
+        try:
+            return super()._generate_single_turn(*arguments)
+        except NotFinite as error:
+            raise diverged(self.step, "the policy's probabilities are NaN or infinite") from error
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # Within the step and before its update: the curriculum sees the model that drew these rollouts (M_t of

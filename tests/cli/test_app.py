@@ -27,14 +27,15 @@ OPTIONS = {
     "rollout": [*RUN, "--anyway", "--from", *RESULT],
     "grad": [*RUN, "--anyway", "--verify", *RESULT],
     "select": [
-        *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--save-matrix"),
+        *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--seed", "--save-matrix"),
         *("--config", "--set", *RESULT),
     ],
     "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
     "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--trust", "--json", "--help"],
     "compare": ["DIR", "-n", "--norms", "--trust", "--json", "--help"],
-    "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--config", "--set", *RESULT],
+    "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--seed", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--against", "--config", "--set", *RESULT],
+    "paper": ["TABLE", "--scale", "--dir", "--jobs", "--show", "--dry-run", "--json", "--help"],
     "verify": [
         "FILE|DIR",
         "--verifier",

@@ -143,6 +143,22 @@ def test_a_damaged_evaluation_is_made_again(finished: Path, tmp_path: Path) -> N
     assert {name: (run / name).read_bytes() for name in names} == before
 
 
+def test_a_choice_is_repaired_with_its_seed(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for seed in ("3", "0"):
+        code, output = invoke("select", str(run), "-n", "4", "--method", "random", "--seed", seed)
+        assert code == 0, output
+    names = ("subset-random-seed3.jsonl", "scores/random-seed3.parquet", "subset-random.json", "subset-random.jsonl")
+    assert invoke("select", str(run), "-n", "2", "--set", "select.seed=4")[0] == 0  # of config.yaml from here on
+    before = {name: (run / name).read_bytes() for name in names}
+    for name in names:
+        (run / name).unlink()
+    code, output = invoke("status", str(run), "--repair")
+    assert code == 0, output
+    assert {name: (run / name).read_bytes() for name in names} == before
+
+
 def test_what_no_command_makes_is_left_for_the_user(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

@@ -108,7 +108,7 @@ def test_questions_are_matched_by_id_and_every_one_is_counted(run: RunDir, quest
     assert found.only_here + found.only_there > 0
     assert found.questions + found.only_here + found.only_there + found.neither == 30
     stored = json.loads(result.file.read_text())
-    assert stored["against"] == vars(found) | {"interval": stored["against"]["interval"]}
+    assert stored["against"] == vars(found)
     assert json.loads(other.file.read_text())["against"] is None
 
 
@@ -167,6 +167,14 @@ def test_a_result_of_a_former_version_is_compared_by_what_its_metric_means(run: 
     assert evaluate(run, questions, policy="base", name="own", against="other").against.equal > 0
 
 
+def test_a_dry_run_says_so_too(run: RunDir, questions: str) -> None:
+    evaluate(run, questions, policy="base", name="other")
+    options = ["--data", questions, "--policy", "base", "--against", "other", "--dry-run"]
+    result = CliRunner().invoke(app, ["eval", str(run.path), *options, "--k", "2"])
+    assert (result.exit_code, "eval.metric" in result.stderr) == (2, True)
+    assert CliRunner().invoke(app, ["eval", str(run.path), *options]).exit_code == 0
+
+
 def test_curves_are_not_compared_with_one_evaluation(run: RunDir) -> None:
     options = ["--data", "demo", "--policy", "train/x@all", "--against", "other"]
     result = CliRunner().invoke(app, ["eval", str(run.path), *options])
@@ -174,7 +182,9 @@ def test_curves_are_not_compared_with_one_evaluation(run: RunDir) -> None:
     assert "--policy train/x" in result.stderr
 
 
-def test_repair_compares_again(run: RunDir, questions: str) -> None:
+def test_the_evaluation_it_was_compared_with_is_part_of_the_command_that_repair_performs(
+    run: RunDir, questions: str
+) -> None:
     evaluate(run, questions, policy="base", name="other")
     own = evaluate(run, questions, policy="base", name="own", against="other")
     assert RunDir.peek(own.directory).read_record()["made_by"]["against"] == "other"

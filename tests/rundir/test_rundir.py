@@ -1,14 +1,19 @@
 """A run directory resumes what fits and refuses what does not."""
 
+import contextlib
 import dataclasses
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from learnalign.config import build_config
 from learnalign.errors import InputError, RunError
-from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.rundir import Quarantined, RunDir, Shard, this_moment
 from learnalign.rundir.stages import STAGES, downstream, fingerprint, settings_of
 
 SETTINGS = {"model": {"name": "m"}, "data": {"path": "d"}}
@@ -70,6 +75,69 @@ def test_every_key_of_the_papers_method_is_in_some_fingerprint() -> None:
     covered = {key for stage in STAGES for key in settings_of(config, stage)}
     for key in ("seed", "model.name", "verifier", "rollout.temperature", "grad.dim", "warmup.beta", "data.limit"):
         assert key in covered
+
+
+BUSY = """
+import sys, time
+while time.process_time() < 0.4: pass
+print(time.process_time(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def work() -> float:
+    """Be busy in this process; its CPU seconds."""
+    begun = time.process_time()
+    while time.process_time() - begun < 0.4:
+        pass
+    return time.process_time() - begun
+
+
+@contextlib.contextmanager
+def worker() -> Iterator[float]:
+    """A child that was busy and lives; its own measure of its CPU seconds."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield float(process.stdout.readline())
+    process.communicate("\n")
+
+
+def test_a_stage_s_cpu_time_is_that_of_its_process_and_of_children_ended_and_alive(tmp_path: Path) -> None:
+    """Over two attempts; a child's work before the stage is not its own."""
+    run = make(tmp_path / "run")
+    with contextlib.ExitStack() as outliving:
+        outliving.enter_context(worker())
+        with run.stage("pool"):
+            with worker() as ended:
+                pass
+            alive = outliving.enter_context(worker())
+            own = work()
+    first = run.read_record()["stages"]["pool"]["cpu_seconds"]
+    assert first == pytest.approx(ended + alive + own, abs=0.2)
+    with run.stage("pool"):
+        second = work()
+    assert run.read_record()["stages"]["pool"]["cpu_seconds"] == pytest.approx(first + second, abs=0.2)
+
+
+def test_the_cpu_time_of_work_before_a_stage_s_block_counts_from_its_start(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    started = this_moment()
+    with worker() as child:
+        own = work()
+        with run.stage("select", started):
+            pass
+    assert run.read_record()["stages"]["select"]["cpu_seconds"] == pytest.approx(own + child, abs=0.2)
+
+
+def test_a_stage_that_a_former_version_began_has_no_cpu_time(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with run.stage("pool"):
+        pass
+    stages = run.read_record()["stages"]
+    del stages["pool"]["cpu_seconds"]
+    run._update(stages=stages)
+    with run.stage("pool"):
+        pass
+    assert run.read_record()["stages"]["pool"]["cpu_seconds"] is None
 
 
 def test_a_failed_stage_is_not_finished_and_keeps_its_time(tmp_path: Path) -> None:

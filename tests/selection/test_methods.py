@@ -79,7 +79,7 @@ def test_scores_of_the_former_ppl_middle_are_not_taken(tmp_path: Path) -> None:
     former = dataclasses.replace(METHODS["ppl-median"], name="ppl-middle")
     select(run, 5, "ppl-median")
     table = pq.read_table(run.scores_file("ppl-median")).replace_schema_metadata(None)
-    write_parquet(run.scores_file("ppl-middle"), table, former.fingerprint(Pool(run)))
+    write_parquet(run.scores_file("ppl-middle"), table, former.fingerprint(Pool(run), run.config.seed))
     compare(run, 5)
     assert scores_of(run, "ppl-middle").tolist() != scores_of(run, "ppl-median").tolist()
 

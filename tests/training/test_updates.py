@@ -136,7 +136,6 @@ def _clipped(policy: Any, old: Any, pairs: list[Any], advantages: dict[Any, floa
     ("changes", "words"),
     [
         ({"mini_batch_size": 6}, r"train\.mini_batch_size: got 6.*train\.batch_size \(16\)"),
-        ({"trainer": {"steps_per_generation": 2}}, r"set train\.mini_batch_size instead"),
         ({"mini_batch_size": 4, "trainer": {"save_steps": 6}}, r"save_steps: got 6.*the 4 updates of a step"),
         ({"mini_batch_size": 4, "trainer": {"per_device_train_batch_size": 8}}, r"divide train\.mini_batch_size \(4\)"),
         ({"algorithm": "rloo", "trainer": {"delta": 2.0}}, r"RLOOConfig has no such field"),

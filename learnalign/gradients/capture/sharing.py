@@ -90,6 +90,9 @@ class Sharing:
         total = 0.0
         for start in range(0, len(lengths), size):
             tokens = len(sample.prompt_ids) + sum(lengths[start : start + size])
-            scores = tokens**2 / 2 if size == 1 else MASKED * tokens**2
-            total += tokens * self._linear + scores * self._score
+            total += self.row_cost(tokens, masked=size > 1)
         return total
+
+    def row_cost(self, tokens: int, masked: bool = True) -> float:
+        """FLOPs of a layer's forward pass of one row, its attention under a mask or causal."""
+        return tokens * self._linear + tokens**2 * (MASKED if masked else 0.5) * self._score

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from learnalign.errors import RunError
 from learnalign.progress import Advance, unseen
-from learnalign.rollouts.engines.contract import FinishReason, Sampling
+from learnalign.rollouts.engines.contract import FinishReason, NotFinite, Sampling
 from learnalign.rollouts.engines.prefill import Prefill
 from learnalign.rollouts.engines.sampling import NONE, choose, uniforms
 from learnalign.rollouts.engines.slots import SlotCache
@@ -114,7 +113,7 @@ class ContinuousBatch:
         sampling = self._limits.sampling
         tokens = choose(logits, uniforms(seeds, steps), sampling.temperature, sampling.top_p).cpu().numpy()
         if (tokens == NONE).any():
-            raise RunError(
+            raise NotFinite(
                 f"the policy's logits are NaN or infinite in {self._model.dtype}; set model.dtype to float32 (or bfloat16, if this was "
                 "float16), or use another checkpoint if a training diverged"
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from learnalign.errors import InputError, counted
+from learnalign.errors import InputError, RunError, counted
 from learnalign.policy import is_adapter, load_tokenizer, model_config, model_path, reading
 from learnalign.progress import Advance, unseen
 
@@ -47,6 +47,10 @@ class Completion:
 
     completion_ids: list[int]
     finish_reason: FinishReason
+
+
+class NotFinite(RunError):
+    """The policy's logits are NaN or infinite."""
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ import xxhash
 
 from learnalign.errors import RunError
 from learnalign.rundir.files.whole import is_temporary
+from learnalign.rundir.labels import Label
 from learnalign.rundir.manifest import digest_file, manifest_of
 from learnalign.rundir.stages import command_of
 
@@ -30,7 +31,7 @@ def missing(path: Path) -> RunError:
     manifest = manifest_of(path)
     root = path.parent if manifest is None else manifest.root
     command = command_of(os.path.relpath(os.path.abspath(path), root)) if manifest else None
-    named = {"scores": f" --method {path.stem.partition('-kmeans')[0]}", "signals": f" {path.stem}"}
+    named = {"scores": f" {Label.parse(path.stem).typed()}", "signals": f" {path.stem}"}
     made = (
         f"`learnalign {command} {root}{named.get(path.parent.name, '')}` makes it"
         if command

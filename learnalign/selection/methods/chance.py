@@ -11,15 +11,14 @@ from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
 
 
-def uniforms(pool: Pool, label: str) -> Float[np.ndarray, "n"]:
-    """A number in (0, 1) for every prompt, from its id, the run's seed and `label`; independent of the other prompts."""
-    seed = pool.run.config.seed
+def uniforms(pool: Pool, seed: int, label: str) -> Float[np.ndarray, "n"]:
+    """A number in (0, 1) for every prompt, from its id, `seed` and `label`; independent of the other prompts."""
     return np.array([(hash_of(seed, label, id) % 2**48 + 0.5) / 2**48 for id in pool.ids])
 
 
 def random(pool: Pool, scoring: Scoring) -> Scores:
     """A seeded random order."""
-    return Scores(score=uniforms(pool, "random"))
+    return Scores(score=uniforms(pool, scoring.seed, "random"))
 
 
 METHODS = (Method(name="random", score=random, reads="pool"),)

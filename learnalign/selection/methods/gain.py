@@ -31,7 +31,9 @@ def biased(slope: int) -> Callable[[Pool, Scoring], Scores]:
 
     def score(pool: Pool, scoring: Scoring) -> Scores:
         concentration = angle_concentration(pool)
-        return Scores(score=linear_draw(concentration, slope, uniforms(pool, f"gain {slope}")), signal=concentration)
+        return Scores(
+            score=linear_draw(concentration, slope, uniforms(pool, scoring.seed, f"gain {slope}")), signal=concentration
+        )
 
     return score
 

@@ -26,7 +26,7 @@ def pass_filter(pool: Pool, scoring: Scoring) -> Scores:
     """Ranks prompts with 2 to G − 2 correct of G scored rollouts in a seeded order; all others score 0."""
     success = pool.success
     passing = (success.correct >= 2) & (success.correct <= success.scored - 2)
-    return Scores(score=np.where(passing, uniforms(pool, "pass-filter"), 0.0))
+    return Scores(score=np.where(passing, uniforms(pool, scoring.seed, "pass-filter"), 0.0))
 
 
 METHODS = (

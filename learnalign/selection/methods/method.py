@@ -49,12 +49,12 @@ class Method:
         """Which prompts can be chosen by these scores."""
         return score > 0 if self.positive else ~np.isnan(score)
 
-    def fingerprint(self, pool: Pool) -> str:
-        """A digest of everything that the scores depend on."""
+    def fingerprint(self, pool: Pool, seed: int) -> str:
+        """A digest of everything that the scores depend on; `seed` is that of the draws, or else the run's."""
         run, uses_success = pool.run, self.learnable or self.reads in ("rollout", "grad")
         parts = [
             pool.fingerprint(self.reads),
-            run.config.seed,
+            seed,
             pool.signal_fingerprint(self.signal) if self.signal else None,
             run.config.signal.angle_weight if self.signal == "angle" else None,
             pool.success_digest if uses_success else None,

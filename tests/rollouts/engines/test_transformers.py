@@ -15,7 +15,7 @@ from learnalign.errors import InputError, RunError
 from learnalign.policy import load_model, load_tokenizer
 from learnalign.progress import Advance
 from learnalign.rollouts import Completion, Request, Sampling
-from learnalign.rollouts.engines import transformers as transformers_engine
+from learnalign.rollouts.engines import sampler
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rollouts.engines.transformers import TransformersEngine
 from tests.rollouts.engines.requests import ROOM, greedy, most_probable, requests, save_adapter
@@ -37,7 +37,7 @@ def engine(config: Config) -> Iterator[TransformersEngine]:
 def test_greedy_tokens_are_those_of_generate(
     config: Config, engine: TransformersEngine, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(transformers_engine._ROWS, "cpu", rows)
+    monkeypatch.setitem(sampler._ROWS, "cpu", rows)
     asked = [Request(request.id, request.prompt_ids, [0]) for request in requests(config)]
     answers = engine.generate(asked, Sampling(ROOM, 0))
     assert {id: group[0].completion_ids for id, group in answers.items()} == greedy(config, asked)
@@ -51,7 +51,7 @@ def test_a_seed_gives_the_same_tokens_whatever_the_batch(
     alone: dict[str, list[Completion]] = {}
     for request in asked:
         alone |= engine.generate([request], Sampling(ROOM))
-    monkeypatch.setitem(transformers_engine._ROWS, "cpu", rows)
+    monkeypatch.setitem(sampler._ROWS, "cpu", rows)
     assert engine.generate(asked[::-1], Sampling(ROOM)) == alone
 
 
@@ -118,17 +118,15 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
     expected = engine.generate(asked, Sampling(ROOM))
     rows: list[int] = []
     counts: list[float] = []
-    run = TransformersEngine._run
+    run = sampler.Sampler._run
 
-    def short_of_memory(
-        self: TransformersEngine, groups: list, limits: transformers_engine.Limits, ended: Advance
-    ) -> None:
+    def short_of_memory(self: sampler.Sampler, groups: list, limits: sampler.Limits, ended: Advance) -> None:
         rows.append(limits.rows)
         run(self, groups[:2] if limits.rows > 3 else groups, limits, ended)
         if limits.rows > 3:
             raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(TransformersEngine, "_run", short_of_memory)
+    monkeypatch.setattr(sampler.Sampler, "_run", short_of_memory)
     assert engine.generate(asked, Sampling(ROOM), ended=counts.append) == expected
     assert rows[:4] == [24, 12, 6, 3] or rows[:3] == [24, 12, 6]
     assert sum(counts) == sum(map(len, expected.values()))  # a completion that is drawn again counts once
@@ -140,7 +138,7 @@ def test_one_row_too_large_is_an_error_with_ways_out(
     def out_of_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(TransformersEngine, "_run", out_of_memory)
+    monkeypatch.setattr(sampler.Sampler, "_run", out_of_memory)
     with pytest.raises(RunError, match=r"rollout\.max_completion_length"):
         engine.generate(requests(config, 1), Sampling(4))
 
