@@ -149,10 +149,10 @@ def _trainings(run: RunDir, policies: list[str], data: list[str]) -> list[str]:
 def _check_comparable(
     run: RunDir, data: str, policy: list[str] | None, name: str | None, against: str, overrides: list[str]
 ) -> None:
-    from learnalign.evaluation import check_comparable, default_name, evaluation_config
+    from learnalign.evaluation import check_comparable, default_name, evaluation_config, own_seed
 
     planned = evaluation_config(run, data, policy[0] if policy else None, overrides)
-    check_comparable(run, name or default_name(data, planned.eval.policy), planned, against)
+    check_comparable(run, name or default_name(data, planned.eval.policy, own_seed(run, planned)), planned, against)
 
 
 def _show_work(

@@ -133,13 +133,14 @@ def _show_table(table: Table, found: Sequence[Entry], compared: Sequence[Contras
         print(f"scale {scale}: the embedded model in place of the paper's; its numbers cannot agree with the paper's")
     columns = {panel: table.columns(panel) for panel in table.panels}
     for panel, place in table.panels.items():
-        heads = [_head(*column, sizes=len(table.sizes) > 1) for column in columns[panel]]
+        heads = [_head(*column, sizes=len(table.sizes_of(panel)) > 1) for column in columns[panel]]
         rows = []
         for arm in dict.fromkeys(entry.arm for entry in found if entry.panel == panel):
             own = [entry for entry in found if (entry.panel, entry.arm) == (panel, arm)]
             rows.append([table.arms[arm].label or arm, *map(_cell, own)])
         if rows:
-            print_table(f"{place.label or panel}: ours ± standard error / paper's / difference", ["", *heads], rows)
+            spread = "standard deviation of rounds" if any(entry.stds for entry in found) else "standard error"
+            print_table(f"{place.label or panel}: ours ± {spread} / paper's / difference", ["", *heads], rows)
     if compared:
         _show_contrasts(table, compared)
     for note in table.notes:
@@ -155,13 +156,11 @@ def _head(size: Any, measure: str, test: str | None, *, sizes: bool) -> str:
 
 
 def _cell(entry: Entry) -> str:
-    """Ours ± standard error / paper's / difference; a dash for what is not there."""
-    ours = (
-        "–"
-        if entry.mean is None
-        else f"{_number(entry.mean)}"
-        + (f" ± {_number(entry.standard_error)}" if entry.standard_error is not None else "")
-    )
+    """Ours ± its spread / paper's / difference; a dash for what is not there."""
+    spread = entry.mean_std if entry.stds else entry.standard_error
+    ours = "–" if entry.mean is None else _number(entry.mean)
+    if entry.mean is not None and spread is not None:
+        ours += f" ± {_number(spread)}"
     if entry.published is None:
         return ours
     theirs = _number(entry.published) + (

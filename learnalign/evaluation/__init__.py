@@ -8,7 +8,7 @@ training.
 from learnalign.evaluation.curves import Curves, Point, SameAccuracy, evaluate_curves, training_of
 from learnalign.evaluation.paired import Difference, check_comparable
 from learnalign.evaluation.stage import EvalResult, evaluate
-from learnalign.evaluation.testset import check_questions, default_name, evaluation_config
+from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, own_seed
 
 __all__ = [
     "Curves",
@@ -22,5 +22,6 @@ __all__ = [
     "evaluate",
     "evaluate_curves",
     "evaluation_config",
+    "own_seed",
     "training_of",
 ]

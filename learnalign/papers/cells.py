@@ -11,6 +11,8 @@ from typing import Any
 
 from learnalign.config import Config, load_config
 from learnalign.papers.table import Arm, Runs, Size, Table
+from learnalign.rounds import check_fractions
+from learnalign.training.steps import groups_per_step
 
 LATER = ("train", "eval")  # sections that a pipeline does not depend on
 AFTER_ROLLOUT = ("grad", "signal", "select")  # sections that warmup and rollouts do not depend on
@@ -67,28 +69,38 @@ def cells_of(table: Table) -> list[Cell]:
     configs: dict[str, Config] = {}
     for panel, name, size, seed in _combinations(table):
         arm, place = table.arms[name], table.panels[panel]
-        settings: dict[str, Any] = {
-            "train.keep_checkpoints": policies_kept(table.at),
-            "train.steps": arm.steps or table.steps,
-        }
-        settings |= {**place.set, **arm.set, "seed": seed}
-        wanted = overrides({key: value for key, value in settings.items() if value is not None})
-        where = json.dumps([place.config, wanted])
+        settings: dict[str, Any] = {"train.keep_checkpoints": policies_kept(table.at)}
+        settings |= {"train.steps": arm.steps or place.steps or table.steps, **place.set, **arm.set, "seed": seed}
+        if arm.rounds:
+            check_fractions(arm.rounds)
+            settings |= {"train.keep_checkpoints": None, "select.method": arm.method}
+        wanted = {key: value for key, value in settings.items() if value is not None}
+        where = json.dumps([place.config, wanted, arm.batch])
         if where not in configs:
-            configs[where] = load_config(place.config, wanted)
+            configs[where] = _config(place.config, wanted, arm.batch)
         cell = Cell(
             panel=panel,
             name=name,
             arm=arm,
-            size=None if arm.train != "subset" or arm.rounds else arm.size or size,
+            size=arm.size or size if arm.chooses else None,
             seed=seed,
-            tests=tuple(place.tests or table.tests),
+            tests=tuple(table.tests_of(panel)),
             at=tuple(table.at),
             evaluate=overrides(table.evaluate),
             config=configs[where],
         )
         cells.setdefault(cell.key, cell)
     return list(cells.values())
+
+
+def _config(name: str, settings: dict[str, Any], batch: float | None) -> Config:
+    """A panel's config with an arm's settings; steps of `batch` times its completions are whole groups."""
+    config = load_config(name, overrides(settings))
+    if batch is None:
+        return config
+    own = config.train.over(config.warmup)
+    groups = max(1, round(batch * groups_per_step(own, "train")))
+    return load_config(name, overrides(settings | {"train.batch_size": groups * own.num_generations}))
 
 
 def overrides(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -108,5 +120,5 @@ def _combinations(table: Table) -> Iterator[tuple[str, str, Size, int]]:
         for seed in runs.seeds or table.seeds:
             for panel in runs.panels or table.panels:
                 for arm in runs.arms or table.panels[panel].arms or table.arms:
-                    for size in runs.sizes or table.sizes:
+                    for size in runs.sizes or table.sizes_of(panel):
                         yield panel, arm, size, seed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from learnalign.config import read_yaml
 from learnalign.errors import InputError, one_line, short
 from learnalign.inputs import local_path
 from learnalign.names import SCALES, unknown
-from learnalign.papers.table import Table
+from learnalign.papers.table import Number, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,9 @@ def load_table(name: str, scale: str = "full") -> Table:
     if not isinstance(own, dict) or not own.keys() <= SCALES.keys() or not all(map(_is_section, own.values())):
         raise InputError(f"{file}: scales: give sections named {', '.join(SCALES)}")
     try:
-        Table.model_validate(settings)  # before anything is put in its place
+        whole = Table.model_validate(settings)  # before anything is put in its place
         if scale in STAND_INS:
-            settings = _stand_in(settings, STAND_INS[scale])
+            settings = _stand_in(settings, STAND_INS[scale], whole)
         return Table.model_validate(settings | own.get(scale, {}))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc']))}: {one_line(item['msg'], 300)}" for item in error.errors()]
@@ -70,20 +72,57 @@ def _is_section(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _stand_in(settings: dict[str, Any], here: StandIn) -> dict[str, Any]:
+def _stand_in(settings: dict[str, Any], here: StandIn, whole: Table) -> dict[str, Any]:
     """A table's settings with the embedded model, pool and test; sizes and steps keep their proportions."""
     settings = copy.deepcopy(settings)
-    share = here.rows / next(panel["rows"] for panel in settings["panels"].values())
-    for panel in settings["panels"].values():
+    panels = list(whole.panels.values())
+    share = here.rows / panels[0].rows
+    usual = whole.steps or panels[0].steps
+    for panel, old in zip(settings["panels"].values(), panels, strict=True):
         own = {"config": here.config, "rows": here.rows, "parameters": PARAMETERS, "prompt_tokens": PROMPT_TOKENS}
         panel |= own | {"tests": None, "set": {}}
-    for arm in settings["arms"].values():
-        if arm and "size" in arm:
-            arm["size"] = _scaled(arm["size"], share)
-        if arm and "steps" in arm:
-            arm["steps"] = max(1, round(here.steps * arm["steps"] / settings.get("steps", arm["steps"])))
-    sizes = [_scaled(size, share) for size in settings.get("sizes", ["all"])]
-    return settings | {"tests": [TEST], "sizes": sizes, "steps": here.steps, "evaluate": here.evaluate, "seeds": 1}
+        panel |= {"steps": old.steps and _steps(old.steps, usual, here)}
+        panel |= {"sizes": old.sizes and [_scaled(size, here.rows / old.rows) for size in old.sizes]}
+    for arm, former in zip(settings["arms"].values(), whole.arms.values(), strict=True):
+        if arm:
+            arm |= {"size": _scaled(former.size, share), "steps": former.steps and _steps(former.steps, usual, here)}
+    made = {"sizes": [_scaled(size, share) for size in whole.sizes], "steps": here.steps, "seeds": 1}
+    rounds = {key: value for key, value in whole.evaluate.items() if key == "eval.rounds"}
+    made |= {"tests": [TEST] if whole.tests else [], "evaluate": here.evaluate | rounds}
+    return settings | made | {"published": _published(whole), "notes": [*whole.notes, *_in_place(whole)]}
+
+
+def _steps(steps: int, usual: int | None, here: StandIn) -> int:
+    return max(1, round(here.steps * steps / (usual or steps)))
+
+
+def _published(whole: Table) -> dict[str, dict[str, list[Number]]]:
+    """The paper's numbers with one test in place of all: at each size, their mean stands beside it."""
+    made: dict[str, dict[str, list[Number]]] = {}
+    for panel, rows in whole.published.items():
+        for arm in rows:
+            numbers, columns = whole.published_of(panel, arm), whole.columns(panel)
+            tests, row = len(whole.tests_of(panel)), list[Number]()
+            for k, (number, (_, measure, _)) in enumerate(zip(numbers, columns, strict=True)):
+                if measure != "accuracy":
+                    row.append(number)
+                elif columns[k - 1][:2] != columns[k][:2] or k == 0:
+                    row.append(_mean(numbers[k : k + tests]))
+            made.setdefault(panel, {})[arm] = row
+    return made
+
+
+def _mean(numbers: Sequence[Number]) -> Number:
+    if len(numbers) == 1 or None in numbers:
+        return numbers[0] if len(numbers) == 1 else None
+    return statistics.fmean(number[0] if isinstance(number, list) else number or 0.0 for number in numbers)
+
+
+def _in_place(whole: Table) -> list[str]:
+    """What the columns are below full scale, if a panel has several tests."""
+    if all(len(whole.tests_of(panel)) < 2 for panel in whole.panels) or not whole.published:
+        return []
+    return [f"{TEST} is in place of all tests; the paper's accuracy beside it is the mean of its columns"]
 
 
 def _scaled(size: Any, share: float) -> Any:

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 from learnalign.papers.cells import Cell
 from learnalign.papers.results import Record, Results
-from learnalign.papers.table import Number, Size, Table
+from learnalign.papers.table import OF_CURVES, Size, Table
 
-SHARES = ("accuracy", "average", "best")  # printed in percent, as the papers do
+SHARES = ("accuracy", "average", "best", "curve")  # printed in percent, as the papers do
 HOUR = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One number of the table: ours by seed, in the paper's unit, and the paper's own; None where there is none."""
+    """One number of the table: ours by seed, in the paper's unit, and the paper's own; None where there is none.
+
+    `test` is that of accuracy, or the point of a curve; `stds` are of the evaluation's rounds, if there are several.
+    """
 
     panel: str
     arm: str
@@ -24,6 +27,7 @@ class Entry:
     measure: str
     test: str | None
     values: dict[int, float]
+    stds: dict[int, float]
     published: float | None
     published_std: float | None
 
@@ -38,6 +42,11 @@ class Entry:
         return statistics.stdev(self.values.values()) / count**0.5 if count > 1 else None
 
     @property
+    def mean_std(self) -> float | None:
+        """Mean over seeds of the standard deviation over an evaluation's rounds."""
+        return statistics.fmean(self.stds.values()) if self.stds else None
+
+    @property
     def difference(self) -> float | None:
         """Ours less the paper's."""
         return None if self.mean is None or self.published is None else self.mean - self.published
@@ -50,15 +59,16 @@ def entries(table: Table, cells: Sequence[Cell], results: Results) -> list[Entry
     rows = list(dict.fromkeys((cell.panel, cell.name) for cell in cells))
     made: list[Entry] = []
     for panel, name in rows:
-        published = _spread(table.published.get(panel, {}).get(name, []), len(table.columns(panel)))
-        for (size, measure, test), number in zip(table.columns(panel), published, strict=True):
+        for (size, measure, test), number in zip(table.columns(panel), table.published_of(panel, name), strict=True):
             own, reference = _size_of(table, name, size), table.reference
-            values = {}
+            values, stds = {}, {}
             for seed in seeds:
                 record = found.get((panel, name, own, seed))
                 yardstick = found.get((panel, reference, _size_of(table, reference, size), seed)) if reference else None
                 if record and (value := _value(record, measure, test, yardstick)) is not None:
                     values[seed] = 100 * value if measure in SHARES else value
+                if record and measure == "accuracy" and (std := _last(record["accuracy"][test]).get("std")) is not None:
+                    stds[seed] = 100 * std
             one, std = number if isinstance(number, list) else (number, None)
             made.append(
                 Entry(
@@ -68,6 +78,7 @@ def entries(table: Table, cells: Sequence[Cell], results: Results) -> list[Entry
                     measure=measure,
                     test=test,
                     values=values,
+                    stds=stds,
                     published=one,
                     published_std=std,
                 )
@@ -78,30 +89,35 @@ def entries(table: Table, cells: Sequence[Cell], results: Results) -> list[Entry
 def _size_of(table: Table, name: str, size: Size) -> Size | None:
     """The size in the key of an arm's cell under this column."""
     arm = table.arms[name]
-    return None if arm.train != "subset" or arm.rounds else arm.size or size
+    return arm.size or size if arm.chooses else None
 
 
-def _spread(numbers: Sequence[Number], columns: int) -> list[Number]:
-    """The paper's numbers by column: an arm without sizes has its own once, for every size."""
-    if numbers and columns % len(numbers) == 0:
-        return [*numbers] * (columns // len(numbers))
-    return [*numbers, *[None] * columns][:columns]
-
-
-def _value(record: Record, measure: str, test: str | None, reference: Record | None) -> float | None:
+def _value(record: Record, measure: str, part: str | None, reference: Record | None) -> float | None:
+    if measure in ("accuracy", *OF_CURVES) and not curve(record):
+        return None  # nothing was trained
     if measure == "accuracy":
-        return _last(record["accuracy"][test]) if test in record["accuracy"] else None
+        return _last(record["accuracy"][part])["value"]
+    if measure == "curve":
+        assert part
+        return _at(record, float(part.split()[1]) / 100)
     return _MEASURES[measure](record, reference)
 
 
 def curve(record: Record) -> dict[int, float]:
     """Mean accuracy over the tests, by step."""
     tests = list(record["accuracy"].values())
-    return {int(step): statistics.fmean(own[step]["value"] for own in tests) for step in tests[0]}
+    return {int(step): statistics.fmean(own[step]["value"] for own in tests) for step in tests[0]} if tests else {}
 
 
-def _last(steps: dict[str, dict[str, float]]) -> float:
-    return steps[max(steps, key=int)]["value"]
+def _last(steps: dict[str, dict[str, float]]) -> dict[str, float]:
+    return steps[max(steps, key=int)]
+
+
+def _at(record: Record, share: float) -> float:
+    """The mean accuracy after this share of the steps, or of the rounds."""
+    points = curve(record)
+    wanted = max(1, round(share * max(points)))
+    return points[min(points, key=lambda step: abs(step - wanted))]
 
 
 def _average(record: Record, _: Record | None) -> float:
@@ -116,11 +132,16 @@ def _best_step(record: Record, _: Record | None) -> float:
     return max(curve(record).items(), key=lambda point: (point[1], -point[0]))[0]
 
 
-def _steps_to(record: Record, reference: Record | None) -> float | None:
+def _steps_to(
+    record: Record, reference: Record | None, goal: Callable[[Record, Record | None], float] = _average
+) -> float | None:
     if reference is None or "training" not in record:
         return None
-    goal = _average(reference, None)
-    return min((step for step, value in curve(record).items() if value >= goal), default=None)
+    return min((step for step, value in curve(record).items() if value >= goal(reference, None)), default=None)
+
+
+def _steps_to_best(record: Record, reference: Record | None) -> float | None:
+    return _steps_to(record, reference, _best)
 
 
 def _speed_up(record: Record, reference: Record | None) -> float | None:
@@ -129,13 +150,14 @@ def _speed_up(record: Record, reference: Record | None) -> float | None:
 
 
 def seconds(record: Record, *stages: str, kind: str = "seconds") -> float:
-    """Seconds of these stages (all, if none is named), or `kind: cpu_seconds`."""
-    return sum(cost[kind] for stage, cost in record["costs"].items() if not stages or stage in stages)
+    """Seconds of these stages (all, if none is named), or `kind: cpu_seconds`; `signal` is every signal."""
+    return sum(cost[kind] for stage, cost in record["costs"].items() if not stages or stage.split()[0] in stages)
 
 
 def _hours(*stages: str) -> Callable[[Record, Record | None], float | None]:
     def hours(record: Record, _: Record | None) -> float | None:
-        return seconds(record, *stages) / HOUR if any(stage in record["costs"] for stage in stages) else None
+        made = any(stage.split()[0] in stages for stage in record["costs"])
+        return seconds(record, *stages) / HOUR if made else None
 
     return hours
 
@@ -149,6 +171,7 @@ _MEASURES: dict[str, Callable[[Record, Record | None], float | None]] = {
     "best": _best,
     "best-step": _best_step,
     "steps-to": _steps_to,
+    "steps-to-best": _steps_to_best,
     "speed-up": _speed_up,
     "warmup-hours": _hours("warmup"),
     "rollout-hours": _hours("rollout"),

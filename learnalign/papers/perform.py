@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from learnalign import evaluate, gradient_norms, train
-from learnalign.evaluation import EvalResult
 from learnalign.papers.cells import Cell
-from learnalign.papers.pipeline import method_of, needs, subset_of, whole_pool
+from learnalign.papers.pipeline import LIMR, method_of, needs, signal_cost_file, signals_of, subset_of, whole_pool
+from learnalign.papers.staged import Costs, Policies, cost, train_rounds
+from learnalign.papers.table import split_test
 from learnalign.policy import policies_by_step
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_json, read_parquet
 from learnalign.rundir.machine import describe_machine, versions
-
-Costs = dict[str, dict[str, float]]  # seconds and CPU seconds by stage
 
 
 def perform(folder: Path, cell: Cell) -> dict[str, Any]:
@@ -25,16 +24,13 @@ def perform(folder: Path, cell: Cell) -> dict[str, Any]:
     costs = _selection_costs(run, cell, choice)
     record: dict[str, Any] = {"cell": cell.key, "fingerprint": cell.fingerprint, "panel": cell.panel, "arm": cell.name}
     record |= {"size": cell.size, "seed": cell.seed, **{key: choice[key] for key in choice if key != "select"}}
-    if cell.arm.train == "none":
-        policies = {0: "base"}
-    else:
-        policies, training = _train(run, cell, costs)
-        record |= {"training": training}
-    results = {
-        step: {test: _evaluate(run, cell, test, policy) for test in cell.tests} for step, policy in policies.items()
-    }
+    policies: Policies = {0: (run, "base")} if cell.arm.train == "none" else {}
+    if cell.arm.rounds:
+        policies, record["training"] = train_rounds(run, cell, costs)
+    elif cell.arm.trains:
+        policies, record["training"] = _train(run, cell, costs)
     record["accuracy"] = {
-        test: {str(step): _accuracy(own[test]) for step, own in results.items()} for test in cell.tests
+        test: {str(step): _evaluate(*policy, cell, test) for step, policy in policies.items()} for test in cell.tests
     }
     method = method_of(cell)
     if method is not None and method.reads == "grad":
@@ -45,15 +41,22 @@ def perform(folder: Path, cell: Cell) -> dict[str, Any]:
 def _selection_costs(run: RunDir, cell: Cell, choice: Mapping[str, Any]) -> Costs:
     """What the stages cost that the cell's choice depends on."""
     stages = run.read_record()["stages"]
-    made = {stage: _cost(stages[stage]) for stage in needs(cell) if stage in stages and not cell.arm.spend}
+    made = {stage: cost(stages[stage]) for stage in needs(cell) if stage in stages and not cell.arm.spend}
+    for name in signals_of(cell):
+        made[f"signal {name}"] = read_json(signal_cost_file(run, name))
+        if name == LIMR:
+            made["signal train"] = cost(_training_entry(run, LIMR))
+    made.pop("signal", None)
     return made | ({"select": choice["select"]} if choice else {})
 
 
-def _cost(entry: Mapping[str, Any]) -> dict[str, float]:
-    return {key: entry[key] for key in ("seconds", "cpu_seconds")}
+def _training_entry(run: RunDir, name: str) -> dict[str, Any]:
+    """What a training's own run.json says of it."""
+    entry: dict[str, Any] = RunDir.peek(run.path / "train" / name).read_record()["stages"]["train"]
+    return entry
 
 
-def _train(run: RunDir, cell: Cell, costs: Costs) -> tuple[dict[int, str], dict[str, Any]]:
+def _train(run: RunDir, cell: Cell, costs: Costs) -> tuple[Policies, dict[str, Any]]:
     """Train; returns the policies to evaluate by step, and what happened in the training. Its cost is added to `costs`."""
     subset = subset_of(run, cell) if cell.size is not None else whole_pool(run)
     label = cell.label
@@ -61,12 +64,11 @@ def _train(run: RunDir, cell: Cell, costs: Costs) -> tuple[dict[int, str], dict[
         longer = cell.config.train.model_copy(update={"steps": _affordable(run, cell)})
         run = RunDir(run.path, cell.config.model_copy(update={"train": longer}))
     result = train(run, subset, label)
-    record = RunDir.peek(run.path / "train" / label).read_record()["stages"]["train"]
-    costs["train"] = _cost(record)
+    costs["train"] = cost(_training_entry(run, label))
     by_step = policies_by_step(run, label)
-    wanted = {round(share * result.steps) for share in cell.at}
+    wanted = {max(1, round(share * result.steps)) for share in cell.at}
     visits = read_parquet(result.rewards).to_pylist()
-    return {step: policy for step, policy in by_step.items() if step in wanted}, {
+    return {step: (run, policy) for step, policy in by_step.items() if step in wanted}, {
         "steps": result.steps,
         "ended": result.ended,
         "reward": [_mean_reward(visits[: len(visits) // 4]), _mean_reward(visits[-len(visits) // 4 :])],
@@ -88,11 +90,10 @@ def _affordable(run: RunDir, cell: Cell) -> int:
     return (cell.config.train.steps or 0) + round(spent / each)
 
 
-def _evaluate(run: RunDir, cell: Cell, test: str, policy: str) -> EvalResult:
-    return evaluate(run, test, policy=policy, overrides=cell.evaluate)
-
-
-def _accuracy(result: EvalResult) -> dict[str, Any]:
-    """The headline, and its value by columns of the test set."""
+def _evaluate(run: RunDir, policy: str, cell: Cell, test: str) -> dict[str, Any]:
+    """The headline, its standard deviation over rounds, and its value by columns of the test set."""
+    data, settings = split_test(test)
+    result = evaluate(run, data, policy=policy, overrides=[*cell.evaluate, *settings])
+    std = result.metrics[result.metric].population_std  # as the paper has it
     columns = {column: {value: part.value for value, part in parts.items()} for column, parts in result.columns.items()}
-    return {"metric": result.metric, "value": result.value, "columns": columns}
+    return {"metric": result.metric, "value": result.value, "std": std, "columns": columns}

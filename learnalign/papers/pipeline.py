@@ -18,17 +18,18 @@ from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, this_moment
 from learnalign.rundir.files import read_parquet, write_json
+from learnalign.rundir.machine import Moment
 from learnalign.selection import select
 from learnalign.selection.methods import Method, find_method
 from learnalign.signals import find_signal, signal
 from learnalign.training import train, warmup
 
-WHOLE = "random"  # the method by which the whole pool is written as a subset
+LIMR = "limr"  # a signal, and the training whose rewards it reads
 
 
 def method_of(cell: Cell) -> Method | None:
     """The method by which a cell's prompts are chosen; None if there is no choice."""
-    return find_method(cell.arm.method) if cell.arm.train == "subset" else None
+    return find_method(cell.arm.method) if cell.arm.chooses else None
 
 
 def prepare(folder: Path, cells: Sequence[Cell]) -> None:
@@ -55,12 +56,14 @@ def prepare(folder: Path, cells: Sequence[Cell]) -> None:
 
 def needs(cell: Cell) -> tuple[str, ...]:
     """The stages before its choice and training that a cell cannot do without: warmup, rollout, grad, signal."""
+    if cell.arm.rounds:
+        return ()  # each round has its own
     method, signals = method_of(cell), [find_signal(name) for name in sorted(signals_of(cell))]
     of_policy = any(signal.model for signal in signals) and cell.config.signal.policy == "policy"
     without_solutions = cell.config.data.solution is None
-    rollouts = cell.arm.rounds is None and (
+    rollouts = (
         bool(method and (method.learnable or method.reads in ("rollout", "grad")))
-        or curriculum_of(cell) == "adarft"
+        or (curriculum_of(cell) == "adarft" and cell.config.train.adarft.difficulty is None)
         or cell.arm.spend is not None
         or any(signal.answers and without_solutions for signal in signals)
     )
@@ -77,9 +80,9 @@ def signals_of(cell: Cell) -> set[str]:
     return signals | ({"angle"} if curriculum_of(cell) == "gain" else set())
 
 
-def curriculum_of(cell: Cell) -> str:
-    """The curriculum of its training."""
-    return str(cell.arm.set.get("train.curriculum", cell.config.train.curriculum))
+def curriculum_of(cell: Cell) -> str | None:
+    """The curriculum of its training, if it has one."""
+    return cell.config.train.curriculum if cell.arm.trains else None
 
 
 def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
@@ -87,13 +90,39 @@ def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
     if any("grad" in needs(cell) for cell in cells):
         grad(run)
     signals = {signal for cell in cells for signal in signals_of(cell)}
-    if "limr" in signals:
-        train(run, whole_pool(run), "limr")  # it reads the rewards of a training on the whole pool
-    if signals:
-        signal(run, sorted(signals))
+    if LIMR in signals:
+        train(for_limr(run, cells), whole_pool(run), LIMR)
+    for name in sorted(signals):
+        _signal(run, name)
     for cell in cells:
         if cell.size is not None:
             _choose(run, cell)
+
+
+def for_limr(run: RunDir, cells: Sequence[Cell]) -> RunDir:
+    """The run directory with the training whose rewards LIMR reads: on the whole pool for the config's epochs."""
+    config = next(cell.config for cell in cells if LIMR in signals_of(cell))
+    section = config.train.model_copy(update={"steps": None, "keep_checkpoints": None})
+    return RunDir(run.path, config.model_copy(update={"train": section}))
+
+
+def _signal(run: RunDir, name: str) -> None:
+    """Compute a signal, and keep what it cost: run.json has the cost of all of them together."""
+    if not (file := signal_cost_file(run, name)).is_file():
+        file.parent.mkdir(exist_ok=True)
+        started = this_moment()
+        signal(run, [name])
+        write_json(file, _cost_since(started))
+
+
+def _cost_since(started: Moment) -> dict[str, float]:
+    ended = this_moment()
+    return {"seconds": ended.clock - started.clock, "cpu_seconds": ended.cpu - started.cpu}
+
+
+def signal_cost_file(run: RunDir, name: str) -> Path:
+    """What computing a signal cost, beside the run directory."""
+    return run.path.with_name(f"{run.path.name}-chosen") / f"{name}.cost"
 
 
 def _choose(run: RunDir, cell: Cell) -> None:
@@ -105,8 +134,7 @@ def _choose(run: RunDir, cell: Cell) -> None:
     size = len(load_prompts(run)) if cell.size == "all" else cell.size
     started = this_moment()
     result = select(run, size, cell.arm.method, diversity=cell.arm.diversity, output=file)
-    ended = this_moment()
-    cost = {"seconds": ended.clock - started.clock, "cpu_seconds": ended.cpu - started.cpu}
+    cost = _cost_since(started)
     shares = [[s.column, s.value, s.prompts, s.eligible, s.chosen] for s in result.shares]
     choice = {"chosen": result.chosen, "select": cost, "shares": shares, **_means(run, set(result.ids))}
     write_json(file.with_suffix(".choice"), choice)

@@ -9,8 +9,8 @@ from pathlib import Path
 from learnalign import demo
 from learnalign.evaluation import evaluation_config
 from learnalign.papers.cells import Cell
-from learnalign.papers.pipeline import needs
-from learnalign.papers.table import Table
+from learnalign.papers.pipeline import LIMR, for_limr, needs, signals_of
+from learnalign.papers.table import Table, split_test
 from learnalign.plan import PoolSize, Work, work
 from learnalign.policy import model_path
 from learnalign.rates import core, estimate, gpu
@@ -66,11 +66,19 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
             if stage != "signal" and (stage, place) not in done:
                 done.add((stage, place))
                 yield cell, work(stage, cell.config, pool)
-        if cell.arm.train != "none":
+        if LIMR in signals_of(cell) and (LIMR, cell.pipeline) not in done:
+            done.add((LIMR, cell.pipeline))
+            yield cell, work("train", for_limr(RunDir(Path(), cell.config), [cell]).config, pool)
+        if cell.arm.rounds:
+            for part in cell.arm.rounds:
+                for stage in ("rollout", "grad"):
+                    yield cell, work(stage, cell.config, pool)
+                yield cell, work("train", cell.config, pool.part(size_of(part, panel.rows)))
+        elif cell.arm.trains:
             size = panel.rows if cell.size in (None, "all") else size_of(cell.size, panel.rows)  # type: ignore[arg-type]
             yield cell, work("train", cell.config, pool.part(size))
-        policies = len(cell.at) if cell.arm.train != "none" else 1
-        for test in cell.tests:
+        policies = 1 if cell.arm.train == "none" else len(cell.arm.rounds or cell.at) * cell.arm.trains
+        for test in dict.fromkeys(split_test(test)[0] for test in cell.tests):
             planned = evaluation_config(RunDir(Path(), cell.config), test, "base", cell.evaluate)
             questions = PoolSize(
                 planned.eval.questions or QUESTIONS, (planned.eval.questions or QUESTIONS) * panel.prompt_tokens

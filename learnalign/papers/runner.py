@@ -105,6 +105,8 @@ class _Schedule:
 def _headline(record: Record | None) -> str:
     assert record
     last = {test: list(steps.values())[-1] for test, steps in record["accuracy"].items()}
+    if not last:
+        return counted(record["chosen"], "prompt") + " chosen"
     return ", ".join(f"{test} {100 * each['value']:.1f} %" for test, each in last.items())
 
 

@@ -5,9 +5,10 @@ Torch-free. `configs/papers/tables/` has a file for each table and figure; users
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, PositiveFloat, field_validator, model_validator
 
 from learnalign.config.section import Fraction, NonNegativeFloat, OneOf, PositiveInt, Section, Seed
 from learnalign.names import MEASURES, METHODS, unknown
@@ -15,11 +16,24 @@ from learnalign.names import MEASURES, METHODS, unknown
 Size = PositiveInt | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["all"]
 FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # directories are called after it
 Number = NonNegativeFloat | list[NonNegativeFloat] | None  # a value, or value and standard deviation
+Column = tuple[Size, str, str | None]  # a size, a measure, and the test of accuracy or the point of a curve
+OF_CURVES = ("average", "best", "best-step", "steps-to", "steps-to-best", "speed-up", "curve")  # means over the tests
 
 
 def listed(seeds: Any) -> Any:
     """A number of seeds as those from 0 on."""
     return list(range(seeds)) if type(seeds) is int and 0 < seeds < 10_000 else seeds
+
+
+def spaced(at: Any) -> Any:
+    """A number of points as that many evenly spaced shares, the last of them 1."""
+    return [k / at for k in range(1, at + 1)] if type(at) is int and 0 < at <= 1000 else at
+
+
+def split_test(test: str) -> tuple[str, list[str]]:
+    """The data of a test, and the settings of its evaluation: `livecodebench pass@8` is another metric of `livecodebench`."""
+    match = re.fullmatch(r"(.+) ((?:pass|avg)@\d+)", test)
+    return (match[1], [f"eval.metric={match[2]}"]) if match else (test, [])
 
 
 class Panel(Section):
@@ -30,6 +44,11 @@ class Panel(Section):
     set: dict[str, JsonValue] = Field(default_factory=dict, description="settings over it, by dotted key")
     tests: list[str] | None = Field(None, description="in place of the table's")
     arms: list[str] | None = Field(None, description="arms of this panel; null: all")
+    sizes: list[Size] | None = Field(None, min_length=1, description="in place of the table's")
+    measures: list[Annotated[str, OneOf(MEASURES)]] | None = Field(
+        None, min_length=1, description="in place of the table's"
+    )
+    steps: PositiveInt | None = Field(None, description="in place of the table's")
     rows: PositiveInt = Field(description="prompts of the pool")
     prompt_tokens: PositiveInt = Field(150, description="mean tokens of a prompt")
     parameters: PositiveInt = Field(description="of the model")
@@ -40,15 +59,26 @@ class Arm(Section):
 
     label: str | None = Field(None, description="in the table; null: its name")
     method: Annotated[str, OneOf(METHODS)] = Field("learnalign", description="how prompts are ranked")
-    train: Literal["subset", "pool", "none"] = Field(
-        "subset", description="on the chosen prompts, on the whole pool, or not at all: the model as it is"
+    train: Literal["subset", "pool", "none", "choice"] = Field(
+        "subset",
+        description="on the chosen prompts; on the whole pool; not at all: none evaluates the model as it is, choice only chooses",
     )
     size: Size | None = Field(None, description="prompts to choose, in place of the table's sizes")
-    steps: PositiveInt | None = Field(None, description="of its training, in place of the table's")
+    steps: PositiveInt | None = Field(None, description="of its training, in place of the panel's and the table's")
+    batch: PositiveFloat | None = Field(None, description="completions of a step, as a multiple of its config's")
     set: dict[str, JsonValue] = Field(default_factory=dict, description="settings over its panel's, by dotted key")
     diversity: str | None = Field(None, description="kmeans:K, as of `select --diversity`")
     rounds: list[Fraction] | None = Field(None, description="train in rounds on these fractions of the pool (App. K)")
     spend: str | None = Field(None, description="an arm: trains longer by the steps that its selection costs")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether prompts are chosen once, before training."""
+        return self.train in ("subset", "choice") and self.rounds is None
+
+    @property
+    def trains(self) -> bool:
+        return self.train in ("subset", "pool")
 
 
 class Runs(Section):
@@ -83,13 +113,17 @@ class Table(Section):
     panels: dict[FileName, Panel] = Field(min_length=1)
     arms: dict[FileName, Arm] = Field(min_length=1)
     sizes: list[Size] = Field(["all"], min_length=1, description="prompts to choose")
-    tests: list[str] = Field(min_length=1, description="ready test sets or files, as `eval --data` takes them")
+    tests: list[str] = Field(
+        default_factory=list, description="ready test sets or files, as `eval --data` takes them; also `NAME pass@K`"
+    )
     evaluate: dict[str, JsonValue] = Field(
         default_factory=dict, description="settings of every evaluation, by dotted key"
     )
     steps: PositiveInt | None = Field(None, description="of every training; null: the config's")
     at: list[Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
-        [1.0], description="shares of the steps after which policies are evaluated"
+        [1.0],
+        min_length=1,
+        description="shares of the steps after which policies are evaluated, or how many evenly spaced ones",
     )
     seeds: list[Seed] = Field([0], description="of whole pipelines: which, or how many, from 0 on")
     runs: list[Runs] | None = Field(
@@ -105,6 +139,7 @@ class Table(Section):
     statistics: Statistics | None = None
 
     _listed = field_validator("seeds", mode="before")(listed)
+    _spaced = field_validator("at", mode="before")(spaced)
 
     @model_validator(mode="after")
     def _names_what_it_has(self) -> Table:
@@ -124,12 +159,42 @@ class Table(Section):
                     raise ValueError(f"{key} {name}: {unknown(known, name)}")
         return self
 
-    def columns(self, panel: str) -> list[tuple[Size, str, str | None]]:
-        """(size, measure, test) of each column, size by size; a test for accuracy alone."""
-        tests = self.panels[panel].tests or self.tests
+    @model_validator(mode="after")
+    def _has_its_columns(self) -> Table:
+        for name in self.panels:
+            needing = [measure for measure in self.measures_of(name) if measure in ("accuracy", *OF_CURVES)]
+            if needing and not self.tests_of(name):
+                raise ValueError(f"tests: give at least one, which {needing[0]} is measured on")
+        for panel, rows in self.published.items():
+            count = len(self.columns(panel))
+            for arm, numbers in rows.items():
+                if numbers and count % len(numbers):
+                    raise ValueError(f"published.{panel}.{arm}: {len(numbers)} numbers for {count} columns")
+        return self
+
+    def sizes_of(self, panel: str) -> list[Size]:
+        return self.panels[panel].sizes or self.sizes
+
+    def measures_of(self, panel: str) -> list[str]:
+        return self.panels[panel].measures or self.measures
+
+    def tests_of(self, panel: str) -> list[str]:
+        return self.panels[panel].tests or self.tests
+
+    def columns(self, panel: str) -> list[Column]:
+        """The columns of a panel, size by size: accuracy on each test, a curve at each of its points."""
+        several: dict[str, list[str]] = {
+            "accuracy": self.tests_of(panel),
+            "curve": [f"after {100 * share:.3g} %" for share in self.at],
+        }
         return [
-            (size, measure, test)
-            for size in self.sizes
-            for measure in self.measures
-            for test in (tests if measure == "accuracy" else [None])
+            (size, measure, part)
+            for size in self.sizes_of(panel)
+            for measure in self.measures_of(panel)
+            for part in several.get(measure, [None])
         ]
+
+    def published_of(self, panel: str, arm: str) -> list[Number]:
+        """The paper's numbers by column: an arm without sizes has its own once, for every size."""
+        numbers, count = self.published.get(panel, {}).get(arm, []), len(self.columns(panel))
+        return [*numbers] * (count // len(numbers)) if numbers else [None] * count

@@ -161,6 +161,8 @@ def _by_columns(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> st
     """Last accuracy by the values of the first test's first column."""
 
     def parts(record: Record) -> dict[str, float]:
+        if not record["accuracy"]:
+            return {}
         steps = next(iter(record["accuracy"].values()))
         columns = steps[max(steps, key=int)]["columns"]
         return {kind: value for kind, value in next(iter(columns.values()), {}).items() if value is not None}
@@ -176,7 +178,7 @@ def _choices(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:
     def facts(record: Record) -> dict[str, float]:
         chosen, training = record.get("chosen"), record.get("training", {})
         found = {"prompts": chosen, "success rate p": record.get("success_rate"), "steps": training.get("steps")}
-        found |= {"groups with spread, %": 100 * training["spread"]} if training else {}
+        found |= {"groups with spread, %": 100 * training["spread"]} if "spread" in training else {}
         found |= dict(zip(("reward, first quarter", "last quarter"), training.get("reward", ()), strict=False))
         for column, value, _, _, count in record.get("shares", ()):
             found[f"{column} {value}, %"] = 100 * count / chosen if chosen else None
