@@ -69,12 +69,12 @@ def cells_of(table: Table) -> list[Cell]:
     configs: dict[str, Config] = {}
     for panel, name, size, seed in _combinations(table):
         arm, place = table.arms[name], table.panels[panel]
-        settings: dict[str, Any] = {"train.keep_checkpoints": policies_kept(table.at)}
-        settings |= {"train.steps": arm.steps or place.steps or table.steps, **place.set, **arm.set, "seed": seed}
+        steps = arm.steps or place.steps or table.steps
+        settings: dict[str, Any] = {"train.keep_checkpoints": policies_kept(table.at), "seed": seed}
         if arm.rounds:
             check_fractions(arm.rounds)
-            settings |= {"train.keep_checkpoints": None, "select.method": arm.method}
-        wanted = {key: value for key, value in settings.items() if value is not None}
+            settings = {"select.method": arm.method, "seed": seed}
+        wanted = settings | ({"train.steps": steps} if steps else {}) | place.set | arm.set
         where = json.dumps([place.config, wanted, arm.batch])
         if where not in configs:
             configs[where] = _config(place.config, wanted, arm.batch)
