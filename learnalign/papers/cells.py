@@ -39,24 +39,33 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """A file name that is the cell's own among those of its pipeline."""
-        return self.name if self.size is None else f"{self.name}-{self.size}"
+        """A file name for its choice and its training, its own among those of its pipeline."""
+        size = "" if self.size is None else f"-{self.size}"
+        return f"{self.name}{size}-{_digest([_settings(self.config, 'eval'), self._arm])[:6]}"
+
+    @property
+    def _arm(self) -> dict[str, Any]:
+        return self.arm.model_dump(mode="json", exclude={"label", "set"}, exclude_defaults=True)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of everything that decides its result."""
-        arm = self.arm.model_dump(mode="json", exclude={"label", "set"})
-        return _digest([self.config.model_dump(mode="json"), arm, self.size, self.tests, self.at, self.evaluate])
+        """A digest of everything that decides its result; keys that later versions add change nothing until they are set."""
+        return _digest([_settings(self.config), self._arm, self.size, self.tests, self.at, self.evaluate])
 
     @cached_property
     def pipeline(self) -> str:
         """Name of the run directory, which it shares with the cells of the same seed and settings before training."""
-        return f"seed{self.seed}-{_digest(self.config.model_dump(mode='json', exclude={*LATER}))[:8]}"
+        return f"seed{self.seed}-{_digest(_settings(self.config, *LATER))[:8]}"
 
     @cached_property
     def shared(self) -> str:
         """What run directories with the same warmup and rollouts have in common: one samples, the others copy it."""
-        return f"seed{self.seed}-{_digest(self.config.model_dump(mode='json', exclude={*LATER, *AFTER_ROLLOUT}))[:8]}"
+        return f"seed{self.seed}-{_digest(_settings(self.config, *LATER, *AFTER_ROLLOUT))[:8]}"
+
+
+def _settings(config: Config, *left_out: str) -> dict[str, Any]:
+    """What is set otherwise than by default, without some sections."""
+    return config.model_dump(mode="json", exclude={*left_out}, exclude_defaults=True)
 
 
 def _digest(value: Any) -> str:
