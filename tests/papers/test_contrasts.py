@@ -73,5 +73,5 @@ def _table(**statistics: Any) -> Table:
 
 
 def _entry(arm: str, values: dict[int, float]) -> Entry:
-    more: dict[str, Any] = {"published": None, "published_std": None}
+    more: dict[str, Any] = {"stds": {}, "published": None, "published_std": None}
     return Entry(panel="p", arm=arm, size=5, measure="accuracy", test="t", values=values, **more)

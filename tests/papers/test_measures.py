@@ -51,7 +51,7 @@ def test_an_accuracy_that_is_never_reached_has_no_step(tmp_path: Path) -> None:
 
 
 def test_means_and_standard_errors_are_over_seeds() -> None:
-    more: dict[str, Any] = {"published": 2.5, "published_std": None}
+    more: dict[str, Any] = {"stds": {}, "published": 2.5, "published_std": None}
     entry = Entry(panel="p", arm="a", size=5, measure="best", test=None, values={0: 1.0, 1: 2.0, 2: 6.0}, **more)
     assert (entry.mean, entry.difference) == (3.0, 0.5)
     assert entry.standard_error == pytest.approx((14 / 2 / 3) ** 0.5)
