@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format real bench bench-code bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-angle bench-select bench-read bench-verify bench-report clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -93,6 +93,10 @@ torture: setup-test
 # Hostile programs against the sandbox of code tasks, behind limits of processes and memory: ten minutes; ARGS="kills --share 0.2" for less.
 torture-sandbox: setup-test
 	$(BIN)/python -m tests.torture.sandbox $(ARGS)
+
+# Does selection help? Hours on two cores; resumes where it ended. What it found is in tests/benchmarks/results/experiment.
+experiment: setup
+	$(RUN) paper selection --scale small --dir runs/experiment
 
 real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real

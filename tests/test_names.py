@@ -36,12 +36,14 @@ def test_every_table_names_what_there_is() -> None:
     assert modules_with(signals, "SIGNAL") == set(names.SIGNALS)
     assert modules_with(curriculum, "make") == set(names.CURRICULA)
     assert modules_with(engines, "ENGINE") == set(names.ENGINES)
+    assert {*BY_COLUMN, *_MEASURES} == set(names.MEASURES)
+    assert {*STAND_INS, "full"} == set(names.SCALES)
     assert modules_with(projections, "PROJECTION") | {"exact"} == set(names.PROJECTIONS)
 
 
 def test_every_name_has_one_line() -> None:
     tables = [value for value in vars(names).values() if isinstance(value, dict) and value and "__name__" not in value]
-    assert len(tables) == 11
+    assert len(tables) == 13
     assert all(about and "\n" not in about and len(about) < 100 for table in tables for about in table.values())
 
 
