@@ -72,8 +72,16 @@ def train(
     run = use_run(directory, config, trust=trust)
     from learnalign.training import train as stage
 
-    options = {"curriculum": curriculum, "start": start, "seed": seed, "overrides": overrides or []}
-    result = stage(run, subset, name, **options, overwrite=overwrite)
+    result = stage(
+        run,
+        subset,
+        name,
+        curriculum=curriculum,
+        start=start,
+        seed=seed,
+        overrides=overrides or [],
+        overwrite=overwrite,
+    )
     if as_json:
         print_json(vars(result))
     else:

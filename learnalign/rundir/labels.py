@@ -25,7 +25,7 @@ class Label:
         """The label that reads `text`."""
         match = re.fullmatch(r"(.*?)(?:-kmeans(\d+))?(?:-seed(\d+))?", text, re.DOTALL)
         method, clusters, seed = match.groups()  # type: ignore[union-attr]  # matches every text
-        return cls(method=method, clusters=clusters and int(clusters), seed=seed and int(seed))
+        return cls(method=method, clusters=int(clusters) if clusters else None, seed=int(seed) if seed else None)
 
     def __str__(self) -> str:
         clusters = "" if self.clusters is None else f"-kmeans{self.clusters}"

@@ -93,7 +93,7 @@ def test_every_subset_says_what_it_was_chosen_by(run: RunDir, tmp_path: Path) ->
         assert about["model"]["name"] == run.config.model.name
         assert about["policy"]["name"] == "base"
         assert (about["rates"]["verifier"], about["rates"]["num_generations"]) == ("exact", 4)
-        assert about["seeds"] == {"seed": 0, "warmup": None}
+        assert about["seeds"] == {"seed": 0, "warmup": None, "select": None}
         assert about["pool"] == {"rows": 24, "prompts": 24, "left_out": 0}
         assert {"data", "model"} <= about["inputs"].keys()
         assert "torch" in about["versions"]

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from learnalign.config import build_config
+from learnalign.curriculum.gain import Gain
 from learnalign.errors import InputError
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
@@ -134,10 +135,7 @@ def test_the_weight_of_angles_may_be_the_training_s(tmp_path: Path) -> None:
     prompts = load_prompts(run)
     parts = {"c_intra": [6.0, 5.0, 4.0, 3.0, 2.0, 1.0], "c_inter": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]}
     write_parquet(run.signal_file("angle"), pa.table({"id": [prompt.id for prompt in prompts], **parts}), "f")
-    orders = [
-        _curriculum(
-            run, sub_config(run.config, "x.jsonl", "gain", overrides=[f"signal.angle_weight={c}"]), prompts
-        ).order
-        for c in (0, 4)
-    ]
+    configs = [sub_config(run.config, "x.jsonl", "gain", overrides=[f"signal.angle_weight={c}"]) for c in (0, 4)]
+    curricula = [_curriculum(run, config, prompts) for config in configs]
+    orders = [each.order for each in curricula if isinstance(each, Gain)]
     assert orders == [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]]
