@@ -88,7 +88,7 @@ def _stand_in(settings: dict[str, Any], here: StandIn, whole: Table) -> dict[str
             arm |= {"size": _scaled(former.size, share), "steps": former.steps and _steps(former.steps, usual, here)}
     made = {"sizes": [_scaled(size, share) for size in whole.sizes], "steps": here.steps, "seeds": 1}
     rounds = {key: value for key, value in whole.evaluate.items() if key == "eval.rounds"}
-    made |= {"tests": [TEST] if whole.tests else [], "evaluate": here.evaluate | rounds}
+    made |= {"tests": [TEST] if any(map(whole.tests_of, whole.panels)) else [], "evaluate": here.evaluate | rounds}
     return settings | made | {"published": _published(whole), "notes": [*whole.notes, *_in_place(whole)]}
 
 

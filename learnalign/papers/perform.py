@@ -30,7 +30,8 @@ def perform(folder: Path, cell: Cell) -> dict[str, Any]:
     elif cell.arm.trains:
         policies, record["training"] = _train(run, cell, costs)
     record["accuracy"] = {
-        test: {str(step): _evaluate(*policy, cell, test) for step, policy in policies.items()} for test in cell.tests
+        test: {str(step): _evaluate(*policy, cell, test) for step, policy in policies.items()}
+        for test in (cell.tests if policies else ())
     }
     method = method_of(cell)
     if method is not None and method.reads == "grad":
