@@ -100,7 +100,7 @@ def _value(record: Record, measure: str, part: str | None, reference: Record | N
     if measure == "curve":
         assert part
         return _at(record, float(part.split()[1]) / 100)
-    return _MEASURES[measure](record, reference)
+    return OF_RECORD[measure](record, reference)
 
 
 def curve(record: Record) -> dict[int, float]:
@@ -166,7 +166,7 @@ def _cost_speed_up(record: Record, reference: Record | None) -> float | None:
     return seconds(reference) / seconds(record) if reference and record["costs"] else None
 
 
-_MEASURES: dict[str, Callable[[Record, Record | None], float | None]] = {
+OF_RECORD: dict[str, Callable[[Record, Record | None], float | None]] = {
     "average": _average,
     "best": _best,
     "best-step": _best_step,
