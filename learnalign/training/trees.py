@@ -35,7 +35,7 @@ class Trees:
 def plant(prompts: Sequence[Ids], completions: Sequence[Ids], width: int, cost: Callable[[int], float]) -> Trees:
     """The rows of `completions`, each of its prompt, in tensors of `width` columns; `cost` as for `arrange`."""
     rows = arrange(prompts, completions, cost)
-    length = max(_length(prompts, completions, row) for row in rows)
+    length = max(len(prompts[row[0]]) - 1 + sum(len(completions[i]) for i in row) for row in rows)
     token_ids = torch.zeros(len(rows), length, dtype=torch.long)
     branches, labels = torch.full_like(token_ids, -1), torch.full_like(token_ids, -100)
     places = torch.full((len(completions), width), -1)
@@ -54,24 +54,28 @@ def plant(prompts: Sequence[Ids], completions: Sequence[Ids], width: int, cost: 
 def arrange(prompts: Sequence[Ids], completions: Sequence[Ids], cost: Callable[[int], float]) -> list[list[int]]:
     """The completions of each row: the cheapest of some ways, if a row of T positions costs cost(T)."""
     order = sorted(range(len(completions)), key=lambda i: -len(completions[i]))
-    longest = max(_length(prompts, completions, [i]) for i in order)
+    longest = max(len(prompts[i]) - 1 + len(completions[i]) for i in order)
     most = max(Counter(prompts).values())
-    ways = [_filled(prompts, completions, order, longest * times) for times in range(1, most + 1)]
-    return min(ways, key=lambda rows: len(rows) * cost(max(_length(prompts, completions, row) for row in rows)))
+    ways = (_filled(prompts, completions, order, longest * times) for times in range(1, most + 1))
+    rows = min(ways, key=lambda rows: len(rows) * cost(max(row.length for row in rows)))
+    return [row.members for row in rows]
 
 
-def _filled(prompts: Sequence[Ids], completions: Sequence[Ids], order: Sequence[int], room: int) -> list[list[int]]:
+@dataclass
+class _Row:
+    length: int
+    members: list[int]
+
+
+def _filled(prompts: Sequence[Ids], completions: Sequence[Ids], order: Sequence[int], room: int) -> list[_Row]:
     """Each completion in the first row of its prompt that it fits into."""
-    rows: dict[Ids, list[list[int]]] = defaultdict(list)
+    rows: dict[Ids, list[_Row]] = defaultdict(list)
     for i in order:
-        fitting = (row for row in rows[prompts[i]] if _length(prompts, completions, [*row, i]) <= room)
-        row = next(fitting, None)
+        own, length = rows[prompts[i]], len(completions[i])
+        row = next((row for row in own if row.length + length <= room), None)
         if row is None:
-            rows[prompts[i]].append([i])
-        else:
-            row.append(i)
-    return [row for of_prompt in rows.values() for row in of_prompt]
-
-
-def _length(prompts: Sequence[Ids], completions: Sequence[Ids], row: Sequence[int]) -> int:
-    return len(prompts[row[0]]) - 1 + sum(len(completions[i]) for i in row)
+            row = _Row(len(prompts[i]) - 1, [])
+            own.append(row)
+        row.length += length
+        row.members.append(i)
+    return [row for own in rows.values() for row in own]

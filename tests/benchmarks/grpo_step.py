@@ -127,7 +127,7 @@ def measure(beta: float, steps: int, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=21)
     parser.add_argument("-o", type=Path, default=RESULTS, dest="output")
     options = parser.parse_args()
     torch.set_num_threads(1)
