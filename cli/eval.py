@@ -28,7 +28,7 @@ from .planning import show_work
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from learnalign.evaluation import Curves, EvalResult
+    from learnalign.evaluation import Curves, Difference, EvalResult
     from learnalign.rundir import RunDir
 
 Data = Annotated[
@@ -62,6 +62,15 @@ Name = Annotated[
         help="Result name: DIR/eval/NAME.json, default TESTSET-POLICY (-seedS with a seed of its own); of curves DIR/eval/NAME.csv.",
     ),
 ]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="NAME",
+        help="Compare with this evaluation in DIR/eval, of the same test set: difference, question by question.",
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Evaluate again; the new result replaces the old once it is whole.")
 ]
@@ -74,6 +83,7 @@ def evaluate(
     rounds: Rounds = None,
     policy: Policies = None,
     name: Name = None,
+    against: Against = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
@@ -81,7 +91,7 @@ def evaluate(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a policy on a test set: pass@1, pass@k and avg@k with 95 % confidence intervals.
+    """Evaluate a policy on a test set: greedy accuracy, pass@k and avg@k with 95 % confidence intervals.
 
     --policy train/NAME@all evaluates every policy that the training kept, from its start to its end:
     a table and a plot of accuracy over steps. With several trainings, the first is the reference:
@@ -98,6 +108,11 @@ def evaluate(
         else use_run(directory, config, trust=trust)
     )
     trainings = _trainings(run, policy or [run.config.eval.policy], data)
+    if trainings and against is not None:
+        raise InputError(
+            f"--against {against}: two policies are compared, and curves (@all) are of many; name one, such as "
+            f"--policy train/{trainings[0]}"
+        )
     if dry_run:
         _show_work(run, data, policy, trainings, chosen, as_json)
     elif trainings:
@@ -110,7 +125,8 @@ def evaluate(
         from learnalign.evaluation import evaluate as stage
 
         one = policy[0] if policy else None
-        _show(stage(run, data[0], name=name, policy=one, overrides=chosen, overwrite=overwrite), as_json)
+        result = stage(run, data[0], name=name, policy=one, overrides=chosen, overwrite=overwrite, against=against)
+        _show(result, as_json)
 
 
 def _trainings(run: RunDir, policies: list[str], data: list[str]) -> list[str]:
@@ -184,6 +200,19 @@ def _show(result: EvalResult, as_json: bool) -> None:
         for metric, e in result.metrics.items()
     ]
     print_table(f"eval {result.name}", columns, rows)
+    if result.columns:
+        parts = [
+            [column, value, part.value, part.low, part.high, part.questions]
+            for column, parts in result.columns.items()
+            for value, part in parts.items()
+        ]
+        print_table(
+            f"{result.metric} by columns of the test set",
+            ["column", "value", result.metric, "95 % from", "to", "questions"],
+            parts,
+        )
+    if result.against is not None:
+        _show_against(result.metric, result.against)
     if several:
         values = result.metrics[result.metric].rounds
         print_table("rounds", ["seed", result.metric], [list(row) for row in zip(result.seeds, values, strict=True)])
@@ -195,6 +224,19 @@ def _show(result: EvalResult, as_json: bool) -> None:
         ["cut at the longest length", result.truncated],
     ]
     print_table(str(result.file), ["", "count"], facts)
+
+
+def _show_against(metric: str, difference: Difference) -> None:
+    """The paired comparison."""
+    d = difference
+    print_table(
+        f"{metric} against {d.name} ({d.policy}), on the same questions",
+        ["here", "there", "difference", "95 % from", "to"],
+        [[d.here, d.there, d.value, d.low, d.high]],
+    )
+    facts = [["better here", d.better], ["worse here", d.worse], ["equal", d.equal]]
+    more = {"scored here only": d.only_here, f"scored in {d.name} only": d.only_there, "scored in neither": d.neither}
+    print_table("", ["", "questions"], [*facts, *([name, count] for name, count in more.items() if count)])
 
 
 def _show_curves(curves: Curves, plot: Path, as_json: bool) -> None:

@@ -111,7 +111,7 @@ ENGINES = {
 }
 
 TEST_SETS = {
-    "gsm8k": "GSM8K's 1,319 test questions, greedy pass@1",
+    "gsm8k": "GSM8K's 1,319 test questions, greedy accuracy",
     "gsm8k-sampled": "GSM8K's 1,319 test questions, pass@1 at temperature 0.8",
     "math500": "MATH500, pass@1 at temperature 0.8",
     "math": "MATH's 5,000 test questions, pass@1 at temperature 0.8",
@@ -125,9 +125,9 @@ TEST_SETS = {
     "codeforces": "CodeElo's tasks with their examples as tests, pass@1 of 8 at temperature 0.8; runs programs",
     "codeforces-official": "Codeforces with official tests and checkers, pass@1 of 8; runs programs",
     "humanevalplus": "HumanEval+'s 164 functions, pass@1 of 8 at temperature 0.8; runs programs",
-    "mbppplus": "MBPP+'s 378 functions, greedy pass@1; runs programs",
-    "olympiadbench": "OlympiadBench's 675 open-ended questions, greedy pass@1",
-    "minerva": "Minerva Math's 272 questions, greedy pass@1",
+    "mbppplus": "MBPP+'s 378 functions, greedy accuracy; runs programs",
+    "olympiadbench": "OlympiadBench's 675 open-ended questions, greedy accuracy",
+    "minerva": "Minerva Math's 272 questions, greedy accuracy",
 }
 
 

@@ -11,7 +11,17 @@ from learnalign.config.loading import (
 )
 from learnalign.config.portable import NEXT, final_path, portable
 from learnalign.config.preset import BOXED, HASHES, PRESETS
-from learnalign.config.schema import PLACE, Config, DataConfig, Example, GradConfig, ModelConfig, SignalConfig, words_of
+from learnalign.config.schema import (
+    PLACE,
+    Config,
+    DataConfig,
+    EvalConfig,
+    Example,
+    GradConfig,
+    ModelConfig,
+    SignalConfig,
+    words_of,
+)
 from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
 from learnalign.config.yaml_text import read_yaml, write_yaml
 
@@ -24,6 +34,7 @@ __all__ = [
     "AdarftConfig",
     "Config",
     "DataConfig",
+    "EvalConfig",
     "Example",
     "GradConfig",
     "GrpoConfig",

@@ -287,10 +287,17 @@ class EvalConfig(Section):
     """`learnalign eval`, a policy on a test set."""
 
     policy: str = Field("policy", description="policy, base, train/NAME, train/NAME@STEP, or a model directory")
-    metric: str = Field("pass@1", pattern=r"^(pass|avg)@[1-9][0-9]*$", description="the headline: pass@K or avg@K")
+    metric: str | None = Field(
+        None,
+        pattern=r"^(greedy|(pass|avg)@[1-9][0-9]*)$",
+        description="the headline: greedy (accuracy without sampling), pass@K or avg@K of sampled completions; null: greedy at "
+        "temperature 0, else pass@1",
+    )
     num_generations: Completions = Field(1, description="completions per question")
     temperature: Temperature | None = Field(
-        None, description="sampling temperature, 0 = greedy; null: 0 for one completion, else rollout.temperature"
+        None,
+        description="sampling temperature, 0 = greedy; null: rollout.temperature, or 0 for one completion if the metric is not "
+        "pass@K or avg@K",
     )
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt | None = Field(None, description="longest completion, tokens; null: rollout's")

@@ -128,7 +128,7 @@ def evaluate_curves(
     write_csv(table, [row for point in points for row in _rows(point)])
     return Curves(
         name=name,
-        metrics={label: config.eval.metric for label, config in configs.items()},
+        metrics={label: result.metric for label, result in points[0].results.items()},
         points=points,
         same_accuracy=same_accuracy({t: [(p.step, p.value) for p in points if p.training == t] for t in steps}),
         table=table,

@@ -1,4 +1,4 @@
-"""pass@k, avg@k and their confidence intervals, from the counts of correct completions per question; mean ± std."""
+"""Greedy accuracy, pass@k, avg@k and their confidence intervals, from the counts of correct completions per question; mean ± std."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from learnalign.errors import RunError
 
+GREEDY = "greedy"
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
@@ -40,9 +41,10 @@ def pass_at_k(scored: int, correct: int, k: int) -> float:
 
 
 def metric(name: str, counts: Sequence[tuple[int, int]]) -> Estimate:
-    """`pass@K` or `avg@K` of questions with (scored, correct) completions, without those with fewer than K scored.
+    """`greedy`, `pass@K` or `avg@K` of questions with (scored, correct) completions, without those with fewer than K scored.
 
-    avg@K is the mean fraction of correct completions, of K or more. Raises RunError if no question has K.
+    greedy is of one completion a question, decoded greedily; avg@K is the mean fraction of correct completions, of K or
+    more. Raises RunError if no question has K.
     """
     values = [value for scored, correct in counts if (value := _of_question(name, scored, correct)) is not None]
     if not values:
@@ -52,12 +54,12 @@ def metric(name: str, counts: Sequence[tuple[int, int]]) -> Estimate:
 
 
 def k_of(name: str) -> int:
-    """K of `pass@K` or `avg@K`."""
-    return int(name.partition("@")[2])
+    """K of `pass@K` or `avg@K`, 1 of `greedy`."""
+    return 1 if name == GREEDY else int(name.partition("@")[2])
 
 
 def _of_question(name: str, scored: int, correct: int) -> float | None:
-    """One question's pass@K or avg@K; None with fewer than K scored."""
+    """One question's value; None with fewer than K scored."""
     if scored < k_of(name):
         return None
     return correct / scored if name.startswith("avg") else pass_at_k(scored, correct, k_of(name))
@@ -71,18 +73,23 @@ def metric_over_rounds(name: str, rounds: Sequence[Mapping[str, tuple[int, int]]
     values = tuple(metric(name, list(one.values())).value for one in rounds)
     if len(rounds) == 1:
         return replace(metric(name, list(rounds[0].values())), rounds=values)
-    by_question: dict[str, list[float]] = {}
-    for one in rounds:
-        for id, (scored, correct) in one.items():
-            if (value := _of_question(name, scored, correct)) is not None:
-                by_question.setdefault(id, []).append(value)
     return replace(
-        estimate([statistics.fmean(each) for each in by_question.values()]),
+        estimate(list(values_by_question(name, rounds).values())),
         value=statistics.fmean(values),
         std=statistics.stdev(values),
         population_std=statistics.pstdev(values),
         rounds=values,
     )
+
+
+def values_by_question(name: str, rounds: Sequence[Mapping[str, tuple[int, int]]]) -> dict[str, float]:
+    """A question's value of `name`, the mean over the rounds in which it has enough scored completions; by id."""
+    values: dict[str, list[float]] = {}
+    for one in rounds:
+        for id, (scored, correct) in one.items():
+            if (value := _of_question(name, scored, correct)) is not None:
+                values.setdefault(id, []).append(value)
+    return {id: statistics.fmean(each) for id, each in values.items()}
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -108,7 +115,9 @@ def wilson(proportion: float, n: float) -> tuple[float, float]:
 
 
 def ladder(name: str, completions: int) -> list[str]:
-    """The metrics to report for so many completions a question: `name`, then pass@1, 2, 4 … and avg@all."""
+    """The metrics to report for so many completions a question: `name`, then pass@1, 2, 4 … and avg@all of sampled ones."""
+    if name == GREEDY:
+        return [name]
     ks = [2**i for i in range(completions.bit_length()) if 2**i <= completions]
     names = [name, *(f"pass@{k}" for k in dict.fromkeys([*ks, completions]))]
     return list(dict.fromkeys([*names, f"avg@{completions}"]))

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds
+from learnalign.evaluation.columns import Part, by_columns
+from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds, values_by_question
+from learnalign.evaluation.paired import INTERVAL, Difference, check_comparable, compare
 from learnalign.evaluation.testset import check_questions, default_name, evaluation_config, own_seed, round_config
+from learnalign.prompts import stored_prompts
 from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, file_name
@@ -21,7 +24,8 @@ class EvalResult:
 
     `seeds` are those of the rounds, `samples`, `unscored` and `truncated` are of all rounds together. `left_out` counts
     unusable rows of the test set, `unscored` completions that the verifier could not score: neither counts for or against
-    the policy.
+    the policy. `columns` is the headline by column of the test set and its value, `against` the difference from another
+    evaluation, question by question.
     """
 
     name: str
@@ -38,6 +42,8 @@ class EvalResult:
     truncated: int
     temperature: float
     top_p: float
+    columns: dict[str, dict[str, Part]]
+    against: Difference | None
     file: Path
     directory: Path
 
@@ -50,6 +56,7 @@ def evaluate(
     policy: str | None = None,
     overrides: Sequence[str] = (),
     overwrite: bool = False,
+    against: str | None = None,
 ) -> EvalResult:
     """Sample a policy's completions on a test set and write DIR/eval/NAME.json.
 
@@ -60,32 +67,38 @@ def evaluate(
         policy: policy, base, train/NAME, train/NAME@STEP or a model directory; replaces `eval.policy`.
         overrides: `key=value` on the evaluation's settings, such as eval.num_generations=8 or data.limit=300.
         overwrite: replace DIR/eval/NAME by a new evaluation.
+        against: the name of a finished evaluation of the same test set, with which this one is compared.
 
     DIR/eval/NAME is a run directory whose pool is the test set and whose rollouts are the completions, drawn by the
     rollout stage shard by shard: an interrupted evaluation resumes, and another metric samples nothing new. The further
     rounds of `eval.rounds` are run directories below it, rounds/2 and so on; more rounds keep those that are there.
 
-    Raises InputError for invalid settings or data, RunError if the engine or the verifier fails.
+    Raises InputError for invalid settings or data, and if `against` is missing or made with other settings; RunError if the
+    engine or the verifier fails.
     """
     config = evaluation_config(run, data, policy, overrides)
     name = file_name(name or default_name(data, config.eval.policy, own_seed(run, config)))
+    if against is not None:
+        check_comparable(run, name, config, against)
     check_questions(config, None if overwrite else _rows_read(RunDir(run.path / "eval" / name, config)))
     with run.child("eval", name, config, overwrite=overwrite, more=("rounds",)) as sub:
         where = str(Path(data).resolve()) if Path(data).exists() else data
-        sub.note_command("eval", data=where, name=name, policy=config.eval.policy, set=list(overrides))
+        compared = {} if against is None else {"against": against}
+        sub.note_command("eval", data=where, name=name, policy=config.eval.policy, set=list(overrides), **compared)
         rounds = [sub, *(_round(sub, number) for number in range(2, config.eval.rounds + 1))]
         counts = [rollout(one, anyway=True).counts for one in rounds]
         pairs = [{id: (row.scored, row.correct) for id, row in load_success(one).items()} for one in rounds]
-    names = ladder(config.eval.metric, config.eval.num_generations)
-    metrics = {
-        each: metric_over_rounds(each, pairs) for each in names if _possible(each, pairs) or each == config.eval.metric
-    }
+        asked = stored_prompts(sub)
+    headline = str(config.eval.metric)
+    names = ladder(headline, config.eval.num_generations)
+    metrics = {each: metric_over_rounds(each, pairs) for each in names if _possible(each, pairs) or each == headline}
+    values = values_by_question(headline, pairs)
     result = EvalResult(
         name=name,
         policy=config.eval.policy,
-        metric=config.eval.metric,
-        value=metrics[config.eval.metric].value,
-        std=metrics[config.eval.metric].std,
+        metric=headline,
+        value=metrics[headline].value,
+        std=metrics[headline].std,
         seeds=[one.config.seed for one in rounds],
         metrics=metrics,
         questions=counts[0]["prompts"],
@@ -95,6 +108,8 @@ def evaluate(
         truncated=sum(each["truncated"] for each in counts),
         temperature=config.rollout.temperature,
         top_p=config.rollout.top_p,
+        columns=by_columns(config.data, asked, values),
+        against=None if against is None else compare(run, values, {one.id for one in asked}, headline, against),
         file=run.path / "eval" / f"{name}.json",
         directory=sub.path,
     )
@@ -121,4 +136,6 @@ def _as_json(result: EvalResult, settings: dict[str, Any]) -> dict[str, Any]:
     own = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(result).items()}
     kept = ("seed", "model", "data", "verifier", "rollout", "eval")
     interval = "95 %, Wilson's score interval at the effective number of questions"
+    if result.against is not None:
+        own["against"] |= {"interval": INTERVAL}
     return {**own, "interval": interval, "settings": {key: settings[key] for key in kept}}

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config, apply_overrides, build_config, read_yaml
+from learnalign.config import Config, EvalConfig, apply_overrides, build_config, read_yaml
 from learnalign.errors import InputError, counted, listed_briefly, short
-from learnalign.evaluation.metrics import k_of
+from learnalign.evaluation.metrics import GREEDY, k_of
 from learnalign.inputs import local_path
 from learnalign.policy import model_settings, plain_name
 from learnalign.prompts import elsewhere
@@ -85,14 +85,7 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
         settings["seed"] = settings["eval"]["seed"]
     own = build_config(settings, source=f"eval on {data}").eval
     limit = own.max_completion_length or run.config.rollout.max_completion_length
-    temperature = own.temperature
-    if temperature is None:
-        temperature = 0.0 if own.num_generations == 1 else run.config.rollout.temperature
-    if k_of(own.metric) > own.num_generations:
-        raise InputError(
-            f"eval.metric: {own.metric} needs {counted(k_of(own.metric), 'completion')} a question, eval.num_generations is "
-            f"{own.num_generations}"
-        )
+    settings["eval"]["metric"], temperature = _metric_and_temperature(own, run.config.rollout.temperature)
     if own.rounds > 1 and temperature == 0:
         raise InputError(
             f"eval.rounds: {own.rounds} rounds of greedy decoding are all the same; sample "
@@ -106,6 +99,32 @@ def evaluation_config(run: RunDir, data: str, policy: str | None, overrides: Seq
         "adaptive": False,
     }
     return build_config(settings, source=f"eval on {data}")
+
+
+def _metric_and_temperature(own: EvalConfig, sampled: float) -> tuple[str, float]:
+    """The headline and the temperature, where `sampled` is that of rollouts: greedy names temperature 0 and nothing else."""
+    metric, temperature = own.metric, own.temperature
+    if temperature is None:
+        greedy = metric == GREEDY or (metric is None and own.num_generations == 1)
+        temperature = 0.0 if greedy else sampled
+    metric = metric or (GREEDY if temperature == 0 else "pass@1")
+    if (metric == GREEDY) != (temperature == 0):
+        raise InputError(
+            f"eval.metric: {metric} is of {'greedy decoding' if metric == GREEDY else 'sampled completions'}, but the temperature "
+            f"is {temperature:g}: for greedy accuracy --set eval.metric=greedy --set eval.temperature=0.0 --set "
+            "eval.num_generations=1, for sampled completions --set eval.metric=pass@1 --set eval.temperature=0.8 (or another)"
+        )
+    if metric == GREEDY and own.num_generations > 1:
+        raise InputError(
+            f"eval.num_generations: {own.num_generations} completions of greedy decoding are the same completion every time; "
+            "give 1, or sample (--set eval.metric=pass@1 --set eval.temperature=0.8)"
+        )
+    if k_of(metric) > own.num_generations:
+        raise InputError(
+            f"eval.metric: {metric} needs {counted(k_of(metric), 'completion')} a question, eval.num_generations is "
+            f"{own.num_generations}"
+        )
+    return metric, temperature
 
 
 def round_config(config: Config, number: int) -> Config:

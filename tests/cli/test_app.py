@@ -34,7 +34,7 @@ OPTIONS = {
     "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--trust", "--json", "--help"],
     "compare": ["DIR", "-n", "--norms", "--trust", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--seed", "--config", "--set", *RESULT],
-    "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--config", "--set", *RESULT],
+    "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--against", "--config", "--set", *RESULT],
     "verify": [
         "FILE|DIR",
         "--verifier",

@@ -55,7 +55,8 @@ def test_a_greedy_evaluation_is_the_share_of_correct_answers(tmp_path: Path) -> 
     stored = json.loads(result.file.read_text())
     assert result.file == run.path / "eval" / "test-base.json"
     assert stored["value"] == result.value
-    assert stored["metrics"]["pass@1"]["low"] <= result.value <= stored["metrics"]["pass@1"]["high"]
+    assert stored["metrics"]["greedy"]["low"] <= result.value <= stored["metrics"]["greedy"]["high"]
+    assert (stored["metric"], list(stored["metrics"])) == ("greedy", ["greedy"])
     assert stored["settings"]["rollout"]["temperature"] == 0
     assert stored["interval"].startswith("95 %")
 
@@ -92,6 +93,42 @@ def test_several_completions_give_pass_at_k_and_avg_at_k(tmp_path: Path) -> None
             expected.append(1 - math.comb(wrong, 2) / math.comb(len(rewards), 2))
     assert result.metrics["pass@2"].value == pytest.approx(sum(expected) / len(expected))
     assert result.metrics["pass@2"].questions == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], ("greedy", 0.0)),
+        (["eval.metric=greedy"], ("greedy", 0.0)),
+        (["eval.temperature=0"], ("greedy", 0.0)),
+        (["eval.metric=pass@1"], ("pass@1", 0.9)),
+        (["eval.metric=avg@1"], ("avg@1", 0.9)),
+        (["eval.temperature=0.7"], ("pass@1", 0.7)),
+        (["eval.num_generations=2"], ("pass@1", 0.9)),
+        (["eval.metric=pass@2", "eval.num_generations=2", "eval.temperature=0.7"], ("pass@2", 0.7)),
+    ],
+)
+def test_a_metric_s_name_says_whether_completions_are_sampled(
+    tmp_path: Path, overrides: list[str], expected: tuple[str, float]
+) -> None:
+    config = evaluation_config(_run(tmp_path, rollout={"temperature": 0.9}), _questions(tmp_path), "base", overrides)
+    assert (config.eval.metric, config.rollout.temperature) == expected
+
+
+def test_an_evaluation_of_a_former_version_is_read_and_named_anew(tmp_path: Path) -> None:
+    """Its config.yaml calls the greedy share of correct answers pass@1."""
+    run, questions = _run(tmp_path), _questions(tmp_path)
+    new = evaluate(run, questions, policy="base")
+    part = new.directory / "rollouts" / "part-00000.parquet"
+    before = part.stat().st_mtime_ns
+    settings = RunDir.peek(new.directory).config.model_dump(mode="json")
+    settings["eval"]["metric"] = "pass@1"
+    former = build_config(settings)
+    RunDir(new.directory, former).save_config()
+    assert RunDir.open(new.directory).config.eval.metric == "pass@1"
+    again = evaluate(run, questions, policy="base")
+    assert (again.metric, again.metrics) == ("greedy", new.metrics)
+    assert part.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 4}])
@@ -179,6 +216,15 @@ def test_a_changed_policy_is_refused_until_overwritten(tmp_path: Path) -> None:
         ({"overrides": ["eval.num_generations=4", "eval.temperature=0"]}, "same completion every time"),
         ({"overrides": ["eval.metric=pass@8"]}, r"pass@8 needs 8 completions a question, eval\.num_generations is 1"),
         ({"overrides": ["eval.metric=accuracy"]}, r"eval\.metric"),
+        (
+            {"overrides": ["eval.metric=pass@1", "eval.temperature=0"]},
+            r"pass@1 is of sampled .* --set eval\.metric=greedy",
+        ),
+        (
+            {"overrides": ["eval.metric=greedy", "eval.temperature=0.8"]},
+            r"greedy is of greedy .* --set eval\.metric=pass@1",
+        ),
+        ({"overrides": ["eval.metric=greedy", "eval.num_generations=4"]}, "same completion every time"),
         ({"overrides": ["eval.temprature=1"]}, r"did you mean eval\.temperature"),
         ({"policy": "nowhere"}, r"eval\.policy nowhere: no such directory"),
         ({"name": "../else"}, r"--name \.\./else: give letters"),
@@ -208,7 +254,7 @@ def test_a_test_set_with_other_sections_is_refused(tmp_path: Path) -> None:
 
 
 PAPERS = {  # name: path, split, metric, completions, temperature, top-p (LearnAlign §5.1; GAIN-RL Tables 1 and 2)
-    "gsm8k": ("openai/gsm8k", "test", "pass@1", 1, 0.0, 1.0),
+    "gsm8k": ("openai/gsm8k", "test", "greedy", 1, 0.0, 1.0),
     "gsm8k-sampled": ("openai/gsm8k", "test", "pass@1", 1, 0.8, 0.95),
     "math500": ("HuggingFaceH4/MATH-500", "test", "pass@1", 1, 0.8, 0.95),
     "math": ("zwhe99/MATH", "test", "pass@1", 1, 0.8, 0.95),
@@ -216,15 +262,15 @@ PAPERS = {  # name: path, split, metric, completions, temperature, top-p (LearnA
     "amc23": ("math-ai/amc23", "test", "avg@8", 8, 0.8, 0.95),
     "aime24": ("HuggingFaceH4/aime_2024", "train", "pass@8", 8, 0.8, 0.95),
     "cruxeval": ("cruxeval-org/cruxeval", "test", "pass@1", 1, 0.8, 0.95),
-    "olympiadbench": ("math-ai/olympiadbench", "test", "pass@1", 1, 0.0, 1.0),
-    "minerva": ("math-ai/minervamath", "test", "pass@1", 1, 0.0, 1.0),
+    "olympiadbench": ("math-ai/olympiadbench", "test", "greedy", 1, 0.0, 1.0),
+    "minerva": ("math-ai/minervamath", "test", "greedy", 1, 0.0, 1.0),
     "cruxeval-input": ("cruxeval-org/cruxeval", "test", "pass@1", 1, 0.8, 0.95),
     "livecodebench": ("agentica-org/DeepCoder-Preview-Dataset", "test", "pass@1", 8, 0.8, 0.95),
     "livecodebench-files": ("livecodebench", "test", "pass@1", 8, 0.8, 0.95),
     "codeforces": ("agentica-org/DeepCoder-Preview-Dataset", "test", "pass@1", 8, 0.8, 0.95),
     "codeforces-official": ("open-r1/codeforces", "test", "pass@1", 8, 0.8, 0.95),
     "humanevalplus": ("evalplus/humanevalplus", "test", "pass@1", 8, 0.8, 0.95),
-    "mbppplus": ("evalplus/mbppplus", "test", "pass@1", 1, 0.0, 1.0),
+    "mbppplus": ("evalplus/mbppplus", "test", "greedy", 1, 0.0, 1.0),
 }
 
 

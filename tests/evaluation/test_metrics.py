@@ -28,6 +28,7 @@ def test_metrics_leave_out_questions_with_too_few_scored_completions() -> None:
     assert metric("avg@8", counts).value == pytest.approx(statistics.mean([1, 0, 0.25]))
     assert metric("pass@8", counts).value == pytest.approx(2 / 3)
     assert metric("pass@8", counts).questions == 3
+    assert metric("greedy", [(1, 1), (1, 0), (0, 0), (1, 0)]).value == pytest.approx(1 / 3)
     with pytest.raises(RunError, match=r"pass@9: no question has 9 scored completions \(the most is 8\)"):
         metric("pass@9", counts)
 
@@ -60,5 +61,6 @@ def test_the_interval_covers_the_truth_if_completions_share_a_question() -> None
 
 def test_reported_metrics_begin_with_the_headline() -> None:
     assert ladder("avg@8", 8) == ["avg@8", "pass@1", "pass@2", "pass@4", "pass@8"]
+    assert ladder("greedy", 1) == ["greedy"]
     assert ladder("pass@1", 1) == ["pass@1", "avg@1"]
     assert ladder("pass@3", 6) == ["pass@3", "pass@1", "pass@2", "pass@4", "pass@6", "avg@6"]
