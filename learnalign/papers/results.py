@@ -18,6 +18,10 @@ class Results:
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "results.jsonl"
+        self.read()
+
+    def read(self) -> None:
+        """Read the file again: another command may have added to it."""
         lines = read_jsonl(self.file) if self.file.is_file() else []
         self._records: dict[str, Record] = {line["fingerprint"]: line for line in lines}
 

@@ -7,15 +7,17 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from learnalign.errors import LearnAlignError, counted, one_line
+from learnalign.errors import LearnAlignError, RunError, counted, one_line
 from learnalign.lifeline import watch
 from learnalign.papers.cells import Cell
 from learnalign.papers.results import Record, Results
 from learnalign.progress import duration
+from learnalign.rundir.lock import Lock
 
 PIPELINES, LOGS = "pipelines", "logs"
 Outcome = tuple[Record | None, str | None]  # a cell's record, or why the work failed
@@ -28,36 +30,44 @@ def run_cells(
     """Run every cell without a record in `jobs` processes; returns why work failed, by cells and pipelines.
 
     What fails does not stop the rest. An interrupted run goes on where it ended: stages, trainings and evaluations are run
-    directories below DIR/pipelines, and resume.
+    directories below DIR/pipelines, and resume. Raises RunError if another command is at work in the directory.
     """
-    schedule = _Schedule([cell for cell in cells if results.of(cell) is None])
-    if not schedule.cells:
-        return {}
-    total, started = len(schedule.cells), time.monotonic()
-    say(f"{counted(total, 'cell')} to run, {jobs} at a time; logs in {directory / LOGS}")
-    (directory / LOGS).mkdir(parents=True, exist_ok=True)
+    with Lock(directory):
+        results.read()
+        schedule = _Schedule([cell for cell in cells if results.of(cell) is None])
+        if total := len(schedule.cells):
+            say(f"{counted(total, 'cell')} to run, {jobs} at a time; logs in {directory / LOGS}")
+            (directory / LOGS).mkdir(exist_ok=True)
+            _run(directory, schedule, results, jobs, say)
+        return schedule.failed
+
+
+def _run(directory: Path, schedule: _Schedule, results: Results, jobs: int, say: Callable[[str], None]) -> None:
+    started, running = time.monotonic(), dict[Future[Outcome], Work]()
     here, there = Pipe(duplex=False)
-    running: dict[Future[Outcome], Work] = {}
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(here, directory / LOGS)
-    ) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(here, directory / LOGS)) as pool:
         try:
             while True:
                 while len(running) < jobs and (work := schedule.next()) is not None:
                     what = schedule.groups[work] if isinstance(work, str) else work
                     running[pool.submit(_do, directory / PIPELINES, what)] = work
                 if not running:
-                    return schedule.failed
+                    return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     work = running.pop(future)
                     record, failure = future.result()
                     schedule.finish(work, failure)
                     if record is not None:
                         results.add(record)
-                    left = duration((time.monotonic() - started) / max(1, schedule.done) * (total - schedule.done))
                     if isinstance(work, Cell) or failure:
                         name = work.key if isinstance(work, Cell) else f"pipeline {work}"
-                        say(f"{schedule.done} of {total}: {name}: {failure or _headline(record)}; about {left} left")
+                        say(f"{name}: {failure or _headline(record)}; {schedule.outlook(time.monotonic() - started)}")
+        except BrokenProcessPool:
+            raise RunError(
+                "a process was ended from outside, as the system does when memory runs out; the same command goes on where it "
+                "ended, with fewer cells at a time if --jobs says so"
+            ) from None
         finally:
             there.close()  # whatever still runs ends now
 
@@ -86,6 +96,11 @@ class _Schedule:
                 self.begun.add(cell.shared)
                 return cell.shared
         return None
+
+    def outlook(self, seconds: float) -> str:
+        """How much is done, and how long the rest takes at this rate."""
+        left = duration(seconds / max(1, self.done) * (len(self.cells) - self.done))
+        return f"{self.done} of {len(self.cells)} done, about {left} left"
 
     def finish(self, work: Work, failure: str | None) -> None:
         """Count what has ended; cells whose pipelines failed are done, too."""

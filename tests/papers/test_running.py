@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from learnalign.errors import RunError
 from learnalign.papers.cells import cells_of
 from learnalign.papers.loading import load_table
 from learnalign.papers.measures import entries
@@ -11,6 +12,8 @@ from learnalign.papers.perform import perform
 from learnalign.papers.pipeline import prepare
 from learnalign.papers.results import Results
 from learnalign.papers.runner import run_cells
+from learnalign.rundir.files import read_jsonl
+from learnalign.rundir.lock import Lock
 
 TABLE = """
 title: mine
@@ -50,6 +53,31 @@ def test_a_choice_and_the_base_model_run_and_are_resumed_for_free(table, tmp_pat
     evaluated = by_arm["length"]["accuracy"]["demo-arithmetic-test"]["1"]["value"]
     assert found["length", "accuracy", "demo-arithmetic-test"].mean == pytest.approx(100 * evaluated)
     assert found["base", "training-hours", None].mean is None
+
+
+def test_a_cell_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(TABLE.replace("arms:", "arms:\n  bad: {train: pool, set: {train.trainer: {top_k: none}}}"))
+    cells = [cell for cell in cells_of(load_table(str(file))) if cell.name in ("bad", "base")]
+    said: list[str] = []
+    failed = run_cells(tmp_path, cells, Results(tmp_path), 1, said.append)
+    assert list(failed) == ["here/bad/-/0"]
+    assert "train" in failed["here/bad/-/0"]
+    assert [line["arm"] for line in read_jsonl(tmp_path / "results.jsonl")] == ["base"]
+    assert any("here/bad/-/0" in line and "Traceback" not in line for line in said)
+
+
+def test_a_second_command_in_the_directory_is_refused(table, tmp_path):
+    with Lock(tmp_path), pytest.raises(RunError, match="in use by another learnalign command"):
+        run_cells(tmp_path, cells_of(table), Results(tmp_path), 1, lambda line: None)
+
+
+def test_records_that_another_command_added_meanwhile_are_kept(table, tmp_path):
+    early, late = Results(tmp_path), Results(tmp_path)
+    late.add({"fingerprint": "other", "cell": "x"})
+    run_cells(tmp_path, [], early, 1, lambda line: None)
+    early.add({"fingerprint": "own", "cell": "y"})
+    assert {line["fingerprint"] for line in read_jsonl(tmp_path / "results.jsonl")} == {"other", "own"}
 
 
 def test_rounds_choose_and_train_each_with_the_policy_so_far(table, tmp_path):
