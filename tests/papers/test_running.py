@@ -98,3 +98,10 @@ def test_a_choice_without_training_has_costs_and_norms_alone(table, tmp_path):
     assert "training" not in record
     assert record["costs"].keys() == {"warmup", "rollout", "grad", "select"}
     assert -1 <= record["norm-length"] <= 1
+
+
+def test_panels_with_the_same_stand_in_train_for_steps_of_their_own(tmp_path):
+    cells = [cell for cell in cells_of(load_table("learnalign-table-14", "tiny")) if cell.name == "learnalign"]
+    assert [cell.config.train.steps for cell in cells] == [2, 1]
+    assert len({cell.pipeline for cell in cells}) == 1
+    assert len({cell.label for cell in cells}) == 2

@@ -105,7 +105,8 @@ def test_printed_averages_are_means_of_the_row_but_for_those_noted(name):
     for panel, rows in table.published.items():
         tests = len(table.tests_of(panel))
         for arm, numbers in rows.items():
-            if abs(sum(numbers[:tests]) / tests - numbers[tests]) > 0.06:
+            values = [number for number in numbers if isinstance(number, float | int)]
+            if abs(sum(values[:tests]) / tests - values[tests]) > 0.06:
                 wrong.append((panel, arm))
     noted = {
         "learnalign-table-2": [("7b", "learnalign")],
