@@ -15,11 +15,10 @@ from learnalign.errors import RunError, counted
 from learnalign.names import SCALES, check_name, lined
 
 from .common import DryRun, Json, print_json, print_table
+from .paper_tables import show_table
 
 if TYPE_CHECKING:
     from learnalign.papers.cells import Cell
-    from learnalign.papers.contrasts import Contrast
-    from learnalign.papers.measures import Entry
     from learnalign.papers.table import Table
 
 Name = Annotated[
@@ -37,7 +36,6 @@ Jobs = Annotated[
     typer.Option("--jobs", min=1, metavar="K", help="Cells at a time; default: 1 on a GPU, else one a core."),
 ]
 Show = Annotated[bool, typer.Option("--show", help="Print what is there; run nothing.")]
-MINUS = "−"
 
 
 def paper(
@@ -75,8 +73,12 @@ def paper(
     results.check(cells)
     failed: dict[str, str] = {}
     if not show:
+        from learnalign.papers.planning import hours_of
         from learnalign.papers.runner import run_cells
 
+        hours_of(
+            table, [cell for cell in cells if results.of(cell) is None]
+        )  # faults of tests and settings, before anything starts
         failed = run_cells(directory, cells, results, jobs or _jobs(), _say)
     found = entries(table, cells, results)
     compared = contrasts(table, found)
@@ -87,14 +89,15 @@ def paper(
     else:
         from learnalign.report import write_paper_page
 
-        _show_table(table, found, compared, scale)
+        show_table(table, found, compared, scale)
         if missing < len(cells):
             print(f"page: {write_paper_page(directory / 'report.html', table, cells, results, found, compared)}")
         print(f"{counted(len(cells) - missing, 'cell')} of {len(cells)} in {results.file}")
     if failed:
+        hint = "; --scale tiny runs the table on the embedded model" if scale == "full" else ""
         raise RunError(
             f"{counted(len(failed), 'cell')} failed, first {next(iter(failed))}: {next(iter(failed.values()))}; the same command tries "
-            f"again; logs are in {directory / 'logs'}"
+            f"again; logs are in {directory / 'logs'}{hint}"
         )
 
 
@@ -125,72 +128,3 @@ def _show_hours(table: Table, cells: Sequence[Cell], scale: str, as_json: bool) 
     columns = ["panel", "stage", "times", "tokens at most", f"hours of one {hours[0].device}"]
     print_table(f"{table.title}: {counted(len(cells), 'cell')} at scale {scale}", columns, rows)
     print("hours are rough: from the model's size and half of the longest completions; nothing was read or written")
-
-
-def _show_table(table: Table, found: Sequence[Entry], compared: Sequence[Contrast], scale: str) -> None:
-    print(f"{table.title} ({table.source})" if table.source else table.title)
-    if scale != "full":
-        print(f"scale {scale}: the embedded model in place of the paper's; its numbers cannot agree with the paper's")
-    columns = {panel: table.columns(panel) for panel in table.panels}
-    for panel, place in table.panels.items():
-        heads = [_head(*column, sizes=len(table.sizes_of(panel)) > 1) for column in columns[panel]]
-        rows = []
-        for arm in dict.fromkeys(entry.arm for entry in found if entry.panel == panel):
-            own = [entry for entry in found if (entry.panel, entry.arm) == (panel, arm)]
-            rows.append([table.arms[arm].label or arm, *map(_cell, own)])
-        if rows:
-            spread = "standard deviation of rounds" if any(entry.stds for entry in found) else "standard error"
-            print_table(f"{place.label or panel}: ours ± {spread} / paper's / difference", ["", *heads], rows)
-    if compared:
-        _show_contrasts(table, compared)
-    for note in table.notes:
-        print(note)
-
-
-def _head(size: Any, measure: str, test: str | None, *, sizes: bool) -> str:
-    words = [
-        f"{size:,}" if isinstance(size, int) else f"{100 * size:g} %" if isinstance(size, float) else "",
-        test or measure,
-    ]
-    return ", ".join(word for word in (words if sizes else words[1:]) if word)
-
-
-def _cell(entry: Entry) -> str:
-    """Ours ± its spread / paper's / difference; a dash for what is not there."""
-    spread = entry.mean_std if entry.stds else entry.standard_error
-    ours = "–" if entry.mean is None else _number(entry.mean)
-    if entry.mean is not None and spread is not None:
-        ours += f" ± {_number(spread)}"
-    if entry.published is None:
-        return ours
-    theirs = _number(entry.published) + (
-        f" ± {_number(entry.published_std)}" if entry.published_std is not None else ""
-    )
-    return f"{ours} / {theirs} / {'–' if entry.difference is None else _signed(entry.difference)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.1f}" if abs(value) >= 1 or value == 0 else f"{value:.2g}"
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else MINUS}{_number(abs(value))}"
-
-
-def _show_contrasts(table: Table, compared: Sequence[Contrast]) -> None:
-    rows = []
-    for each in compared:
-        size = (
-            f"{each.size:,}"
-            if isinstance(each.size, int)
-            else f"{100 * each.size:g} %"
-            if isinstance(each.size, float)
-            else "all"
-        )
-        interval = "–" if each.low is None or each.high is None else f"{_signed(each.low)} to {_signed(each.high)}"
-        p = "–" if each.adjusted is None else f"{each.adjusted:.3f}" + (" (primary)" if each.primary else "")
-        rows.append(
-            [each.panel, size, f"{each.arm} {MINUS} {each.against}", each.seeds, _signed(each.difference), interval, p]
-        )
-    columns = ["panel", "size", "contrast", "seeds", "difference", "95 % from to", "p after Holm"]
-    print_table("differences paired by seed", columns, rows)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from learnalign.config import Config, load_config
+from learnalign.errors import InputError
 from learnalign.papers.table import Arm, Runs, Size, Table
 from learnalign.rounds import check_fractions
 from learnalign.training.steps import groups_per_step
@@ -86,7 +87,10 @@ def cells_of(table: Table) -> list[Cell]:
         wanted = settings | ({"train.steps": steps} if steps else {}) | place.set | arm.set
         where = json.dumps([place.config, wanted, arm.batch])
         if where not in configs:
-            configs[where] = _config(place.config, wanted, arm.batch)
+            try:
+                configs[where] = _config(place.config, wanted, arm.batch)
+            except InputError as error:
+                raise InputError(f"panel {panel}, arm {name}: {error}") from None
         cell = Cell(
             panel=panel,
             name=name,

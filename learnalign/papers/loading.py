@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +42,10 @@ def tables() -> dict[str, Path]:
     import learnalign_configs
 
     folder = Path(learnalign_configs.__file__).parent / "papers" / "tables"
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    files = sorted(
+        folder.glob("*.yaml"), key=lambda file: [part.zfill(3) for part in file.stem.split("-")]
+    )  # 2 before 10
+    return {file.stem: file for file in files}
 
 
 def load_table(name: str, scale: str = "full") -> Table:
@@ -64,8 +68,24 @@ def load_table(name: str, scale: str = "full") -> Table:
             settings = _stand_in(settings, STAND_INS[scale], whole)
         return Table.model_validate(settings | own.get(scale, {}))
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc']))}: {one_line(item['msg'], 300)}" for item in error.errors()]
-        raise InputError(f"{file}: {'; '.join(problem.removeprefix(': ') for problem in problems[:8])}") from None
+        problems = {
+            _key(item): _problem(_key(item), item) for item in reversed(error.errors())
+        }  # the first one of a key
+        raise InputError(f"{file}: {'; '.join(list(problems.values())[::-1][:8])}") from None
+
+
+def _key(item: Any) -> str:
+    """Where a fault stands, without the branches of a union."""
+    return ".".join(part for each in item["loc"] if not re.search(r"[\[\]]|^constrained-", part := str(each)))
+
+
+def _problem(key: str, item: Any) -> str:
+    if item["type"] == "missing":
+        return f"{key} is required"
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {key}"
+    message = one_line(item["msg"].removeprefix("Value error, "), 300)
+    return f"{key}: got {short(item['input'])}, but {message[0].lower()}{message[1:]}" if key else message
 
 
 def _is_section(value: Any) -> bool:

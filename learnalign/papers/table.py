@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, PositiveFloat, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, PositiveFloat, field_validator, model_validator
 
 from learnalign.config.section import Fraction, NonNegativeFloat, OneOf, PositiveInt, Section, Seed
 from learnalign.names import MEASURES, METHODS, unknown
 
 Size = PositiveInt | Annotated[float, Field(gt=0.0, lt=1.0)] | Literal["all"]
-FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # directories are called after it
 Number = NonNegativeFloat | list[NonNegativeFloat] | None  # a value, or value and standard deviation
 Column = tuple[Size, str, str | None]  # a size, a measure, and the test of accuracy or the point of a curve
 OF_CURVES = ("average", "best", "best-step", "steps-to", "steps-to-best", "speed-up", "curve")  # means over the tests
@@ -34,6 +33,15 @@ def split_test(test: str) -> tuple[str, list[str]]:
     """The data of a test, and the settings of its evaluation: `livecodebench pass@8` is another metric of `livecodebench`."""
     match = re.fullmatch(r"(.+) ((?:pass|avg)@\d+)", test)
     return (match[1], [f"eval.metric={match[2]}"]) if match else (test, [])
+
+
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise ValueError("directories are called after it: give letters, digits, dots, dashes and underscores")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_file_name)]
 
 
 class Panel(Section):
