@@ -50,7 +50,8 @@ class Shared(Base):
         model: Any = self.model
         if self._sharing is None or not plain or args.use_transformers_continuous_batching or args.generation_kwargs:
             return None
-        if base_of(model).config._attn_implementation != "sdpa":
+        base: Any = base_of(model)
+        if base.config._attn_implementation != "sdpa":
             return None
         return Sampler(model, frozenset(self.eos_token_ids), context_length(model))
 
@@ -62,6 +63,7 @@ class Shared(Base):
         requests = [
             Request(str(i), prompt, list(itertools.islice(seeds, size))) for i, (prompt, size) in enumerate(groups)
         ]
+        assert self.max_completion_length is not None
         sampling = Sampling(self.max_completion_length, self.temperature)
         with slot_attention(base_of(self.model)):  # type: ignore[arg-type]  # a model by now
             completions = self._sampler.generate(requests, sampling)
