@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Name = Annotated[
     str | None,
     typer.Argument(
-        metavar="[TABLE]", help="A ready table, or a YAML file of that form; none: lists them.", show_default=False
+        metavar="TABLE", help="A ready table, or a YAML file of that form; none: lists them.", show_default=False
     ),
 ]
 Scale = Annotated[str, typer.Option("--scale", metavar="NAME", help=f"On what it is run.{lined(SCALES)}")]

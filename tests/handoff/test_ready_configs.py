@@ -50,6 +50,7 @@ SHAPES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "agentica-org/DeepScaleR-Preview-Dataset": lambda q, a: {"problem": q, "answer": a, "solution": "by hand"},
     "lime-nlp/DeepScaleR_Difficulty": lambda q, a: {"problem": q, "ground_truth": a, "solved_percentage": 12.5},
     "demo": lambda q, a: {"question": q, "answer": a, "solution": "by hand", "kind": "sum"},
+    "demo-arithmetic": lambda q, a: {"question": q, "answer": a, "solution": "by hand", "kind": "sum"},
     "agentica-org/DeepCoder-Preview-Dataset": lambda q, a: {
         "problem": q,
         "starter_code": "",
