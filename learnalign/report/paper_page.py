@@ -59,16 +59,17 @@ def _name(arm: str, size: str, shown: Table) -> str:
 
 
 def _numbers(found: Sequence[Entry], shown: Table) -> str:
-    rows = []
+    """Means over seeds, and if the paper has numbers, they and the differences."""
+    with_paper = any(entry.published is not None for entry in found)
+    rows: dict[tuple[str, ...], None] = {}  # an arm without a size has one row, not one for each size
     for entry in found:
-        if not entry.values:
-            continue
-        name = _name(entry.arm, _size(entry.size) if shown.arms[entry.arm].train == "subset" else "", shown)
-        what = entry.test or entry.measure
-        numbers = [number(entry.mean), number(entry.standard_error), str(len(entry.values))]
-        rows.append([e(name), e(what), *numbers, number(entry.published), number(entry.difference)])
-    columns = ["", "measure", "mean", "standard error", "seeds", "paper", "difference"]
-    return table("", columns, list(dict.fromkeys(map(tuple, rows))), numeric=2)  # type: ignore[arg-type]  # rows are unique
+        if entry.values:
+            name = _name(entry.arm, _size(entry.size) if shown.arms[entry.arm].chooses else "", shown)
+            numbers = [number(entry.mean), number(entry.standard_error), str(len(entry.values))]
+            numbers += [number(entry.published), number(entry.difference)] if with_paper else []
+            rows[e(name), e(entry.test or entry.measure), *numbers] = None
+    columns = ["", "measure", "mean", "standard error", "seeds", *(["paper", "difference"] if with_paper else [])]
+    return table("", columns, [list(row) for row in rows], numeric=2)
 
 
 def _contrasts(compared: Sequence[Contrast], shown: Table) -> str:
