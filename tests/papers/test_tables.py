@@ -11,7 +11,9 @@ from learnalign.names import SCALES
 from learnalign.papers.cells import cells_of
 from learnalign.papers.loading import load_table, tables
 from learnalign.papers.table import split_test
+from learnalign.rundir.files import read_jsonl
 
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 EXPERIMENTS = [
     *(f"learnalign-table-{k}" for k in (1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14)),
     *(f"learnalign-figure-{k}" for k in ("3a", "3b", "4", "5")),
@@ -161,3 +163,15 @@ def test_a_wrong_key_arm_or_number_is_named(tmp_path: Path, change, named):
     file.write_text("\n".join(settings.values()))
     with pytest.raises(InputError, match=rf"mine.yaml: .*{named}"):
         load_table(str(file))
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"), [("experiment", "selection"), ("experiment-settings", "selection-settings")]
+)
+def test_the_stored_results_of_the_experiment_are_those_of_the_table_as_it_is(directory: str, name: str) -> None:
+    """A change of the table or of a default that they depend on must not leave them standing for something else."""
+    cells = cells_of(load_table(name, "small"))
+    stored = read_jsonl(RESULTS / directory / "results.jsonl")
+    prints = {cell.key: cell.fingerprint for cell in cells}
+    assert stored
+    assert [line["cell"] for line in stored if prints.get(line["cell"]) != line["fingerprint"]] == []
