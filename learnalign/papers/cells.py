@@ -45,6 +45,11 @@ class Cell:
         return f"{self.name}{size}-{_digest([_settings(self.config, 'eval'), self._arm])[:6]}"
 
     @property
+    def place(self) -> str:
+        """What it writes in its run directory; cells with the same one, as those of panels with other tests, run one by one."""
+        return f"{self.pipeline}/{'base' if self.arm.train == 'none' else self.label}"
+
+    @property
     def _arm(self) -> dict[str, Any]:
         return self.arm.model_dump(mode="json", exclude={"label", "set"}, exclude_defaults=True)
 
