@@ -152,6 +152,7 @@ CHANGES = [
     ("arms: {one: {set: {train.steps: 3}}}", "arms.one.set: .*by the key steps"),
     ("arms: {one: {set: {select.size: 3}}}", "arms.one.set: .*select.size"),
     ("arms: {one: {train: pool, method: random}}", "arms.one: .*method: train: pool makes no use of it"),
+    ("arms: {one: {spend: two}, two: {set: {grad.dim: 64}}}", "arms.one.spend: two has other settings"),
     ("arms: {one: {train: none, steps: 3}}", "arms.one: .*steps"),
     ("arms: {one: {rounds: [0.5], spend: one}}", "arms.one: .*spend: an arm with rounds"),
     ("tests: []", "tests: give at least one"),
