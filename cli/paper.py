@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import RunError, counted
+from learnalign.errors import InputError, RunError, counted
 from learnalign.names import SCALES, check_name, lined
 
 from .common import DryRun, Json, print_json, print_table
@@ -69,6 +69,8 @@ def paper(
     from learnalign.papers.results import Results
 
     directory = directory or Path("runs") / "paper" / f"{Path(name).stem}-{scale}"
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"--dir {directory}: this is a file; give a directory, which need not be there yet")
     results = Results(directory)
     results.check(cells)
     failed: dict[str, str] = {}
@@ -89,7 +91,7 @@ def paper(
     else:
         from learnalign.report import write_paper_page
 
-        show_table(table, found, compared, scale)
+        show_table(table, found, compared)
         if missing < len(cells):
             print(f"page: {write_paper_page(directory / 'report.html', table, cells, results, found, compared)}")
         print(f"{counted(len(cells) - missing, 'cell')} of {len(cells)} in {results.file}")

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 MINUS = "−"
 
 
-def show_table(table: Table, found: Sequence[Entry], compared: Sequence[Contrast], scale: str) -> None:
+def show_table(table: Table, found: Sequence[Entry], compared: Sequence[Contrast]) -> None:
     """Print every panel that has an arm, the differences, and the notes."""
     print(f"{table.title} ({table.source})" if table.source else table.title)
-    if scale != "full" and table.published:
-        print(f"scale {scale}: the embedded model in place of the paper's; its numbers cannot agree with the paper's")
     for panel, place in table.panels.items():
         heads = [_head(*column, sizes=len(table.sizes_of(panel)) > 1) for column in table.columns(panel)]
         rows: list[list[Any]] = []

@@ -45,6 +45,11 @@ class Cell:
         return f"{self.name}{size}-{_digest([_settings(self.config, 'eval'), self._arm])[:6]}"
 
     @property
+    def place(self) -> str:
+        """What it writes in its run directory; cells with the same one, as those of panels with other tests, run one by one."""
+        return f"{self.pipeline}/{'base' if self.arm.train == 'none' else self.label}"
+
+    @property
     def _arm(self) -> dict[str, Any]:
         return self.arm.model_dump(mode="json", exclude={"label", "set"}, exclude_defaults=True)
 
@@ -91,6 +96,11 @@ def cells_of(table: Table) -> list[Cell]:
                 configs[where] = _config(place.config, wanted, arm.batch)
             except InputError as error:
                 raise InputError(f"panel {panel}, arm {name}: {error}") from None
+        if arm.spend and not (configs[where].warmup.size and configs[where].train.steps):
+            raise InputError(
+                f"panel {panel}, arm {name}: spend: what the selection costs is counted in steps of its warmup and added to those of "
+                "the training; give steps, and a warmup (warmup.size)"
+            )
         cell = Cell(
             panel=panel,
             name=name,

@@ -12,6 +12,7 @@ from learnalign.papers.measures import Entry
 from learnalign.papers.table import Size, Table
 
 RESAMPLES, SEED = 10_000, 0
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +72,12 @@ def contrasts(table: Table, found: Sequence[Entry]) -> list[Contrast]:
 
 
 def _by_cell(table: Table, found: Sequence[Entry]) -> dict[tuple[str, str, Size], dict[int, float]]:
-    """Of the first measure, the mean over tests by seed; an arm without a size counts at the size of the statistics alone."""
+    """Of the first measure, the mean over tests by seed; an arm with one cell for all sizes counts at the size of the statistics alone."""
     cells: dict[tuple[str, str, Size], dict[int, list[float]]] = {}
     for entry in found:
-        sized = (
-            table.arms[entry.arm].train == "subset" or table.statistics is None or entry.size == table.statistics.size
-        )
+        arm = table.arms[entry.arm]
+        sized = arm.chooses and arm.size is None
+        sized |= table.statistics is None or entry.size == table.statistics.size
         if entry.measure == table.measures[0] and sized:
             seeds = cells.setdefault((entry.panel, entry.arm, entry.size), {})
             for seed, value in entry.values.items():
@@ -85,13 +86,16 @@ def _by_cell(table: Table, found: Sequence[Entry]) -> dict[tuple[str, str, Size]
 
 
 def paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float | None, float | None, float | None]:
-    """Mean of the differences, their 95 % percentile bootstrap interval, and the p-value of a two-sided paired t-test."""
+    """Mean of the differences, their 95 % percentile bootstrap interval, and the p-value of a two-sided paired t-test.
+
+    Differences that are all the same have no spread to test them by: no p-value, or 1 if they are 0.
+    """
     differences = ours - theirs
     mean = float(differences.mean())
     if len(differences) < 2:
         return mean, None, None, None
-    if np.ptp(differences) == 0:
-        return mean, mean, mean, 1.0 if mean == 0 else 0.0
+    if np.ptp(differences) < ROUNDING:
+        return mean, mean, mean, 1.0 if abs(mean) < ROUNDING else None
     drawn = stats.bootstrap(
         (differences,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(SEED)
     )

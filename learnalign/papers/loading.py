@@ -66,12 +66,23 @@ def load_table(name: str, scale: str = "full") -> Table:
         whole = Table.model_validate(settings)  # before anything is put in its place
         if scale in STAND_INS:
             settings = _stand_in(settings, STAND_INS[scale], whole)
-        return Table.model_validate(settings | own.get(scale, {}))
+        return _beside(Table.model_validate(settings | own.get(scale, {})), file.parent)
     except ValidationError as error:
         problems = {
             _key(item): _problem(_key(item), item) for item in reversed(error.errors())
         }  # the first one of a key
         raise InputError(f"{file}: {'; '.join(list(problems.values())[::-1][:8])}") from None
+
+
+def _beside(table: Table, folder: Path) -> Table:
+    """With a panel's config a file beside the table, if there is one; as the `base` of a config."""
+    panels = {
+        name: panel.model_copy(update={"config": str(folder / panel.config)})
+        if (folder / panel.config).is_file()
+        else panel
+        for name, panel in table.panels.items()
+    }
+    return table.model_copy(update={"panels": panels})
 
 
 def _key(item: Any) -> str:
@@ -109,7 +120,28 @@ def _stand_in(settings: dict[str, Any], here: StandIn, whole: Table) -> dict[str
     made = {"sizes": [_scaled(size, share) for size in whole.sizes], "steps": here.steps, "seeds": 1}
     rounds = {key: value for key, value in whole.evaluate.items() if key == "eval.rounds"}
     made |= {"tests": [TEST] if any(map(whole.tests_of, whole.panels)) else [], "evaluate": here.evaluate | rounds}
+    if whole.runs:
+        made["runs"] = _runs(whole, here)
+    if own := whole.statistics:
+        size = _scaled(own.size, _share(whole, own.panel or next(iter(whole.panels)), here))
+        made["statistics"] = own.model_dump() | {"size": size}
     return settings | made | {"published": _published(whole), "notes": [*whole.notes, *_in_place(whole)]}
+
+
+def _share(whole: Table, panel: str, here: StandIn) -> float:
+    """Of a panel's sizes: those of the table keep their proportion to the first panel's pool."""
+    own = whole.panels[panel] if whole.panels[panel].sizes else next(iter(whole.panels.values()))
+    return here.rows / own.rows
+
+
+def _runs(whole: Table, here: StandIn) -> list[dict[str, Any]]:
+    """The table's runs, with sizes those of each panel by itself."""
+    made = []
+    for runs in whole.runs or []:
+        for panels in [[panel] for panel in runs.panels or whole.panels] if runs.sizes else [runs.panels]:
+            sizes = runs.sizes and panels and [_scaled(size, _share(whole, panels[0], here)) for size in runs.sizes]
+            made.append(runs.model_dump() | {"panels": panels, "sizes": sizes})
+    return made
 
 
 def _steps(steps: int, usual: int | None, here: StandIn) -> int:
@@ -139,10 +171,13 @@ def _mean(numbers: Sequence[Number]) -> Number:
 
 
 def _in_place(whole: Table) -> list[str]:
-    """What the columns are below full scale, if a panel has several tests."""
-    if all(len(whole.tests_of(panel)) < 2 for panel in whole.panels) or not whole.published:
+    """What the numbers are below full scale, and the columns if a panel has several tests."""
+    if not whole.published:
         return []
-    return [f"{TEST} is in place of all tests; the paper's accuracy beside it is the mean of its columns"]
+    said = ["the embedded model is in place of the paper's; its numbers cannot agree with the paper's"]
+    if all(len(whole.tests_of(panel)) < 2 for panel in whole.panels):
+        return said
+    return [*said, f"{TEST} is in place of all tests; the paper's accuracy beside it is the mean of its columns"]
 
 
 def _scaled(size: Any, share: float) -> Any:

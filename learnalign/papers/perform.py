@@ -8,7 +8,16 @@ from typing import Any
 
 from learnalign import evaluate, gradient_norms, train
 from learnalign.papers.cells import Cell
-from learnalign.papers.pipeline import LIMR, method_of, needs, signal_cost_file, signals_of, subset_of, whole_pool
+from learnalign.papers.pipeline import (
+    LIMR,
+    choose,
+    method_of,
+    needs,
+    signal_cost_file,
+    signals_of,
+    subset_of,
+    whole_pool,
+)
 from learnalign.papers.staged import Costs, Policies, cost, train_rounds
 from learnalign.papers.table import split_test
 from learnalign.policy import policies_by_step
@@ -20,7 +29,10 @@ from learnalign.rundir.machine import describe_machine, versions
 def perform(folder: Path, cell: Cell) -> dict[str, Any]:
     """Train and evaluate a cell whose pipeline is prepared in `folder`; returns its record, as `results` keeps it."""
     run = RunDir(folder / cell.pipeline, cell.config)
-    choice = read_json(subset_of(run, cell).with_suffix(".choice")) if cell.size is not None else {}
+    choice = {}
+    if cell.size is not None:
+        choose(run, cell)
+        choice = read_json(subset_of(run, cell).with_suffix(".choice"))
     costs = _selection_costs(run, cell, choice)
     record: dict[str, Any] = {"cell": cell.key, "fingerprint": cell.fingerprint, "panel": cell.panel, "arm": cell.name}
     record |= {"size": cell.size, "seed": cell.seed, **{key: choice[key] for key in choice if key != "select"}}

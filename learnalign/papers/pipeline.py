@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import statistics
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from learnalign.errors import LearnAlignError
 from learnalign.gradients import grad
 from learnalign.handoff.handing import write_messages
 from learnalign.papers.cells import Cell
@@ -96,7 +98,8 @@ def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
         _signal(run, name)
     for cell in cells:
         if cell.size is not None:
-            _choose(run, cell)
+            with suppress(LearnAlignError):  # which its `perform` meets again; the others go on
+                choose(run, cell)
 
 
 def for_limr(run: RunDir, cells: Sequence[Cell]) -> RunDir:
@@ -125,8 +128,8 @@ def signal_cost_file(run: RunDir, name: str) -> Path:
     return run.path.with_name(f"{run.path.name}-chosen") / f"{name}.cost"
 
 
-def _choose(run: RunDir, cell: Cell) -> None:
-    """Write the cell's subset, and what was chosen as JSON beside it."""
+def choose(run: RunDir, cell: Cell) -> None:
+    """Write the cell's subset, and what was chosen as JSON beside it, unless they are there."""
     file = subset_of(run, cell)
     if file.with_suffix(".choice").is_file():
         return

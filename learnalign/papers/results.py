@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.papers.cells import Cell
 from learnalign.rundir.files import read_jsonl, write_jsonl
 
 Record = dict[str, Any]
+WHOLE = {"cell", "fingerprint", "accuracy", "costs"}  # keys of every record
 
 
 class Results:
@@ -23,6 +24,12 @@ class Results:
     def read(self) -> None:
         """Read the file again: another command may have added to it."""
         lines = read_jsonl(self.file) if self.file.is_file() else []
+        for number, line in enumerate(lines, 1):
+            if not isinstance(line, dict) or not line.keys() >= WHOLE:
+                raise RunError(
+                    f"{self.file}, line {number}: not the record of a cell; delete the line, and the cell is made again from "
+                    "what its run directory has"
+                )
         self._records: dict[str, Record] = {line["fingerprint"]: line for line in lines}
 
     def of(self, cell: Cell) -> Record | None:

@@ -83,14 +83,16 @@ class _Schedule:
         self.waiting = list(self.cells)
         self.begun: set[str] = set()
         self.prepared: set[str] = set()
+        self.busy: set[str] = set()  # the places of the cells that run
         self.failed: dict[str, str] = {}
         self.done = 0
 
     def next(self) -> Work | None:
         """The first cell whose pipelines are prepared, or before it the first that must be; None if all wait."""
         for cell in self.waiting:
-            if cell.shared in self.prepared:
+            if cell.shared in self.prepared and cell.place not in self.busy:
                 self.waiting.remove(cell)
+                self.busy.add(cell.place)
                 return cell
             if cell.shared not in self.begun:
                 self.begun.add(cell.shared)
@@ -106,6 +108,7 @@ class _Schedule:
         """Count what has ended; cells whose pipelines failed are done, too."""
         if isinstance(work, Cell):
             self.done += 1
+            self.busy.remove(work.place)
             if failure:
                 self.failed[work.key] = failure
         elif failure is None:

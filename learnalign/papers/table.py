@@ -42,14 +42,26 @@ def _file_name(name: str) -> str:
 
 
 FileName = Annotated[str, AfterValidator(_file_name)]
+BY_TABLE = {"seed": "seeds", "train.steps": "steps"}  # settings of which a table has keys of its own
+
+
+def _not_by_table(settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for key in sorted(settings):
+        if key in BY_TABLE or key.partition(".")[0] in ("select", "eval"):
+            way = f"the key {BY_TABLE[key]}" if key in BY_TABLE else "an arm's keys and the table's `evaluate`"
+            raise ValueError(f"{key} is not set here; give it by {way}")
+    return settings
+
+
+Settings = Annotated[dict[str, JsonValue], AfterValidator(_not_by_table)]
 
 
 class Panel(Section):
     """One model with its pool; `rows`, `prompt_tokens` and `parameters` are for the estimate of time where neither is at hand."""
 
     label: str | None = Field(None, description="in the table; null: its name")
-    config: str = Field(description="a ready config or a YAML file")
-    set: dict[str, JsonValue] = Field(default_factory=dict, description="settings over it, by dotted key")
+    config: str = Field(description="a YAML file, beside the table or from here, or a ready config")
+    set: Settings = Field(default_factory=dict, description="settings over it, by dotted key")
     tests: list[str] | None = Field(None, description="in place of the table's")
     arms: list[str] | None = Field(None, description="arms of this panel; null: all")
     sizes: list[Size] | None = Field(None, min_length=1, description="in place of the table's")
@@ -74,7 +86,7 @@ class Arm(Section):
     size: Size | None = Field(None, description="prompts to choose, in place of the table's sizes")
     steps: PositiveInt | None = Field(None, description="of its training, in place of the panel's and the table's")
     batch: PositiveFloat | None = Field(None, description="completions of a step, as a multiple of its config's")
-    set: dict[str, JsonValue] = Field(default_factory=dict, description="settings over its panel's, by dotted key")
+    set: Settings = Field(default_factory=dict, description="settings over its panel's, by dotted key")
     diversity: str | None = Field(None, description="kmeans:K, as of `select --diversity`")
     rounds: list[Fraction] | None = Field(None, description="train in rounds on these fractions of the pool (App. K)")
     spend: str | None = Field(None, description="an arm: trains longer by the steps that its selection costs")
@@ -87,6 +99,23 @@ class Arm(Section):
     @property
     def trains(self) -> bool:
         return self.train in ("subset", "pool")
+
+    @model_validator(mode="after")
+    def _has_no_idle_keys(self) -> Arm:
+        idle = {"rounds"} if self.train != "subset" else set[str]()
+        idle |= set() if self.trains else {"steps", "batch", "spend"}
+        idle |= (
+            {"size", "diversity", "spend"}
+            if self.rounds
+            else set()
+            if self.chooses
+            else {"method", "size", "diversity"}
+        )
+        default = type(self).model_fields
+        if found := [key for key in default if key in idle and getattr(self, key) != default[key].default]:
+            kind = "an arm with rounds" if self.rounds else f"train: {self.train}"
+            raise ValueError(f"{', '.join(found)}: {kind} makes no use of it; leave it out")
+        return self
 
 
 class Runs(Section):
@@ -159,7 +188,13 @@ class Table(Section):
         arms += [(f"panels.{name}.arms", arm) for name, panel in self.panels.items() for arm in panel.arms or []]
         arms += [("runs", arm) for runs in self.runs or [] for arm in runs.arms or []]
         arms += [(f"published.{panel}", arm) for panel, rows in self.published.items() for arm in rows]
+        for name, arm in self.arms.items():
+            if arm.spend in self.arms and self.arms[arm.spend].set != arm.set:
+                raise ValueError(
+                    f"arms.{name}.spend: {arm.spend} has other settings; its cost is measured with those of {name}"
+                )
         panels = [("published", name) for name in self.published]
+        panels += [("statistics.panel", self.statistics.panel)] if self.statistics else []
         panels += [("runs", name) for runs in self.runs or [] for name in runs.panels or []]
         for known, named in ((self.arms, arms), (self.panels, panels)):
             for key, name in named:
@@ -176,8 +211,25 @@ class Table(Section):
         for panel, rows in self.published.items():
             count = len(self.columns(panel))
             for arm, numbers in rows.items():
-                if numbers and count % len(numbers):
+                if numbers and len(numbers) not in (count, count // len(self.sizes_of(panel))):
                     raise ValueError(f"published.{panel}.{arm}: {len(numbers)} numbers for {count} columns")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_sizes(self) -> Table:
+        asked = [
+            ("runs", panel, size)
+            for runs in self.runs or []
+            for size in runs.sizes or []
+            for panel in runs.panels or self.panels
+        ]
+        if self.statistics:
+            asked.append(("statistics.size", self.statistics.panel or next(iter(self.panels)), self.statistics.size))
+        for key, panel, size in asked:
+            if size not in self.sizes_of(panel):
+                raise ValueError(
+                    f"{key}: size {size} is no column of panel {panel}, which has {', '.join(map(str, self.sizes_of(panel)))}"
+                )
         return self
 
     def sizes_of(self, panel: str) -> list[Size]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from learnalign.papers.cells import Cell
 from learnalign.papers.contrasts import Contrast
@@ -103,9 +104,10 @@ def _over_steps(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> st
         for x, y, error in line:
             plot.line([(x, y - error), (x, y + error)], f"s{k} thin")
             plot.dot(x, y, f"s{k} picked", f"step {x:,.0f}: {100 * y:.1f} %", 3.5)
-    return figure(
-        plot.svg(), "accuracy over training steps; bars are standard errors over seeds", legend=_legend(lines)
-    )
+    caption = "accuracy over training steps; bars are standard errors over seeds"
+    if len(trained) > len(lines):
+        caption += f"; the first {len(lines)} of {len(trained)} arms and sizes"
+    return figure(plot.svg(), caption, legend=_legend(lines))
 
 
 def _mean_curve(rows: Sequence[Record]) -> list[tuple[float, float, float]]:
@@ -161,16 +163,20 @@ def _legend(names: Mapping[str, object]) -> list[tuple[str, str]]:
 def _by_columns(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:
     """Last accuracy by the values of the first test's first column."""
 
-    def parts(record: Record) -> dict[str, float]:
-        if not record["accuracy"]:
-            return {}
-        steps = next(iter(record["accuracy"].values()))
-        columns = steps[max(steps, key=int)]["columns"]
-        return {kind: value for kind, value in next(iter(columns.values()), {}).items() if value is not None}
+    tests = [(test, steps) for rows in own.values() for test, steps in rows[0]["accuracy"].items()]
+    if not tests or not (columns := _last_of(tests[0][1])["columns"]):
+        return ""
+    test, column = tests[0][0], next(iter(columns))
 
-    return _table_of(
-        own, shown, "accuracy by family of questions, %", lambda record: {k: 100 * v for k, v in parts(record).items()}
-    )
+    def parts(record: Record) -> dict[str, float]:
+        of_test = _last_of(record["accuracy"][test])["columns"] if test in record["accuracy"] else {}
+        return {kind: 100 * value for kind, value in of_test.get(column, {}).items() if value is not None}
+
+    return _table_of(own, shown, f"accuracy on {test} by {column}, %", parts)
+
+
+def _last_of(steps: Mapping[str, Any]) -> Mapping[str, Any]:
+    return steps[max(steps, key=int)]  # type: ignore[no-any-return]
 
 
 def _choices(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:
@@ -195,7 +201,8 @@ def _table_of(
     facts: Callable[[Record], Mapping[str, float]],
 ) -> str:
     """Means over seeds of named numbers, an arm a row."""
-    rows = {_name(*key, shown): [facts(record) for record in records] for key, records in own.items()}
+    every = {_name(*key, shown): [facts(record) for record in records] for key, records in own.items()}
+    rows = {name: found for name, found in every.items() if any(found)}
     columns = list(dict.fromkeys(name for found in rows.values() for each in found for name in each))
     if not columns:
         return ""

@@ -128,6 +128,10 @@ def test_an_evaluation_of_a_former_version_is_read_and_named_anew(tmp_path: Path
     assert RunDir.open(new.directory).config.eval.metric == "pass@1"
     again = evaluate(run, questions, policy="base")
     assert (again.metric, again.metrics) == ("greedy", new.metrics)
+    with pytest.raises(
+        InputError, match=r"greedy decoding, which eval\.metric: pass@1 once meant.*--set eval\.metric=greedy"
+    ):
+        evaluate(run, questions, policy="base", overrides=["eval.metric=pass@1"])
     assert part.stat().st_mtime_ns == before
 
 

@@ -73,7 +73,7 @@ def test_a_cell_needs_no_stage_that_its_choice_and_training_do_not_read() -> Non
         "angles": {"train": "pool", "set": {"train.curriculum": "gain", "warmup.size": 0, "signal.policy": "base"}},
         "more": {"method": "random", "spend": "own"},
     }
-    assert {cell.name: needs(cell) for cell in cells_of(_table(arms))} == {
+    assert {cell.name: needs(cell) for cell in cells_of(_table(arms, steps=2))} == {
         "base": (),
         "pool": (),
         "random": (),
@@ -109,3 +109,9 @@ def _table(arms: dict[str, Any], **more: Any) -> Table:
     return Table.model_validate(
         {"title": "t", "panels": {"p": PANEL}, "arms": arms, "sizes": [12], "tests": ["demo-code"], **more}
     )
+
+
+def test_an_arm_that_spends_a_selection_s_cost_needs_steps_to_count_it_in() -> None:
+    own = {"set": {"warmup.size": 0}}
+    with pytest.raises(InputError, match=r"arm more: spend: .*warmup\.size"):
+        cells_of(_table({"own": own, "more": {"method": "random", "spend": "own", **own}}))

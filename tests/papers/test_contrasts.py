@@ -63,6 +63,23 @@ def test_one_seed_has_no_interval() -> None:
     assert (made.difference, made.low, made.high, made.p) == (-2.0, None, None, None)
 
 
+def test_differences_without_spread_have_no_p_value_and_rounding_is_none() -> None:
+    ours = 100 * np.array([0.29, 0.57, 0.83])
+    assert np.ptp(ours - 100 * np.array([0.28, 0.56, 0.82])) > 0
+    assert paired(ours, 100 * np.array([0.28, 0.56, 0.82]))[3] is None
+    assert paired(ours, ours)[1:] == (0, 0, 1.0)
+
+
+def test_an_arm_with_one_cell_for_all_sizes_is_compared_once() -> None:
+    arms: dict[str, Any] = {"a": {}, "b": {"method": "random"}, "rounds": {"rounds": [0.5]}, "all": {"size": "all"}}
+    panel = {"config": "demo", "rows": 10, "parameters": 1}
+    own = {"primary": "a", "against": "b", "size": 5}
+    settings = {"title": "t", "panels": {"p": panel}, "arms": arms, "sizes": [5, 7], "tests": ["t"], "statistics": own}
+    found = [_entry(arm, {0: 1.0, 1: 2.0}, size) for arm in arms for size in (5, 7)]
+    made = contrasts(Table.model_validate(settings), found)
+    assert [(each.arm, each.size) for each in made] == [("a", 5), ("a", 7), ("rounds", 5), ("all", 5)]
+
+
 def _table(**statistics: Any) -> Table:
     panel = {"config": "demo", "rows": 10, "parameters": 1}
     arms: dict[str, Any] = {"a": {}, "b": {"method": "random"}, "c": {"method": "hardest"}}
@@ -72,6 +89,6 @@ def _table(**statistics: Any) -> Table:
     )
 
 
-def _entry(arm: str, values: dict[int, float]) -> Entry:
+def _entry(arm: str, values: dict[int, float], size: int = 5) -> Entry:
     more: dict[str, Any] = {"stds": {}, "published": None, "published_std": None}
-    return Entry(panel="p", arm=arm, size=5, measure="accuracy", test="t", values=values, **more)
+    return Entry(panel="p", arm=arm, size=size, measure="accuracy", test="t", values=values, **more)

@@ -11,7 +11,7 @@ from learnalign.papers.measures import entries
 from learnalign.papers.perform import perform
 from learnalign.papers.pipeline import prepare
 from learnalign.papers.results import Results
-from learnalign.papers.runner import run_cells
+from learnalign.papers.runner import _Schedule, run_cells
 from learnalign.rundir.files import read_jsonl
 from learnalign.rundir.lock import Lock
 
@@ -67,6 +67,20 @@ def test_a_cell_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_pat
     assert any("here/bad/-/0" in line and "Traceback" not in line for line in said)
 
 
+def test_a_choice_that_fails_takes_no_other_cell_of_its_pipeline_with_it(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        TABLE.replace(
+            "arms:", "arms:\n  many: {method: length, train: choice, size: 17}\n  few: {method: length, train: choice}"
+        )
+    )
+    cells = [cell for cell in cells_of(load_table(str(file))) if cell.name in ("many", "few")]
+    failed = run_cells(tmp_path, cells, Results(tmp_path), 1, lambda line: None)
+    assert list(failed) == ["here/many/17/0"]
+    assert "17" in failed["here/many/17/0"]
+    assert [line["arm"] for line in read_jsonl(tmp_path / "results.jsonl")] == ["few"]
+
+
 def test_a_second_command_in_the_directory_is_refused(table, tmp_path):
     with Lock(tmp_path), pytest.raises(RunError, match="in use by another learnalign command"):
         run_cells(tmp_path, cells_of(table), Results(tmp_path), 1, lambda line: None)
@@ -74,10 +88,33 @@ def test_a_second_command_in_the_directory_is_refused(table, tmp_path):
 
 def test_records_that_another_command_added_meanwhile_are_kept(table, tmp_path):
     early, late = Results(tmp_path), Results(tmp_path)
-    late.add({"fingerprint": "other", "cell": "x"})
+    late.add({"fingerprint": "other", "cell": "x", "accuracy": {}, "costs": {}})
     run_cells(tmp_path, [], early, 1, lambda line: None)
-    early.add({"fingerprint": "own", "cell": "y"})
+    early.add({"fingerprint": "own", "cell": "y", "accuracy": {}, "costs": {}})
     assert {line["fingerprint"] for line in read_jsonl(tmp_path / "results.jsonl")} == {"other", "own"}
+
+
+def test_cells_that_write_the_same_directories_run_one_by_one(tmp_path):
+    """Two panels with the same settings and other tests: the same training, and the same evaluations of the base model."""
+    file = tmp_path / "mine.yaml"
+    panel = "{config: papers/tiny, set: {data.limit: 16, warmup.size: 2}, rows: 16, parameters: 750000, tests: [demo]}"
+    file.write_text(TABLE.replace("panels: {", f"panels: {{other: {panel}, "))
+    cells = [cell for cell in cells_of(load_table(str(file))) if cell.name in ("base", "length")]
+    schedule = _Schedule(cells)
+    prepared = schedule.next()
+    assert isinstance(prepared, str)
+    schedule.finish(prepared, None)
+    first = [schedule.next() for _ in cells]
+    assert [work and work.key for work in first] == ["other/base/-/0", "other/length/4/0", None, None]
+    schedule.finish(first[0], None)
+    assert [work and work.key for work in (schedule.next(), schedule.next())] == ["here/base/-/0", None]
+
+
+@pytest.mark.parametrize("line", ["[1]", "{}", '{"cell": "here/base/-/0", "fingerprint": "x"}'])
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+    (tmp_path / "results.jsonl").write_text(line + "\n")
+    with pytest.raises(RunError, match=r"results\.jsonl, line 1: .*delete the line"):
+        Results(tmp_path)
 
 
 def test_rounds_choose_and_train_each_with_the_policy_so_far(table, tmp_path):

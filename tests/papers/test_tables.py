@@ -122,6 +122,7 @@ def test_printed_averages_are_means_of_the_row_but_for_those_noted(name):
 def test_below_full_scale_one_test_stands_in_with_the_mean_of_the_papers():
     table = load_table("learnalign-table-2", "tiny")
     assert [column[1] for column in table.columns("3b")] == ["accuracy", "average"]
+    assert any("cannot agree with the paper's" in note for note in table.notes)
     assert table.published["3b"]["learnalign"] == [pytest.approx((79.3 + 60.2 + 28.3 + 23.3 + 21.0) / 5), 42.4]
 
 
@@ -145,6 +146,17 @@ CHANGES = [
     ("published: {here: {two: [1.0]}}", "published.here two"),
     ("published: {here: {one: [1.0, 2.0]}}", "published.here.one: 2 numbers for 1 column"),
     ("published: {here: {one: [much]}}", "published.here.one.0"),
+    ("published: {here: {one: [1.0]}}\nmeasures: [accuracy, training-hours]", "published.here.one: 1 number"),
+    ("runs: [{sizes: [5]}]", "runs: size 5 is no column of panel here, which has all"),
+    ("statistics: {primary: one, against: one, size: 9}", "statistics.size: size 9"),
+    ("statistics: {primary: one, against: one, size: all, panel: there}", "statistics.panel there"),
+    ("arms: {one: {set: {seed: 3}}}", "arms.one.set: .*seed is not set here; give it by the key seeds"),
+    ("arms: {one: {set: {train.steps: 3}}}", "arms.one.set: .*by the key steps"),
+    ("arms: {one: {set: {select.size: 3}}}", "arms.one.set: .*select.size"),
+    ("arms: {one: {train: pool, method: random}}", "arms.one: .*method: train: pool makes no use of it"),
+    ("arms: {one: {spend: two}, two: {set: {grad.dim: 64}}}", "arms.one.spend: two has other settings"),
+    ("arms: {one: {train: none, steps: 3}}", "arms.one: .*steps"),
+    ("arms: {one: {rounds: [0.5], spend: one}}", "arms.one: .*spend: an arm with rounds"),
     ("tests: []", "tests: give at least one"),
     ("at: 0", "at"),
 ]
@@ -165,6 +177,7 @@ def test_a_wrong_key_arm_or_number_is_named(tmp_path: Path, change, named):
         load_table(str(file))
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("directory", "name"), [("experiment", "selection"), ("experiment-settings", "selection-settings")]
 )
@@ -175,3 +188,35 @@ def test_the_stored_results_of_the_experiment_are_those_of_the_table_as_it_is(di
     prints = {cell.key: cell.fingerprint for cell in cells}
     assert stored
     assert [line["cell"] for line in stored if prints.get(line["cell"]) != line["fingerprint"]] == []
+=======
+def test_sizes_of_runs_and_statistics_keep_their_proportions_too(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("""
+title: mine
+panels: {one: {config: gsm8k, rows: 4800, parameters: 1}, two: {config: gsm8k, rows: 480, parameters: 1, sizes: [400, 40]}}
+arms: {a: {}, b: {method: random}}
+sizes: [400, 40, 1000]
+tests: [gsm8k]
+runs: [{sizes: [40, 400], seeds: 2}, {arms: [a]}]
+statistics: {primary: a, against: b, size: 1000}
+""")
+    table = load_table(str(file), "tiny")
+    asked = [(cell.panel, cell.size) for cell in cells_of(table) if (cell.name, cell.seed) == ("b", 1)]
+    assert asked == [("one", 2), ("one", 4), ("two", 4), ("two", 40)]
+    assert table.statistics
+    assert table.statistics.size == 10
+
+
+def test_a_config_beside_the_table_is_taken_wherever_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, elsewhere = tmp_path / "tables", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "own.yaml").write_text("base: papers/tiny\ndata: {limit: 7}\n")
+    (folder / "mine.yaml").write_text(
+        "title: mine\npanels: {here: {config: own.yaml, rows: 7, parameters: 1}}\narms: {a: {}}\ntests: [gsm8k]\n"
+    )
+    for place, name in ((elsewhere, "../tables/mine.yaml"), (folder, "mine.yaml")):
+        monkeypatch.chdir(place)
+        (cell,) = cells_of(load_table(name))
+        assert cell.config.data.limit == 7
+>>>>>>> wt-eyes
