@@ -177,7 +177,6 @@ def test_a_wrong_key_arm_or_number_is_named(tmp_path: Path, change, named):
         load_table(str(file))
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("directory", "name"), [("experiment", "selection"), ("experiment-settings", "selection-settings")]
 )
@@ -188,7 +187,8 @@ def test_the_stored_results_of_the_experiment_are_those_of_the_table_as_it_is(di
     prints = {cell.key: cell.fingerprint for cell in cells}
     assert stored
     assert [line["cell"] for line in stored if prints.get(line["cell"]) != line["fingerprint"]] == []
-=======
+
+
 def test_sizes_of_runs_and_statistics_keep_their_proportions_too(tmp_path: Path):
     file = tmp_path / "mine.yaml"
     file.write_text("""
@@ -219,4 +219,3 @@ def test_a_config_beside_the_table_is_taken_wherever_the_command_runs(tmp_path: 
         monkeypatch.chdir(place)
         (cell,) = cells_of(load_table(name))
         assert cell.config.data.limit == 7
->>>>>>> wt-eyes
