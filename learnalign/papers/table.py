@@ -193,7 +193,7 @@ class Table(Section):
                 raise ValueError(
                     f"arms.{name}.spend: {arm.spend} has other settings; its cost is measured with those of {name}"
                 )
-        panels = [("published", name) for name in self.published]
+        panels: list[tuple[str, str | None]] = [("published", name) for name in self.published]
         panels += [("statistics.panel", self.statistics.panel)] if self.statistics else []
         panels += [("runs", name) for runs in self.runs or [] for name in runs.panels or []]
         for known, named in ((self.arms, arms), (self.panels, panels)):
