@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from learnalign.config import Config
 from learnalign.errors import InputError
 from learnalign.evaluation.columns import Part, by_columns
 from learnalign.evaluation.metrics import Estimate, k_of, ladder, metric_over_rounds, values_by_question
@@ -84,7 +83,7 @@ def evaluate(
         check_comparable(run, name, config, against)
     check_questions(config, None if overwrite else _rows_read(RunDir(run.path / "eval" / name, config)))
     if not overwrite:
-        _check_greedy(RunDir.peek(run.path / "eval" / name), config)
+        _check_greedy(RunDir(run.path / "eval" / name, config))
     with run.child("eval", name, config, overwrite=overwrite, more=("rounds",)) as sub:
         where = str(Path(data).resolve()) if Path(data).exists() else data
         compared = {} if against is None else {"against": against}
@@ -127,16 +126,16 @@ def _round(run: RunDir, number: int) -> RunDir:
         return one
 
 
-def _check_greedy(stored: RunDir, config: Config) -> None:
-    """Raise InputError if `config` samples pass@1 where an earlier version, which called greedy decoding pass@1, decoded greedily."""
-    if stored.read_record()["stages"] and config.eval.metric == "pass@1":
-        before, now = stored.config.rollout.temperature, config.rollout.temperature
-        if before == 0 < now:
-            raise InputError(
-                f"{stored.path}: this evaluation is of greedy decoding, which eval.metric: pass@1 once meant; pass@1 is now of "
-                f"completions sampled at temperature {now:g}. Ways out: --set eval.metric=greedy (or in the run's config.yaml) "
-                "keeps it; another --name samples beside it; --overwrite samples in its place"
-            )
+def _check_greedy(sub: RunDir) -> None:
+    """Raise InputError if `sub` would sample pass@1 where an earlier version, which called greedy decoding pass@1, has results."""
+    now = sub.config.rollout.temperature
+    before = RunDir.peek(sub.path).config.rollout.temperature if sub.is_finished("pool") else now
+    if sub.config.eval.metric == "pass@1" and before == 0 < now:
+        raise InputError(
+            f"{sub.path}: this evaluation is of greedy decoding, which eval.metric: pass@1 once meant; pass@1 is now of "
+            f"completions sampled at temperature {now:g}. Ways out: --set eval.metric=greedy (or in the run's config.yaml) "
+            "keeps it; another --name samples beside it; --overwrite samples in its place"
+        )
 
 
 def _rows_read(sub: RunDir) -> int | None:

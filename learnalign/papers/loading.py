@@ -122,9 +122,9 @@ def _stand_in(settings: dict[str, Any], here: StandIn, whole: Table) -> dict[str
     made |= {"tests": [TEST] if any(map(whole.tests_of, whole.panels)) else [], "evaluate": here.evaluate | rounds}
     if whole.runs:
         made["runs"] = _runs(whole, here)
-    if own := whole.statistics:
-        size = _scaled(own.size, _share(whole, own.panel or next(iter(whole.panels)), here))
-        made["statistics"] = own.model_dump() | {"size": size}
+    if compared := whole.statistics:
+        size = _scaled(compared.size, _share(whole, compared.panel or next(iter(whole.panels)), here))
+        made["statistics"] = compared.model_dump() | {"size": size}
     return settings | made | {"published": _published(whole), "notes": [*whole.notes, *_in_place(whole)]}
 
 

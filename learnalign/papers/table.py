@@ -188,12 +188,12 @@ class Table(Section):
         arms += [(f"panels.{name}.arms", arm) for name, panel in self.panels.items() for arm in panel.arms or []]
         arms += [("runs", arm) for runs in self.runs or [] for arm in runs.arms or []]
         arms += [(f"published.{panel}", arm) for panel, rows in self.published.items() for arm in rows]
-        for name, arm in self.arms.items():
+        for spender, arm in self.arms.items():
             if arm.spend in self.arms and self.arms[arm.spend].set != arm.set:
                 raise ValueError(
-                    f"arms.{name}.spend: {arm.spend} has other settings; its cost is measured with those of {name}"
+                    f"arms.{spender}.spend: {arm.spend} has other settings; its cost is measured with those of {spender}"
                 )
-        panels = [("published", name) for name in self.published]
+        panels: list[tuple[str, str | None]] = [("published", name) for name in self.published]
         panels += [("statistics.panel", self.statistics.panel)] if self.statistics else []
         panels += [("runs", name) for runs in self.runs or [] for name in runs.panels or []]
         for known, named in ((self.arms, arms), (self.panels, panels)):

@@ -99,7 +99,7 @@ def test_kept_policies_are_as_few_as_the_shares_allow() -> None:
 
 def test_results_of_other_settings_are_refused_with_every_way_out(tmp_path: Path) -> None:
     (before,), (now,) = cells_of(_table({"a": {}})), cells_of(_table({"a": {}}, steps=9))
-    Results(tmp_path).add({"cell": before.key, "fingerprint": before.fingerprint})
+    Results(tmp_path).add({"cell": before.key, "fingerprint": before.fingerprint, "accuracy": {}, "costs": {}})
     Results(tmp_path).check([before])
     with pytest.raises(InputError, match=r"p/a/12/0 .*other settings.*--dir"):
         Results(tmp_path).check([now])
