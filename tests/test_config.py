@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnalign import names
+from learnalign import demo, names
 from learnalign.config import Config, build_config, dump_config, load_config, loading, ready_configs
 from learnalign.config.keys import keys
 from learnalign.config.trainer_fields import OWNED
@@ -76,7 +76,10 @@ def test_a_ready_config_is_every_file_and_every_file_is_in_the_wheel(tmp_path: P
     into = ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path)]
     built = subprocess.run([*setup, "-q", *into], cwd=ROOT, capture_output=True, check=True, text=True)
     assert "absent from the" not in built.stderr + built.stdout
-    assert (tmp_path / "learnalign" / "demo" / "model" / "model.safetensors").is_file()
+    embedded = ["model/model.safetensors", *(str(path.relative_to(demo.path())) for path in demo.POOLS.values())]
+    assert [name for name in embedded if not (tmp_path / "learnalign" / "demo" / name).is_file()] == []
+    built_configs = tmp_path / "learnalign_configs"
+    assert {path.relative_to(built_configs) for path in built_configs.rglob("*.yaml")} == files
     code = (
         "import json, learnalign; from learnalign.config import load_config, ready_configs; "
         "from learnalign.evaluation.testset import test_sets; "
