@@ -96,11 +96,6 @@ def cells_of(table: Table) -> list[Cell]:
                 configs[where] = _config(place.config, wanted, arm.batch)
             except InputError as error:
                 raise InputError(f"panel {panel}, arm {name}: {error}") from None
-        if arm.spend and not (configs[where].warmup.size and configs[where].train.steps):
-            raise InputError(
-                f"panel {panel}, arm {name}: spend: what the selection costs is counted in steps of its warmup and added to those of "
-                "the training; give steps, and a warmup (warmup.size)"
-            )
         cell = Cell(
             panel=panel,
             name=name,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from learnalign import evaluate, gradient_norms, train
 from learnalign.papers.cells import Cell
 from learnalign.papers.pipeline import (
@@ -74,7 +76,9 @@ def _train(run: RunDir, cell: Cell, costs: Costs) -> tuple[Policies, dict[str, A
     subset = subset_of(run, cell) if cell.size is not None else whole_pool(run)
     label = cell.label
     if cell.arm.spend:
-        longer = cell.config.train.model_copy(update={"steps": _affordable(run, cell)})
+        usual = train(run, subset, f"{label}-usual")  # says what a step costs here
+        steps = usual.steps + _affordable(run, f"{label}-usual", usual.steps)
+        longer = cell.config.train.model_copy(update={"steps": steps})
         run = RunDir(run.path, cell.config.model_copy(update={"train": longer}))
     result = train(run, subset, label)
     costs["train"] = cost(_training_entry(run, label))
@@ -95,12 +99,12 @@ def _mean_reward(visits: list[dict[str, Any]]) -> float:
     return sum(row["correct"] for row in visits) / max(1, sum(row["scored"] for row in visits))
 
 
-def _affordable(run: RunDir, cell: Cell) -> int:
-    """The steps of the training and those that the other arm's selection costs, by CPU seconds and the warmup's steps."""
+def _affordable(run: RunDir, training: str, steps: int) -> int:
+    """The steps that warmup, rollouts and gradients cost, at what a step of `training` cost: in CPU seconds, on a GPU in seconds."""
+    kind = "seconds" if torch.cuda.is_available() else "cpu_seconds"
     stages = run.read_record()["stages"]
-    spent = sum(stages[stage]["cpu_seconds"] for stage in ("warmup", "rollout", "grad"))
-    each = stages["warmup"]["cpu_seconds"] / stages["warmup"]["counts"]["steps"]
-    return (cell.config.train.steps or 0) + round(spent / each)
+    spent = sum(stages[stage][kind] for stage in ("warmup", "rollout", "grad") if stage in stages)
+    return round(spent / (cost(_training_entry(run, training))[kind] / steps))
 
 
 def _evaluate(run: RunDir, policy: str, cell: Cell, test: str) -> dict[str, Any]:

@@ -109,9 +109,3 @@ def _table(arms: dict[str, Any], **more: Any) -> Table:
     return Table.model_validate(
         {"title": "t", "panels": {"p": PANEL}, "arms": arms, "sizes": [12], "tests": ["demo-code"], **more}
     )
-
-
-def test_an_arm_that_spends_a_selection_s_cost_needs_steps_to_count_it_in() -> None:
-    own = {"set": {"warmup.size": 0}}
-    with pytest.raises(InputError, match=r"arm more: spend: .*warmup\.size"):
-        cells_of(_table({"own": own, "more": {"method": "random", "spend": "own", **own}}))

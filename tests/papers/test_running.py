@@ -12,7 +12,7 @@ from learnalign.papers.perform import perform
 from learnalign.papers.pipeline import prepare
 from learnalign.papers.results import Results
 from learnalign.papers.runner import _Schedule, run_cells
-from learnalign.rundir.files import read_jsonl
+from learnalign.rundir.files import read_json, read_jsonl
 from learnalign.rundir.lock import Lock
 
 TABLE = """
@@ -23,6 +23,7 @@ arms:
   length: {method: length}
   staged: {rounds: [0.5, 0.5], set: {warmup.size: 0}}
   norms: {train: choice}
+  more: {method: random, spend: norms}
 sizes: [4]
 tests: [demo-arithmetic-test]
 evaluate: {data.limit: 4}
@@ -125,6 +126,18 @@ def test_rounds_choose_and_train_each_with_the_policy_so_far(table, tmp_path):
     assert list(record["accuracy"]["demo-arithmetic-test"]) == ["1", "2"]
     assert record["training"]["steps"] == 2
     assert record["costs"].keys() >= {"rollout", "grad", "train"}
+
+
+def test_what_a_selection_costs_is_spent_on_steps_of_the_training_s_own_price(table, tmp_path):
+    cell = next(cell for cell in cells_of(table) if cell.name == "more")
+    prepare(tmp_path, [cell])
+    record = perform(tmp_path, cell)
+    run = tmp_path / cell.pipeline
+    stages = read_json(run / "run.json")["stages"]
+    usual = read_json(run / "train" / f"{cell.label}-usual" / "run.json")["stages"]["train"]
+    spent = sum(stages[stage]["cpu_seconds"] for stage in ("warmup", "rollout", "grad"))
+    assert record["training"]["steps"] == 1 + round(spent / usual["cpu_seconds"])
+    assert record["costs"].keys() == {"select", "train"}
 
 
 def test_a_choice_without_training_has_costs_and_norms_alone(table, tmp_path):
