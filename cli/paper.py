@@ -78,9 +78,8 @@ def paper(
         from learnalign.papers.planning import hours_of
         from learnalign.papers.runner import run_cells
 
-        hours_of(
-            table, [cell for cell in cells if results.of(cell) is None]
-        )  # faults of tests and settings, before anything starts
+        # Finds faults of tests and settings before anything starts.
+        hours_of(table, [cell for cell in cells if results.of(cell) is None])
         failed = run_cells(directory, cells, results, jobs or _jobs(), _say)
     found = entries(table, cells, results)
     compared = contrasts(table, found)

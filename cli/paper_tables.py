@@ -43,12 +43,10 @@ def _rows(name: str, own: Sequence[Entry]) -> list[list[Any]]:
 
 
 def _head(size: Any, measure: str, test: str | None, *, sizes: bool) -> str:
-    words = [_size(size) if size != "all" else "", test or measure]
+    from learnalign.papers.table import size_text
+
+    words = [size_text(size) if size != "all" else "", test or measure]
     return ", ".join(word for word in (words if sizes else words[1:]) if word)
-
-
-def _size(size: Any) -> str:
-    return f"{size:,}" if isinstance(size, int) else f"{100 * size:g} %" if isinstance(size, float) else str(size)
 
 
 def _ours(entry: Entry) -> str:
@@ -70,11 +68,13 @@ def _signed(value: float | None) -> str:
 
 
 def _show_contrasts(compared: Sequence[Contrast]) -> None:
+    from learnalign.papers.table import size_text
+
     rows = []
     for each in compared:
         interval = "–" if each.low is None else f"{_signed(each.low)} to {_signed(each.high)}"
         p = "–" if each.adjusted is None else f"{each.adjusted:.3f}" + (" (primary)" if each.primary else "")
         what = f"{each.arm} {MINUS} {each.against}"
-        rows.append([each.panel, _size(each.size), what, each.seeds, _signed(each.difference), interval, p])
+        rows.append([each.panel, size_text(each.size), what, each.seeds, _signed(each.difference), interval, p])
     columns = ["panel", "size", "difference of", "seeds", "mean", "95 % from to", "p after Holm"]
     print_table("differences paired by seed", columns, rows)

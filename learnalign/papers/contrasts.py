@@ -19,8 +19,8 @@ ROUNDING = 1e-9
 class Contrast:
     """`arm` − `against` in the paper's unit over the seeds that both have: mean, 95 % interval, p-value and p after Holm.
 
-    The primary contrast is not adjusted. With fewer than two seeds there is no interval; with fewer than three pairs that
-    differ the interval is what it is, and wide.
+    The primary contrast is not adjusted. With one seed there is no interval. While cells are missing, the others are adjusted
+    for those that can be computed so far, which is too little.
     """
 
     panel: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from learnalign.papers.cells import Cell
 from learnalign.papers.results import Record, Results
@@ -16,7 +17,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One number of the table: ours by seed, in the paper's unit, and the paper's own; None where there is none.
+    """One number of the table: `values` are ours by seed, `published` is the paper's, in the paper's unit; None if it has none.
 
     `test` is that of accuracy, or the point of a curve; `stds` are of the evaluation's rounds, if there are several.
     """
@@ -38,8 +39,7 @@ class Entry:
     @property
     def standard_error(self) -> float | None:
         """Of the mean over seeds."""
-        count = len(self.values)
-        return statistics.stdev(self.values.values()) / count**0.5 if count > 1 else None
+        return standard_error(list(self.values.values()))
 
     @property
     def mean_std(self) -> float | None:
@@ -50,6 +50,11 @@ class Entry:
     def difference(self) -> float | None:
         """Ours less the paper's."""
         return None if self.mean is None or self.published is None else self.mean - self.published
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of the mean; None for a single value."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
 
 def entries(table: Table, cells: Sequence[Cell], results: Results) -> list[Entry]:
@@ -67,7 +72,7 @@ def entries(table: Table, cells: Sequence[Cell], results: Results) -> list[Entry
                 yardstick = found.get((panel, reference, _size_of(table, reference, size), seed)) if reference else None
                 if record and (value := _value(record, measure, test, yardstick)) is not None:
                     values[seed] = 100 * value if measure in SHARES else value
-                if record and measure == "accuracy" and (std := _last(record["accuracy"][test]).get("std")) is not None:
+                if record and measure == "accuracy" and (std := last(record["accuracy"][test]).get("std")) is not None:
                     stds[seed] = 100 * std
             one, std = number if isinstance(number, list) else (number, None)
             made.append(
@@ -96,7 +101,7 @@ def _value(record: Record, measure: str, part: str | None, reference: Record | N
     if measure in ("accuracy", *OF_CURVES) and not curve(record):
         return None  # nothing was trained
     if measure == "accuracy":
-        return _last(record["accuracy"][part])["value"]
+        return float(last(record["accuracy"][part or ""])["value"])
     if measure == "curve":
         assert part
         return _at(record, float(part.split()[1]) / 100)
@@ -109,7 +114,8 @@ def curve(record: Record) -> dict[int, float]:
     return {int(step): statistics.fmean(own[step]["value"] for own in tests) for step in tests[0]} if tests else {}
 
 
-def _last(steps: dict[str, dict[str, float]]) -> dict[str, float]:
+def last(steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the last policy reached on a test, of its entries by step."""
     return steps[max(steps, key=int)]
 
 
@@ -120,7 +126,8 @@ def _at(record: Record, share: float) -> float:
     return points[min(points, key=lambda step: abs(step - wanted))]
 
 
-def _average(record: Record, _: Record | None) -> float:
+def average(record: Record, _: Record | None = None) -> float:
+    """The last policy's mean accuracy over the tests."""
     return curve(record)[max(curve(record))]
 
 
@@ -133,7 +140,7 @@ def _best_step(record: Record, _: Record | None) -> float:
 
 
 def _steps_to(
-    record: Record, reference: Record | None, goal: Callable[[Record, Record | None], float] = _average
+    record: Record, reference: Record | None, goal: Callable[[Record, Record | None], float] = average
 ) -> float | None:
     if reference is None or "training" not in record:
         return None
@@ -167,7 +174,7 @@ def _cost_speed_up(record: Record, reference: Record | None) -> float | None:
 
 
 OF_RECORD: dict[str, Callable[[Record, Record | None], float | None]] = {
-    "average": _average,
+    "average": average,
     "best": _best,
     "best-step": _best_step,
     "steps-to": _steps_to,

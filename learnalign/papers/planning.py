@@ -75,7 +75,7 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
                     yield cell, work(stage, cell.config, pool)
                 yield cell, work("train", cell.config, pool.part(size_of(part, panel.rows)))
         elif cell.arm.trains:
-            size = panel.rows if cell.size in (None, "all") else size_of(cell.size, panel.rows)  # type: ignore[arg-type]
+            size = panel.rows if cell.size is None or cell.size == "all" else size_of(cell.size, panel.rows)
             yield cell, work("train", cell.config, pool.part(size))
         policies = 1 if cell.arm.train == "none" else len(cell.arm.rounds or cell.at) * cell.arm.trains
         for test in dict.fromkeys(split_test(test)[0] for test in cell.tests):

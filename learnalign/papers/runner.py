@@ -130,8 +130,7 @@ def _headline(record: Record | None) -> str:
 
 def _begin(lifeline: Connection, logs: Path) -> None:
     """In a new process: it ends with its starter, computes on one core, and writes what it says to a log."""
-    watch(lifeline.fileno(), lambda: os._exit(1))
-    globals()["_lifeline"] = lifeline  # stays open
+    watch(os.dup(lifeline.fileno()), lambda: os._exit(1))  # the copy stays open
     log = os.open(logs / f"{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -19,6 +19,19 @@ Column = tuple[Size, str, str | None]  # a size, a measure, and the test of accu
 OF_CURVES = ("average", "best", "best-step", "steps-to", "steps-to-best", "speed-up", "curve")  # means over the tests
 
 
+def size_text(size: Size | None) -> str:
+    """A size as people write it; nothing for an arm without one."""
+    return (
+        ""
+        if size is None
+        else f"{100 * size:g} %"
+        if isinstance(size, float)
+        else f"{size:,}"
+        if size != "all"
+        else "all"
+    )
+
+
 def listed(seeds: Any) -> Any:
     """A number of seeds as those from 0 on."""
     return list(range(seeds)) if type(seeds) is int and 0 < seeds < 10_000 else seeds

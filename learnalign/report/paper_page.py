@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from learnalign.papers.cells import Cell
 from learnalign.papers.contrasts import Contrast
-from learnalign.papers.measures import Entry, curve, seconds
+from learnalign.papers.measures import Entry, average, curve, last, seconds, standard_error
 from learnalign.papers.results import Record, Results
-from learnalign.papers.table import Table
+from learnalign.papers.table import Table, size_text
 from learnalign.report.page import fill
 from learnalign.report.svg import SERIES, Plot, axis, figure
 from learnalign.report.text import e, number, side_by_side, table
@@ -33,7 +32,7 @@ def write_page(
     records: Rows = {}
     for cell in cells:
         if record := results.of(cell):
-            records.setdefault((cell.panel, cell.name, _size(cell.size)), []).append(record)
+            records.setdefault((cell.panel, cell.name, size_text(cell.size)), []).append(record)
     for panel, place in shown.panels.items():
         own = {(arm, size): rows for (where, arm, size), rows in records.items() if where == panel}
         if not own:
@@ -50,10 +49,6 @@ def write_page(
     return path
 
 
-def _size(size: object) -> str:
-    return "" if size is None else f"{100 * size:g} %" if isinstance(size, float) else str(size)
-
-
 def _name(arm: str, size: str, shown: Table) -> str:
     label = shown.arms[arm].label or arm
     return f"{label}, {size}" if size else label
@@ -65,7 +60,7 @@ def _numbers(found: Sequence[Entry], shown: Table) -> str:
     rows: dict[tuple[str, ...], None] = {}  # an arm without a size has one row, not one for each size
     for entry in found:
         if entry.values:
-            name = _name(entry.arm, _size(entry.size) if shown.arms[entry.arm].chooses else "", shown)
+            name = _name(entry.arm, size_text(entry.size) if shown.arms[entry.arm].chooses else "", shown)
             numbers = [number(entry.mean), number(entry.standard_error), str(len(entry.values))]
             numbers += [number(entry.published), number(entry.difference)] if with_paper else []
             rows[e(name), e(entry.test or entry.measure), *numbers] = None
@@ -76,7 +71,7 @@ def _numbers(found: Sequence[Entry], shown: Table) -> str:
 def _contrasts(compared: Sequence[Contrast], shown: Table) -> str:
     rows = []
     for each in compared:
-        size = _size(each.size)
+        size = size_text(each.size)
         what = f"{_name(each.arm, size, shown)} − {_name(each.against, size, shown)}" + (
             " (primary)" if each.primary else ""
         )
@@ -120,8 +115,7 @@ def _mean_curve(rows: Sequence[Record]) -> list[tuple[float, float, float]]:
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return statistics.fmean(values), error
+    return statistics.fmean(values), standard_error(values) or 0.0
 
 
 def _over_compute(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:
@@ -129,7 +123,7 @@ def _over_compute(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> 
     points = {
         _name(*key, shown): (
             statistics.fmean(seconds(row, kind="cpu_seconds") for row in rows),
-            *_mean([_last(row) for row in rows]),
+            *_mean([average(row) for row in rows]),
         )
         for key, rows in own.items()
         if "training" in rows[0]
@@ -151,11 +145,6 @@ def _over_compute(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> 
     return figure(plot.svg(), "accuracy over the compute of selection and training", numbers, legend=_legend(points))
 
 
-def _last(record: Record) -> float:
-    points = curve(record)
-    return points[max(points)]
-
-
 def _legend(names: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(f"s{k % SERIES}", name) for k, name in enumerate(names)]
 
@@ -164,19 +153,15 @@ def _by_columns(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> st
     """Last accuracy by the values of the first test's first column."""
 
     tests = [(test, steps) for rows in own.values() for test, steps in rows[0]["accuracy"].items()]
-    if not tests or not (columns := _last_of(tests[0][1])["columns"]):
+    if not tests or not (columns := last(tests[0][1])["columns"]):
         return ""
     test, column = tests[0][0], next(iter(columns))
 
     def parts(record: Record) -> dict[str, float]:
-        of_test = _last_of(record["accuracy"][test])["columns"] if test in record["accuracy"] else {}
+        of_test = last(record["accuracy"][test])["columns"] if test in record["accuracy"] else {}
         return {kind: 100 * value for kind, value in of_test.get(column, {}).items() if value is not None}
 
     return _table_of(own, shown, f"accuracy on {test} by {column}, %", parts)
-
-
-def _last_of(steps: Mapping[str, Any]) -> Mapping[str, Any]:
-    return steps[max(steps, key=int)]  # type: ignore[no-any-return]
 
 
 def _choices(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:
