@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from learnalign.errors import RunError
 from learnalign.gradients.capture.choice import check_choice, refuse_frozen
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
+from learnalign.gradients.result import count_tokens
 from learnalign.policy import is_own_reference, load_policy, load_reference, model_without_weights, settled
 from learnalign.policy.parts import is_adapted
 from learnalign.rollouts.success import Success
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
 
+BATCHES = 32
 COLUMNS = ["id", "sample", "prompt_ids", "completion_ids", "reward"]
 
 
@@ -61,6 +63,25 @@ def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: Gr
         else:
             shard.skipped[reason] += 1
     return shard
+
+
+def windows(
+    shards: Iterable[Shard], read: Callable[[Shard], ShardSamples], batch_tokens: Callable[[], int | None]
+) -> Iterator[list[tuple[Shard, ShardSamples]]]:
+    """Shards with their samples, as many together as it takes to fill `BATCHES` batches, and at least one.
+
+    Batches of samples of nearly the same length need many samples to choose from. `batch_tokens` is asked after each shard, and
+    may be None while it is not known.
+    """
+    window, tokens = list[tuple[Shard, ShardSamples]](), 0
+    for shard in shards:
+        window.append((shard, read(shard)))
+        tokens += count_tokens(window[-1][1].samples)
+        if tokens >= BATCHES * (batch_tokens() or 0):
+            yield window
+            window, tokens = [], 0
+    if window:
+        yield window
 
 
 def to_sample(id: str, group: list[dict[str, Any]], which: str, prompts: str = "learnable") -> Sample:

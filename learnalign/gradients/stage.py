@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -15,9 +15,9 @@ from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
-from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped
+from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped, windows
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
-from learnalign.progress import Advance
+from learnalign.progress import Progress
 from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done, read_metadata, write_safetensors
@@ -76,15 +76,7 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
 def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint, shard.rows)]
-    workers: list[_GradientWorker] = []
-
-    def make_worker() -> _GradientWorker:
-        workers.append(_GradientWorker(run, success, expected))
-        return workers[-1]
-
-    execute(run, "gradients", todo, make_worker)
-    for worker in workers:
-        worker.finish()
+    execute(run, "gradients", todo, lambda: _GradientWorker(run, success, expected))
     account = Account()
     for shard in run.shards():
         metadata = read_metadata(run.gradients_file(shard))
@@ -96,30 +88,37 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> Gra
 
 
 class _GradientWorker:
-    """The engine of one process, working on shards; each shard is written while the next one is computed."""
+    """The engine of one process, working on windows of shards; each is written while the next one is computed."""
 
     def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
         self._run, self._success, self._expected = run, success, expected
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
 
-    def __call__(self, shard: Shard, advance: Advance) -> None:
-        """Compute a shard; raises the error of writing the shard before it, if there was one."""
-        read = read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
-        features = _to_host(self._engine.features(read.samples, advance))
-        self.finish()
-        self._writing = self._writer.submit(self._write, shard, read, features)
+    def __call__(self, shards: Iterator[Shard], progress: Progress) -> None:
+        """Compute all shards; raises the error of writing one after the window that follows it."""
+        writing: Future[None] | None = None
+        with ThreadPoolExecutor(1) as writer:
+            for window in windows(shards, self._read, lambda: self._engine.budget.tokens):
+                samples = [sample for _, read in window for sample in read.samples]
+                with progress.part(sum(len(shard) for shard, _ in window)) as advance:
+                    fetch = _to_host(self._engine.features(samples, advance))
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(self._write, window, fetch)
+            if writing is not None:
+                writing.result()
 
-    def finish(self) -> None:
-        """Wait until the last shard is written."""
-        if self._writing is not None:
-            self._writing.result()
+    def _read(self, shard: Shard) -> ShardSamples:
+        return read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
 
-    def _write(self, shard: Shard, read: ShardSamples, fetch: Callable[[], Tensor]) -> None:
+    def _write(self, window: Sequence[tuple[Shard, ShardSamples]], fetch: Callable[[], Tensor]) -> None:
+        parts = fetch().double().split([len(read.samples) for _, read in window])
+        for (shard, read), features in zip(window, parts, strict=True):
+            self._write_shard(shard, read, features)
+
+    def _write_shard(self, shard: Shard, read: ShardSamples, features: Tensor) -> None:
         run, samples = self._run, read.samples
-        features = fetch().double()
         norms = features.norm(dim=1)
         bad = bad_gradients(samples, norms.tolist())
         kept = [i for i, sample in enumerate(samples) if sample.id not in bad]

@@ -11,6 +11,8 @@ import psutil
 import torch
 
 Batch = TypeVar("Batch")
+PADDING = 1.04  # positions of a batch over the tokens in it, from which on shorter items wait for the next batch
+FULL = 4096  # positions from which on a batch need not be filled: a GPU is busy
 
 
 def free_memory(device: torch.device) -> int:
@@ -38,17 +40,23 @@ def pack_batches(
 ) -> Iterator[list[int]]:
     """Indices of items in batches of at most `budget()` positions, padding included: longest first, ties in their order.
 
-    Item i has `rows[i]` rows (default: one) of at most `lengths[i]` positions. An item above the budget is a batch of its own. The
-    budget is asked before each batch, so it may change in between.
+    Item i has `rows[i]` rows (default: one) of at most `lengths[i]` positions. An item above the budget is a batch of its own. A batch
+    of `FULL` positions ends where the next item would make more than `PADDING` of its tokens. The budget is asked before each
+    batch, so it may change in between.
     """
     counts = [1] * len(lengths) if rows is None else rows
     waiting = deque(sorted(range(len(lengths)), key=lambda i: -lengths[i]))
     while waiting:
         batch = [waiting.popleft()]
         longest = lengths[batch[0]]
-        room = budget() - counts[batch[0]] * longest
-        while waiting and counts[waiting[0]] * longest <= room:
-            room -= counts[waiting[0]] * longest
+        most, positions = budget(), counts[batch[0]] * longest
+        tokens = positions
+        while waiting:
+            count, length = counts[waiting[0]], lengths[waiting[0]]
+            positions, before = positions + count * longest, positions
+            tokens += count * length
+            if positions > most or (before >= FULL and positions > PADDING * tokens):
+                break
             batch.append(waiting.popleft())
         yield batch
 

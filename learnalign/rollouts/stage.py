@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from learnalign.executor import execute
+from learnalign.executor import execute, one_by_one
 from learnalign.golds import refuse_solutions
 from learnalign.policy import policy_path, prompt_ids, run_tokenizer, settled
 from learnalign.progress import Advance
@@ -62,7 +62,7 @@ def rollout(run: RunDir, anyway: bool = False) -> RolloutResult:
             begun = next((source.engine for source in stored.values() if source.engine), None)
             engine = record.notes["engine"] = engine_name(run.config, begun)
         looks = looks and not look_at_first(run)
-        execute(run, "rollouts", todo, lambda: RolloutWorker(run, prompts, engine, looks))
+        execute(run, "rollouts", todo, lambda: one_by_one(RolloutWorker(run, prompts, engine, looks)))
         return conclude(run, prompts, record)
 
 

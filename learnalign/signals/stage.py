@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from learnalign.errors import InputError
-from learnalign.executor import Worker, execute
+from learnalign.executor import Worker, execute, one_by_one
 from learnalign.names import SIGNALS, check_name
 from learnalign.policy import NamedModel, identify, other_than_policy
 from learnalign.progress import Advance
@@ -133,7 +133,7 @@ def _make_worker(
             table = with_model(table, model if one.model else None)
             write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name], shard.rows)
 
-    return work
+    return one_by_one(work)
 
 
 def _complete(run: RunDir, signal: Signal, fingerprint: str, model: NamedModel | None, *, new: bool) -> SignalResult:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from itertools import pairwise
 
 import numpy as np
 import psutil
 import pytest
 import torch
 
-from learnalign.policy.memory import free_memory, is_out_of_memory, pack_batches, work_through
+from learnalign.policy.memory import FULL, free_memory, is_out_of_memory, pack_batches, work_through
 
 LENGTHS = [int(n) for n in np.random.default_rng(0).integers(1, 50, 100)]
 ROWS = [int(n) for n in np.random.default_rng(1).integers(1, 4, 100)]
@@ -28,6 +29,22 @@ def test_every_item_is_in_one_batch_under_the_budget(budget, rows):
 def test_items_come_longest_first_and_in_their_order_if_equal():
     order = [i for batch in pack_batches(LENGTHS, lambda: 300) for i in batch]
     assert order == sorted(range(100), key=lambda i: (-LENGTHS[i], i))
+
+
+@pytest.mark.parametrize("budget", [1 << 13, 1 << 14, 1 << 15, 1 << 16])
+def test_little_is_padding_at_every_budget_if_there_are_many_items(budget):
+    lengths = [int(n) for n in np.exp(np.random.default_rng(2).normal(5, 0.4, 4000))]  # as GSM8K's, 150 tokens in the middle
+    batches = list(pack_batches(lengths, lambda: budget))
+    positions = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
+    assert sum(positions) <= 1.05 * sum(lengths)
+    assert all(positions[k] >= FULL / 2 for k in range(len(batches) - 1))
+
+
+def test_a_small_budget_is_filled_whatever_the_padding():
+    batches = [[LENGTHS[i] for i in batch] for batch in pack_batches(LENGTHS, lambda: 1000)]
+    for batch, following in pairwise(batches):
+        assert (len(batch) + 1) * batch[0] > 1000 >= len(batch) * batch[0]
+        assert following[0] <= batch[-1]
 
 
 def test_a_changed_budget_holds_from_the_next_batch_on():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import torch
 
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.exact.alignment import Direction, accumulate, inner_products, zero_direction
-from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples
+from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples, windows
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success
@@ -90,28 +91,39 @@ def _first_pass(
     todo = [shard for shard in run.shards() if shard.index not in total.shards]
     count = run.count_prompts()
     with Progress(count, "prompts", "exact gradients, pass 1 of 2", count - sum(map(len, todo))) as progress:
-        for shard in todo:
-            read = read_samples(run.rollouts_file(shard), success, run.config.grad)
-            weights = [success[sample.id].learnability / count for sample in read.samples]
-            with progress.part(len(shard)) as advance:
-                norms = accumulate(engine, read.samples, weights, total.direction, advance).tolist()
-            total.record(shard, read, norms)
+        for window in _windows(run, success, engine, todo):
+            samples = [sample for _, read in window for sample in read.samples]
+            weights = [success[sample.id].learnability / count for sample in samples]
+            with progress.part(sum(len(shard) for shard, _ in window)) as advance:
+                norms = accumulate(engine, samples, weights, total.direction, advance)
+            parts = norms.split([len(read.samples) for _, read in window])
+            for (shard, read), own in zip(window, parts, strict=True):
+                total.record(shard, read, own.tolist())
             check_bad(total.account.bad, expected, run.config.grad.max_bad)
-            total.save(at_once=shard is todo[-1])
+            total.save(at_once=window[-1][0] is todo[-1])
 
 
 def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum) -> None:
     todo = [shard for shard in run.shards() if not is_done(_part(run, shard), total.fingerprint, shard.rows)]
     count = run.count_prompts()
     with Progress(count, "prompts", "exact gradients, pass 2 of 2", count - sum(map(len, todo))) as progress:
-        for shard in todo:
-            samples = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
-            samples = [sample for sample in samples if sample.id in total.norms]
-            norms = torch.tensor([total.norms[sample.id] for sample in samples], dtype=torch.float64)
-            with progress.part(len(shard)) as advance:
-                alignments = inner_products(engine, samples, total.direction, advance).cpu() / norms
-            columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": alignments.tolist()}
-            write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), total.fingerprint, shard.rows)
+        for window in _windows(run, success, engine, todo):
+            good = [[sample for sample in read.samples if sample.id in total.norms] for _, read in window]
+            with progress.part(sum(len(shard) for shard, _ in window)) as advance:
+                products = inner_products(engine, list(chain.from_iterable(good)), total.direction, advance).cpu()
+            for (shard, _), samples, own in zip(window, good, products.split(list(map(len, good))), strict=True):
+                norms = torch.tensor([total.norms[sample.id] for sample in samples], dtype=torch.float64)
+                columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": (own / norms).tolist()}
+                write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), total.fingerprint, shard.rows)
+
+
+def _windows(
+    run: RunDir, success: Mapping[str, Success], engine: GradientEngine, shards: Sequence[Shard]
+) -> Iterator[list[tuple[Shard, ShardSamples]]]:
+    def read(shard: Shard) -> ShardSamples:
+        return read_samples(run.rollouts_file(shard), success, run.config.grad)
+
+    return windows(shards, read, lambda: engine.budget.tokens)
 
 
 SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])
