@@ -27,6 +27,14 @@ def credible_interval(correct: int, scored: int, mass: float = 0.9) -> tuple[flo
     return float(low), float(high)
 
 
+def expected_learnability(
+    correct: Integer[np.ndarray, " n"], scored: Integer[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """The mean of V = p(1 − p) over the posterior of p; for Beta(a, b) it is ab/((a + b)(a + b + 1))."""
+    a, b = correct + PRIOR, scored - correct + PRIOR
+    return a * b / ((a + b) * (a + b + 1))
+
+
 def beta_binomial(trials: int, a: Float[np.ndarray, "*n"], b: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n k"]:
     """Probabilities of 0…trials successes in `trials` rollouts if p has the distribution Beta(a, b); a, b > 0."""
     from scipy.stats import betabinom

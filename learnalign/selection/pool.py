@@ -55,6 +55,7 @@ class Pool:
         self.run = run
         self.prompts: list[Prompt] = load_prompts(run)
         self.ids = [prompt.id for prompt in self.prompts]
+        self._checked = set[Path]()  # files whose content has been compared with what was written
         self._place = {id: i for i, id in enumerate(self.ids)}
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
@@ -121,7 +122,8 @@ class Pool:
             path = run.gradients_file(shard)
             if not path.is_file():
                 raise RunError(f"{path} is missing; run `{command}` first")
-            tensors, metadata = read_safetensors(path)
+            tensors, metadata = read_safetensors(path, check=path not in self._checked)
+            self._checked.add(path)
             _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
             places = self.places(json.loads(metadata["ids"]), path)
             yield Vectors(places, tensors["features"], tensors["norms"].double().numpy())

@@ -2,7 +2,7 @@
 
 S_ij = w_i w_j ⟨û_i, û_j⟩ for unit vectors û and weights w. Its row mean is w_i times the alignment of i,
 a_i = 1/n Σ_j w_j ⟨û_i, û_j⟩ = ⟨û_i, 1/n Σ_j w_j û_j⟩, j = i included. With w = V this is the paper's score.
-Letters: n prompts of the pool, m of them with a vector, D its entries.
+Letters: n prompts of the pool, m of them with a vector, D its entries, k weights of each prompt, the first of which are S's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from learnalign.rundir.files import atomic_path
 from learnalign.selection.pool import Vectors
 
 BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
+
+CACHE_ENTRIES = 1 << 17  # 1 MB of float64
 
 Way = Literal["auto", "matrix", "centroid"]
 Stream = Callable[[], Iterator[Vectors]]
@@ -50,42 +52,49 @@ def find_way(name: str) -> Way:
 
 @dataclass(frozen=True)
 class Alignments:
-    """Alignments and vector norms, NaN for prompts without a vector, and the way they were computed."""
+    """Alignments by each of the k weights and vector norms, NaN for prompts without a vector, and the way they were computed."""
 
-    alignment: Float[np.ndarray, "n"]
+    alignment: Float[np.ndarray, "k n"]
     norm: Float[np.ndarray, "n"]
     way: Literal["matrix", "centroid"]
 
 
-def align(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring) -> Alignments:
+def align(stream: Stream, weights: Float[np.ndarray, "k n"], scoring: Scoring) -> Alignments:
     """Alignment of every prompt, computed as `scoring` says; `auto` takes the matrix on a GPU if S fits."""
     if scoring.save_to is not None:
         return _save(stream, weights, scoring.save_to)
-    if scoring.way == "matrix" or (scoring.way == "auto" and _fits(stream, len(weights))):
+    if scoring.way == "matrix" or (scoring.way == "auto" and _fits(stream, weights.shape[1])):
         return by_matrix(stream, weights)
     return by_centroid(stream, weights)
 
 
-def by_centroid(stream: Stream, weights: Float[np.ndarray, "n"]) -> Alignments:
-    """Alignments in O(n·D) and two passes over the vectors, in float64."""
-    result = Alignments(_missing(weights), _missing(weights), "centroid")
-    centroid: torch.Tensor | None = None
-    for block in stream():
-        part = torch.from_numpy(weights[block.places]) @ block.units.double()
-        centroid = part if centroid is None else centroid + part
-    if centroid is not None:
-        for block in stream():
-            result.alignment[block.places] = (block.units.double() @ centroid).numpy() / len(weights)
-            result.norm[block.places] = block.norms
+def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"]) -> Alignments:
+    """Alignments in O(n·D) and two passes over the vectors, in float64, of which few rows are held at a time."""
+    result, centroids = _missing(weights, "centroid"), torch.zeros(0)
+    for places, rows, _ in _in_float64(stream):
+        part = torch.from_numpy(weights[:, places]) @ rows
+        centroids = centroids + part if len(centroids) else part
+    for places, rows, norms in _in_float64(stream):
+        result.alignment[:, places] = (centroids @ rows.T).numpy() / weights.shape[1]
+        result.norm[places] = norms
     return result
 
 
-def by_matrix(stream: Stream, weights: Float[np.ndarray, "n"], on_block: OnBlock | None = None) -> Alignments:
+def _in_float64(stream: Stream) -> Iterator[tuple[Int[np.ndarray, "rows"], Float[torch.Tensor, "rows D"], np.ndarray]]:
+    """Places, rows and norms, as many rows at a time as stay in a processor's cache."""
+    for block in stream():
+        size = max(1, CACHE_ENTRIES // max(1, block.units.shape[1]))
+        for start in range(0, len(block.places), size):
+            part = slice(start, start + size)
+            yield block.places[part], block.units[part].double(), block.norms[part]
+
+
+def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlock | None = None) -> Alignments:
     """Alignments from blocks of rows of the cosine matrix (float32, on the GPU if there is one), summed in float64.
 
     `on_block` is called with each block: the places of its rows, the places of its columns, the cosines.
     """
-    result = Alignments(_missing(weights), _missing(weights), "matrix")
+    result = _missing(weights, "matrix")
     blocks = list(stream())
     if not blocks:
         return result
@@ -94,23 +103,23 @@ def by_matrix(stream: Stream, weights: Float[np.ndarray, "n"], on_block: OnBlock
     units = torch.cat([block.units for block in blocks])
     del blocks
     units = units.to(device())
-    weight = torch.from_numpy(weights[places]).to(units.device)
+    weight = torch.from_numpy(weights[:, places]).to(units.device)
     size = max(1, BLOCK_ENTRIES // max(1, len(places)))
     for start in range(0, len(places), size):
         cosines = units[start : start + size] @ units.T
         rows = places[start : start + size]
-        result.alignment[rows] = (cosines.double() @ weight).cpu().numpy() / len(weights)
+        result.alignment[:, rows] = (weight @ cosines.double().T).cpu().numpy() / weights.shape[1]
         if on_block is not None:
             on_block(rows, places, cosines)
     return result
 
 
-def _save(stream: Stream, weights: Float[np.ndarray, "n"], path: Path) -> Alignments:
+def _save(stream: Stream, weights: Float[np.ndarray, "k n"], path: Path) -> Alignments:
     with atomic_path(path) as temporary:
-        matrix = _create(temporary, len(weights))
+        matrix = _create(temporary, weights.shape[1])
 
         def save(rows: np.ndarray, columns: np.ndarray, cosines: torch.Tensor) -> None:
-            scores = weights[rows, None] * cosines.cpu().numpy() * weights[columns]
+            scores = weights[0, rows, None] * cosines.cpu().numpy() * weights[0, columns]
             for place, row in zip(rows, scores, strict=True):
                 matrix[place, columns] = row
 
@@ -119,8 +128,8 @@ def _save(stream: Stream, weights: Float[np.ndarray, "n"], path: Path) -> Alignm
     return result
 
 
-def _missing(weights: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    return np.full(len(weights), np.nan)
+def _missing(weights: Float[np.ndarray, "k n"], way: Literal["matrix", "centroid"]) -> Alignments:
+    return Alignments(np.full(weights.shape, np.nan), np.full(weights.shape[1], np.nan), way)
 
 
 def _fits(stream: Stream, count: int) -> bool:

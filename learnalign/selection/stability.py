@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,9 @@ if TYPE_CHECKING:
     from learnalign.selection.pool import Pool
     from learnalign.selection.ranking import Ranking
 
-ENTRIES = 1 << 31  # features are held in memory: 8 GB of float32 at most
 DRAWS = 200
+TABLE = 4096  # draws of p from one posterior, from which every prompt with the same counts takes its own
 STABLE = 0.8  # mean share that stays, from which on nothing need be done
-DRAWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -43,68 +41,54 @@ class Stability:
 def measure_stability(pool: Pool, ranking: Ranking) -> tuple[Stability, Float[np.ndarray, "n"]] | tuple[None, None]:
     """The stability of a ranking's top N, and by prompt the share of draws that keep it (NaN if it was not chosen).
 
-    None for other methods than learnalign on projected features, for a choice by clusters, and for features above 8 GB.
+    None for other methods than learnalign on projected features, and for a choice by clusters.
     """
-    if ranking.label != "learnalign" or ranking.scores.way not in ("matrix", "centroid"):
+    expected = ranking.scores.expected
+    if expected is None or ranking.clusters is not None:
         return None, None
-    if len(pool) * pool.run.config.grad.dim > ENTRIES:
-        return None, None
-    blocks = list(pool.gradients())
-    places = np.concatenate([block.places for block in blocks])
-    features = np.concatenate([block.units.numpy() for block in blocks])
+    places = np.flatnonzero(~np.isnan(expected))
     correct, scored = pool.success.correct[places], pool.success.scored[places]
-    chosen, shares = resample(correct, scored, features, len(pool), ranking.size, seed=pool.run.config.seed)
-    kept = np.full(len(pool), np.nan)
-    kept[places[chosen]] = shares
+    every, kept = np.zeros(len(pool)), np.full(len(pool), np.nan)
+    every[places] = resample(correct, scored, expected[places], ranking.size, seed=pool.run.config.seed)
+    chosen = ranking.chosen[ranking.eligible[ranking.chosen]]
+    shares = kept[chosen] = every[chosen]
     overlap = float(shares.mean()) if len(shares) else 0.0
     return Stability(DRAWS, int((shares >= 0.9).sum()), overlap), kept
 
 
 def resample(
-    correct: Sequence[int] | np.ndarray,
-    scored: Sequence[int] | np.ndarray,
-    features: Float[np.ndarray, "rows dim"],
-    n: int,
+    correct: Integer[np.ndarray, " m"],
+    scored: Integer[np.ndarray, " m"],
+    alignment: Float[np.ndarray, " m"],
     size: int,
     draws: int = DRAWS,
     seed: int = 0,
-) -> tuple[Integer[np.ndarray, " chosen"], Float[np.ndarray, " chosen"]]:
-    """The rows of the top `size` by the point estimates, best first, and the share of draws that choose each again.
+) -> Float[np.ndarray, " m"]:
+    """The share of draws in which each of m prompts is among the `size` best, of positive score.
 
-    score_i = V_i φ̂_i · (1/n Σ_j V_j φ̂_j) with V = p(1 − p) (Eq. 8). Each draw takes every p from its posterior and holds
-    the features fixed: a bootstrap of the rollouts would leave p = 0 and p = 1 certain. Prompts without a feature (p = 0
-    or 1) are chosen in no draw, so that the true uncertainty is a little larger.
+    score_i = V_i a_i with V = p(1 − p) (Eq. 8). Each draw takes every p from its posterior, for all prompts with the same counts
+    out of `TABLE` values; features are held fixed: a bootstrap of the rollouts would leave p = 0 and p = 1 certain. So are the
+    `alignment`s, which average over all prompts: in place of V_j they have its mean over the draws, from which a draw's own differs by the order of
+    1/√n. Prompts without a feature (p = 0 or 1) are chosen in no draw, so that the true uncertainty is a little larger.
 
     Args:
-        correct, scored: rollouts of each row; at least one scored.
-        features: unit rows φ̂ of the prompts that have one.
-        n: prompts in the pool, the divisor of Eq. 8.
-        size: N, prompts to choose; only positive scores are chosen. Ties go to the lower row.
+        correct, scored: rollouts of each prompt; at least one scored.
+        alignment: a_i with the expected V_j.
+        size: N, prompts to choose.
         draws: how often to draw.
         seed: seeds the draws.
     """
-    correct, scored = np.asarray(correct, float), np.asarray(scored, float)
-    rates = np.divide(correct, scored, out=np.zeros_like(correct), where=scored > 0)
-    chosen = _top(_scores(features, (rates * (1 - rates))[:, None], n)[:, 0], size)
     rng = np.random.default_rng(seed)
-    times = np.zeros(len(correct))
-    for start in range(0, draws, DRAWS_AT_ONCE):
-        count = min(DRAWS_AT_ONCE, draws - start)
-        p = rng.beta(correct[:, None] + PRIOR, (scored - correct)[:, None] + PRIOR, (len(correct), count))
-        for scores in _scores(features, p * (1 - p), n).T:
-            times[_top(scores, size)] += 1
-    return chosen, times[chosen] / draws
+    counts, kind = np.unique(np.stack([correct, scored], axis=1), axis=0, return_inverse=True)
+    p = rng.beta(counts[:, :1] + PRIOR, counts[:, 1:] - counts[:, :1] + PRIOR, (len(counts), TABLE))
+    values, first = (p * (1 - p)).ravel(), kind.ravel() * TABLE
+    times = np.zeros(len(alignment))
+    for _ in range(draws):
+        scores = values[first + rng.integers(TABLE, size=len(alignment), dtype=np.uint16)] * alignment
+        times[_top(scores, size)] += 1
+    return times / draws
 
 
-def _scores(
-    features: Float[np.ndarray, "rows dim"], learnability: Float[np.ndarray, "rows draws"], n: int
-) -> Float[np.ndarray, "rows draws"]:
-    """Eq. 8 for all draws at once: two matrix products."""
-    weights = learnability.astype(features.dtype)
-    centroids = features.T @ weights / n
-    return learnability * (features @ centroids)
-
-
-def _top(scores: Float[np.ndarray, " rows"], size: int) -> Integer[np.ndarray, " chosen"]:
-    best = np.argsort(-scores, kind="stable")[:size]
+def _top(scores: Float[np.ndarray, " m"], size: int) -> Integer[np.ndarray, " best"]:
+    best = np.argpartition(-scores, size)[:size] if size < len(scores) else np.arange(len(scores))
     return best[scores[best] > 0]

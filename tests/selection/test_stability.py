@@ -15,57 +15,64 @@ from learnalign.summary import summarise
 from tests.selection.measured import measured_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts and unit features of 60 prompts."""
+    """Counts and unit features of 400 prompts."""
     rng = np.random.default_rng(1)
-    features = rng.normal(size=(60, 16)) + 0.5
+    features = rng.normal(size=(400, 16)) + 0.5
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    scored = rng.integers(4, 9, 60)
-    return rng.binomial(scored, rng.uniform(0.1, 0.9, 60)), scored, features.astype(np.float32)
+    scored = rng.integers(4, 9, 400)
+    return rng.binomial(scored, rng.uniform(0.1, 0.9, 400)), scored, features
 
 
-def top_by_loop(learnability: np.ndarray, features: np.ndarray, n: int, size: int) -> set[int]:
-    """Eq. 8 through the whole matrix S in float64."""
-    matrix = np.outer(learnability, learnability) * (features.astype(float) @ features.T.astype(float))
-    scores = matrix.sum(1) / n
-    return {int(i) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:size] if scores[i] > 0}
+def expected_alignment(correct: np.ndarray, scored: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """By the mean of p(1 − p) over many draws of p."""
+    p = np.random.default_rng(8).beta(correct + 0.5, scored - correct + 0.5, (20_000, len(correct)))
+    return features @ (features.T @ (p * (1 - p)).mean(axis=0)) / len(correct)
 
 
-def test_stability_against_a_loop_over_score_matrices(pool: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def top_by_loop(learnability: np.ndarray, features: np.ndarray, size: int) -> list[int]:
+    """Eq. 8 through the whole matrix S."""
+    matrix = np.outer(learnability, learnability) * (features @ features.T)
+    scores = matrix.sum(1)
+    return [i for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:size] if scores[i] > 0]
+
+
+@pytest.mark.parametrize("size", [12, 60])
+def test_stability_against_a_loop_over_score_matrices(
+    pool: tuple[np.ndarray, np.ndarray, np.ndarray], size: int
+) -> None:
+    """In the loop a draw changes alignments, too."""
     correct, scored, features = pool
-    p = correct / scored
-    chosen, shares = resample(correct, scored, features, n=100, size=12, draws=2000, seed=3)
-    assert set(chosen.tolist()) == top_by_loop(p * (1 - p), features, 100, 12)
+    shares = resample(correct, scored, expected_alignment(correct, scored, features), size, draws=1000, seed=3)
     rng = np.random.default_rng(99)  # draws of its own
-    kept = dict.fromkeys(chosen.tolist(), 0)
-    for _ in range(2000):
+    kept = np.zeros(len(correct))
+    for _ in range(1000):
         drawn = rng.beta(correct + 0.5, scored - correct + 0.5)
-        for row in top_by_loop(drawn * (1 - drawn), features, 100, 12) & kept.keys():
-            kept[row] += 1
-    expected = np.array([kept[row] / 2000 for row in chosen.tolist()])
-    assert np.abs(shares - expected).max() < 0.06  # 4 standard deviations of a difference of two shares
-    assert shares.mean() == pytest.approx(expected.mean(), abs=0.02)
+        kept[top_by_loop(drawn * (1 - drawn), features, size)] += 1 / 1000
+    p = correct / scored
+    chosen = top_by_loop(p * (1 - p), features, size)
+    assert np.abs(shares - kept).max() < 0.09  # 4 standard deviations of a difference of two shares
+    assert shares[chosen].mean() == pytest.approx(kept[chosen].mean(), abs=0.02)
+    assert shares.sum() == pytest.approx(size)
 
 
 def test_more_rollouts_make_the_choice_more_stable(pool: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     correct, scored, features = pool
-    _, few = resample(correct, scored, features, n=60, size=12)
-    _, many = resample(correct * 1000, scored * 1000, features, n=60, size=12)
-    assert few.mean() < 0.8 < many.mean()
+    alignment = expected_alignment(correct, scored, features)
+    few = resample(correct, scored, alignment, 12)
+    many = resample(correct * 1000, scored * 1000, alignment, 12)
+    assert np.sort(few)[-12:].mean() < 0.8 < np.sort(many)[-12:].mean()
 
 
-def test_the_same_seed_gives_the_same_answer_and_rows_without_score_are_never_chosen() -> None:
-    features = np.eye(4, dtype=np.float32)
-    chosen, shares = resample([0, 2, 4, 1], [4, 4, 4, 2], features, n=4, size=4, draws=300, seed=5)
-    _, again = resample([0, 2, 4, 1], [4, 4, 4, 2], features, n=4, size=4, draws=300, seed=5)
-    assert chosen.tolist() == [1, 3]
-    assert shares.tolist() == again.tolist() == [1.0, 1.0]  # all four fit, so nothing can push them out
+def test_the_same_seed_gives_the_same_answer_and_negative_scores_are_never_chosen() -> None:
+    counts = np.array([1, 2, 3, 1]), np.array([4, 4, 4, 2])
+    first, second = (resample(*counts, np.array([1.0, -1.0, 0.2, 0.1]), 3, draws=300, seed=5) for _ in range(2))
+    assert first.tolist() == second.tolist() == [1.0, 0.0, 1.0, 1.0]  # three fit, so nothing can push them out
 
 
 def test_no_learnable_prompt_has_an_empty_answer() -> None:
-    chosen, shares = resample([0, 4], [4, 4], np.eye(2, dtype=np.float32), n=2, size=2)
-    assert len(chosen) == len(shares) == 0
+    assert len(resample(np.empty(0, int), np.empty(0, int), np.empty(0), 2)) == 0
 
 
 def test_select_and_status_say_the_same_sentence(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def missing(path: Path) -> RunError:
 
 def verified(path: Path) -> bytearray:
     """The content of a file; raises RunError if it is missing, or is in a run directory and not what was written there."""
+    content = content_of(path)
+    is_listed(path, content)
+    return content
+
+
+def content_of(path: Path) -> bytearray:
+    """The content of a file, as it is; raises RunError if it is missing."""
     if not path.is_file():
         raise missing(path)
     with path.open("rb", buffering=0) as file:
@@ -49,13 +56,16 @@ def verified(path: Path) -> bytearray:
         view, start = memoryview(content), 0
         while start < len(content) and (count := file.readinto(view[start:])):
             start += count
+    return content
+
+
+def is_listed(path: Path, content: bytearray) -> bool:
+    """Whether a file is in a run directory's manifest; raises RunError if its `content` is not what was written there."""
     manifest = None if is_temporary(path) else manifest_of(path)
-    if manifest is None:
-        return content
-    expected = manifest.expected(path)  # of a file that the user has put there nothing is known
+    expected = manifest.expected(path) if manifest else []  # of a file that the user has put there nothing is known
     if expected and (len(content), xxhash.xxh3_128_hexdigest(content)) not in expected:
         raise damaged(path)
-    return content
+    return bool(expected)
 
 
 def has_changed(path: Path) -> bool:

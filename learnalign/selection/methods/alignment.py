@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from learnalign.rollouts.uncertainty import expected_learnability
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring, Stream, align
@@ -17,7 +18,8 @@ def learnalign(pool: Pool, scoring: Scoring) -> Scores:
         alignment, norm = pool.exact()
         score = _product(learnability, alignment, missing=0.0)
         return Scores(score=score, alignment=alignment, norm=norm, way="exact")
-    return _weighted(pool.gradients, learnability, scoring, missing=0.0)
+    expected = expected_learnability(pool.success.correct, pool.success.scored)
+    return _weighted(pool.gradients, learnability, scoring, 0.0, expected)
 
 
 def features(pool: Pool, scoring: Scoring) -> Scores:
@@ -38,10 +40,18 @@ def dot(pool: Pool, scoring: Scoring) -> Scores:
     return _weighted(pool.gradients, norms, scoring, missing=np.nan)
 
 
-def _weighted(stream: Stream, weights: Float[np.ndarray, "n"], scoring: Scoring, missing: float) -> Scores:
-    aligned = align(stream, weights, scoring)
-    score = _product(weights, aligned.alignment, missing)
-    return Scores(score=score, alignment=aligned.alignment, norm=aligned.norm, way=aligned.way)
+def _weighted(
+    stream: Stream,
+    weights: Float[np.ndarray, "n"],
+    scoring: Scoring,
+    missing: float,
+    expected: Float[np.ndarray, "n"] | None = None,
+) -> Scores:
+    """The scores by `weights`; with the alignments by `expected` weights too, for the stability of the choice."""
+    aligned = align(stream, np.stack([weights] if expected is None else [weights, expected]), scoring)
+    score = _product(weights, aligned.alignment[0], missing)
+    likely = None if expected is None else aligned.alignment[1]
+    return Scores(score=score, alignment=aligned.alignment[0], expected=likely, norm=aligned.norm, way=aligned.way)
 
 
 def _product(

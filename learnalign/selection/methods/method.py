@@ -18,10 +18,14 @@ from learnalign.selection.scores import Scoring
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One number per prompt (higher is better, NaN for none) and the numbers it was made of."""
+    """One number per prompt (higher is better, NaN for none) and the numbers it was made of.
+
+    `expected` is the alignment with every V_j replaced by its mean over the posterior of p_j.
+    """
 
     score: Float[np.ndarray, "n"]
     alignment: Float[np.ndarray, "n"] | None = None
+    expected: Float[np.ndarray, "n"] | None = None
     norm: Float[np.ndarray, "n"] | None = None
     signal: Float[np.ndarray, "n"] | None = None
     way: Literal["matrix", "centroid", "exact"] | None = None
