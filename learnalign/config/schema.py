@@ -205,6 +205,10 @@ class RolloutConfig(Section):
     top_p: typing.Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="nucleus")
     max_completion_length: PositiveInt = Field(1024, description="longest completion, tokens")
     adaptive: bool = Field(False, description="stop a group early when more samples cannot matter")
+    vllm_seeds: Literal["engine", "per-sample"] = Field(
+        "engine",
+        description="per-sample: each completion has a seed of its own, so that sampling again gives the same, slower on a GPU",
+    )
     vllm: dict[str, Any] = Field(default_factory=dict, description="any argument of vLLM's engine")
 
     @field_validator("temperature")

@@ -1,7 +1,7 @@
 """Tokens per CPU second of our engines against the bare ones: `make bench-rollout`.
 
     transformers   our engine    plain `generate` on batches sorted by length (the better of two row counts)
-    vllm           our wrapper   vLLM's own `LLM.generate` with the same arguments, token ids and seeds
+    vllm           our wrapper   vLLM's own `LLM.generate` with the same arguments and token ids, no seeds
 
 Both sides sample the same prompts under the same settings, in turns, in warm processes. CPU time is that of every
 process involved (on a shared machine only this is meaningful); wall time is reported too. The result is printed and
@@ -132,7 +132,7 @@ def bare_vllm(job: Job) -> Iterator[Side]:
         "arguments": arguments,
         "stop": sorted(stop_ids(job.config, model_path(job.config))),
         "room": job.room,
-        "requests": [[list(request.prompt_ids), list(request.seeds)] for request in job.requests],
+        "requests": [[list(request.prompt_ids), len(request.seeds)] for request in job.requests],
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.rollout", "--bare-vllm"],
@@ -167,17 +167,16 @@ def serve_bare_vllm() -> None:
 
     llm = LLM(**message["arguments"])
     prompts, parameters = [], []
-    for ids, seeds in message["requests"]:
-        for seed in seeds:
-            prompts.append(TokensPrompt(prompt_token_ids=ids))
-            parameters.append(
-                SamplingParams(seed=seed, max_tokens=message["room"], stop_token_ids=message["stop"], detokenize=False)
-            )
+    for ids, count in message["requests"]:
+        prompts.append(TokensPrompt(prompt_token_ids=ids))
+        parameters.append(
+            SamplingParams(n=count, max_tokens=message["room"], stop_token_ids=message["stop"], detokenize=False)
+        )
     for _ in sys.stdin:
         started = time.process_time()
         outputs = llm.generate(prompts, parameters, use_tqdm=False)
         spent = time.process_time() - started
-        print(json.dumps({"tokens": sum(len(o.outputs[0].token_ids) for o in outputs), "seconds": spent}), flush=True)
+        print(json.dumps({"tokens": sum(len(one.token_ids) for o in outputs for one in o.outputs), "seconds": spent}), flush=True)
 
 
 def alternate(sides: dict[str, Side], turns: int) -> dict[str, dict[str, float]]:

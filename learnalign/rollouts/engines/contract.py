@@ -54,7 +54,8 @@ class NotFinite(RunError):
 
 
 class Engine(Protocol):
-    """Samples completions. A seed gives the same tokens in every batch, up to rounding of the logits."""
+    """Samples completions. A seed gives the same tokens in every batch, up to rounding of the logits; with the vllm engine only if
+    `rollout.vllm_seeds` is per-sample."""
 
     @property
     def name(self) -> str:

@@ -48,10 +48,12 @@ class VllmEngine:
             "arguments": arguments,
             "adapter": self._path if is_adapter(self._path) else None,
             "stop": sorted(stop_ids(self._config, self._path)),
+            "per_sample": self._config.rollout.vllm_seeds == "per-sample",
         }
         with ExitStack() as stack:
             self._replicas = [
-                stack.enter_context(Replica(options, environment(arguments, i, replicas))) for i in range(replicas)
+                stack.enter_context(Replica(_of_replica(options, i), environment(arguments, i, replicas)))
+                for i in range(replicas)
             ]
             self.context_length: int = min(replica.wait_until_ready() for replica in self._replicas)
             self._stack = stack.pop_all()
@@ -79,6 +81,12 @@ class VllmEngine:
                 raise
         merged = {id: completions for answer in answers for id, completions in answer.items()}
         return {request.id: merged[request.id] for request in requests}
+
+
+def _of_replica(options: dict[str, Any], number: int) -> dict[str, Any]:
+    """The options with an engine's seed of its own."""
+    arguments = options["arguments"]
+    return {**options, "arguments": {**arguments, "seed": arguments["seed"] + number}}
 
 
 class Replica:
@@ -136,8 +144,7 @@ class Replica:
         self._send({"sampling": asdict(sampling), "requests": job})
         groups: dict[str, dict[int, Completion]] = {request.id: {} for request in requests}
         while "done" not in (message := self._receive(SILENCE_LIMIT)):
-            for name, completion_ids, reason in message.get("ended", []):
-                request, sample = map(int, name.split("/"))
+            for request, sample, completion_ids, reason in message.get("ended", []):
                 groups[requests[request].id][sample] = Completion(completion_ids, reason)
             ended(len(message.get("ended", [])))
         return {request.id: self._in_order(request, groups[request.id]) for request in requests}

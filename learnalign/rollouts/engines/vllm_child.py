@@ -34,7 +34,7 @@ def main() -> None:
         send({"ready": llm.model_config.max_model_len})
         lora = _lora(options["adapter"])
         while job := inbox.get():
-            _submit(llm, job, lora, options["stop"])
+            _submit(llm, job, lora, options["stop"], options["per_sample"])
             if _collect(llm, send, lambda: not inbox.empty()):
                 send({"done": True})
     except KeyboardInterrupt:
@@ -76,16 +76,20 @@ def _lora(adapter: str | None) -> Any:
     return LoRARequest("policy", 1, adapter)
 
 
-def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int]) -> None:
-    """Submit a job of requests [id, prompt_ids, seeds]; each sample is a request of vLLM, named by both indices."""
+def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int], per_sample: bool) -> None:
+    """Submit a job of requests [id, prompt_ids, seeds], each as one request of vLLM, or `per_sample` with its own seed as several.
+
+    A request is named by its place and its first sample. vLLM draws the tokens of requests with seeds one by one.
+    """
     from vllm import SamplingParams
     from vllm.inputs import TokensPrompt
     from vllm.sampling_params import RequestOutputKind
 
     engine, limit, sampling = llm.llm_engine, llm.model_config.max_model_len, job["sampling"]
     for request, (_, prompt_ids, seeds) in enumerate(job["requests"]):
-        for sample, seed in enumerate(seeds):
+        for sample, seed in enumerate(seeds) if per_sample else [(0, None)]:
             parameters = SamplingParams(
+                n=1 if per_sample else len(seeds),
                 seed=seed,
                 temperature=sampling["temperature"],
                 top_p=sampling["top_p"],
@@ -102,13 +106,19 @@ def _collect(llm: Any, send: Callable[[dict[str, Any]], None], called_off: Calla
     """Send completions as they end, until all have or the parent sends a message; returns whether all have."""
     engine, sent = llm.llm_engine, time.monotonic()
     while engine.has_unfinished_requests():
-        outputs = [(output.request_id, output.outputs[0]) for output in engine.step() if output.finished]
+        outputs = [(output.request_id, one) for output in engine.step() if output.finished for one in output.outputs]
         if outputs or time.monotonic() - sent > ALIVE_EVERY:
-            send({"ended": [[name, list(one.token_ids), one.finish_reason] for name, one in outputs]})
+            send({"ended": [[*_place(name, one), list(one.token_ids), one.finish_reason] for name, one in outputs]})
             sent = time.monotonic()
         if called_off():
             return False
     return True
+
+
+def _place(name: str, output: Any) -> tuple[int, int]:
+    """The request and the sample of an output."""
+    request, first = map(int, name.split("/"))
+    return request, first + output.index
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     # So few tokens a step that prompts would be cut in two, which seeded sampling on a CPU must not see.
-    options = {"max_num_batched_tokens": 256}
-    return make_config(tmp_path_factory.mktemp("vllm"), kind="qwen2", rollout={"engine": "vllm", "vllm": options})
+    rollout = {"engine": "vllm", "vllm_seeds": "per-sample", "vllm": {"max_num_batched_tokens": 256}}
+    return make_config(tmp_path_factory.mktemp("vllm"), kind="qwen2", rollout=rollout)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,19 @@ def test_seeds_decide_and_answers_come_back_by_id(config: Config, engine: Engine
     assert first == again
     assert len({tuple(completion.completion_ids) for group in first.values() for completion in group}) == 48
     assert sum(counts) == 48
+
+
+@needs_vllm
+def test_without_seeds_a_prompt_is_one_request_whose_completions_differ(config: Config) -> None:
+    asked = requests(config)
+    settings = config.rollout.model_copy(update={"vllm_seeds": "engine"})
+    counts: list[float] = []
+    with open_engine(config.model_copy(update={"rollout": settings}), config.model.name, 200) as engine:
+        first, again = (engine.generate(asked, Sampling(ROOM), ended=counts.append) for _ in range(2))
+    assert list(first) == [request.id for request in asked]
+    assert [len(group) for group in first.values()] == [len(request.seeds) for request in asked]
+    every = [tuple(one.completion_ids) for answer in (first, again) for group in answer.values() for one in group]
+    assert len(set(every)) == sum(counts) == 96
 
 
 @needs_vllm
