@@ -1,5 +1,6 @@
 """The `learnalign` command, also as `python -m learnalign_cli`, for which Python puts the current directory first."""
 
+import gc
 import os
 
 if os.name != "posix":
@@ -10,6 +11,9 @@ if os.name != "posix":
 from learnalign.isolation import drop_current_directory
 
 drop_current_directory()
+gc.set_threshold(
+    50_000, 20, 20
+)  # imports make many objects that stay: to look for garbage among them takes two seconds
 
 from learnalign_cli.stopping import SIGNALS, arrived, end, leave, listen  # noqa: E402  # may import only now
 

@@ -176,7 +176,10 @@ def serve_bare_vllm() -> None:
         started = time.process_time()
         outputs = llm.generate(prompts, parameters, use_tqdm=False)
         spent = time.process_time() - started
-        print(json.dumps({"tokens": sum(len(one.token_ids) for o in outputs for one in o.outputs), "seconds": spent}), flush=True)
+        print(
+            json.dumps({"tokens": sum(len(one.token_ids) for o in outputs for one in o.outputs), "seconds": spent}),
+            flush=True,
+        )
 
 
 def alternate(sides: dict[str, Side], turns: int) -> dict[str, dict[str, float]]:

@@ -33,7 +33,9 @@ def test_items_come_longest_first_and_in_their_order_if_equal():
 
 @pytest.mark.parametrize("budget", [1 << 13, 1 << 14, 1 << 15, 1 << 16])
 def test_little_is_padding_at_every_budget_if_there_are_many_items(budget):
-    lengths = [int(n) for n in np.exp(np.random.default_rng(2).normal(5, 0.4, 4000))]  # as GSM8K's, 150 tokens in the middle
+    lengths = [
+        int(n) for n in np.exp(np.random.default_rng(2).normal(5, 0.4, 4000))
+    ]  # as GSM8K's, 150 tokens in the middle
     batches = list(pack_batches(lengths, lambda: budget))
     positions = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
     assert sum(positions) <= 1.05 * sum(lengths)
