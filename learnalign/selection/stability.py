@@ -68,8 +68,9 @@ def resample(
 
     score_i = V_i a_i with V = p(1 − p) (Eq. 8). Each draw takes every p from its posterior, for all prompts with the same counts
     out of `TABLE` values; features are held fixed: a bootstrap of the rollouts would leave p = 0 and p = 1 certain. So are the
-    `alignment`s, which average over all prompts: in place of V_j they have its mean over the draws, from which a draw's own differs by the order of
-    1/√n. Prompts without a feature (p = 0 or 1) are chosen in no draw, so that the true uncertainty is a little larger.
+    alignments: they average over all prompts, and have the mean of V_j over the draws in place of V_j; those of one draw differ
+    from that by the order of 1/√n. Prompts without a feature (p = 0 or 1) are chosen in no draw, so that the true uncertainty is a
+    little larger.
 
     Args:
         correct, scored: rollouts of each prompt; at least one scored.

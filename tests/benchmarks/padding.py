@@ -14,7 +14,6 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from learnalign.gradients import Sample, UsedRollout
 from learnalign.gradients.capture.batching import Row, longest, pack, padded_tokens, rows_of
