@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 
 from learnalign.errors import RunError, counted
+from learnalign.policy import device
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import BLOCK_ENTRIES, Scoring
@@ -46,9 +47,10 @@ def cover(units: Float[torch.Tensor, "m D"], weights: Float[np.ndarray, "m"]) ->
     first, about m² ln m steps of arithmetic in all.
     """
     count, weight = len(units), torch.from_numpy(weights)
-    cosines = torch.empty(count, count)
-    torch.mm(units, units.T, out=cosines).clamp_(min=0)
     rows = max(1, BLOCK_ENTRIES // max(1, count))
+    units, cosines = units.to(device()), torch.empty(count, count)
+    for start in range(0, count, rows):
+        cosines[start : start + rows] = (units[start : start + rows] @ units.T).clamp_(min=0)
     covered = torch.zeros(count)
     gains = torch.cat([part.double() @ weight for part in cosines.split(rows)])
     result, limit = np.zeros(count), NOTHING * float(weight.sum())
