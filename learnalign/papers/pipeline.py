@@ -108,7 +108,7 @@ def curriculum_of(cell: Cell) -> str | None:
 def _complete(run: RunDir, cells: Sequence[Cell], failed: dict[str, str]) -> None:
     """Gradients, signals and choices."""
     _run_stage("grad", cells, failed, partial(grad, run))
-    for name in sorted({signal for cell in cells for signal in signals_of(cell)}):
+    for name in sorted({name for cell in cells for name in signals_of(cell)}):
         if name == LIMR:
             _run_stage(LIMR, cells, failed, lambda: train(for_limr(run, cells), whole_pool(run), LIMR))
         _run_stage(name, cells, failed, partial(_signal, run, name))

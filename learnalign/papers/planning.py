@@ -68,19 +68,8 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, Wor
         if LIMR in signals_of(cell) and (LIMR, cell.pipeline) not in done:
             done.add((LIMR, cell.pipeline))
             yield cell, "train", work("train", for_limr(RunDir(Path(), cell.config), [cell]).config, pool)
-        if cell.arm.rounds:
-            for part in cell.arm.rounds:
-                for stage in ("rollout", "grad"):
-                    yield cell, stage, work(stage, cell.config, pool)
-                yield cell, "train", work("train", cell.config, pool.part(size_of(part, panel.rows)))
-        elif cell.arm.trains:
-            size = panel.rows if cell.size is None or cell.size == "all" else size_of(cell.size, panel.rows)
-            training = work("train", cell.config, pool.part(size))
-            yield cell, "train", training
-            if cell.arm.spend:  # again, and longer by what these cost
-                yield cell, "train", training
-                for stage in SPENT:
-                    yield cell, "train", work(stage, cell.config, pool)
+        for stage, one in _trainings(cell, pool):
+            yield cell, stage, one
         policies = 1 if cell.arm.train == "none" else len(cell.arm.rounds or cell.at) * cell.arm.trains
         for test in dict.fromkeys(split_test(test)[0] for test in cell.tests):
             planned = evaluation_config(RunDir(Path(), cell.config), test, "base", cell.evaluate)
@@ -89,3 +78,19 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, Wor
             )
             for _ in range(policies * planned.eval.rounds):
                 yield cell, "eval", work("rollout", planned, questions)
+
+
+def _trainings(cell: Cell, pool: PoolSize) -> Iterator[tuple[str, Work]]:
+    """Of rounds, with the stages before each; of an arm that spends, twice, the second time longer by what a selection costs."""
+    for part in cell.arm.rounds or ():
+        for stage in ("rollout", "grad"):
+            yield stage, work(stage, cell.config, pool)
+        yield "train", work("train", cell.config, pool.part(size_of(part, pool.prompts)))
+    if cell.arm.rounds or not cell.arm.trains:
+        return
+    size = pool.prompts if cell.size is None or cell.size == "all" else size_of(cell.size, pool.prompts)
+    yield "train", work("train", cell.config, pool.part(size))
+    if cell.arm.spend:
+        yield "train", work("train", cell.config, pool.part(size))
+        for stage in SPENT:
+            yield "train", work(stage, cell.config, pool)
