@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learnalign_cli.paper_tables import show_table
 from pydantic import ValidationError
 
 from learnalign.papers.cells import Cell, cells_of
@@ -15,6 +14,7 @@ from learnalign.papers.measures import entries
 from learnalign.papers.results import Results
 from learnalign.papers.table import Table
 from learnalign.report.paper_page import write_page
+from learnalign_cli.paper_tables import show_table
 
 PANEL = {"label": "a small pool", "config": "papers/tiny", "rows": 48, "parameters": 750_000}
 
