@@ -123,7 +123,18 @@ def resolve_config(directory: Path, config: str | None, overrides: list[str] | N
         check_config(directory)
     resolved = load_config(config if config is not None else own, overrides or [])
     check_trust(directory, resolved, _named(config, overrides, trust))
+    if config is not None or overrides:
+        _check_trainers(resolved)
     return resolved
+
+
+def _check_trainers(config: Config) -> None:
+    """Raise InputError for a field that TRL has not, before it is stored."""
+    if config.warmup.trainer or config.train.trainer:
+        from learnalign.training.settings import CONFIGS, check_trainer_fields
+
+        check_trainer_fields(config.warmup.trainer, "warmup")
+        check_trainer_fields(config.train.trainer or {}, "train", CONFIGS[config.train.algorithm])
 
 
 def _named(config: str | None, overrides: list[str] | None, trust: bool) -> list[str] | None:

@@ -18,17 +18,17 @@ MINUS = "−"
 def show_table(table: Table, found: Sequence[Entry], compared: Sequence[Contrast]) -> None:
     """Print every panel that has an arm, the differences, and the notes."""
     print(f"{table.title} ({table.source})" if table.source else table.title)
-    for panel, place in table.panels.items():
+    for panel in table.panels:
         heads = [_head(*column, sizes=len(table.sizes_of(panel)) > 1) for column in table.columns(panel)]
         rows: list[list[Any]] = []
         for arm in dict.fromkeys(entry.arm for entry in found if entry.panel == panel):
             own = [entry for entry in found if (entry.panel, entry.arm) == (panel, arm)]
-            rows += _rows(table.arms[arm].label or arm, own)
+            rows += _rows(table.arm_label(arm), own)
         if rows:
             spread = "standard deviation of rounds" if any(entry.stds for entry in found) else "standard error"
-            print_table(f"{place.label or panel} (± {spread})", ["", "", *heads], rows)
+            print_table(f"{table.panel_label(panel)} (± {spread})", ["", "", *heads], rows)
     if compared:
-        _show_contrasts(compared)
+        _show_contrasts(table, compared)
     for note in table.notes:
         print(note)
 
@@ -67,14 +67,24 @@ def _signed(value: float | None) -> str:
     return "–" if value is None else f"{'+' if value >= 0 else MINUS}{_number(abs(value))}"
 
 
-def _show_contrasts(compared: Sequence[Contrast]) -> None:
+def _show_contrasts(table: Table, compared: Sequence[Contrast]) -> None:
     from learnalign.papers.table import size_text
 
     rows = []
     for each in compared:
         interval = "–" if each.low is None else f"{_signed(each.low)} to {_signed(each.high)}"
         p = "–" if each.adjusted is None else f"{each.adjusted:.3f}" + (" (primary)" if each.primary else "")
-        what = f"{each.arm} {MINUS} {each.against}"
-        rows.append([each.panel, size_text(each.size), what, each.seeds, _signed(each.difference), interval, p])
+        what = f"{table.arm_label(each.arm)} {MINUS} {table.arm_label(each.against)}"
+        rows.append(
+            [
+                table.panel_label(each.panel),
+                size_text(each.size),
+                what,
+                each.seeds,
+                _signed(each.difference),
+                interval,
+                p,
+            ]
+        )
     columns = ["panel", "size", "difference of", "seeds", "mean", "95 % from to", "p after Holm"]
     print_table("differences paired by seed", columns, rows)

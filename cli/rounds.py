@@ -27,13 +27,14 @@ def run_rounds(
     anyway: bool = False,
 ) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
-    from learnalign.rounds import train_in_rounds
+    from learnalign.rounds import check_fractions, train_in_rounds
     from learnalign.rundir import RunDir
 
+    check_fractions(fractions := _fractions(stages))  # before anything is stored
     settings = resolve_config(directory, config, overrides, trust)
     run = RunDir(directory, settings) if overwrite else use_run(directory, config, overrides, trust)
 
-    results = train_in_rounds(run, _fractions(stages), partial(_perform, anyway), overwrite=overwrite)
+    results = train_in_rounds(run, fractions, partial(_perform, anyway), overwrite=overwrite)
     if as_json:
         print_json([vars(result) for result in results])
         return

@@ -16,6 +16,7 @@ METHODS = {
     "learnalign": "learnability × gradient alignment, the paper's score (Eq. 8)",
     "cosine": "gradient cosines without learnability (§5.3)",
     "dot": "gradient inner products, norms included (Eq. 4)",
+    "coverage": "the gradients nearest to all others', weighted by learnability (ours, in neither paper)",
     "features": "learnability × similarity of hidden states (RDS+) in place of gradients",
     "learnability": "p(1 − p) alone",
     "hardest": "lowest p above 0",

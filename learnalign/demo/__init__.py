@@ -20,7 +20,7 @@ TEST = path() / "test.jsonl"
 CODE_POOL = path() / "code_pool.jsonl"
 CODE_COMPLETIONS = path() / "code_completions.jsonl"
 SETS = path() / "sets"
-_REGIMES = ("", "-one-family", "-extremes", "-wrong-golds", "-validation", "-test")
+_REGIMES = ("", "-one-family", "-extremes", "-wrong-golds", "-chains", "-validation", "-test")
 POOLS = {"demo": POOL, "demo-code": CODE_POOL} | {
     f"demo-arithmetic{regime}": SETS / f"demo-arithmetic{regime}.jsonl.gz" for regime in _REGIMES
 }

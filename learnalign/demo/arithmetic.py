@@ -1,6 +1,6 @@
 """Makes the pools and test sets of the experiment: `python -m learnalign.demo.arithmetic [DIR]`.
 
-Questions of the embedded model's eight kinds, always the same: a pool, three pools in which the direction of a gradient should
+Questions of the embedded model's eight kinds, always the same: a pool, four pools in which the direction of a gradient should
 matter, a validation and a test set. No question of the last two is in a pool.
 """
 
@@ -17,15 +17,15 @@ from learnalign.demo.questions import Question, completion, draw, questions
 SEED = 1
 # Questions of each kind; there are only a hundred sums and a hundred products of one digit.
 COUNTS: dict[str, tuple[int, ...]] = {
-    #                pool, one family, extremes, validation, test
-    "digit_sum": (35, 9, 70, 6, 14),
-    "digit_product": (35, 9, 70, 6, 14),
-    "sum": (230, 960, 202, 80, 170),
-    "difference": (210, 50, 184, 74, 156),
-    "chain": (210, 50, 184, 74, 156),
-    "product": (210, 54, 185, 70, 150),
-    "story": (210, 54, 185, 70, 150),
-    "long_product": (60, 14, 120, 20, 40),
+    #                pool, one family, extremes, validation, test, chains
+    "digit_sum": (35, 9, 70, 6, 14, 9),
+    "digit_product": (35, 9, 70, 6, 14, 9),
+    "sum": (230, 960, 202, 80, 170, 54),
+    "difference": (210, 50, 184, 74, 156, 50),
+    "chain": (210, 50, 184, 74, 156, 960),
+    "product": (210, 54, 185, 70, 150, 54),
+    "story": (210, 54, 185, 70, 150, 50),
+    "long_product": (60, 14, 120, 20, 40, 14),
 }
 WRONG = 0.25  # share of the golds that are wrong, in that pool
 Rows = list[dict[str, Any]]
@@ -50,6 +50,8 @@ def pools() -> dict[str, Rows]:
         | {"gold": "wrong" if place in wrong else "right"}
         for place, question in enumerate(pool)
     ]
+    chains = questions(_counts(5), rng, set(taken))  # last, so that the sets before it stay as they were
+    rows["demo-arithmetic-chains"] = [_row(question, question.answer) for question in chains]
     return rows
 
 

@@ -12,7 +12,9 @@ from learnalign import evaluate, gradient_norms, train
 from learnalign.papers.cells import Cell
 from learnalign.papers.pipeline import (
     LIMR,
+    SPENT,
     choose,
+    cost,
     method_of,
     needs,
     signal_cost_file,
@@ -20,7 +22,7 @@ from learnalign.papers.pipeline import (
     subset_of,
     whole_pool,
 )
-from learnalign.papers.staged import Costs, Policies, cost, train_rounds
+from learnalign.papers.staged import Costs, Policies, train_rounds
 from learnalign.papers.table import split_test
 from learnalign.policy import policies_by_step
 from learnalign.rundir import RunDir
@@ -103,7 +105,7 @@ def _affordable(run: RunDir, training: str, steps: int) -> int:
     """The steps that warmup, rollouts and gradients cost, at what a step of `training` cost: in CPU seconds, on a GPU in seconds."""
     kind = "seconds" if torch.cuda.is_available() else "cpu_seconds"
     stages = run.read_record()["stages"]
-    spent = sum(stages[stage][kind] for stage in ("warmup", "rollout", "grad") if stage in stages)
+    spent = sum(stages[stage][kind] for stage in SPENT if stage in stages)
     return round(spent / (cost(_training_entry(run, training))[kind] / steps))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +29,7 @@ from learnalign.signals import find_signal, signal
 from learnalign.training import train, warmup
 
 LIMR = "limr"  # a signal, and the training whose rewards it reads
+SPENT = ("warmup", "rollout", "grad")  # what an arm's `spend` spends on its training
 
 
 def method_of(cell: Cell) -> Method | None:
@@ -34,26 +37,41 @@ def method_of(cell: Cell) -> Method | None:
     return find_method(cell.arm.method) if cell.arm.chooses else None
 
 
-def prepare(folder: Path, cells: Sequence[Cell]) -> None:
-    """Run the stages that these `cells`, which share warmup and rollouts, need before they are trained."""
+def prepare(folder: Path, cells: Sequence[Cell]) -> dict[str, str]:
+    """Run the stages that these `cells`, which share warmup and rollouts, need before they are trained.
+
+    Returns why some cannot be trained, by their keys: a stage that they need has failed.
+    """
     by_pipeline: dict[str, list[Cell]] = {}
     for cell in cells:
         by_pipeline.setdefault(cell.pipeline, []).append(cell)
     sampled: Path | None = None
+    failed: dict[str, str] = {}
     for name, own in by_pipeline.items():
         path = folder / name
         if sampled is not None and not path.exists():
             _copy(sampled, path)
         run = RunDir.create(path, own[0].config)
         load_prompts(run)
-        stages = {stage for cell in own for stage in needs(cell)}
-        if "warmup" in stages:
-            warmup(run)
-        if "rollout" in stages:
-            rollout(run, anyway=True)
+        _run_stage("warmup", own, failed, partial(warmup, run))
+        if _run_stage("rollout", own, failed, partial(rollout, run, anyway=True)):
             sampled = sampled or path
     for name, own in by_pipeline.items():  # after the copies, so that each makes its own
-        _complete(RunDir.create(folder / name, own[0].config), own)
+        _complete(RunDir.create(folder / name, own[0].config), own, failed)
+    return failed
+
+
+def _run_stage(stage: str, cells: Sequence[Cell], failed: dict[str, str], work: Callable[[], object]) -> bool:
+    """Whether a stage, or a signal, has been done: for those of `cells` that need it and can go on, which else have `failed`."""
+    needing = [cell.key for cell in cells if stage in {*needs(cell), *signals_of(cell)} and cell.key not in failed]
+    if not needing:
+        return False
+    try:
+        work()
+    except LearnAlignError as error:
+        failed |= dict.fromkeys(needing, str(error))
+        return False
+    return True
 
 
 def needs(cell: Cell) -> tuple[str, ...]:
@@ -87,17 +105,15 @@ def curriculum_of(cell: Cell) -> str | None:
     return cell.config.train.curriculum if cell.arm.trains else None
 
 
-def _complete(run: RunDir, cells: Sequence[Cell]) -> None:
+def _complete(run: RunDir, cells: Sequence[Cell], failed: dict[str, str]) -> None:
     """Gradients, signals and choices."""
-    if any("grad" in needs(cell) for cell in cells):
-        grad(run)
-    signals = {signal for cell in cells for signal in signals_of(cell)}
-    if LIMR in signals:
-        train(for_limr(run, cells), whole_pool(run), LIMR)
-    for name in sorted(signals):
-        _signal(run, name)
+    _run_stage("grad", cells, failed, partial(grad, run))
+    for name in sorted({name for cell in cells for name in signals_of(cell)}):
+        if name == LIMR:
+            _run_stage(LIMR, cells, failed, lambda: train(for_limr(run, cells), whole_pool(run), LIMR))
+        _run_stage(name, cells, failed, partial(_signal, run, name))
     for cell in cells:
-        if cell.size is not None:
+        if cell.size is not None and cell.key not in failed:
             with suppress(LearnAlignError):  # which its `perform` meets again; the others go on
                 choose(run, cell)
 
@@ -110,12 +126,18 @@ def for_limr(run: RunDir, cells: Sequence[Cell]) -> RunDir:
 
 
 def _signal(run: RunDir, name: str) -> None:
-    """Compute a signal, and keep what it cost: run.json has the cost of all of them together."""
+    """Compute a signal, and keep what it cost: what run.json has of all signals together, without that of those before."""
     if not (file := signal_cost_file(run, name)).is_file():
         file.parent.mkdir(exist_ok=True)
-        started = this_moment()
         signal(run, [name])
-        write_json(file, _cost_since(started))
+        together = cost(run.read_record()["stages"]["signal"])
+        before = [read_json(other) for other in file.parent.glob("*.cost")]
+        write_json(file, {key: value - sum(other[key] for other in before) for key, value in together.items()})
+
+
+def cost(entry: Mapping[str, Any]) -> dict[str, float]:
+    """What a stage cost, from its entry in run.json."""
+    return {key: entry[key] for key in ("seconds", "cpu_seconds")}
 
 
 def _cost_since(started: Moment) -> dict[str, float]:

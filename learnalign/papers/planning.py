@@ -9,7 +9,7 @@ from pathlib import Path
 from learnalign import demo
 from learnalign.evaluation import evaluation_config
 from learnalign.papers.cells import Cell
-from learnalign.papers.pipeline import LIMR, for_limr, needs, signals_of
+from learnalign.papers.pipeline import LIMR, SPENT, for_limr, needs, signals_of
 from learnalign.papers.table import Table, split_test
 from learnalign.plan import PoolSize, Work, work
 from learnalign.policy import model_path
@@ -37,17 +37,16 @@ class Hours:
 def hours_of(table: Table, cells: Sequence[Cell]) -> list[Hours]:
     """The estimate by panel and stage, roughly: from the model's size, its pool's and the longest completions alone."""
     found: dict[tuple[str, str], Hours] = {}
-    for cell, one in _works(table, cells):
+    for cell, stage, one in _works(table, cells):
         panel = table.panels[cell.panel]
         embedded = model_path(cell.config) == str(demo.MODEL)
         device = CORE if embedded else GPU
         time = estimate(one, cell.config, core(panel.parameters) if embedded else gpu(GPU, panel.parameters), {})
-        stage = "eval" if one.policies == 0 else one.stage
         before = found.get((cell.panel, stage))
         before = before or Hours(panel=cell.panel, stage=stage, times=0, tokens=0, device=device, low=0, high=0)
         found[cell.panel, stage] = replace(
             before,
-            times=before.times + 1,
+            times=before.times + (stage in ("eval", one.stage)),
             tokens=before.tokens + one.tokens,
             low=before.low + time.low / 3600,
             high=before.high + time.high / 3600,
@@ -55,8 +54,8 @@ def hours_of(table: Table, cells: Sequence[Cell]) -> list[Hours]:
     return list(found.values())
 
 
-def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
-    """Every stage once that some cells share, and each cell's training and evaluations (a Work with 0 policies)."""
+def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, Work]]:
+    """Every stage once that some cells share, and each cell's training and evaluations; with the stage as which it counts."""
     done: set[tuple[str, str]] = set()
     for cell in cells:
         panel = table.panels[cell.panel]
@@ -65,18 +64,12 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
             place = cell.pipeline if stage == "grad" else cell.shared
             if stage != "signal" and (stage, place) not in done:
                 done.add((stage, place))
-                yield cell, work(stage, cell.config, pool)
+                yield cell, stage, work(stage, cell.config, pool)
         if LIMR in signals_of(cell) and (LIMR, cell.pipeline) not in done:
             done.add((LIMR, cell.pipeline))
-            yield cell, work("train", for_limr(RunDir(Path(), cell.config), [cell]).config, pool)
-        if cell.arm.rounds:
-            for part in cell.arm.rounds:
-                for stage in ("rollout", "grad"):
-                    yield cell, work(stage, cell.config, pool)
-                yield cell, work("train", cell.config, pool.part(size_of(part, panel.rows)))
-        elif cell.arm.trains:
-            size = panel.rows if cell.size is None or cell.size == "all" else size_of(cell.size, panel.rows)
-            yield cell, work("train", cell.config, pool.part(size))
+            yield cell, "train", work("train", for_limr(RunDir(Path(), cell.config), [cell]).config, pool)
+        for stage, one in _trainings(cell, pool):
+            yield cell, stage, one
         policies = 1 if cell.arm.train == "none" else len(cell.arm.rounds or cell.at) * cell.arm.trains
         for test in dict.fromkeys(split_test(test)[0] for test in cell.tests):
             planned = evaluation_config(RunDir(Path(), cell.config), test, "base", cell.evaluate)
@@ -84,4 +77,20 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Work]]:
                 planned.eval.questions or QUESTIONS, (planned.eval.questions or QUESTIONS) * panel.prompt_tokens
             )
             for _ in range(policies * planned.eval.rounds):
-                yield cell, replace(work("rollout", planned, questions), policies=0)
+                yield cell, "eval", work("rollout", planned, questions)
+
+
+def _trainings(cell: Cell, pool: PoolSize) -> Iterator[tuple[str, Work]]:
+    """Of rounds, with the stages before each; of an arm that spends, twice, the second time longer by what a selection costs."""
+    for part in cell.arm.rounds or ():
+        for stage in ("rollout", "grad"):
+            yield stage, work(stage, cell.config, pool)
+        yield "train", work("train", cell.config, pool.part(size_of(part, pool.prompts)))
+    if cell.arm.rounds or not cell.arm.trains:
+        return
+    size = pool.prompts if cell.size is None or cell.size == "all" else size_of(cell.size, pool.prompts)
+    yield "train", work("train", cell.config, pool.part(size))
+    if cell.arm.spend:
+        yield "train", work("train", cell.config, pool.part(size))
+        for stage in SPENT:
+            yield "train", work(stage, cell.config, pool)

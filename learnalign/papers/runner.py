@@ -20,7 +20,8 @@ from learnalign.progress import duration
 from learnalign.rundir.lock import Lock
 
 PIPELINES, LOGS = "pipelines", "logs"
-Outcome = tuple[Record | None, str | None]  # a cell's record, or why the work failed
+Failures = dict[str, str]  # why cells failed, by their keys
+Outcome = tuple[Record | None, Failures]
 Work = Cell | str  # a cell, or the name of pipelines to prepare
 
 
@@ -56,13 +57,14 @@ def _run(directory: Path, schedule: _Schedule, results: Results, jobs: int, say:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     work = running.pop(future)
-                    record, failure = future.result()
-                    schedule.finish(work, failure)
+                    record, failures = future.result()
+                    schedule.finish(work, failures)
+                    outlook = schedule.outlook(time.monotonic() - started)
                     if record is not None:
                         results.add(record)
-                    if isinstance(work, Cell) or failure:
-                        name = work.key if isinstance(work, Cell) else f"pipeline {work}"
-                        say(f"{name}: {failure or _headline(record)}; {schedule.outlook(time.monotonic() - started)}")
+                        say(f"{record['cell']}: {_headline(record)}; {outlook}")
+                    for reason in dict.fromkeys(failures.values()):
+                        say(f"{_named([key for key, why in failures.items() if why == reason])}: {reason}; {outlook}")
         except BrokenProcessPool:
             raise RunError(
                 "a process was ended from outside, as the system does when memory runs out; the same command goes on where it "
@@ -104,24 +106,23 @@ class _Schedule:
         left = duration(seconds / max(1, self.done) * (len(self.cells) - self.done))
         return f"{self.done} of {len(self.cells)} done, about {left} left"
 
-    def finish(self, work: Work, failure: str | None) -> None:
-        """Count what has ended; cells whose pipelines failed are done, too."""
+    def finish(self, work: Work, failures: Failures) -> None:
+        """Count what has ended; cells that cannot be trained, since their pipeline failed, are done, too."""
+        self.failed |= failures
         if isinstance(work, Cell):
             self.done += 1
             self.busy.remove(work.place)
-            if failure:
-                self.failed[work.key] = failure
-        elif failure is None:
-            self.prepared.add(work)
         else:
-            lost = self.groups[work]
-            self.failed |= {cell.key: failure for cell in lost}
-            self.waiting = [cell for cell in self.waiting if cell not in lost]
-            self.done += len(lost)
+            self.prepared.add(work)
+            self.waiting = [cell for cell in self.waiting if cell.key not in failures]
+            self.done += len(failures)
 
 
-def _headline(record: Record | None) -> str:
-    assert record
+def _named(keys: Sequence[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} and {counted(len(keys) - 1, 'other cell')} of its pipeline"
+
+
+def _headline(record: Record) -> str:
     last = {test: list(steps.values())[-1] for test, steps in record["accuracy"].items()}
     if not last:
         return counted(record["chosen"], "prompt") + " chosen"
@@ -147,11 +148,11 @@ def _do(folder: Path, work: Cell | list[Cell]) -> Outcome:
 
     try:
         if isinstance(work, Cell):
-            return perform(folder, work), None
-        prepare(folder, work)
-        return None, None
+            return perform(folder, work), {}
+        return None, prepare(folder, work)
     except LearnAlignError as error:
-        return None, str(error)
+        reason = str(error)
     except Exception as error:
         traceback.print_exc()
-        return None, f"{type(error).__name__}: {one_line(error, 300)}"
+        reason = f"{type(error).__name__}: {one_line(error, 300)}"
+    return None, {cell.key: reason for cell in ([work] if isinstance(work, Cell) else work)}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from learnalign.papers.cells import Cell
+from learnalign.papers.pipeline import cost
 from learnalign.rounds import NAME, train_in_rounds
 from learnalign.rundir import RunDir
 
 Costs = dict[str, dict[str, float]]  # seconds and CPU seconds by stage
 Policies = dict[int, tuple[RunDir, str]]  # by step or round: the policy's name in a run directory
-
-
-def cost(entry: Mapping[str, Any]) -> dict[str, float]:
-    """What a stage cost, from its entry in run.json."""
-    return {key: entry[key] for key in ("seconds", "cpu_seconds")}
 
 
 def train_rounds(run: RunDir, cell: Cell, costs: Costs) -> tuple[Policies, dict[str, Any]]:

@@ -6,6 +6,7 @@ Torch-free. `configs/papers/tables/` has a file for each table and figure; users
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, PositiveFloat, field_validator, model_validator
@@ -216,6 +217,13 @@ class Table(Section):
         return self
 
     @model_validator(mode="after")
+    def _names_apart(self) -> Table:
+        for kind, names in (("arms", map(self.arm_label, self.arms)), ("panels", map(self.panel_label, self.panels))):
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise ValueError(f"{kind}: two have the label {twice[0]}, and could not be told apart")
+        return self
+
+    @model_validator(mode="after")
     def _has_its_columns(self) -> Table:
         for name in self.panels:
             needing = [measure for measure in self.measures_of(name) if measure in ("accuracy", *OF_CURVES)]
@@ -247,6 +255,14 @@ class Table(Section):
 
     def sizes_of(self, panel: str) -> list[Size]:
         return self.panels[panel].sizes or self.sizes
+
+    def arm_label(self, arm: str) -> str:
+        """An arm's name where tables and plots show it."""
+        return self.arms[arm].label or arm
+
+    def panel_label(self, panel: str) -> str:
+        """A panel's name where tables and plots show it."""
+        return self.panels[panel].label or panel
 
     def measures_of(self, panel: str) -> list[str]:
         return self.panels[panel].measures or self.measures

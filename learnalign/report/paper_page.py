@@ -33,12 +33,12 @@ def write_page(
     for cell in cells:
         if record := results.of(cell):
             records.setdefault((cell.panel, cell.name, size_text(cell.size)), []).append(record)
-    for panel, place in shown.panels.items():
+    for panel in shown.panels:
         own = {(arm, size): rows for (where, arm, size), rows in records.items() if where == panel}
         if not own:
             continue
         parts += [
-            f"<h2>{e(place.label or panel)}</h2>",
+            f"<h2>{e(shown.panel_label(panel))}</h2>",
             _numbers([entry for entry in found if entry.panel == panel], shown),
         ]
         parts.append(side_by_side(_over_steps(own, shown), _over_compute(own, shown)))
@@ -50,7 +50,7 @@ def write_page(
 
 
 def _name(arm: str, size: str, shown: Table) -> str:
-    label = shown.arms[arm].label or arm
+    label = shown.arm_label(arm)
     return f"{label}, {size}" if size else label
 
 
@@ -76,7 +76,7 @@ def _contrasts(compared: Sequence[Contrast], shown: Table) -> str:
             " (primary)" if each.primary else ""
         )
         numbers = [number(each.difference), number(each.low), number(each.high), number(each.adjusted), str(each.seeds)]
-        rows.append([e(what), e(each.panel), *numbers])
+        rows.append([e(what), e(shown.panel_label(each.panel)), *numbers])
     columns = ["difference", "panel", "mean", "95 % from", "to", "p after Holm", "seeds"]
     return table("", columns, rows, numeric=2)
 
@@ -136,10 +136,14 @@ def _over_compute(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> 
         axis("accuracy", [y + sign * error for _, y, error in points.values() for sign in (-1, 1)], unit="percent"),
         title,
     )
+    if len(points) > SERIES:  # more than there are colours
+        points = {f"{k} {name}": point for k, (name, point) in enumerate(points.items(), 1)}
     for k, (name, (x, y, error)) in enumerate(points.items()):
         kind = f"s{k % SERIES}"
         plot.line([(x, y - error), (x, y + error)], f"{kind} thin")
         plot.dot(x, y, f"{kind} picked", f"{name}: {x:,.0f} s, {100 * y:.1f} %", 3.5)
+        if len(points) > SERIES:
+            plot.text(x, y, str(k + 1))
     rows = [[e(name), number(x), number(100 * y), number(100 * error)] for name, (x, y, error) in points.items()]
     numbers = table("", ["", "CPU seconds", "accuracy, %", "standard error"], rows)
     return figure(plot.svg(), "accuracy over the compute of selection and training", numbers, legend=_legend(points))

@@ -176,6 +176,24 @@ def test_wrong_use_is_one_message_and_exit_code_2(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "warmup.trainer.toop_k=1"], "did you mean top_k?"),
+        (["--set", "train.trainer.toop_k=1"], "did you mean top_k?"),
+        (["--stages", "0.5,2"], "add up to 1 at most"),
+        (["--stages", "0.5,x"], "comma-separated fractions"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_stored(
+    options: list[str], words: str, config: Path, tmp_path: Path
+) -> None:
+    result = learnalign("run", tmp_path / "run", "--config", config, *options)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_settings_are_refused_with_the_difference(config: Path, tmp_path: Path) -> None:
     assert learnalign("rollout", tmp_path / "run", "--config", config).returncode == 0
     result = learnalign("rollout", tmp_path / "run", "--set", "rollout.temperature=0.5")

@@ -56,7 +56,7 @@ def test_golds_are_right_but_for_a_quarter_of_one_pool(name: str) -> None:
 
 def test_the_regimes_are_what_they_are_called() -> None:
     kinds = {name: Counter(row["kind"] for row in rows_of(demo.POOLS[name])) for name in POOLS}
-    assert kinds["demo-arithmetic-one-family"]["sum"] == 0.8 * 1200
+    assert kinds["demo-arithmetic-one-family"]["sum"] == kinds["demo-arithmetic-chains"]["chain"] == 0.8 * 1200
     easy_and_impossible = ("digit_sum", "digit_product", "long_product")
     plain, extremes = kinds["demo-arithmetic"], kinds["demo-arithmetic-extremes"]
     assert all(extremes[kind] == 2 * plain[kind] for kind in easy_and_impossible)

@@ -82,6 +82,31 @@ def test_a_choice_that_fails_takes_no_other_cell_of_its_pipeline_with_it(tmp_pat
     assert [line["arm"] for line in read_jsonl(tmp_path / "results.jsonl")] == ["few"]
 
 
+def test_gradients_that_fail_take_only_the_cells_with_them_that_need_them(tmp_path):
+    file = tmp_path / "mine.yaml"
+    parts = "set: {grad.max_bad: 0.0, grad.modules: '*nothing*'}"
+    arms = f"arms:\n  graded: {{train: choice, {parts}}}\n  plain: {{method: learnability, train: choice, {parts}}}"
+    file.write_text(TABLE.replace("arms:", arms))
+    cells = [cell for cell in cells_of(load_table(str(file))) if cell.name in ("graded", "plain", "length")]
+    assert cells[0].pipeline == cells[1].pipeline
+    said: list[str] = []
+    failed = run_cells(tmp_path, cells, Results(tmp_path), 1, said.append)
+    assert list(failed) == ["here/graded/4/0"]
+    assert "*nothing*" in failed["here/graded/4/0"]
+    assert {line["arm"] for line in read_jsonl(tmp_path / "results.jsonl")} == {"plain", "length"}
+    assert "3 of 3 done" in said[-1]
+
+
+def test_a_signal_s_cost_is_not_lost_if_it_was_done_before(table, tmp_path):
+    cell = next(cell for cell in cells_of(table) if cell.name == "length")
+    prepare(tmp_path, [cell])
+    (file,) = (tmp_path / f"{cell.pipeline}-chosen").glob("length.cost")
+    cost = read_json(file)
+    file.unlink()  # as if the process had been killed just before it was written
+    prepare(tmp_path, [cell])
+    assert read_json(file)["cpu_seconds"] >= cost["cpu_seconds"] > 0
+
+
 def test_a_second_command_in_the_directory_is_refused(table, tmp_path):
     with Lock(tmp_path), pytest.raises(RunError, match="in use by another learnalign command"):
         run_cells(tmp_path, cells_of(table), Results(tmp_path), 1, lambda line: None)
@@ -104,10 +129,10 @@ def test_cells_that_write_the_same_directories_run_one_by_one(tmp_path):
     schedule = _Schedule(cells)
     prepared = schedule.next()
     assert isinstance(prepared, str)
-    schedule.finish(prepared, None)
+    schedule.finish(prepared, {})
     first = [schedule.next() for _ in cells]
     assert [work and work.key for work in first] == ["other/base/-/0", "other/length/4/0", None, None]
-    schedule.finish(first[0], None)
+    schedule.finish(first[0], {})
     assert [work and work.key for work in (schedule.next(), schedule.next())] == ["here/base/-/0", None]
 
 

@@ -273,3 +273,48 @@ def test_select_says_if_gradients_leave_parameters_out(tmp_path: Path) -> None:
     run = measured_run(tmp_path / "b", grad={"modules": "linear"})
     assert any("a part of the parameters (grad.modules: linear)" in note for note in select(run, 3).notes)
     assert not any("grad.modules" in note for note in select(run, 3, "learnability").notes)
+
+
+def brute_cover(weights: np.ndarray, vectors: np.ndarray, size: int) -> list[tuple[int, float]]:
+    """The greedy choice by the definition of f, summed anew for every candidate; the last has what the sum rises by."""
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows, value, chosen = range(len(weights)), 0.0, list[tuple[int, float]]()
+
+    def covered(places: list[int]) -> float:
+        return sum(weights[j] * max(0.0, *(units[i] @ units[j] for i in places)) for j in rows) / len(weights)
+
+    for _ in range(size):
+        taken = [place for place, _ in chosen]
+        best = max((i for i in rows if i not in taken), key=lambda i: (covered([*taken, i]), -i))
+        chosen.append((best, covered([*taken, best]) - value))
+        value = covered([*taken, best])
+    return chosen
+
+
+def test_coverage_is_the_greedy_choice_of_its_definition(tmp_path: Path) -> None:
+    correct = [int(n) for n in RNG.integers(0, GROUP + 1, COUNT)]
+    gradients = RNG.standard_normal((COUNT, 5)) + 2 * np.eye(5)[RNG.integers(0, 3, COUNT)]
+    run = measured_run(tmp_path, correct)
+    write_gradients(run, correct, gradients)
+    rates = np.array(correct) / GROUP
+    learnable = int((rates * (1 - rates) > 0).sum())
+    expected = brute_cover(rates * (1 - rates), gradients, learnable)
+    assert chosen_places(run, "coverage", COUNT) == [place for place, _ in expected]
+    scores = scores_of(run, "coverage")
+    np.testing.assert_allclose([scores[place] for place, _ in expected], [gain for _, gain in expected], atol=1e-7)
+    assert all(scores[place] == 0 for place in range(COUNT) if correct[place] in (0, GROUP))
+
+
+def test_coverage_takes_each_kind_before_a_copy(tmp_path: Path) -> None:
+    """Twenty equal gradients and four others: a copy adds nothing, and is chosen only to fill."""
+    run = measured_run(tmp_path, [4] * COUNT)
+    write_gradients(run, [4] * COUNT, np.repeat(np.eye(5), [20, 1, 1, 1, 1], axis=0))
+    assert sorted(chosen_places(run, "coverage", 6)) == [0, 20, 21, 22, 23]
+    assert len(chosen_places(run, "coverage", 6, fill=True)) == 6
+
+
+def test_coverage_refuses_what_memory_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("learnalign.selection.methods.coverage.ENTRIES", 23 * 23)
+    run = measured_run(tmp_path, [4] * COUNT)
+    with pytest.raises(RunError, match=r"24 prompts .* at most 23 prompts"):
+        select(run, 3, "coverage")
