@@ -20,7 +20,6 @@ from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
 
-BATCHES = 32
 COLUMNS = ["id", "sample", "prompt_ids", "completion_ids", "reward"]
 
 
@@ -66,20 +65,19 @@ def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: Gr
 
 
 def windows(
-    shards: Iterable[Shard], read: Callable[[Shard], ShardSamples], batch_tokens: Callable[[], int | None]
+    shards: Iterable[Shard], read: Callable[[Shard], ShardSamples], tokens: Callable[[], int]
 ) -> Iterator[list[tuple[Shard, ShardSamples]]]:
-    """Shards with their samples, as many together as it takes to fill `BATCHES` batches, and at least one.
+    """Shards with their samples, as many together as it takes to have that many tokens, and at least one.
 
-    Batches of samples of nearly the same length need many samples to choose from. `batch_tokens` is asked after each shard, and
-    may be None while it is not known.
+    `tokens` is asked after each shard, since the budget of a batch may change.
     """
-    window, tokens = list[tuple[Shard, ShardSamples]](), 0
+    window, found = list[tuple[Shard, ShardSamples]](), 0
     for shard in shards:
         window.append((shard, read(shard)))
-        tokens += count_tokens(window[-1][1].samples)
-        if tokens >= BATCHES * (batch_tokens() or 0):
+        found += count_tokens(window[-1][1].samples)
+        if found >= tokens():
             yield window
-            window, tokens = [], 0
+            window, found = [], 0
     if window:
         yield window
 

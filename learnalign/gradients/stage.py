@@ -99,7 +99,7 @@ class _GradientWorker:
         """Compute all shards; raises the error of writing one after the window that follows it."""
         writing: Future[None] | None = None
         with ThreadPoolExecutor(1) as writer:
-            for window in windows(shards, self._read, lambda: self._engine.budget.tokens):
+            for window in windows(shards, self._read, lambda: self._engine.budget.window):
                 samples = [sample for _, read in window for sample in read.samples]
                 with progress.part(sum(len(shard) for shard, _ in window)) as advance:
                     fetch = _to_host(self._engine.features(samples, advance))

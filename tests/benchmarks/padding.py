@@ -17,6 +17,7 @@ from pathlib import Path
 
 from learnalign.gradients import Sample, UsedRollout
 from learnalign.gradients.capture.batching import Row, longest, pack, padded_tokens, rows_of
+from learnalign.gradients.capture.budget import BATCHES
 from learnalign.gradients.inputs import ShardSamples, windows
 from learnalign.rundir import Shard
 from tests.benchmarks.grad_data import about, gsm8k_samples
@@ -77,7 +78,7 @@ def planned(shards: Sequence[list[Sample]], budget: int) -> Iterator[Groups]:
         return ShardSamples(shards[shard.index])
 
     places = (Shard(i, i * SHARD, (i + 1) * SHARD) for i in range(len(shards)))
-    for window in windows(places, read, lambda: budget):
+    for window in windows(places, read, lambda: BATCHES * budget):
         yield from pack(rows_of([sample for _, own in window for sample in own.samples]), lambda: budget)
 
 

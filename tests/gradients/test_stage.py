@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 import torch
 
 from learnalign.errors import RunError
 from learnalign.gradients import GradientEngine, GradientSettings, Sample, UsedRollout, grad
 from learnalign.gradients import stage as stage_module
+from learnalign.gradients.capture.budget import Budget
 from learnalign.policy import load_policy
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
@@ -47,6 +49,36 @@ def test_prompts_left_out_at_rollout_are_counted_as_such(tmp_path, rewards):
     assert result.skipped["left_out"] == 2
     assert "no_completions" not in result.skipped
     assert result.features + sum(result.skipped.values()) == 4
+
+
+@pytest.mark.parametrize("projection", ["kronecker", "exact"])
+def test_shards_that_are_planned_together_have_files_of_their_own(tmp_path, monkeypatch, projection):
+    """As on a GPU: windows of two shards, since each prompt has about 30 tokens."""
+    settings = {"grad": {"projection": projection}, "executor": {"shard_size": 3}}
+    one, two = (run_with_rollouts(tmp_path / name, **settings) for name in ("alone", "together"))
+    alone = grad(one)
+    taken = []
+    monkeypatch.setattr(Budget, "window", property(lambda budget: 70))
+    monkeypatch.setattr(GradientEngine, "over_rows", counted_samples(GradientEngine.over_rows, taken))
+    assert grad(two) == alone
+    assert any(count > 2 for count in taken)
+    if projection == "exact":
+        files = (read_parquet(run.exact_file).to_pandas().set_index("id") for run in (one, two))
+        pd.testing.assert_frame_equal(*files, rtol=1e-4)
+        return
+    first, second = stored(one), stored(two)
+    assert first.keys() == second.keys()
+    for id, (feature, norm) in first.items():
+        torch.testing.assert_close(feature, second[id][0], atol=1e-4, rtol=0)
+        assert norm == pytest.approx(second[id][1], rel=1e-4)
+
+
+def counted_samples(over_rows, taken):
+    def call(engine, samples, *rest):
+        taken.append(len(samples))
+        return over_rows(engine, samples, *rest)
+
+    return call
 
 
 def test_features_do_not_depend_on_sharding(tmp_path):

@@ -12,6 +12,7 @@ from learnalign.policy.memory import free_memory
 
 CPU_TOKENS = 512  # larger batches leave the cache and are slower
 GPU_TOKENS = 1 << 16
+BATCHES = 32  # of a window
 ROW_TOKENS = 4096  # of a row that shares its prompt: attention under a mask takes time and memory as the square of it
 SHARE = {"cpu": 0.25, "cuda": 0.75}  # of the free memory that a batch may take
 
@@ -29,6 +30,14 @@ class Budget:
         if setting == "auto" and device.type == "cpu":
             fitting = max(1, int(SHARE["cpu"] * free_memory(device) / bytes_per_token))
             self.tokens, self.row_tokens = min(CPU_TOKENS, fitting), min(ROW_TOKENS, fitting)
+
+    @property
+    def window(self) -> int:
+        """Tokens to plan batches over, so that samples of nearly the same length are found; 0 where any few will do.
+
+        On a CPU batches are small, and what a batch holds does not depend on which shards are left.
+        """
+        return BATCHES * (self.tokens or 0) if self._device.type == "cuda" else 0
 
     def measured(self, tokens: int, work: Callable[[], None]) -> None:
         """Do `work`, a batch of `tokens`. The first sets the budget by the memory it took: the only synchronisation with the device."""

@@ -123,7 +123,7 @@ def _windows(
     def read(shard: Shard) -> ShardSamples:
         return read_samples(run.rollouts_file(shard), success, run.config.grad)
 
-    return windows(shards, read, lambda: engine.budget.tokens)
+    return windows(shards, read, lambda: engine.budget.window)
 
 
 SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])
