@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-padding bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -121,9 +121,6 @@ bench-angle: setup-test
 
 bench-select: setup-test
 	$(BIN)/python -m tests.benchmarks.select
-
-bench-padding: setup-test
-	$(BIN)/python -m tests.benchmarks.padding $(MODEL) $(GSM8K)
 
 bench-read: setup-test
 	$(BIN)/python -m tests.benchmarks.reading
