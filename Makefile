@@ -94,9 +94,10 @@ torture: setup-test
 torture-sandbox: setup-test
 	$(BIN)/python -m tests.torture.sandbox $(ARGS)
 
-# Does selection help? Hours on two cores; resumes where it ended. What it found is in tests/benchmarks/results/experiment.
+# Does selection help? Hours on two cores; resumes where it ended. What it found is in tests/benchmarks/results/experiment*.
 experiment: setup
 	$(RUN) paper selection --scale small --dir runs/experiment
+	$(RUN) paper selection-coverage --scale small --dir runs/experiment-coverage
 
 real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real

@@ -178,7 +178,12 @@ def test_a_wrong_key_arm_or_number_is_named(tmp_path: Path, change, named):
 
 
 @pytest.mark.parametrize(
-    ("directory", "name"), [("experiment", "selection"), ("experiment-settings", "selection-settings")]
+    ("directory", "name"),
+    [
+        ("experiment", "selection"),
+        ("experiment-settings", "selection-settings"),
+        ("experiment-coverage", "selection-coverage"),
+    ],
 )
 def test_the_stored_results_of_the_experiment_are_those_of_the_table_as_it_is(directory: str, name: str) -> None:
     """A change of the table or of a default that they depend on must not leave them standing for something else."""
