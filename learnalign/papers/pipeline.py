@@ -21,7 +21,7 @@ from learnalign.prompts import load_prompts
 from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, this_moment
-from learnalign.rundir.files import read_parquet, write_json
+from learnalign.rundir.files import read_json, read_parquet, write_json
 from learnalign.rundir.machine import Moment
 from learnalign.selection import select
 from learnalign.selection.methods import Method, find_method

@@ -104,7 +104,11 @@ def test_a_signal_s_cost_is_not_lost_if_it_was_done_before(table, tmp_path):
     cost = read_json(file)
     file.unlink()  # as if the process had been killed just before it was written
     prepare(tmp_path, [cell])
-    assert read_json(file)["cpu_seconds"] >= cost["cpu_seconds"] > 0
+    again = read_json(file)["cpu_seconds"]
+    assert again >= cost["cpu_seconds"] > 0
+    file.rename(file.with_name("angle.cost"))  # as if it were another signal's, made before
+    prepare(tmp_path, [cell])
+    assert 0 <= read_json(file)["cpu_seconds"] < again
 
 
 def test_a_second_command_in_the_directory_is_refused(table, tmp_path):
