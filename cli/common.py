@@ -209,15 +209,18 @@ def tables_beside(output: Path | None) -> contextlib.AbstractContextManager[Any]
     return contextlib.redirect_stdout(sys.stderr) if output and is_stdout(output) else contextlib.nullcontext()
 
 
-def finish(run: RunDir, as_json: bool, **more: Any) -> None:
-    """Print the run's summary: prompts in, left out and why, p, V > 0, chosen, time per stage."""
+def finish(run: RunDir, as_json: bool, shown: str | None = None, **more: Any) -> None:
+    """Print the run's summary: prompts in, left out and why, p, V > 0, chosen, time per stage.
+
+    Of the choices, the one of label `shown` is printed whole, or the run's own.
+    """
     from learnalign.summary import summarise
 
     summary = {**summarise(run), **more}
     if as_json:
         print_json(summary)
     else:
-        print_summary(summary)
+        print_summary(summary, shown)
 
 
 def print_json(value: Any) -> None:
@@ -259,7 +262,7 @@ def visible(text: str) -> str:
     return "".join(c if c == "\n" or c.isprintable() else " " * 4 if c == "\t" else repr(c)[1:-1] for c in text)
 
 
-def print_summary(summary: dict[str, Any]) -> None:
+def print_summary(summary: dict[str, Any], shown: str | None = None) -> None:
     """The summary of a run as short tables."""
     pool = summary["pool"]
     rows = [["rows in", pool["rows"]], ["prompts", pool["prompts"]]]
@@ -285,11 +288,13 @@ def print_summary(summary: dict[str, Any]) -> None:
         print(f"left out, each with its reason: {summary['quarantine']}")
     if summary["caution"]:
         print(summary["caution"])
-    *others, own = summary["selections"].items() or [None]
-    for method, selection in others:
+    selections = dict(summary["selections"])
+    whole = shown or next(reversed(selections), "")
+    own = selections.pop(whole, None)
+    for method, selection in selections.items():
         print(_where(method, selection))
     if own:
-        print_selection(*own)
+        print_selection(whole, own)
     if summary["report_is_old"]:
         command = f"learnalign report {shlex.quote(str(summary['run']))}"
         print(f"{summary['report']} shows an earlier choice; `{command}` makes it again")

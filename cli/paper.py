@@ -73,6 +73,8 @@ def paper(
         raise InputError(f"--dir {directory}: this is a file; give a directory, which need not be there yet")
     results = Results(directory)
     results.check(cells)
+    if others := results.others(cells):
+        _say(f"{results.file} also has {counted(others, 'cell')} that this table does not have; they stay")
     failed: dict[str, str] = {}
     if not show:
         from learnalign.papers.planning import hours_of

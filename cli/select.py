@@ -111,7 +111,7 @@ def select(
 
     result = in_place(result)
     with tables_beside(output):
-        finish(run, as_json, select=asdict(result))
+        finish(run, as_json, result.method, select=asdict(result))
         if not as_json:
             _show(result)
     return None

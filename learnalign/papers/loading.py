@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from learnalign import demo
 from learnalign.config import read_yaml
 from learnalign.errors import InputError, one_line, short
+from learnalign.evaluation.testset import test_sets
 from learnalign.inputs import local_path
 from learnalign.names import SCALES, unknown
-from learnalign.papers.table import Number, Table
+from learnalign.papers.table import Number, Table, split_test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,8 @@ def load_table(name: str, scale: str = "full") -> Table:
         raise InputError(f"{file}: scales: give sections named {', '.join(SCALES)}")
     try:
         whole = Table.model_validate(settings)  # before anything is put in its place
+        _check_tests(file, whole)
+        _check_lists(file, whole)
         if scale in STAND_INS:
             settings = _stand_in(settings, STAND_INS[scale], whole)
         return _beside(Table.model_validate(settings | own.get(scale, {})), file.parent)
@@ -72,6 +77,27 @@ def load_table(name: str, scale: str = "full") -> Table:
             _key(item): _problem(_key(item), item) for item in reversed(error.errors())
         }  # the first one of a key
         raise InputError(f"{file}: {'; '.join(list(problems.values())[::-1][:8])}") from None
+
+
+def _check_tests(file: Path, table: Table) -> None:
+    """Raise InputError for a test that is no ready set, no file and no data set's name on a hub, which has a slash."""
+    known = {**test_sets(), **demo.POOLS}
+    for test in {test for panel in table.panels for test in table.tests_of(panel)}:
+        data = split_test(test)[0]
+        if data not in known and "/" not in data and not Path(data).exists():
+            raise InputError(f"{file}: tests: {data}: {unknown(known, data)}; or give a file, or OWNER/NAME on a hub")
+
+
+def _check_lists(file: Path, table: Table) -> None:
+    """Raise InputError for what is given twice, where it would count once."""
+    lists: dict[str, list[Any]] = {"sizes": table.sizes, "seeds": table.seeds, "tests": table.tests}
+    for number, runs in enumerate(table.runs or []):
+        lists |= {f"runs.{number}.{key}": getattr(runs, key) or [] for key in ("panels", "arms", "sizes", "seeds")}
+    if own := table.statistics:
+        lists["statistics"] = [own.primary, own.against, *own.also_against]
+    for key, values in lists.items():
+        if twice := [value for value, count in Counter(map(str, values)).items() if count > 1]:
+            raise InputError(f"{file}: {key}: {twice[0]} is given twice")
 
 
 def _beside(table: Table, folder: Path) -> Table:

@@ -62,7 +62,8 @@ def _works(table: Table, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str, Wor
         pool = PoolSize(panel.rows, panel.rows * panel.prompt_tokens)
         for stage in needs(cell):
             place = cell.pipeline if stage == "grad" else cell.shared
-            if stage != "signal" and (stage, place) not in done:
+            nothing = stage == "signal" or (stage == "warmup" and not cell.config.warmup.size)
+            if not nothing and (stage, place) not in done:
                 done.add((stage, place))
                 yield cell, stage, work(stage, cell.config, pool)
         if LIMR in signals_of(cell) and (LIMR, cell.pipeline) not in done:

@@ -41,6 +41,10 @@ class Results:
         self._records[record["fingerprint"]] = record
         write_jsonl(self.file, self._records.values())
 
+    def others(self, cells: Sequence[Cell]) -> int:
+        """How many finished cells are none of `cells`."""
+        return len(self._records.keys() - {cell.fingerprint for cell in cells})
+
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise InputError if a cell of `cells` was finished with other settings."""
         known = {cell.fingerprint for cell in cells}

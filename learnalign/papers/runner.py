@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, get_context
@@ -52,7 +54,8 @@ def _run(directory: Path, schedule: _Schedule, results: Results, jobs: int, say:
             while True:
                 while len(running) < jobs and (work := schedule.next()) is not None:
                     what = schedule.groups[work] if isinstance(work, str) else work
-                    running[pool.submit(_do, directory / PIPELINES, what)] = work
+                    with _without_interrupts():
+                        running[pool.submit(_do, directory / PIPELINES, what)] = work
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -127,6 +130,16 @@ def _headline(record: Record) -> str:
     if not last:
         return counted(record["chosen"], "prompt") + " chosen"
     return ", ".join(f"{test} {100 * each['value']:.1f} %" for test, each in last.items())
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that starts meanwhile never sees Ctrl-C: it ends with its starter, who answers; that one sees it afterwards."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _begin(lifeline: Connection, logs: Path) -> None:

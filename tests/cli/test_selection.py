@@ -83,6 +83,16 @@ def test_a_command_in_a_message_can_be_pasted(tmp_path: Path, arguments: list[st
     assert f"learnalign {command.format(shlex.quote(str(run.path)))}" in result.output
 
 
+def test_select_says_all_of_the_choice_that_it_made_not_of_the_run_s_own(tmp_path: Path) -> None:
+    run = measured_run(tmp_path, [0] * 12 + [4] * 12)
+    assert learnalign("select", run.path, "-n", 5).exit_code == 0
+    printed = " ".join(learnalign("select", run.path, "-n", 15, "--method", "coverage").output.split())
+    assert "method coverage: only 12 prompts have a positive score, fewer than 15" in printed
+    assert "method coverage: pool and chosen by columns" in printed
+    assert "method learnalign: 5 prompts, best first" in printed
+    assert "method learnalign: within the uncertainty" not in printed
+
+
 def test_a_file_in_the_place_of_a_run_directory_is_told_as_such(tmp_path: Path) -> None:
     file = tmp_path / "pool.jsonl"
     file.write_text("{}")

@@ -103,6 +103,7 @@ def test_results_of_other_settings_are_refused_with_every_way_out(tmp_path: Path
     Results(tmp_path).check([before])
     with pytest.raises(InputError, match=r"p/a/12/0 .*other settings.*--dir"):
         Results(tmp_path).check([now])
+    assert (Results(tmp_path).others([before]), Results(tmp_path).others([now])) == (0, 1)
 
 
 def _table(arms: dict[str, Any], **more: Any) -> Table:

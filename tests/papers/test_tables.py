@@ -159,6 +159,10 @@ CHANGES = [
     ("arms: {one: {rounds: [0.5], spend: one}}", "arms.one: .*spend: an arm with rounds"),
     ("tests: []", "tests: give at least one"),
     ("at: 0", "at"),
+    ("tests: [gsm9k]", r"tests: gsm9k: unknown \(did you mean gsm8k\?\)"),
+    ("sizes: [4, 0.5, 4]", "sizes: 4 is given twice"),
+    ("seeds: [1, 1]", "seeds: 1 is given twice"),
+    ("statistics: {primary: one, against: one, size: all}", "statistics: one is given twice"),
 ]
 
 

@@ -127,7 +127,7 @@ def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:
     assert not is_done(path, "f1")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EDQUOT])
 def test_a_disk_that_refuses_gives_a_way_out(number: int) -> None:
     assert isinstance(disk_error(Path("x"), OSError(number, "no")), RunError)
 

@@ -19,6 +19,7 @@ from learnalign.rundir.files import write_parquet
 from learnalign.selection import compare, select
 from learnalign.selection.clusters import kmeans
 from learnalign.selection.methods import METHODS
+from learnalign.selection.methods.coverage import cover
 from learnalign.selection.methods.gain import linear_draw
 from learnalign.selection.pool import Pool
 from tests.selection.measured import GROUP, measured_run, write_gradients, write_signal
@@ -285,7 +286,7 @@ def brute_cover(weights: np.ndarray, vectors: np.ndarray, size: int) -> list[tup
 
     for _ in range(size):
         taken = [place for place, _ in chosen]
-        best = max((i for i in rows if i not in taken), key=lambda i: (covered([*taken, i]), -i))
+        best = max((i for i in rows if weights[i] and i not in taken), key=lambda i: (covered([*taken, i]), -i))
         chosen.append((best, covered([*taken, best]) - value))
         value = covered([*taken, best])
     return chosen
@@ -311,6 +312,20 @@ def test_coverage_takes_each_kind_before_a_copy(tmp_path: Path) -> None:
     write_gradients(run, [4] * COUNT, np.repeat(np.eye(5), [20, 1, 1, 1, 1], axis=0))
     assert sorted(chosen_places(run, "coverage", 6)) == [0, 20, 21, 22, 23]
     assert len(chosen_places(run, "coverage", 6, fill=True)) == 6
+
+
+def test_copies_and_prompts_without_learnability_are_never_chosen_by_coverage(tmp_path: Path) -> None:
+    """Thirty kinds, seven copies each, of 512 entries whose cosines float32 rounds; a fifth of the copies have V = 0."""
+    rng = np.random.default_rng(4)
+    kinds = np.repeat(rng.standard_normal((30, 512)), 7, axis=0)
+    units = torch.from_numpy(kinds / np.linalg.norm(kinds, axis=1, keepdims=True)).float()
+    gains = cover(units[torch.from_numpy(rng.permutation(210))], rng.random(210) / 4)
+    assert (gains > 0).sum() == 30
+    correct = [GROUP if i % 5 == 0 else 4 for i in range(COUNT)]
+    run = measured_run(tmp_path, correct, grad={"prompts": "correct"})
+    write_gradients(run, [4] * COUNT, RNG.standard_normal((COUNT, 16)))
+    result = select(run, COUNT, "coverage")
+    assert (result.chosen, result.eligible, result.skipped) == (19, 19, {"always solved": 5})
 
 
 def test_coverage_refuses_what_memory_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,8 @@ def disk_error(path: Path, error: OSError) -> Exception:
     """A DiskError with a way out if the disk refused the write; any other error unchanged."""
     reasons = {
         errno.ENOSPC: "no space left on the disk; free some or move the run directory, then run the same command again",
+        errno.EFBIG: "files cannot be that large here (ulimit -f, or the file system); raise the limit, then run the same command again",
+        errno.EDQUOT: "your quota of the disk is used up; free some or move the run directory, then run the same command again",
         errno.EIO: "the disk reports an error; look at it, or choose a run directory on another one",
         errno.EROFS: "the disk is read-only; choose a run directory on another one",
         errno.EACCES: "no permission to write there; change it or choose another run directory",

@@ -13,7 +13,7 @@ from learnalign.selection.pool import Pool
 from learnalign.selection.scores import BLOCK_ENTRIES, Scoring
 
 ENTRIES = 1 << 31  # the cosines are held in memory: 8 GB of float32 at most
-NOTHING = 1e-12  # of the coverage: what rounding leaves of a gain of 0
+SAME = 1 - 1e-5  # cosine from which on two gradients are the same, up to rounding
 
 
 def coverage(pool: Pool, scoring: Scoring) -> Scores:
@@ -22,27 +22,30 @@ def coverage(pool: Pool, scoring: Scoring) -> Scores:
     Ours, not the papers': Eq. 8 adds up how well a prompt agrees with all others, so that its top N may all be of one kind; f
     asks how well each prompt's gradient is matched by the nearest of the chosen ones (facility location). f is monotone and
     submodular: the first N in this order cover at least 1 − 1/e of what the best N can (Nemhauser, Wolsey and Fisher, 1978),
-    for every N. Prompts without a gradient, and those that add nothing, score 0.
+    for every N. Score 0 have prompts without a gradient or with V = 0, and those whose gradient is that of one before.
 
     Raises RunError if the cosines of all pairs would take more than 8 GB.
     """
-    blocks = list(pool.gradients())
+    blocks, learnability = list(pool.gradients()), pool.success.learnability
     places = np.concatenate([block.places for block in blocks])
+    learnable = learnability[places] > 0
+    places = places[learnable]
     if len(places) ** 2 > ENTRIES:
         raise RunError(
             f"method coverage holds the cosines of all pairs of {counted(len(places), 'prompt')} with a gradient in memory, "
             f"{4 * len(places) ** 2 / 1e9:,.0f} GB; at most {int(ENTRIES**0.5):,} prompts are possible: choose from a part of the "
             "pool (data.limit), or by another method"
         )
-    gains = cover(torch.cat([block.units for block in blocks]), pool.success.learnability[places])
+    units = torch.cat([block.units for block in blocks])[torch.from_numpy(learnable)]
     score = np.zeros(len(pool))
-    score[places] = gains / len(pool)
+    score[places] = cover(units, learnability[places]) / len(pool)
     return Scores(score=score)
 
 
 def cover(units: Float[torch.Tensor, "m D"], weights: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:
-    """What each row adds to Σ_j w_j max_{i chosen} max(0, ⟨u_i, u_j⟩) when the greedy choice comes to it; ties to the lower row.
+    """What each row adds to Σ_j w_j max_{i chosen} max(0, ⟨u_i, u_j⟩) when the greedy choice comes to it, 0 for copies of earlier ones.
 
+    Ties go to the lower row, up to the rounding of cosines in float32: of rows that add the same but for that, any may be first.
     The gains of all rows are kept, and change by the columns that a new row covers better than those before: few after the
     first, about m² ln m steps of arithmetic in all.
     """
@@ -53,10 +56,10 @@ def cover(units: Float[torch.Tensor, "m D"], weights: Float[np.ndarray, "m"]) ->
         cosines[start : start + rows] = (units[start : start + rows] @ units.T).clamp_(min=0)
     covered = torch.zeros(count)
     gains = torch.cat([part.double() @ weight for part in cosines.split(rows)])
-    result, limit = np.zeros(count), NOTHING * float(weight.sum())
+    result = np.zeros(count)
     for _ in range(count):
         best = int(gains.argmax())
-        if gains[best] <= limit:
+        if gains[best] <= 0:
             break
         result[best] = gains[best]
         now = torch.maximum(covered, cosines[best])
@@ -65,7 +68,7 @@ def cover(units: Float[torch.Tensor, "m D"], weights: Float[np.ndarray, "m"]) ->
             more = torch.minimum(cosines[better], now[better, None]).sub_(before).clamp_(min=0)
             gains -= weight[better] @ more.double()
         covered = now
-        gains[best] = 0.0
+        gains[covered >= SAME] = 0.0
     return result
 
 
