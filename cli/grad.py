@@ -41,7 +41,7 @@ def grad(
         from learnalign.gradients import grad as compute_gradients
 
         verification = compute_gradients(run, verify, anyway).verification
-    measured = {} if verification is None else {"verification": asdict(verification)}
+    measured: dict[str, Any] = {} if verification is None else {"verification": asdict(verification)}
     finish(run, as_json, **measured)
     if verification is not None and not as_json:
         show_verification(verification)
