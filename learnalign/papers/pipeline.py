@@ -29,6 +29,7 @@ from learnalign.signals import find_signal, signal
 from learnalign.training import train, warmup
 
 LIMR = "limr"  # a signal, and the training whose rewards it reads
+SAMPLED = ("pool", "warmup", "rollout")  # what pipelines may share
 SPENT = ("warmup", "rollout", "grad")  # what an arm's `spend` spends on its training
 
 
@@ -45,7 +46,7 @@ def prepare(folder: Path, cells: Sequence[Cell]) -> dict[str, str]:
     by_pipeline: dict[str, list[Cell]] = {}
     for cell in cells:
         by_pipeline.setdefault(cell.pipeline, []).append(cell)
-    sampled: Path | None = None
+    sampled: RunDir | None = None
     failed: dict[str, str] = {}
     for name, own in by_pipeline.items():
         path = folder / name
@@ -55,7 +56,7 @@ def prepare(folder: Path, cells: Sequence[Cell]) -> dict[str, str]:
         load_prompts(run)
         _run_stage("warmup", own, failed, partial(warmup, run))
         if _run_stage("rollout", own, failed, partial(rollout, run, anyway=True)):
-            sampled = sampled or path
+            sampled = sampled or run
     for name, own in by_pipeline.items():  # after the copies, so that each makes its own
         _complete(RunDir.create(folder / name, own[0].config), own, failed)
     return failed
@@ -192,10 +193,15 @@ def whole_pool(run: RunDir) -> Path:
     return file
 
 
-def _copy(sampled: Path, path: Path) -> None:
-    """A copy of a run directory that has sampled, whole or not at all."""
+def _copy(sampled: RunDir, path: Path) -> None:
+    """Pool, warmup and rollouts of a run directory in another one, whole or not at all; later stages may have other settings."""
     unfinished = path.with_name(f"{path.name}.copy")
     shutil.rmtree(unfinished, ignore_errors=True)
-    made_later = ("gradients", "signals", "scores", "train", "eval")
-    shutil.copytree(sampled, unfinished, ignore=shutil.ignore_patterns(*made_later))
+    for source in sampled.outputs(*SAMPLED):
+        target = unfinished / source.relative_to(sampled.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+    record = sampled.read_record()
+    stages = {stage: entry for stage, entry in record["stages"].items() if stage in SAMPLED}
+    write_json(unfinished / "run.json", record | {"stages": stages, "manifest": None})
     unfinished.rename(path)

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from learnalign.errors import RunError
+from learnalign.gradients import grad
+from learnalign.papers import pipeline
 from learnalign.papers.cells import cells_of
 from learnalign.papers.loading import load_table
 from learnalign.papers.measures import entries
@@ -12,6 +14,7 @@ from learnalign.papers.perform import perform
 from learnalign.papers.pipeline import prepare
 from learnalign.papers.results import Results
 from learnalign.papers.runner import _Schedule, run_cells
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_json, read_jsonl
 from learnalign.rundir.lock import Lock
 
@@ -109,6 +112,32 @@ def test_a_signal_s_cost_is_not_lost_if_it_was_done_before(table, tmp_path):
     file.rename(file.with_name("angle.cost"))  # as if it were another signal's, made before
     prepare(tmp_path, [cell])
     assert 0 <= read_json(file)["cpu_seconds"] < again
+
+
+def test_an_arm_that_is_added_shares_the_rollouts_of_a_pipeline_that_has_gone_on(tmp_path, monkeypatch):
+    """Its gradients may have other settings, and cost nothing before they are made."""
+    file = tmp_path / "mine.yaml"
+    arms = (
+        "arms:\n  small: {train: choice, set: {grad.dim: 64}}\n  angle: {train: choice, set: {signal.batch_tokens: 64}}"
+    )
+    file.write_text(TABLE.replace("arms:", arms))
+    cells = {cell.name: cell for cell in cells_of(load_table(str(file)))}
+    own = [cells[name] for name in ("norms", "small", "angle")]
+    assert len({cell.pipeline for cell in own}) == 3
+    assert prepare(tmp_path, own[:1]) == {}
+    recorded = []
+
+    def noted(run):
+        recorded.append({*run.read_record()["stages"]})
+        return grad(run)
+
+    monkeypatch.setattr(pipeline, "grad", noted)
+    assert prepare(tmp_path, own) == {}
+    assert recorded[1:] == [{"pool", "warmup", "rollout"}] * 2
+    runs = [RunDir.open(tmp_path / cell.pipeline) for cell in own]
+    rollouts = [[file.read_bytes() for file in sorted((run.path / "rollouts").iterdir())] for run in runs]
+    assert rollouts[0] == rollouts[1] == rollouts[2]
+    assert all(run.is_finished(stage, read=True) for run in runs for stage in ("pool", "warmup", "rollout", "grad"))
 
 
 def test_a_second_command_in_the_directory_is_refused(table, tmp_path):
