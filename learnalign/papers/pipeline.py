@@ -21,11 +21,12 @@ from learnalign.prompts import load_prompts
 from learnalign.rollouts import rollout
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, this_moment
-from learnalign.rundir.files import read_json, read_parquet, write_json
+from learnalign.rundir.files import read_parquet, remove, write_json
 from learnalign.rundir.machine import Moment
 from learnalign.selection import select
 from learnalign.selection.methods import Method, find_method
 from learnalign.signals import find_signal, signal
+from learnalign.signals.table import part_file
 from learnalign.training import train, warmup
 
 LIMR = "limr"  # a signal, and the training whose rewards it reads
@@ -127,13 +128,17 @@ def for_limr(run: RunDir, cells: Sequence[Cell]) -> RunDir:
 
 
 def _signal(run: RunDir, name: str) -> None:
-    """Compute a signal, and keep what it cost: what run.json has of all signals together, without that of those before."""
+    """Compute a signal, and keep what it cost: run.json has the cost of all of them together.
+
+    What an interrupted or failed call left is computed anew, since nobody knows what it cost.
+    """
     if not (file := signal_cost_file(run, name)).is_file():
         file.parent.mkdir(exist_ok=True)
-        signal(run, [name])
-        together = cost(run.read_record()["stages"]["signal"])
-        before = [read_json(other) for other in file.parent.glob("*.cost")]
-        write_json(file, {key: value - sum(other[key] for other in before) for key, value in together.items()})
+        with run.locked():
+            remove(part_file(run, name, run.shards()[0]).parent)
+        started = this_moment()
+        signal(run, [name], overwrite=True)
+        write_json(file, _cost_since(started))
 
 
 def cost(entry: Mapping[str, Any]) -> dict[str, float]:

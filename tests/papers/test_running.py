@@ -1,6 +1,7 @@
 """Cells of a table, run for real on the embedded model."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -14,9 +15,12 @@ from learnalign.papers.perform import perform
 from learnalign.papers.pipeline import prepare
 from learnalign.papers.results import Results
 from learnalign.papers.runner import _Schedule, run_cells
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, rundir
 from learnalign.rundir.files import read_json, read_jsonl
 from learnalign.rundir.lock import Lock
+from learnalign.rundir.machine import Moment
+from learnalign.signals import stage
+from learnalign.signals.table import signal_table
 
 TABLE = """
 title: mine
@@ -100,18 +104,39 @@ def test_gradients_that_fail_take_only_the_cells_with_them_that_need_them(tmp_pa
     assert "3 of 3 done" in said[-1]
 
 
-def test_a_signal_s_cost_is_not_lost_if_it_was_done_before(table, tmp_path):
-    cell = next(cell for cell in cells_of(table) if cell.name == "length")
-    prepare(tmp_path, [cell])
-    (file,) = (tmp_path / f"{cell.pipeline}-chosen").glob("length.cost")
-    cost = read_json(file)
-    file.unlink()  # as if the process had been killed just before it was written
-    prepare(tmp_path, [cell])
-    again = read_json(file)["cpu_seconds"]
-    assert again >= cost["cpu_seconds"] > 0
-    file.rename(file.with_name("angle.cost"))  # as if it were another signal's, made before
-    prepare(tmp_path, [cell])
-    assert 0 <= read_json(file)["cpu_seconds"] < again
+@pytest.mark.parametrize("ended", ["between two shards", "with an error", "before the cost is kept"])
+def test_an_interrupted_signal_costs_what_the_whole_signal_costs(tmp_path, monkeypatch, ended):
+    """A clock that a shard moves by 1, and 4 shards; another signal is computed between the two calls, or in the first."""
+    file = tmp_path / "mine.yaml"
+    set_ = "data.limit: 16, executor.shard_size: 4, signal.policy: base"
+    file.write_text(TABLE.replace("data.limit: 16", set_).replace("arms:", "arms:\n  ppl: {method: ppl-top}"))
+    cells = [cell for cell in cells_of(load_table(str(file))) if cell.name in ("length", "ppl")]
+    clock, shards = [0.0], [99 if ended == "before the cost is kept" else 2]
+    monkeypatch.setattr(pipeline, "this_moment", lambda: Moment(clock[0], clock[0]))
+    monkeypatch.setattr(rundir, "this_moment", lambda: Moment(clock[0], clock[0]))
+
+    def computed(signal, *arguments):
+        if signal.name == "length":
+            shards[0] -= 1
+        if shards[0] < 0:
+            shards[0] = 99
+            raise RunError("no") if ended == "with an error" else KeyboardInterrupt
+        clock[0] += 1
+        return signal_table(signal, *arguments)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "signal_table", computed)
+    with monkeypatch.context() as patch:
+        if ended == "before the cost is kept":
+            patch.setattr(pipeline, "write_json", interrupted)
+        with suppress(KeyboardInterrupt):
+            assert prepare(tmp_path, cells).keys() == {"here/length/4/0"}
+    assert prepare(tmp_path, cells) == {}
+    for name in ("length", "perplexity"):
+        cost = read_json(tmp_path / f"{cells[0].pipeline}-chosen" / f"{name}.cost")
+        assert cost == {"seconds": 4.0, "cpu_seconds": 4.0}
 
 
 def test_an_arm_that_is_added_shares_the_rollouts_of_a_pipeline_that_has_gone_on(tmp_path, monkeypatch):
