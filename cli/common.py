@@ -123,18 +123,7 @@ def resolve_config(directory: Path, config: str | None, overrides: list[str] | N
         check_config(directory)
     resolved = load_config(config if config is not None else own, overrides or [])
     check_trust(directory, resolved, _named(config, overrides, trust))
-    if config is not None or overrides:
-        _check_trainers(resolved)
     return resolved
-
-
-def _check_trainers(config: Config) -> None:
-    """Raise InputError for a field that TRL has not, before it is stored."""
-    if config.warmup.trainer or config.train.trainer:
-        from learnalign.training.settings import CONFIGS, check_trainer_fields
-
-        check_trainer_fields(config.warmup.trainer, "warmup")
-        check_trainer_fields(config.train.trainer or {}, "train", CONFIGS[config.train.algorithm])
 
 
 def _named(config: str | None, overrides: list[str] | None, trust: bool) -> list[str] | None:
@@ -156,15 +145,14 @@ def open_run(
     With `--overwrite`, what the block makes replaces the results of other settings, or else those of `stage`, once the
     block has ended without an error.
     """
-    from learnalign.rundir import RunDir, remember_trust
+    from learnalign.rundir import RunDir
 
-    resolved = resolve_config(directory, config, overrides, trust)
-    remember_trust(directory, resolved, _named(config, overrides, trust))
     if overwrite:
-        with RunDir.overwriting(directory, resolved, stage or None, trust=False) as run:
+        named = named_run(directory, config, overrides, trust)
+        with RunDir.overwriting(directory, named.config, stage or None, trust=False) as run:
             yield run
     else:
-        run = RunDir.create(directory, resolved, trust=False)
+        run = use_run(directory, config, overrides, trust)
         with run.locked():
             yield run
 
@@ -173,11 +161,21 @@ def use_run(
     directory: Path, config: str | None = None, overrides: list[str] | None = None, trust: bool = False
 ) -> RunDir:
     """Open or make a run directory whose stages the command reads, but does not run."""
+    from learnalign.rundir import RunDir
+
+    named = named_run(directory, config, overrides, trust)
+    return RunDir.create(directory, named.config, trust=False)
+
+
+def named_run(
+    directory: Path, config: str | None = None, overrides: list[str] | None = None, trust: bool = False
+) -> RunDir:
+    """The run directory with the settings of a command, to which nothing is written yet."""
     from learnalign.rundir import RunDir, remember_trust
 
     resolved = resolve_config(directory, config, overrides, trust)
     remember_trust(directory, resolved, _named(config, overrides, trust))
-    return RunDir.create(directory, resolved, trust=False)
+    return RunDir(directory, resolved)
 
 
 def size_text(count: float | None, policies: int | None = 1) -> str:

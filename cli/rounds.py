@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import print_json, print_table, resolve_config, use_run
+from .common import named_run, print_json, print_table
 from .planning import print_settings
 from .stepping import SAMPLING, perform
 
@@ -27,14 +27,10 @@ def run_rounds(
     anyway: bool = False,
 ) -> None:
     """Train in rounds, one for each of the comma-separated fractions `stages`; print each one's subset and policy."""
-    from learnalign.rounds import check_fractions, train_in_rounds
-    from learnalign.rundir import RunDir
+    from learnalign.rounds import train_in_rounds
 
-    check_fractions(fractions := _fractions(stages))  # before anything is stored
-    settings = resolve_config(directory, config, overrides, trust)
-    run = RunDir(directory, settings) if overwrite else use_run(directory, config, overrides, trust)
-
-    results = train_in_rounds(run, fractions, partial(_perform, anyway), overwrite=overwrite)
+    run = named_run(directory, config, overrides, trust)
+    results = train_in_rounds(run, _fractions(stages), partial(_perform, anyway), overwrite=overwrite)
     if as_json:
         print_json([vars(result) for result in results])
         return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from learnalign.config import Config, GrpoConfig
+from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError
 from learnalign.golds import refuse_solutions
 from learnalign.gradients import check_modules
@@ -29,6 +31,7 @@ class Subject:
     lengths: Mapping[str, int] | None
     run: RunDir | None
     anyway: bool
+    trl: bool
 
 
 def check(
@@ -39,19 +42,22 @@ def check(
     lengths: Mapping[str, int] | None = None,
     run: RunDir | None = None,
     anyway: bool = True,
+    trl: bool = False,
 ) -> None:
     """Raise one InputError with all faults of `stages` (warmup, rollout, grad, select, train) that show without weights.
 
     Args:
         prompts: of the pool; of a training, its subset.
-        lengths: the prompts' tokens by id. With them, TRL is asked about the settings of trainings, which takes seconds and is the first
-            thing that a training does itself.
+        lengths: the prompts' tokens by id: do they and their completions fit into the model's context?
         run: the run directory, to see whether the signal is there that the method of `select` reads, and without `lengths` to
-            count those of a training's prompts: do they and their completions fit into the model's context?
+            count those of a training's prompts.
         anyway: whether golds that are whole solutions are taken; so they are, too, if `run` has all its rollouts.
+        trl: whether TRL is asked about the settings of trainings, too, if lengths are known; it takes seconds, may keep memory of
+            a GPU, and is the first thing that a training does itself.
     """
     check_models(config)
-    subject, faults = Subject(config=config, prompts=prompts, lengths=lengths, run=run, anyway=anyway), []
+    subject = Subject(config=config, prompts=prompts, lengths=lengths, run=run, anyway=anyway, trl=trl)
+    faults = []
     for one in dict.fromkeys(one for stage in stages for one in _CHECKS[stage]):
         try:
             one(subject)
@@ -84,18 +90,18 @@ def _training(
     planned_steps(settings, section, len(prompts))
     update_size(settings, section)
     reporters(settings, section)
+    check_known(settings.trainer, section, algorithm)
     lengths = subject.lengths
     if lengths is None and subject.run is not None:
         lengths = count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
     if lengths is None:
         return
     longest = max(lengths[prompt.id] for prompt in prompts)
-    if subject.lengths is None:
-        check_context(subject.config, model_path(subject.config), section, settings, longest)
-    else:
-        from learnalign.training.settings import check_training
+    check_context(subject.config, model_path(subject.config), section, settings, longest)
+    if subject.trl:
+        from learnalign.training.settings import trainer_arguments
 
-        check_training(subject.config, settings, section, longest, len(prompts), algorithm)
+        trainer_arguments(subject.config, settings, section, Path(section), longest, len(prompts), algorithm)
 
 
 def _engine(subject: Subject) -> None:

@@ -72,11 +72,12 @@ def plan(
     run: RunDir | None = None,
     *,
     anyway: bool = True,
+    trl: bool = True,
 ) -> Plan:
     """The work of `stages` (warmup, rollout, grad, train), with the rates that `run` has measured; writes nothing.
 
     Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them, and unless
-    `anyway` for golds that are whole solutions.
+    `anyway` for golds that are whole solutions; those that TRL alone finds, if it is asked (`trl`).
     """
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
@@ -87,7 +88,7 @@ def plan(
     check_some(config.data, lengths, left_out)
     askable = [prompt for prompt in prompts if prompt.id in lengths]
     if askable:
-        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run, anyway=anyway)
+        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run, anyway=anyway, trl=trl)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     machine = machine_for(config) if stages else None
     works = [work(stage, config, pool) for stage in stages]

@@ -65,10 +65,12 @@ def train_in_rounds(
         perform: runs each command.
         overwrite: replace the rounds of earlier calls, once all are done.
 
-    Raises InputError for invalid fractions, and whatever the commands raise.
+    Raises InputError for invalid fractions and settings, before they are stored, and whatever the commands raise.
     """
     check_fractions(fractions)
     check_trust(run.path, run.config)  # the rounds' directories would be trusted, too
+    if overwrite or not run.config_file.is_file() or RunDir.peek(run.path).config != run.config:
+        plan_rounds(run.config, fractions, trl=False)
     with _opened(run, overwrite) as opened:
         results = _train(opened, fractions, perform)
     return [in_place(result) for result in results]
@@ -81,13 +83,14 @@ def _opened(run: RunDir, overwrite: bool) -> Iterator[RunDir]:
         with RunDir.overwriting(run.path, run.config, None, more=("stage-*", "staged.json")) as fresh:
             yield fresh
     else:
-        with run.locked():
-            run.save_config()
-            yield run
+        opened = RunDir.create(run.path, run.config, trust=False)
+        with opened.locked():
+            yield opened
 
 
 def _train(run: RunDir, fractions: Sequence[float], perform: Perform) -> list[RoundResult]:
     current = RunDir.create(run.path / "stage-1", round_config(run.config, None, None), template_time=run.template_time)
+    run.save_config()
     results: list[RoundResult] = []
     for number, size in enumerate(round_sizes(len(load_prompts(current)), fractions), 1):
         if number > 1:
@@ -109,10 +112,12 @@ class PlannedRound:
     stages: list[Work]
 
 
-def plan_rounds(config: Config, fractions: Sequence[float], *, anyway: bool = True) -> tuple[Plan, list[PlannedRound]]:
+def plan_rounds(
+    config: Config, fractions: Sequence[float], *, anyway: bool = True, trl: bool = True
+) -> tuple[Plan, list[PlannedRound]]:
     """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds` and `plan`."""
     check_fractions(fractions)
-    whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"], anyway=anyway)
+    whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"], anyway=anyway, trl=trl)
     pool = PoolSize(whole.prompts, whole.prompt_tokens)
     rounds, left = [], whole.prompts
     for number, size in enumerate(round_sizes(whole.prompts, fractions), 1):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from learnalign.checks import check
 from learnalign.config import Config, dump_config
@@ -16,8 +17,10 @@ from learnalign.errors import InputError
 from learnalign.gradients import grad
 from learnalign.plan import plan
 from learnalign.prompts import load_prompts
-from learnalign.rounds import plan_rounds, train_in_rounds
+from learnalign.rounds import in_process, plan_rounds, train_in_rounds
 from learnalign.rundir import RunDir
+from learnalign.training import train
+from learnalign_cli.app import app
 from learnalign_cli.run import run
 from learnalign_cli.select import select
 from tests.tiny import make_config, make_run
@@ -105,6 +108,81 @@ def test_golds_that_are_solutions_are_told_with_the_other_faults_until_there_are
     assert not told(anyway=True)
     monkeypatch.setattr(RunDir, "is_finished", lambda self, stage: stage == "rollout")
     assert not told(anyway=False, run=made)
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (["warmup"], "warmup.trainer.optimm"),
+        (["warmup", "--overwrite"], "warmup.trainer.optimm"),
+        (["rollout"], "train.trainer.optimm"),
+        (["run", "--stages", "0.5,0.5"], "train.trainer.optimm"),
+    ],
+)
+def test_a_field_that_trl_lacks_is_refused_before_anything_is_stored(
+    tmp_path: Path, command: list[str], key: str
+) -> None:
+    name, *options = command
+    settings = ["--config", _file(tmp_path), "--set", f"{key}=sgd"]
+    result = _learnalign(name, tmp_path / "new", *settings, *options)
+    assert result.exit_code == 2
+    assert f"{key}: TRL's GRPOConfig has no such field; did you mean optim?" in result.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_field_that_the_algorithm_lacks_is_refused_before_a_training_is_stored(tmp_path: Path) -> None:
+    """`delta` is a field of GRPO's settings, which the training inherits from the warmup."""
+    config = _config(tmp_path, warmup={**WARMUP, "trainer": {"delta": 2.0}})
+    made = RunDir.create(tmp_path / "run", config)
+    with pytest.raises(InputError, match=r"train\.trainer\.delta: TRL's RLOOConfig has no such field"):
+        train(made, config.data.path, overrides=["train.algorithm=rloo"])
+    assert not list((made.path / "train").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("stages", "override", "words"),
+    [
+        ("0.5,0.6", "seed=0", "add up to 1 at most"),
+        ("0.5,0.01", "seed=0", "a stage of 0.01 of 12 prompts is empty"),
+        ("0.5,0.5", "train.batch_size=9", "train.batch_size: got 9"),
+        ("0.5,0.5", "train.max_completion_length=500", "train.max_completion_length: got 500"),
+    ],
+)
+def test_rounds_are_checked_before_their_settings_are_stored(
+    tmp_path: Path, stages: str, override: str, words: str
+) -> None:
+    run = ["run", tmp_path / "new", "--config", _file(tmp_path), "--stages"]
+    for overwrite in ([], ["--overwrite"]):
+        result = _learnalign(*run, stages, "--set", override, *overwrite)
+        assert result.exit_code == 2
+        assert words in result.output
+        assert not (tmp_path / "new").exists()
+
+
+def test_rounds_that_are_refused_leave_the_stored_settings_as_they_are(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path / "run", _config(tmp_path, warmup={**WARMUP, "size": 0}))
+
+    def perform(command: str, run: RunDir, **options: Any) -> None:
+        if command == "grad":
+            raise KeyboardInterrupt
+        in_process(command, run, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_in_rounds(run, [0.5, 0.5], perform)
+    before = run.config_file.read_bytes()
+    for override in ("train.batch_size=9", "train.trainer.optimm=sgd", "rollout.temperature=0.5"):
+        assert _learnalign("run", run.path, "--stages", "0.5,0.5", "--set", override).exit_code == 2
+        assert run.config_file.read_bytes() == before
+
+
+def _file(folder: Path) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(dump_config(_config(folder)), encoding="utf-8")
+    return file
+
+
+def _learnalign(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 from collections.abc import Iterable
+
+from learnalign.errors import InputError
 
 # Fields that have a key of their own, or that the trainer sets from one; `{section}` is warmup or train.
 OWNED = {
@@ -54,3 +58,19 @@ def check_fields(fields: Iterable[str], section: str) -> None:
             raise ValueError(f"{name} has a key of its own: set {key} instead")
         if name in REFUSED:
             raise ValueError(f"{name} cannot be set; {REFUSED[name]}")
+
+
+def check_known(fields: Iterable[str], section: str, algorithm: str = "grpo") -> None:
+    """Raise InputError for a field that TRL's configuration of the algorithm lacks; if there are fields, TRL is imported: seconds."""
+    if not (names := list(fields)):
+        return
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.rloo_config import RLOOConfig
+
+    kind = {"grpo": GRPOConfig, "rloo": RLOOConfig}[algorithm]
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known - OWNED.keys() - REFUSED.keys(), n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{section}.trainer.{name}: TRL's {kind.__name__} has no such field{hint}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from learnalign.config import NEXT, Config, dump_config, load_config
+from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import files, replacing
 from learnalign.rundir.checking import check_config, check_manifest
@@ -46,7 +47,8 @@ class RunDir(Records):
     def create(
         cls, path: str | Path, config: Config, *, template_time: datetime | None = None, trust: bool = True
     ) -> Self:
-        """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings.
+        """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings, and in a new
+        directory for fields of `trainer` that TRL lacks.
 
         A new run directory keeps `template_time`. That of an older one, and its config.yaml, change with the first stage
         that is run. The caller's `config` is trusted with the code that it names (see `trust`); pass trust=False if it was
@@ -59,9 +61,15 @@ class RunDir(Records):
         if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
         if not run.config_file.is_file():
+            run._check_fields()
             with run.locked():
                 run._make(template_time)
         return run
+
+    def _check_fields(self) -> None:
+        """Raise InputError for a field that only TRL can tell is none: stored, it would be in every later command's settings."""
+        check_known(self.config.warmup.trainer, "warmup")
+        check_known(self.config.train.trainer or {}, "train", self.config.train.algorithm)
 
     def _make(self, template_time: datetime | None) -> None:
         if template_time is not None:
@@ -112,6 +120,8 @@ class RunDir(Records):
         if trust:
             remember_trust(old.path, config)
         old.check()
+        if not old.config_file.is_file():
+            old._check_fields()
         with old.locked():
             stale = [] if whole else [name for name, _ in old.stale()]
             first = stale or ([stage] if stage else [])

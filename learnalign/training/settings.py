@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import torch
 
 from learnalign.config import Config, GrpoConfig
-from learnalign.config.trainer_fields import OWNED, REFUSED
+from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError, one_line
-from learnalign.policy import device, model_config, model_path
-from learnalign.training.context import check_context
+from learnalign.policy import device, model_config
 from learnalign.training.library import GRPOConfig, RLOOConfig
 from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
@@ -65,7 +63,7 @@ def trainer_arguments(
     of its own or a bad value.
     """
     kind = CONFIGS[algorithm]
-    check_trainer_fields(settings.trainer, section, kind)
+    check_known(settings.trainer, section, algorithm)
     steps, size = planned_steps(settings, section, count), update_size(settings, section)
     per_device = _per_device(settings, section, size, longest_prompt)
     iterations = settings.trainer.get("num_iterations", 1)
@@ -111,14 +109,6 @@ def trainer_arguments(
     return arguments
 
 
-def check_training(
-    config: Config, settings: GrpoConfig, section: str, longest_prompt: int, count: int, algorithm: str
-) -> None:
-    """Raise InputError for settings that `trainer_arguments` or the model's context refuse."""
-    check_context(config, model_path(config), section, settings, longest_prompt)
-    trainer_arguments(config, settings, section, Path(section), longest_prompt, count, algorithm)
-
-
 def refused(section: str, error: Exception) -> InputError:
     """The error for settings that TRL or transformers refuse, or fail with before the first step."""
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -146,16 +136,6 @@ def micro_batch(batch_size: int, tokens: int, budget: int) -> int:
     """The largest divisor of `batch_size` whose rows of `tokens` tokens fit into `budget` tokens; at least 1."""
     most = max(1, min(batch_size, budget // tokens))
     return next(size for size in range(most, 0, -1) if not batch_size % size)
-
-
-def check_trainer_fields(trainer: dict[str, Any], section: str, kind: type = GRPOConfig) -> None:
-    """Raise InputError for a field that TRL's `kind` lacks."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    for name in trainer:
-        if name not in known:
-            near = difflib.get_close_matches(name, known - OWNED.keys() - REFUSED.keys(), n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{section}.trainer.{name}: TRL's {kind.__name__} has no such field{hint}")
 
 
 def _objective(settings: GrpoConfig) -> dict[str, Any]:

@@ -138,7 +138,6 @@ def _clipped(policy: Any, old: Any, pairs: list[Any], advantages: dict[Any, floa
         ({"mini_batch_size": 6}, r"train\.mini_batch_size: got 6.*train\.batch_size \(16\)"),
         ({"mini_batch_size": 4, "trainer": {"save_steps": 6}}, r"save_steps: got 6.*the 4 updates of a step"),
         ({"mini_batch_size": 4, "trainer": {"per_device_train_batch_size": 8}}, r"divide train\.mini_batch_size \(4\)"),
-        ({"algorithm": "rloo", "trainer": {"delta": 2.0}}, r"RLOOConfig has no such field"),
     ],
 )
 def test_settings_that_do_not_divide_a_step_are_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -188,7 +188,6 @@ def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(tmp_path: Path
     [
         ({"batch_size": 10}, r"warmup\.batch_size: got 10.*num_generations \(4\).*choose 8 or 12"),
         ({"num_generations": 1, "batch_size": 8}, r"warmup\.num_generations.*at least 2"),
-        ({"trainer": {"optimm": "sgd"}}, r"warmup\.trainer\.optimm.*did you mean optim\?"),
         ({"trainer": {"per_device_train_batch_size": 3}}, r"must divide warmup\.batch_size \(8\)"),
         ({"trainer": {"use_vllm": True}}, r"use_vllm.*CPU"),
         ({"lr_scheduler_type": "cosin"}, r"TRL refuses.*cosin"),
