@@ -11,9 +11,8 @@ if os.name != "posix":
 from learnalign.isolation import drop_current_directory
 
 drop_current_directory()
-gc.set_threshold(
-    50_000, 20, 20
-)  # imports make many objects that stay: to look for garbage among them takes two seconds
+# Imports make many objects that stay: to look for garbage among them takes two seconds.
+gc.set_threshold(50_000, 20, 20)
 
 from learnalign_cli.stopping import SIGNALS, arrived, end, leave, listen  # noqa: E402  # may import only now
 

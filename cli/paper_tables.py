@@ -75,16 +75,7 @@ def _show_contrasts(table: Table, compared: Sequence[Contrast]) -> None:
         interval = "–" if each.low is None else f"{_signed(each.low)} to {_signed(each.high)}"
         p = "–" if each.adjusted is None else f"{each.adjusted:.3f}" + (" (primary)" if each.primary else "")
         what = f"{table.arm_label(each.arm)} {MINUS} {table.arm_label(each.against)}"
-        rows.append(
-            [
-                table.panel_label(each.panel),
-                size_text(each.size),
-                what,
-                each.seeds,
-                _signed(each.difference),
-                interval,
-                p,
-            ]
-        )
+        where = [table.panel_label(each.panel), size_text(each.size)]
+        rows.append([*where, what, each.seeds, _signed(each.difference), interval, p])
     columns = ["panel", "size", "difference of", "seeds", "mean", "95 % from to", "p after Holm"]
     print_table("differences paired by seed", columns, rows)

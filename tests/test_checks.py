@@ -130,6 +130,16 @@ def test_a_field_that_trl_lacks_is_refused_before_anything_is_stored(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_field_that_trl_lacks_does_not_get_into_a_directory_that_is_there(tmp_path: Path) -> None:
+    made = RunDir.create(tmp_path / "run", _config(tmp_path, warmup={**WARMUP, "size": 0}))
+    before = made.config_file.read_bytes()
+    for options in ([], ["--overwrite"]):
+        result = _learnalign("rollout", made.path, "--set", "train.trainer.optimm=sgd", *options)
+        assert result.exit_code == 2
+        assert "did you mean optim?" in result.output
+        assert made.config_file.read_bytes() == before
+
+
 def test_a_field_that_the_algorithm_lacks_is_refused_before_a_training_is_stored(tmp_path: Path) -> None:
     """`delta` is a field of GRPO's settings, which the training inherits from the warmup."""
     config = _config(tmp_path, warmup={**WARMUP, "trainer": {"delta": 2.0}})

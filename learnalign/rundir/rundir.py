@@ -47,8 +47,8 @@ class RunDir(Records):
     def create(
         cls, path: str | Path, config: Config, *, template_time: datetime | None = None, trust: bool = True
     ) -> Self:
-        """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings, and in a new
-        directory for fields of `trainer` that TRL lacks.
+        """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings, and for
+        fields of `trainer` that TRL lacks.
 
         A new run directory keeps `template_time`. That of an older one, and its config.yaml, change with the first stage
         that is run. The caller's `config` is trusted with the code that it names (see `trust`); pass trust=False if it was
@@ -60,14 +60,22 @@ class RunDir(Records):
         run.check()
         if stale := run.stale():
             raise InputError(_refusal(run.path, stale))
+        run._check_fields()
         if not run.config_file.is_file():
-            run._check_fields()
             with run.locked():
                 run._make(template_time)
         return run
 
     def _check_fields(self) -> None:
-        """Raise InputError for a field that only TRL can tell is none: stored, it would be in every later command's settings."""
+        """Raise InputError for a field that only TRL can tell is none: stored, it would be in every later command's settings.
+
+        TRL is not asked about fields that are stored already.
+        """
+        own = self.config.warmup.trainer, self.config.train.trainer
+        if any(own) and self.config_file.is_file():
+            stored = self.peek(self.path).config
+            if (stored.warmup.trainer, stored.train.trainer) == own:
+                return
         check_known(self.config.warmup.trainer, "warmup")
         check_known(self.config.train.trainer or {}, "train", self.config.train.algorithm)
 
@@ -120,8 +128,7 @@ class RunDir(Records):
         if trust:
             remember_trust(old.path, config)
         old.check()
-        if not old.config_file.is_file():
-            old._check_fields()
+        old._check_fields()
         with old.locked():
             stale = [] if whole else [name for name, _ in old.stale()]
             first = stale or ([stage] if stage else [])

@@ -51,6 +51,14 @@ def test_prompts_left_out_at_rollout_are_counted_as_such(tmp_path, rewards):
     assert result.features + sum(result.skipped.values()) == 4
 
 
+def assert_stored_alike(one: RunDir, two: RunDir) -> None:
+    first, second = stored(one), stored(two)
+    assert first.keys() == second.keys()
+    for id, (feature, norm) in first.items():
+        torch.testing.assert_close(feature, second[id][0], atol=1e-4, rtol=0)
+        assert norm == pytest.approx(second[id][1], rel=1e-4)
+
+
 @pytest.mark.parametrize("projection", ["kronecker", "exact"])
 def test_shards_that_are_planned_together_have_files_of_their_own(tmp_path, monkeypatch, projection):
     """As on a GPU: windows of two shards, since each prompt has about 30 tokens."""
@@ -66,11 +74,7 @@ def test_shards_that_are_planned_together_have_files_of_their_own(tmp_path, monk
         files = (read_parquet(run.exact_file).to_pandas().set_index("id") for run in (one, two))
         pd.testing.assert_frame_equal(*files, rtol=1e-4)
         return
-    first, second = stored(one), stored(two)
-    assert first.keys() == second.keys()
-    for id, (feature, norm) in first.items():
-        torch.testing.assert_close(feature, second[id][0], atol=1e-4, rtol=0)
-        assert norm == pytest.approx(second[id][1], rel=1e-4)
+    assert_stored_alike(one, two)
 
 
 def counted_samples(over_rows, taken):
@@ -85,11 +89,7 @@ def test_features_do_not_depend_on_sharding(tmp_path):
     one, two = (run_with_rollouts(tmp_path / str(size), executor={"shard_size": size}) for size in (3, 12))
     grad(one)
     grad(two)
-    first, second = stored(one), stored(two)
-    assert first.keys() == second.keys()
-    for id, (feature, norm) in first.items():
-        torch.testing.assert_close(feature, second[id][0], atol=1e-4, rtol=0)
-        assert norm == pytest.approx(second[id][1], rel=1e-4)
+    assert_stored_alike(one, two)
 
 
 def test_finished_shards_are_not_computed_again(tmp_path, monkeypatch):

@@ -328,6 +328,13 @@ def test_copies_and_prompts_without_learnability_are_never_chosen_by_coverage(tm
     assert (result.chosen, result.eligible, result.skipped) == (19, 19, {"always solved": 5})
 
 
+def test_coverage_without_any_gradient_says_what_can_be_done(tmp_path: Path) -> None:
+    run = measured_run(tmp_path, [4] * COUNT)
+    write_gradients(run, [0] * COUNT, np.ones((COUNT, 4)))
+    with pytest.raises(RunError, match=r"nothing to choose: .*24 no gradient.*choose another method"):
+        select(run, 3, "coverage")
+
+
 def test_coverage_refuses_what_memory_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learnalign.selection.methods.coverage.ENTRIES", 23 * 23)
     run = measured_run(tmp_path, [4] * COUNT)

@@ -86,7 +86,7 @@ class VllmEngine:
 def _of_replica(options: dict[str, Any], number: int) -> dict[str, Any]:
     """The options with an engine's seed of its own."""
     arguments = options["arguments"]
-    return {**options, "arguments": {**arguments, "seed": arguments["seed"] + number}}
+    return {**options, "arguments": {**arguments, "seed": (arguments["seed"] or 0) + number}}
 
 
 class Replica:

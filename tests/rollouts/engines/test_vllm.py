@@ -20,6 +20,7 @@ from learnalign.config import Config
 from learnalign.errors import InputError, RunError
 from learnalign.rollouts import Engine, Request, Sampling, load_rollouts, open_engine, rollout
 from learnalign.rollouts.engines.contract import stop_ids
+from learnalign.rollouts.engines.vllm import _of_replica
 from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment, explain
 from tests.rollouts.engines.requests import ROOM, greedy, most_probable, requests, save_adapter
 from tests.tiny import make_config, make_run
@@ -212,6 +213,13 @@ def test_replicas_get_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert environment(arguments, 0, 1)["CUDA_VISIBLE_DEVICES"] == "4,5,6,7"
     with pytest.raises(InputError, match="3 replicas of 2 GPUs each need 6, 4 are visible"):
         environment(arguments, 2, 3)
+
+
+def test_replicas_draw_other_numbers(tmp_path: Path) -> None:
+    for seed, vllm in ((7, {}), (0, {"seed": None})):
+        config = make_config(tmp_path, seed=7, rollout={"vllm": vllm})
+        options = {"arguments": engine_arguments(config, config.model.name, 120), "stop": [0]}
+        assert [_of_replica(options, i)["arguments"]["seed"] for i in (0, 1)] == [seed, seed + 1]
 
 
 def test_the_users_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
