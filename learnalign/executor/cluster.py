@@ -46,7 +46,9 @@ class Cluster:
             "include_dashboard": False,
         }  # Ray lets in whoever reaches it
         try:
-            self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
+            self._ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
+            )
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise RunError(
                 f"no Ray cluster at {address or 'this machine'}: {one_line(error, 300)}; give its address by executor.address or "

@@ -50,7 +50,8 @@ class Places(Protocol):
 @dataclass
 class _Hired:
     connection: Connection | None = None
-    idle: bool = True  # wants a first shard
+    ready: bool = False  # has loaded what it needs
+    idle: bool = False  # wants a first shard
     untold: float = 0.0  # prompts that it has reported of shards that it has not finished
 
 
@@ -66,7 +67,7 @@ class Driver:
     _hired: dict[int, _Hired] = field(default_factory=dict)
     _new: list[Connection] = field(default_factory=list)
     _number: int = 0
-    _failed: int = 0  # workers in a row that were lost before they had a shard
+    _failed: int = 0  # workers in a row that were lost before they were ready
 
     def __call__(self) -> None:
         """Raises an error that a worker met on purpose, and RunError if no worker can be started."""
@@ -141,12 +142,14 @@ class Driver:
         assert worker.connection is not None
         worker.untold += message.get("advance", 0.0)
         self.progress.advance(message.get("advance", 0.0))
+        if message.get("ready"):
+            worker.ready, worker.idle, self._failed = True, True, 0
         if message.get("more"):
             shard = self.desk.take(number)
             send(worker.connection, shard=None if shard is None else shard.index)
         if message.get("finished"):
             self.desk.finish(number)
-            worker.idle, worker.untold, self._failed = True, 0.0, 0
+            worker.idle, worker.untold = True, 0.0
             if not self.places.counts_cpu:
                 spent_elsewhere(message["cpu_seconds"])
         if "error" in message:
@@ -174,7 +177,7 @@ class Driver:
         if worker.connection:
             worker.connection.close()
         self.progress.advance(self.desk.lose(number, reason) - worker.untold)
-        self._failed += worker.idle
+        self._failed += not worker.ready
         if self._failed >= TRIES:
             raise RunError(f"{self.work.label}: {TRIES} workers in a row could not be started; the last one: {reason}")
 
@@ -190,6 +193,6 @@ def refuse_given_up(work: Work, desk: Desk) -> None:
     if given_up := desk.given_up:
         first, reason = next(iter(given_up.items()))
         raise RunError(
-            f"{work.label}: {counted(len(given_up), 'shard')} lost {TRIES} workers and was given up, the others are stored: "
+            f"{work.label}: {counted(len(given_up), 'shard was', 'shards were')} given up after {TRIES} lost workers, the others are stored: "
             f"the first, prompts {first.start} to {first.stop - 1} of prompts.parquet: {reason}; run the same command again to try anew"
         )

@@ -80,6 +80,7 @@ def _work(connection: Connection, job: dict[str, Any]) -> None:
     worker: Worker = imported(job["make"])(run, **job["options"])
     progress, before = Told(connection), 0.0
     shards = {shard.index: shard for shard in run.shards()}
+    send(connection, ready=True)
 
     def more() -> Iterator[Shard]:
         while True:
