@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +137,18 @@ def test_gradients_of_a_slice_wait_for_the_rollouts_of_all(tmp_path: Path) -> No
     exact = make_config(tmp_path / "exact", **{**SHAPE, "grad": {"projection": "exact"}})
     with pytest.raises(InputError, match="--slice with grad.projection: exact"):
         grad(RunDir.create(tmp_path / "exact" / "run", exact, slice=Slice(1, 2)))
+
+
+@pytest.mark.parametrize("function", ["flock", "lockf"])
+def test_a_file_system_without_locks_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    run = sliced(make_run(tmp_path, **SHAPE), "1/2")
+    load_prompts(run)
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, function, fail)
+    with pytest.raises(RunError, match="its file system cannot lock files"), run.stage("rollout"):
+        execute(run, work(run))
