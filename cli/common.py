@@ -284,8 +284,9 @@ def print_summary(summary: dict[str, Any], shown: str | None = None) -> None:
     )
     if summary["quarantine"]:
         print(f"left out, each with its reason: {summary['quarantine']}")
-    if summary["caution"]:
-        print(summary["caution"])
+    for line in (summary["caution"], summary["cascade"]):
+        if line:
+            print(line)
     selections = dict(summary["selections"])
     whole = shown or next(reversed(selections), "")
     own = selections.pop(whole, None)

@@ -10,6 +10,7 @@ from learnalign import demo
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, counted
+from learnalign.gradients import keep_of
 from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_path, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, core, estimate, estimate_published, gpu, machine_for, rates_of
@@ -301,7 +302,8 @@ def _grad(config: Config, pool: PoolSize) -> Work:
 
 def _kept(config: Config, prompts: int) -> int:
     """The most prompts of which gradients are taken."""
-    return prompts
+    cascade = config.grad.cascade
+    return prompts if cascade is None or not prompts else keep_of(cascade, prompts)
 
 
 def _select(config: Config, pool: PoolSize) -> Work:
