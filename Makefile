@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report bench-simulation clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -103,7 +103,7 @@ real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real
 	$(RUN) run runs/smollm2 --config smollm2
 
-bench: bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report
+bench: bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report bench-simulation
 
 bench-code: setup-test
 	$(BIN)/python -m tests.benchmarks.code_speed
@@ -132,6 +132,9 @@ bench-verify: setup-test
 
 bench-report: setup-test
 	$(BIN)/python -m tests.benchmarks.report
+
+bench-simulation: setup-test
+	$(BIN)/python -m tests.benchmarks.simulation
 
 clean:
 	rm -rf .venv .cache runs build *.egg-info

@@ -14,10 +14,10 @@ from .common import VERBOSE, print_json, print_table, resolve_config, size_text
 
 if TYPE_CHECKING:
     from learnalign.config import Config
+    from learnalign.limits import Strain
     from learnalign.plan import Plan, Work
     from learnalign.rates import Estimate
     from learnalign.rundir import RunDir
-    from learnalign.scale import Strain
 
 
 def show_plan(
@@ -176,8 +176,14 @@ def hours_text(time: Estimate | None) -> str:
         return ""
     if 0 < time.high < 36:
         return "under 0.01"
-    low, high = (f"{float(f'{seconds / 3600:.2g}'):,.5g}" for seconds in (time.low, time.high))
+    low, high = two_digits(time.low / 3600), two_digits(time.high / 3600)
     return low if low == high else f"{low} to {high}"
+
+
+def two_digits(number: float) -> str:
+    """0.83, 6.1, 1,400."""
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 def _needed(planned: Plan) -> int:

@@ -11,10 +11,10 @@ from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.errors import InputError, counted
 from learnalign.gradients import keep_of
+from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, select_seconds, strains
 from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_path, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, core, estimate, estimate_published, gpu, machine_for, rates_of
-from learnalign.scale import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, select_seconds, strains
 from learnalign.training.steps import kept_steps, planned_steps
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _measured(work: Work, config: Config, size: ModelSize, run: RunDir | None) -
     if work.stage == "grad":
         counts = {name: count for name, count in record["stages"]["grad"]["counts"].items() if name != "tokens"}
         share = (counts["features"] + counts["bad"]) / sum(counts.values())
-        time, source = time.times(share), f"{source}, where {share:.0%} of the prompts had a gradient"
+        time, source = time.times(share), f"{source}, where {100 * share:.0f} % of the prompts had a gradient"
     return replace(time, sources=(source,))
 
 

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from learnalign import plan as plan_module
 from learnalign.config import Config, build_config, dump_config, load_config
 from learnalign.errors import InputError
+from learnalign.limits import strains
 from learnalign.plan import Plan, PoolSize, Work, plan_ahead, work
 from learnalign.policy import model_size
 from learnalign.policy.size import named_parameters
@@ -20,7 +21,6 @@ from learnalign.published import published_rates
 from learnalign.rates import estimate_published
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir
-from learnalign.scale import strains
 from learnalign_cli.plan import plan as command
 from tests.tiny import make_config, make_run, save_model
 
@@ -188,7 +188,7 @@ def test_rates_measured_in_a_run_count_on_whatever_machine(tmp_path: Path) -> No
         2000 / 0.5 * 0.5
     )  # half of the prompts, half a gradient a second
     assert time.sources == (
-        f"measured in {run.path} on NVIDIA H100 80GB HBM3, where 50% of the prompts had a gradient",
+        f"measured in {run.path} on NVIDIA H100 80GB HBM3, where 50 % of the prompts had a gradient",
     )
     time = stage(planned, "rollout").time
     assert time is not None
@@ -213,7 +213,7 @@ def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     small, large = (strains(DAPO, rows, rows) for rows in (1000, 10**9))
     assert all(strain.share < 1 for strain in small)
     assert [strain.share for strain in large] == sorted((strain.share for strain in large), reverse=True)
-    features = next(strain for strain in large if "features of gradients" in strain.what)
+    features = next(strain for strain in large if strain.what == "disk for features")
     assert features.amount == 10**9 * 8192 * 4
     coarser = strains(changed(DAPO, executor={"shard_size": 4096}), 10**9, 10**9)
     files = next(strain for strain in coarser if strain.unit == "files")

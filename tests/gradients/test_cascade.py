@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,13 @@ def run_with(folder: Path, cascade: dict[str, Any] | None, **grads: Any) -> RunD
     return run_with_rollouts(folder, REWARDS, COUNT, grad={"cascade": cascade, **grads})
 
 
-def add_signal(run: RunDir, name: str, values: dict[str, float | None]) -> None:
+def add_signal(run: RunDir, name: str, values: Mapping[str, float | None]) -> None:
     """signals/NAME.parquet with these values, as the stage writes it."""
     columns = {"id": list(values), "value": pa.array(values.values(), pa.float64())}
     write_parquet(run.signal_file(name), pa.table(columns), signal_fingerprint(run, find_signal(name)))
 
 
-def values_of(run: RunDir, modulus: int = 5) -> dict[str, float | None]:
+def values_of(run: RunDir, modulus: int = 5) -> dict[str, float]:
     """A value for each prompt with many ties."""
     return {prompt.id: float((7 * place) % modulus) for place, prompt in enumerate(load_prompts(run))}
 
@@ -138,7 +139,7 @@ def test_the_choice_outlives_an_interruption_and_another_computation_of_the_sign
     grad(run)
     before = ids_with_gradients(run)
     run.gradients_file(run.shards()[1]).unlink()
-    add_signal(run, "length", {id: -(value or 0) for id, value in values_of(run).items()})
+    add_signal(run, "length", {id: -value for id, value in values_of(run).items()})
     assert grad(run).features == 5
     assert ids_with_gradients(run) == before
     remove(run.signal_file("length"))
@@ -154,7 +155,7 @@ def test_a_lost_choice_is_made_again_from_the_same_signal_and_refused_from_anoth
     grad(run)
     assert run.cascade_file.read_bytes() == content
     run.cascade_file.unlink()
-    add_signal(run, "length", {id: -(value or 0) for id, value in values_of(run).items()})
+    add_signal(run, "length", {id: -value for id, value in values_of(run).items()})
     with pytest.raises(RunError, match=r"cascade\.parquet is missing.*computed again since.*grad .*--overwrite"):
         grad(run)
     assert not is_done(run.cascade_file, run.fingerprint("grad"))

@@ -41,36 +41,36 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
     larger = "a larger executor.shard_size"
     found = [
         Strain(
-            what="memory of each process: all prompts as Python objects",
+            what="memory of each process (prompts as Python objects)",
             amount=prompts * host.bytes_per_prompt,
             unit="bytes",
             limit=64e9,
             way="divide the pool into several run directories",
         ),
         Strain(
-            what="disk: the completions of rollouts/",
+            what="disk for completions",
             amount=sampled * BYTES_PER_TOKEN,
             unit="bytes",
             limit=10e12,
             way="a smaller rollout.max_completion_length, rollout.adaptive, or a larger disk",
         ),
         Strain(
-            what="disk: the features of gradients/",
+            what="disk for features",
             amount=kept * feature_bytes(config),
             unit="bytes",
             limit=10e12,
             way="a smaller grad.dim, grad.cascade, or a larger disk",
         ),
-        Strain(what="files in rollouts/ and in gradients/", amount=shards, unit="files", limit=1e5, way=larger),
+        Strain(what="files in a directory (a shard each)", amount=shards, unit="files", limit=1e5, way=larger),
         Strain(
-            what="reading manifest.jsonl, by every command",
+            what="reading manifest.jsonl (by every command)",
             amount=LINES_PER_SHARD * shards * host.seconds_per_line,
             unit="seconds",
             limit=60,
             way=larger,
         ),
         Strain(
-            what="reading all features in select, on one machine",
+            what="reading features in select (on one machine)",
             amount=select_seconds(config, prompts, kept),
             unit="seconds",
             limit=3600,
