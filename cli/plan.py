@@ -9,7 +9,7 @@ import typer
 
 from learnalign.errors import InputError
 
-from .common import ConfigFile, Json, Overrides, print_json
+from .common import ConfigFile, Json, Overrides, Trust, print_json, resolve_config
 from .planning import print_ahead
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def plan(
     overrides: Overrides = None,
     rows: Rows = None,
     gpus: Gpus = 1,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Show hours, tokens, disk and memory of each stage before anything starts.
@@ -45,10 +46,13 @@ def plan(
     from learnalign.config import load_config
     from learnalign.plan import plan_ahead
 
-    if directory is None and config is None:
+    if directory is not None:
+        settings = resolve_config(directory, config, overrides, trust)
+    elif config is not None:
+        settings = load_config(config, overrides or [])
+    else:
         raise InputError("give --config FILE, or a run directory whose settings and measured rates count")
     run = _run(directory, config)
-    settings = load_config(config if config is not None else run.config_file if run else "", overrides or [])
     planned = plan_ahead(settings, rows=rows, gpus=gpus, run=run)
     if as_json:
         from dataclasses import asdict

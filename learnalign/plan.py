@@ -225,7 +225,11 @@ def _measured(work: Work, config: Config, size: ModelSize, run: RunDir | None) -
     time = estimate(work, config, core(size.parameters), rates)
     machine = record["machine"]
     source = f"measured in {run.path} on {(machine.get('gpus') or [counted(machine['cores'], 'CPU core')])[0]}"
-    factor = size.parameters / model_size(run.config).parameters
+    theirs = run.config.model_copy(update={"model": run.config.model.model_copy(update={"trust_remote_code": False})})
+    same = theirs.model.name == config.model.name
+    factor = (
+        1.0 if same else size.parameters / model_size(theirs).parameters
+    )  # the run may be somebody else's: none of its code
     if not 0.95 < factor < 1.05:  # time grows less than by parameters, or more
         time = replace(time.times(factor), low=time.low * factor / 1.5, high=time.high * factor * 1.5, measured=False)
         source += f", × {factor:.2g} for its parameters"
@@ -249,6 +253,8 @@ def _assumed(config: Config, works: Sequence[Work], size: ModelSize) -> list[str
         lines.append(
             "every prompt has 0 < p < 1 and so a gradient, which is the most; those of p = 0 and p = 1 cost nothing"
         )
+    if config.verifier == "code":
+        lines.append("tests of programs run beside the sampling, and take no time of their own")
     if size.from_name:
         lines.append(
             f"{size.parameters:,} parameters by the model's name, of {size.bytes_each} bytes; memory without completions, as its "

@@ -154,8 +154,8 @@ def table(found: list[dict[str, Any]]) -> list[str]:
 def beyond(strains: list[dict[str, Any]]) -> str:
     """What is beyond its limit, the worst first; if nothing is, the one nearest to it."""
     broken = [strain["what"] for strain in strains if strain["share"] >= 1]
-    worst = strains[0]
-    nearest = f"; {worst['what']} at {100 * worst['share']:.0f} % of its limit" if worst["share"] >= 0.01 else ""
+    name, percent = strains[0]["what"], int(100 * strains[0]["share"])
+    nearest = f"; {name} at {percent} % of its limit" if percent else ""
     return ", ".join(broken) or f"nothing{nearest}"
 
 
