@@ -284,9 +284,10 @@ def print_summary(summary: dict[str, Any], shown: str | None = None) -> None:
     )
     if summary["quarantine"]:
         print(f"left out, each with its reason: {summary['quarantine']}")
-    for line in (summary["caution"], summary["cascade"]):
-        if line:
-            print(line)
+    if summary["caution"]:
+        print(summary["caution"])
+    if summary["cascade"] and not summary["selections"]:  # which say it themselves
+        print(summary["cascade"])
     selections = dict(summary["selections"])
     whole = shown or next(reversed(selections), "")
     own = selections.pop(whole, None)

@@ -160,7 +160,7 @@ def print_ahead(planned: Plan) -> None:
 def strain_text(strain: Strain) -> str:
     """What grows, how much it is, and the limit that is taken for it."""
     amounts = [
-        f"{value:,.0f} files"
+        counted(round(value), "file")
         if strain.unit == "files"
         else duration(value)
         if strain.unit == "seconds"

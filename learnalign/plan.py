@@ -13,6 +13,7 @@ from learnalign.errors import InputError, counted
 from learnalign.gradients import keep_of
 from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, select_seconds, strains
 from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_path, model_size
+from learnalign.progress import duration
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, core, estimate, estimate_published, gpu, machine_for, rates_of
 from learnalign.training.steps import kept_steps, planned_steps
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STAGES = ("warmup", "rollout", "grad", "select")
 SHARED = ("rollout", "grad")  # stages whose shards GPUs share
 PROMPT_TOKENS = 150  # of a prompt of a pool that is not there
+LONGEST_START = 60.0  # seconds of a measured stage that may have been its start, which a larger pool needs but once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: R
         count, left_out, reasons, pool = rows, 0, {}, PoolSize(rows, rows * PROMPT_TOKENS)
         assumed.append(f"{PROMPT_TOKENS} tokens a prompt, and that every row is one")
     works = [work(stage, config, pool, size) for stage in STAGES]
-    works = [replace(one, time=_time(one, config, size, gpus, run)) for one in works]
+    works = [replace(one, time=_time(one, pool.prompts, config, size, gpus, run)) for one in works]
     kept = next(one.prompts for one in works if one.stage == "grad")
     return Plan(
         config=config,
@@ -198,13 +200,15 @@ def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: R
     )
 
 
-def _time(work: Work, config: Config, size: ModelSize, gpus: int, run: RunDir | None) -> Estimate:
-    """Of one stage, with the GPUs that can share it."""
+def _time(work: Work, prompts: int, config: Config, size: ModelSize, gpus: int, run: RunDir | None) -> Estimate:
+    """Of one stage on a pool of so many prompts, with the GPUs that can share it."""
+    if not work.prompts:
+        return Estimate(low=0, high=0, measured=True, sources=("no work",))
     if work.stage == "select":
         seconds = select_seconds(config, work.prompts, _kept(config, work.prompts))
         sources = ("measured with this version on one core of an AMD EPYC",)
         return Estimate(low=seconds / 2, high=3 * seconds + 10, measured=False, sources=sources)
-    time = _measured(work, config, size, run) or estimate_published(work, size.parameters)
+    time = _measured(work, prompts, config, size, run) or estimate_published(work, size.parameters)
     if time is None:
         embedded = model_path(config) == str(demo.MODEL)
         machine = core(size.parameters) if embedded else gpu("H100", size.parameters)
@@ -216,15 +220,17 @@ def _time(work: Work, config: Config, size: ModelSize, gpus: int, run: RunDir | 
     return time.over(min(gpus, -(-work.prompts // config.executor.shard_size)))
 
 
-def _measured(work: Work, config: Config, size: ModelSize, run: RunDir | None) -> Estimate | None:
-    """By the rate that a run has of this stage; None if it has none."""
+def _measured(work: Work, prompts: int, config: Config, size: ModelSize, run: RunDir | None) -> Estimate | None:
+    """By the rate that a run has of this stage, on a pool of so many prompts; None if it has none."""
     record = run.read_record() if run is not None else {}
     rates = rates_of(record, anywhere=True)
     if run is None or work.stage not in rates or record["stages"][work.stage]["status"] != "done":
         return None
+    entry, machine = record["stages"][work.stage], record["machine"]
     time = estimate(work, config, core(size.parameters), rates)
-    machine = record["machine"]
-    source = f"measured in {run.path} on {(machine.get('gpus') or [counted(machine['cores'], 'CPU core')])[0]}"
+    time = replace(time, low=time.low * (1 - min(0.9, LONGEST_START / entry["seconds"])))
+    device = (machine.get("gpus") or [counted(machine["cores"], "CPU core")])[0]
+    source = f"measured in {run.path} on {device} in {duration(entry['seconds'])}"
     theirs = run.config.model_copy(update={"model": run.config.model.model_copy(update={"trust_remote_code": False})})
     same = theirs.model.name == config.model.name
     factor = (
@@ -234,9 +240,10 @@ def _measured(work: Work, config: Config, size: ModelSize, run: RunDir | None) -
         time = replace(time.times(factor), low=time.low * factor / 1.5, high=time.high * factor * 1.5, measured=False)
         source += f", × {factor:.2g} for its parameters"
     if work.stage == "grad":
-        counts = {name: count for name, count in record["stages"]["grad"]["counts"].items() if name != "tokens"}
-        share = (counts["features"] + counts["bad"]) / sum(counts.values())
-        time, source = time.times(share), f"{source}, where {100 * share:.0f} % of the prompts had a gradient"
+        counts = {name: count for name, count in entry["counts"].items() if name != "tokens"}
+        share = sum(counts.get(name, 0) for name in ("features", "bad", "cascade")) / sum(counts.values())
+        time = time.times(min(1.0, share * prompts / work.prompts))
+        source += f", where {100 * share:.0f} % of the prompts could have a gradient"
     return replace(time, sources=(source,))
 
 
