@@ -43,8 +43,8 @@ def plan(
 
     Rates are those that a run has measured, else published ones, each with its source. Reads no weights, writes nothing.
     """
+    from learnalign.ahead import plan_ahead
     from learnalign.config import load_config
-    from learnalign.plan import plan_ahead
 
     if directory is not None:
         settings = resolve_config(directory, config, overrides, trust)

@@ -125,7 +125,7 @@ def _amounts(one: Work, planned: Plan) -> list[Any]:
 
 def print_ahead(planned: Plan) -> None:
     """What `learnalign plan` shows: each stage's work, hours, disk and memory; where rates come from; what is assumed or breaks."""
-    from learnalign.plan import SHARED
+    from learnalign.ahead import SHARED
 
     works = [
         [

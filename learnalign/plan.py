@@ -1,4 +1,4 @@
-"""What a run would read, sample, compute and write: `--dry-run` by pool, tokenizer and verifier, `plan` before any of them is there."""
+"""What a run would read, sample, compute and write: for `--dry-run` from pool, tokenizer and verifier; for `plan` see `ahead`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from learnalign import demo
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
-from learnalign.errors import InputError, counted
 from learnalign.gradients import keep_of
-from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, select_seconds, strains
-from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_path, model_size
-from learnalign.progress import duration
+from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes
+from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
-from learnalign.rates import Estimate, core, estimate, estimate_published, gpu, machine_for, rates_of
+from learnalign.rates import Estimate, estimate, machine_for, rates_of
 from learnalign.training.steps import kept_steps, planned_steps
 
 if TYPE_CHECKING:
     from learnalign.prompts import Prompt
     from learnalign.rundir import Quarantined, RunDir
-
-STAGES = ("warmup", "rollout", "grad", "select")
-SHARED = ("rollout", "grad")  # stages whose shards GPUs share
-PROMPT_TOKENS = 150  # of a prompt of a pool that is not there
-LONGEST_START = 60.0  # seconds of a measured stage that may have been its start, which a larger pool needs but once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +43,7 @@ class Plan:
     """The resolved settings, the source's rows, those left out and why, the prompts that remain with their tokens, the model's
     parameters, each stage's work, and how many prompts select would choose at most, if it is checked.
 
-    `gpus` share the stages of `SHARED`; `assumed` are sentences on what is not known yet; `strains` what grows with the pool, the worst
+    `gpus` share rollout and grad; `assumed` are sentences on what is not known yet; `strains` what grows with the pool, the worst
     first.
     """
 
@@ -102,7 +94,7 @@ def plan(
     Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them, and unless
     `anyway` for golds that are whole solutions; those that TRL alone finds, if it is asked (`trl`).
     """
-    read = _read(config)
+    read = read_source(config)
     askable = [prompt for prompt in read.prompts if prompt.id in read.lengths]
     if askable:
         check(
@@ -130,12 +122,12 @@ def plan(
         stages=works,
         reasons=read.reasons,
         parameters=model.parameters if model is not None else None,
-        chosen=_chosen(config, pool) if "select" in (stages if checked is None else checked) else None,
+        chosen=chosen_of(config, pool) if "select" in (stages if checked is None else checked) else None,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Read:
+class Source:
     """A source's rows: prompts, the tokens by id of those that can be asked and scored, and those left out."""
 
     prompts: list[Prompt]
@@ -152,7 +144,8 @@ class _Read:
         return reason_counts({"reason": entry.reason} for entry in self.left_out)
 
 
-def _read(config: Config) -> _Read:
+def read_source(config: Config) -> Source:
+    """Read the pool, count its tokens and try its golds; raises InputError if no prompt is left."""
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
     unusable = unusable_golds(config, [prompt for prompt in prompts if prompt.id in lengths])
@@ -160,117 +153,11 @@ def _read(config: Config) -> _Read:
         del lengths[str(entry.id)]
     left_out = [*left_out, *unaskable, *unusable]
     check_some(config.data, lengths, left_out)
-    return _Read(prompts=prompts, lengths=lengths, left_out=left_out, rows=rows)
+    return Source(prompts=prompts, lengths=lengths, left_out=left_out, rows=rows)
 
 
-def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: RunDir | None = None) -> Plan:
-    """The work of all four stages on `gpus` GPUs before anything is there: neither weights nor, if `rows` are given, the pool.
-
-    Rates are those that `run` has measured, on whatever machine, scaled by parameters if its model is another; then published ones
-    (published_rates.yaml); then rough ones from the model's size. Raises InputError if the pool cannot be read and no `rows` are
-    given, or the model's size is not known.
-    """
-    size = model_size(config)
-    assumed = []
-    if rows is None:
-        try:
-            read = _read(config)
-        except InputError as error:
-            raise InputError(f"{error}; to plan without the pool, give its rows with --rows N") from None
-        count, left_out, reasons, pool = read.rows, len(read.left_out), read.reasons, read.size
-    else:
-        count, left_out, reasons, pool = rows, 0, {}, PoolSize(rows, rows * PROMPT_TOKENS)
-        assumed.append(f"{PROMPT_TOKENS} tokens a prompt, and that every row is one")
-    works = [work(stage, config, pool, size) for stage in STAGES]
-    works = [replace(one, time=_time(one, pool.prompts, config, size, gpus, run)) for one in works]
-    kept = next(one.prompts for one in works if one.stage == "grad")
-    return Plan(
-        config=config,
-        rows=count,
-        left_out=left_out,
-        prompts=pool.prompts,
-        prompt_tokens=pool.tokens,
-        stages=works,
-        reasons=reasons,
-        parameters=size.parameters,
-        chosen=_chosen(config, pool),
-        gpus=gpus,
-        assumed=[*assumed, *_assumed(config, works, size)],
-        strains=strains(config, pool.prompts, kept),
-    )
-
-
-def _time(work: Work, prompts: int, config: Config, size: ModelSize, gpus: int, run: RunDir | None) -> Estimate:
-    """Of one stage on a pool of so many prompts, with the GPUs that can share it."""
-    if not work.prompts:
-        return Estimate(low=0, high=0, measured=True, sources=("no work",))
-    if work.stage == "select":
-        seconds = select_seconds(config, work.prompts, _kept(config, work.prompts))
-        sources = ("measured with this version on one core of an AMD EPYC",)
-        return Estimate(low=seconds / 2, high=3 * seconds + 10, measured=False, sources=sources)
-    time = _measured(work, prompts, config, size, run) or estimate_published(work, size.parameters)
-    if time is None:
-        embedded = model_path(config) == str(demo.MODEL)
-        machine = core(size.parameters) if embedded else gpu("H100", size.parameters)
-        time = estimate(work, config, machine, {})
-        device = "a CPU core" if embedded else "an H100"
-        time = replace(time, sources=tuple(f"{source} and the peak of {device}" for source in time.sources))
-    if work.stage not in SHARED:
-        return time
-    return time.over(min(gpus, -(-work.prompts // config.executor.shard_size)))
-
-
-def _measured(work: Work, prompts: int, config: Config, size: ModelSize, run: RunDir | None) -> Estimate | None:
-    """By the rate that a run has of this stage, on a pool of so many prompts; None if it has none."""
-    record = run.read_record() if run is not None else {}
-    rates = rates_of(record, anywhere=True)
-    if run is None or work.stage not in rates or record["stages"][work.stage]["status"] != "done":
-        return None
-    entry, machine = record["stages"][work.stage], record["machine"]
-    time = estimate(work, config, core(size.parameters), rates)
-    time = replace(time, low=time.low * (1 - min(0.9, LONGEST_START / entry["seconds"])))
-    device = (machine.get("gpus") or [counted(machine["cores"], "CPU core")])[0]
-    source = f"measured in {run.path} on {device} in {duration(entry['seconds'])}"
-    theirs = run.config.model_copy(update={"model": run.config.model.model_copy(update={"trust_remote_code": False})})
-    same = theirs.model.name == config.model.name
-    factor = (
-        1.0 if same else size.parameters / model_size(theirs).parameters
-    )  # the run may be somebody else's: none of its code
-    if not 0.95 < factor < 1.05:  # time grows less than by parameters, or more
-        time = replace(time.times(factor), low=time.low * factor / 1.5, high=time.high * factor * 1.5, measured=False)
-        source += f", × {factor:.2g} for its parameters"
-    if work.stage == "grad":
-        counts = {name: count for name, count in entry["counts"].items() if name != "tokens"}
-        share = sum(counts.get(name, 0) for name in ("features", "bad", "cascade")) / sum(counts.values())
-        time = time.times(min(1.0, share * prompts / work.prompts))
-        source += f", where {100 * share:.0f} % of the prompts could have a gradient"
-    return replace(time, sources=(source,))
-
-
-def _assumed(config: Config, works: Sequence[Work], size: ModelSize) -> list[str]:
-    """Sentences on what the estimates take for granted."""
-    measured = {one.stage for one in works if one.time is not None and one.time.measured}
-    longest = config.rollout.max_completion_length
-    lines = []
-    if "rollout" not in measured:
-        lines.append(
-            f"completions of half the longest length, {longest // 2:,} tokens, unless a published rate counts otherwise"
-        )
-    if "grad" not in measured:
-        lines.append(
-            "every prompt has 0 < p < 1 and so a gradient, which is the most; those of p = 0 and p = 1 cost nothing"
-        )
-    if config.verifier == "code":
-        lines.append("tests of programs run beside the sampling, and take no time of their own")
-    if size.from_name:
-        lines.append(
-            f"{size.parameters:,} parameters by the model's name, of {size.bytes_each} bytes; memory without completions, as its "
-            "config.json is not here"
-        )
-    return lines
-
-
-def _chosen(config: Config, pool: PoolSize) -> int:
+def chosen_of(config: Config, pool: PoolSize) -> int:
+    """How many prompts select would choose at most; raises InputError if the pool has fewer."""
     from learnalign.selection.ranking import size_of
 
     return size_of(config.select.size, pool.prompts)
@@ -307,13 +194,13 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 
 
 def _grad(config: Config, pool: PoolSize) -> Work:
-    part = pool.part(_kept(config, pool.prompts))
+    part = pool.part(kept_of(config, pool.prompts))
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
     tokens = rollouts * (part.tokens + part.prompts * config.rollout.max_completion_length)
     return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=part.prompts * feature_bytes(config))
 
 
-def _kept(config: Config, prompts: int) -> int:
+def kept_of(config: Config, prompts: int) -> int:
     """The most prompts of which gradients are taken."""
     cascade = config.grad.cascade
     return prompts if cascade is None or not prompts else keep_of(cascade, prompts)

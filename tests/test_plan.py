@@ -11,10 +11,11 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from learnalign import plan as plan_module
+from learnalign.ahead import plan_ahead
 from learnalign.config import Config, build_config, dump_config, load_config
 from learnalign.errors import InputError
 from learnalign.limits import strains
-from learnalign.plan import Plan, PoolSize, Work, plan_ahead, work
+from learnalign.plan import Plan, PoolSize, Work, work
 from learnalign.policy import model_size
 from learnalign.policy.size import named_parameters
 from learnalign.published import published_rates
@@ -194,6 +195,9 @@ def test_rates_measured_in_a_run_count_on_whatever_machine(tmp_path: Path) -> No
         time = stage(plan_ahead(cascaded, rows=2000, run=run), "grad").time
         assert time is not None
         assert time.high == pytest.approx(1.3 * gradients / 0.5)
+    time = stage(plan_ahead(changed(run.config, grad={"rollouts": "all"}), rows=2000, run=run), "grad").time
+    assert time is not None
+    assert time.high == pytest.approx(1.3 * expected * 4)  # completions of a gradient
     time = stage(planned, "rollout").time
     assert time is not None
     assert time.measured

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from learnalign.ahead import plan_ahead
 from learnalign.config import build_config, load_config
-from learnalign.plan import plan_ahead
 from learnalign.prompts import load_prompts
 from learnalign.published import host_rates
 from learnalign.rundir import RunDir

@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from learnalign.ahead import plan_ahead
 from learnalign.config import build_config
 from learnalign.errors import InputError, RunError
 from learnalign.gradients import grad
-from learnalign.plan import plan, plan_ahead
+from learnalign.plan import plan
 from learnalign.prompts import load_prompts
 from learnalign.report import write_report
 from learnalign.rollouts.success import load_success
