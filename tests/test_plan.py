@@ -217,6 +217,17 @@ def test_rates_of_a_run_with_another_model_are_scaled_and_said_to_be(tmp_path: P
     assert f"× {factor:.2g} for its parameters" in times[1].sources[0]
 
 
+def test_signals_that_a_cascade_or_a_method_reads_are_said_not_to_be_counted() -> None:
+    def said(**sections: Any) -> list[str]:
+        return [
+            line for line in plan_ahead(changed(DAPO, **sections), rows=1000).assumed if "learnalign signal" in line
+        ]
+
+    assert said() == said(grad={"cascade": {"keep": 500}}) == []
+    [line] = said(grad={"cascade": {"signal": "angle", "keep": 500}}, select={"method": "ifd"})
+    assert line.startswith("the time of `learnalign signal DIR angle ifd` is not counted")
+
+
 def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     small, large = (strains(DAPO, rows, rows) for rows in (1000, 10**9))
     assert all(strain.share < 1 for strain in small)
