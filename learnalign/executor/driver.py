@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener, wait
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge, wait
 from pathlib import Path
 from typing import Any, Protocol
 
 from learnalign import errors
 from learnalign.errors import LearnAlignError, RunError, counted
 from learnalign.executor.desk import TRIES, Desk
-from learnalign.executor.serving import Gone, receive, send
+from learnalign.executor.serving import Gone, Line
 from learnalign.executor.work import Work
 from learnalign.progress import Progress
 from learnalign.rundir import RunDir
 from learnalign.rundir.machine import spent_elsewhere
 
+PATIENCE = 60.0  # seconds
 TICK = 0.1  # seconds between two looks at workers that say nothing
 
 
@@ -49,7 +53,7 @@ class Places(Protocol):
 
 @dataclass
 class _Hired:
-    connection: Connection | None = None
+    line: Line | None = None
     ready: bool = False  # has loaded what it needs
     idle: bool = False  # wants a first shard
     untold: float = 0.0  # prompts that it has reported of shards that it has not finished
@@ -67,6 +71,7 @@ class Driver:
     _hired: dict[int, _Hired] = field(default_factory=dict)
     _new: list[Connection] = field(default_factory=list)
     _number: int = 0
+    _patience: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
     _failed: int = 0  # workers in a row that were lost before they were ready
 
     def __call__(self) -> None:
@@ -92,20 +97,31 @@ class Driver:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[tuple[str, int]]:
-        listener = Listener((self.places.host, 0), backlog=128, authkey=self._key)
         closing = threading.Event()
+        with Listener((self.places.host, 0), backlog=128) as listener:
+            address: tuple[str, int] = listener.address  # type: ignore[assignment]
 
-        def accept() -> None:
-            while not closing.is_set():
-                with contextlib.suppress(AuthenticationError, EOFError, OSError):
-                    self._new.append(listener.accept())
+            def accept() -> None:
+                while not closing.is_set():
+                    with contextlib.suppress(OSError):
+                        threading.Thread(target=self._welcome, args=(listener.accept(),), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield listener.address
-        finally:
-            closing.set()
-            listener.close()
+            thread = threading.Thread(target=accept, daemon=True)
+            thread.start()
+            try:
+                yield address
+            finally:
+                closing.set()
+                with contextlib.suppress(OSError):  # it waits for one more
+                    socket.create_connection(address, timeout=1).close()
+                    thread.join()
+
+    def _welcome(self, connection: Connection) -> None:
+        """Let in who knows the key; whoever says nothing waits in a thread of its own."""
+        with contextlib.suppress(AuthenticationError, EOFError, OSError):
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+            self._new.append(connection)
 
     def _hire(self, address: tuple[str, int], job: dict[str, Any]) -> None:
         """Start as many workers as there is room and work for."""
@@ -117,36 +133,48 @@ class Driver:
     def _greet(self) -> None:
         """Take the connections that have come, each of a worker that says its number."""
         while self._new:
-            connection = self._new.pop()
+            line = Line(self._new.pop())
             with contextlib.suppress(Gone, KeyError):
-                self._hired[receive(connection)["worker"]].connection = connection
+                self._hired[line.receive()["worker"]].line = line
 
     def _listen(self) -> None:
         """Answer the workers that have something to say, and give the idle ones a shard."""
         for number, worker in list(self._hired.items()):
-            if worker.connection and worker.idle and (shard := self.desk.take(number)) is not None:
+            if worker.line and worker.idle and (shard := self.desk.take(number)) is not None:
                 worker.idle = False
-                with contextlib.suppress(Gone):  # it is missed below
-                    send(worker.connection, shard=shard.index)
-        numbers = {worker.connection: number for number, worker in self._hired.items() if worker.connection}
+                with contextlib.suppress(Gone):  # it is noticed below
+                    worker.line.send(shard=shard.index)
+        numbers = {worker.line.connection: number for number, worker in self._hired.items() if worker.line}
         if not numbers:
             time.sleep(TICK)
+            self._lose_patience()
         for connection in wait(list(numbers), TICK):
             number = numbers[connection]  # type: ignore[index]
+            worker = self._hired[number]
+            assert worker.line is not None
             try:
-                self._answer(number, self._hired[number], receive(connection))  # type: ignore[arg-type]
+                self._answer(number, worker, worker.line, worker.line.receive())
             except Gone:
                 self._lose(number, self._how(number))
 
-    def _answer(self, number: int, worker: _Hired, message: dict[str, Any]) -> None:
-        assert worker.connection is not None
+    def _lose_patience(self) -> None:
+        """Say once that no worker has come."""
+        if time.monotonic() > self._patience:
+            self._patience = math.inf
+            print(
+                f"{self.work.label}: no worker has started for a minute; is there room for one?",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _answer(self, number: int, worker: _Hired, line: Line, message: dict[str, Any]) -> None:
         worker.untold += message.get("advance", 0.0)
         self.progress.advance(message.get("advance", 0.0))
         if message.get("ready"):
             worker.ready, worker.idle, self._failed = True, True, 0
         if message.get("more"):
             shard = self.desk.take(number)
-            send(worker.connection, shard=None if shard is None else shard.index)
+            line.send(shard=None if shard is None else shard.index)
         if message.get("finished"):
             self.desk.finish(number)
             worker.idle, worker.untold = True, 0.0
@@ -159,7 +187,7 @@ class Driver:
 
     def _miss(self) -> None:
         """Notice the workers that have ended before they could connect."""
-        for number in [number for number, worker in self._hired.items() if worker.connection is None]:
+        for number in [number for number, worker in self._hired.items() if worker.line is None]:
             if (how := self.places.ended(number)) is not None:
                 self._lose(number, how)
 
@@ -174,8 +202,8 @@ class Driver:
     def _lose(self, number: int, reason: str) -> None:
         worker = self._hired.pop(number)
         self.places.stop(number)
-        if worker.connection:
-            worker.connection.close()
+        if worker.line:
+            worker.line.connection.close()
         self.progress.advance(self.desk.lose(number, reason) - worker.untold)
         self._failed += not worker.ready
         if self._failed >= TRIES:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Any, Literal
 
+import psutil
+
 from learnalign.errors import InputError, counted, one_line
 from learnalign.isolation import environment, python
 
@@ -58,6 +60,9 @@ class Processes:
 
     def stop(self, number: int) -> None:
         group, process, log = self._running.pop(number)
+        with suppress(psutil.Error):  # an engine in a process of its own would hold the GPU for some seconds more
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
         process.kill()
         process.wait()
         if process.stdin:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -20,12 +22,36 @@ from learnalign.rundir.machine import cpu_seconds
 INTERVAL = 0.2  # seconds between two reports of progress
 
 
+class Gone(Exception):
+    """The other end has ended."""
+
+
+class Line:
+    """Messages in JSON over a connection; several threads may send. Both raise Gone."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self._lock = connection, threading.Lock()
+
+    def send(self, **message: Any) -> None:
+        try:
+            with self._lock:
+                self.connection.send_bytes(json.dumps(message).encode())
+        except OSError as error:
+            raise Gone from error
+
+    def receive(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.connection.recv_bytes())  # type: ignore[no-any-return]
+        except (EOFError, OSError) as error:
+            raise Gone from error
+
+
 class Told(Progress):
     """Counts for the driver, and displays nothing."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, line: Line) -> None:
         super().__init__(0, "", "")
-        self._connection, self._untold = connection, 0.0
+        self._line, self._untold = line, 0.0
 
     def advance(self, count: float = 1) -> None:
         """Count `count` more prompts, or a part of one. Safe from any thread."""
@@ -33,7 +59,7 @@ class Told(Progress):
             self.done, self._untold = self.done + count, self._untold + count
             if (now := time.monotonic()) - self._printed >= INTERVAL:
                 self._printed = now
-                send(self._connection, advance=self.tell())
+                self._line.send(advance=self.tell())
 
     def tell(self) -> float:
         """What has been counted since the last time."""
@@ -41,59 +67,39 @@ class Told(Progress):
         return untold
 
 
-class Gone(Exception):
-    """The other end of the connection has ended."""
-
-
-def send(connection: Connection, **message: Any) -> None:
-    """Send a message to the other end; raises Gone."""
-    try:
-        connection.send_bytes(json.dumps(message).encode())
-    except OSError as error:
-        raise Gone from error
-
-
-def receive(connection: Connection) -> dict[str, Any]:
-    """The next message from the other end; raises Gone."""
-    try:
-        return json.loads(connection.recv_bytes())  # type: ignore[no-any-return]
-    except (EOFError, OSError) as error:
-        raise Gone from error
-
-
 def serve(address: tuple[str, int], key: bytes, number: int, job: dict[str, Any]) -> None:
     """Work for the driver at `address` as worker `number`; returns when it wants no more, or is gone."""
-    with Client(address, authkey=key) as connection:
+    with Client(address, authkey=key) as connection, suppress(Gone):
+        line = Line(connection)
         try:
-            send(connection, worker=number)
-            _work(connection, job)
-        except Gone:
-            return
+            line.send(worker=number)
+            _work(line, job)
         except LearnAlignError as error:
-            send(connection, error=type(error).__name__ if error.is_final else None, text=str(error))
+            line.send(error=type(error).__name__ if error.is_final else None, text=str(error))
         except Exception as error:
-            send(connection, error=None, text=f"{type(error).__name__}: {one_line(error, 500)}")
+            if not isinstance(error, Gone):
+                line.send(error=None, text=f"{type(error).__name__}: {one_line(error, 500)}")
 
 
-def _work(connection: Connection, job: dict[str, Any]) -> None:
+def _work(line: Line, job: dict[str, Any]) -> None:
     run = _open(job)
     worker: Worker = imported(job["make"])(run, **job["options"])
-    progress, before = Told(connection), 0.0
+    progress, before = Told(line), 0.0
     shards = {shard.index: shard for shard in run.shards()}
-    send(connection, ready=True)
+    line.send(ready=True)
 
     def more() -> Iterator[Shard]:
         while True:
-            send(connection, more=True)
-            if (index := receive(connection)["shard"]) is None:
+            line.send(more=True)
+            if (index := line.receive()["shard"]) is None:
                 return
             yield shards[index]
 
     while True:
-        first = receive(connection)["shard"]  # comes when there is one
+        first = line.receive()["shard"]  # comes when there is one
         worker(chain([shards[first]], more()), progress)
         spent = cpu_seconds()
-        send(connection, finished=True, advance=progress.tell(), cpu_seconds=spent - before)
+        line.send(finished=True, advance=progress.tell(), cpu_seconds=spent - before)
         before = spent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import psutil
@@ -10,6 +11,7 @@ import pytest
 from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.executor.desk import TRIES
+from learnalign.executor.processes import Processes
 from learnalign.rundir import RunDir
 from tests.executor.workers import done, file_of, work
 
@@ -74,3 +76,21 @@ def test_a_worker_that_sees_another_run_directory_is_refused(run: RunDir, monkey
         InputError, match="has other settings here than where the stage was started; .* a file system that all share"
     ):
         execute_work(run)
+
+
+def test_a_stranger_that_says_nothing_or_the_wrong_thing_keeps_no_worker_out(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, strangers = Processes.start, list[socket.socket]()
+
+    def start(self: Processes, number: int, address: tuple[str, int], *others: Any) -> None:
+        for words in (b"", b"\0\0\0\x05hello", b"GET / HTTP/1.1\r\n\r\n"):
+            strangers.append(socket.create_connection(address))
+            strangers[-1].sendall(words)
+        begin(self, number, address, *others)
+
+    monkeypatch.setattr(Processes, "start", start)
+    execute_work(run)
+    assert done(run) == [1] * 6
+    for stranger in strangers:
+        stranger.close()
