@@ -54,6 +54,8 @@ def completion_texts(
     tokenizer: PreTrainedTokenizerBase, completions: Sequence[Sequence[int]], tags: Sequence[str]
 ) -> list[str]:
     """The texts of completions without special tokens, but with those that are tags of reasoning ([THINK])."""
+    if not completions:
+        return []  # of nothing, a tokenizer decodes one empty text
     added = tokenizer.added_tokens_decoder
     special = {*tokenizer.all_special_ids, *(id for id, token in added.items() if token.special)}
     kept = {id for id in special if id in added and is_tag(str(added[id]), tags)}
