@@ -17,7 +17,8 @@ from learnalign.config import Config, load_config
 from learnalign.errors import LearnAlignError, counted, one_line, short
 from learnalign.golds import find_solutions
 from learnalign.policy import check_models, load_tokenizer, model_path, model_without_weights, prompt_ids, prompt_text
-from learnalign.prompts import Prompt, count_tokens, read_pool, reason_counts, unusable_golds
+from learnalign.pool_table import Prompts
+from learnalign.prompts import count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.randomness import seed_of
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
@@ -51,7 +52,7 @@ class _Case:
     config: Config | None = None
     parameters: int | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
-    prompts: list[Prompt] = field(default_factory=list)
+    prompts: Prompts | None = None
     lengths: dict[str, int] = field(default_factory=dict)
 
 

@@ -4,7 +4,6 @@ prompt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def _from_file(name: str, data: DataConfig) -> list[Example]:
     examples = [
         example
         for (_, row), place in zip(rows, places, strict=True)
-        for example in _examples(json.loads(row.text), data, place)
+        for example in _examples(row.row, data, place)
     ]
     if not examples:
         raise InputError(f"data.few_shot {name}: it has no rows; give at least one worked example")

@@ -81,14 +81,14 @@ def plan(
     """
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
-    unusable = unusable_golds(config, [prompt for prompt in prompts if prompt.id in lengths])
+    prompts = prompts.without(entry.id for entry in unaskable)
+    unusable = unusable_golds(config, prompts)
+    prompts = prompts.without(entry.id for entry in unusable)
     for entry in unusable:
         del lengths[str(entry.id)]
     left_out = [*left_out, *unaskable, *unusable]
     check_some(config.data, lengths, left_out)
-    askable = [prompt for prompt in prompts if prompt.id in lengths]
-    if askable:
-        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run, anyway=anyway, trl=trl)
+    check(config, stages if checked is None else checked, prompts, lengths=lengths, run=run, anyway=anyway, trl=trl)
     pool = PoolSize(len(lengths), sum(lengths.values()))
     machine = machine_for(config) if stages else None
     works = [work(stage, config, pool) for stage in stages]

@@ -9,9 +9,10 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from learnalign.columns import (
     Messages,
@@ -29,9 +30,10 @@ from learnalign.policy import (
     run_tokenizer,
     settled,
 )
-from learnalign.pool_rows import Prompt, Rows, read_prompts
+from learnalign.pool_rows import Rows, read_prompts
+from learnalign.pool_table import ROWS, Prompt, Prompts, messages_column, prompts_of, schema
 from learnalign.rundir import Quarantined, RunDir, check_trust
-from learnalign.rundir.files import read_parquet, write_parquet
+from learnalign.rundir.files import parquet_groups, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import check_readable
 from learnalign.sources import local_source
@@ -39,11 +41,10 @@ from learnalign.verify.code import gold_reason
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from transformers import PreTrainedTokenizerBase
 
 
-def load_prompts(run: RunDir) -> list[Prompt]:
+def load_prompts(run: RunDir) -> Prompts:
     """The pool of a run, prepared first if need be; raises InputError if the source has changed since.
 
     Every stage begins here, so this is where code that the run's config names is refused if this user did not name it.
@@ -60,14 +61,14 @@ def load_prompts(run: RunDir) -> list[Prompt]:
     return stored_prompts(run)
 
 
-def stored_prompts(run: RunDir) -> list[Prompt]:
+def stored_prompts(run: RunDir) -> Prompts:
     """The pool that a run has stored, whatever has become of its source; raises RunError if there is none."""
     if not run.prompts_file.is_file():
         raise RunError(f"{run.prompts_file} does not exist; run `learnalign rollout {run.quoted}` first")
-    return [Prompt(**row) for row in read_parquet(run.prompts_file).to_pylist()]
+    return Prompts(*parquet_groups(run.prompts_file, schema().names))
 
 
-def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
+def read_pool(data: DataConfig) -> tuple[Prompts, list[Quarantined], int]:
     """Read a source: prompts (not yet checked with tokenizer and verifier), rows left out, the number of rows.
 
     Every prompt shows the worked examples of `data.few_shot`; one that is itself an example is left out. Its id is made
@@ -77,17 +78,23 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
     """
     rows, count = read_prompts(data)
     examples = worked_examples(data, lambda: _solved(rows, data))
-    shown = {example.question.strip() for example in examples}
-    asked = []
-    for prompt in rows.prompts.values():
-        if prompt.id in rows.scored:  # it shows the examples that it was scored with
-            asked.append(prompt)
-        elif _question(prompt) in shown:
-            reason = "worked example of data.few_shot"
-            rows.left_out.append(prompt.left_out(reason))
-        else:
-            asked.append(replace(prompt, messages=show(examples, prompt.messages)))
-    return asked, rows.left_out, count
+    return (_with_examples(rows, examples) if examples else rows.prompts), rows.left_out, count
+
+
+def _with_examples(rows: Rows, examples: Sequence[Example]) -> Prompts:
+    """The prompts with the examples before each question; those that are themselves examples are left out."""
+    shown, left_out, groups = {example.question.strip() for example in examples}, [], []
+    for group in rows.prompts.groups():
+        messages = []
+        for prompt in prompts_of(group):
+            own = prompt.id in rows.scored  # it shows the examples that it was scored with
+            messages.append(prompt.messages if own else show(examples, prompt.messages))
+            if not own and _question(prompt) in shown:
+                left_out.append(prompt.left_out("worked example of data.few_shot"))
+        place = group.schema.get_field_index("messages")
+        groups.append(group.set_column(place, "messages", messages_column(messages)))
+    rows.left_out += left_out
+    return Prompts.of(groups).without(entry.id for entry in left_out)
 
 
 def pool_examples(data: DataConfig) -> list[Example]:
@@ -175,7 +182,7 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
 
 def _solved(rows: Rows, data: DataConfig) -> list[Example]:
     """The pool's questions with their worked solutions (gold answers if `data.solution` is null), in its order."""
-    pairs = [(_question(p), p.solution if data.solution else p.answer) for p in rows.prompts.values()]
+    pairs = ((_question(p), p.solution if data.solution else p.answer) for p in rows.prompts)
     return [Example(question=question, answer=answer) for question, answer in pairs if question and answer]
 
 
@@ -219,43 +226,32 @@ def _prepare(run: RunDir) -> None:
         prompts, left_out, count = read_pool(run.config.data)
         settled(run)
         unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)[1]
-        for check in (unaskable, unusable_golds(run.config, prompts)):
-            left_out += check
-            left_out_ids = {entry.id for entry in check}
-            prompts = [prompt for prompt in prompts if prompt.id not in left_out_ids]
+        prompts = prompts.without(entry.id for entry in unaskable)
+        unusable = unusable_golds(run.config, prompts)
+        prompts = prompts.without(entry.id for entry in unusable)
+        left_out += unaskable + unusable
         left_out.sort(key=lambda entry: entry.row or 0)
         check_some(run.config.data, prompts, left_out)
         run.quarantine("pool", left_out)
-        write_parquet(run.prompts_file, _table(prompts), run.fingerprint("pool"))
+        write_parquet(run.prompts_file, prompts.table(), run.fingerprint("pool"), group_rows=ROWS)
         record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
 
 
-def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantined]:
+def unusable_golds(config: Config, prompts: Prompts) -> list[Quarantined]:
     """The prompts whose gold answer the verifier cannot use, with its reasons."""
-    answers = sorted({prompt.answer for prompt in prompts})
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    golds = prompts.column("answer")
+    answers = sorted(golds.unique().to_pylist())
     if config.verifier == "code":  # reading tests needs no sandbox
         reasons = {answer: gold_reason(answer) for answer in answers}
     else:
         with configured_verifier(config) as verifier:
             reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
-    return [p.left_out(f"unusable answer: {reason}") for p in prompts if (reason := reasons[p.answer])]
-
-
-def _table(prompts: Sequence[Prompt]) -> pa.Table:
-    import pyarrow as pa
-
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("row", pa.int64()),
-            ("messages", pa.list_(message)),
-            ("answer", pa.string()),
-            ("solution", pa.string()),
-            ("source", pa.string()),
-        ]
-    )
-    return pa.Table.from_pylist([vars(prompt) for prompt in prompts], schema=schema)
+    unusable = pc.is_in(golds, pa.array([gold for gold, reason in reasons.items() if reason], golds.type))
+    places = np.flatnonzero(unusable).tolist()
+    return [prompt.left_out(f"unusable answer: {reasons[prompt.answer]}") for prompt in prompts.take(places)]
 
 
 def _names(run: RunDir) -> dict[str, str]:

@@ -1,0 +1,159 @@
+"""The prompts of a pool as columns, in memory or in prompts.parquet: a million prompts without a million objects."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, overload
+
+from learnalign.columns import Messages
+from learnalign.rundir import Quarantined
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 2048  # of a group of rows, which is made, written and read as one
+_KEPT = 8  # groups that stay in memory once they are read
+_FIELDS = ("id", "row", "messages", "answer", "solution", "source", "line")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON.
+
+    `line` is where it begins in a file of lines, from 1; it is known when the pool is read, and not stored.
+    """
+
+    id: str
+    row: int
+    messages: Messages
+    answer: str
+    solution: str | None
+    source: str
+    line: int | None = field(default=None, compare=False)
+
+    def left_out(self, reason: str) -> Quarantined:
+        """The line of quarantine.jsonl for it."""
+        return Quarantined(id=self.id, row=self.row, line=self.line, reason=reason)
+
+
+Fields = tuple[str, int, Messages, str, str | None, str, int | None]  # of a Prompt
+
+
+class Prompts(Sequence[Prompt]):
+    """Prompts whose text stays in columns: a `Prompt` is made when it is asked for, a slice is a list of them.
+
+    `column` reads one column alone. Items at places far from each other are cheaper by `take`.
+    """
+
+    def __init__(self, sizes: Sequence[int], read: Callable[[int, list[str] | None], pa.Table]) -> None:
+        """`sizes` of the groups of rows; `read` gives the columns of a group, None for all."""
+        self._starts = [0, *itertools.accumulate(sizes)]
+        self._read = read
+        self._group = functools.lru_cache(_KEPT)(lambda group: read(group, None))
+
+    @classmethod
+    def of(cls, groups: Sequence[pa.Table]) -> Prompts:
+        """Prompts in memory."""
+        return cls(
+            [len(group) for group in groups], lambda i, names: groups[i].select(names or groups[i].column_names)
+        )
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column: id, row, messages, answer, solution or source."""
+        import pyarrow as pa
+
+        tables = [self._read(group, [name]) for group in range(len(self._starts) - 1)]
+        return pa.concat_tables(tables)[name] if tables else pa.chunked_array([], schema().field(name).type)
+
+    @functools.cached_property
+    def ids(self) -> list[str]:
+        return self.column("id").to_pylist()  # type: ignore[no-any-return]
+
+    @overload
+    def __getitem__(self, place: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Prompt]: ...
+    def __getitem__(self, place: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(place, slice):
+            return self.take(range(*place.indices(len(self))))
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"prompt {place} of {len(self)}")
+        return self.take([place % len(self)])[0]
+
+    def __iter__(self) -> Iterator[Prompt]:
+        for group in self.groups():
+            yield from prompts_of(group)
+
+    def groups(self) -> Iterator[pa.Table]:
+        """The columns, one group of rows after another."""
+        return (self._read(group, None) for group in range(len(self._starts) - 1))
+
+    def take(self, places: Sequence[int]) -> list[Prompt]:
+        """The prompts at these places (from 0), in this order; each group of rows is read once."""
+        taken: dict[int, Prompt] = {}
+        in_order = sorted(set(places))
+        for group, members in itertools.groupby(in_order, lambda place: bisect.bisect(self._starts, place) - 1):
+            start = self._starts[group]
+            wanted = list(members)
+            taken |= zip(wanted, prompts_of(self._group(group).take([place - start for place in wanted])), strict=True)
+        return [taken[place] for place in places]
+
+    def table(self) -> pa.Table:
+        """All of them, as prompts.parquet holds them."""
+        import pyarrow as pa
+
+        return pa.concat_tables(group.select(schema().names) for group in self.groups())
+
+    def without(self, ids: Iterable[str | None]) -> Prompts:
+        """Those that have none of these ids."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not (left_out := pa.array(ids, pa.string())):
+            return self
+        return Prompts.of(
+            [group.filter(pc.invert(pc.is_in(group["id"], left_out))) for group in self.groups()]
+        )
+
+
+def prompts_of(table: pa.Table) -> list[Prompt]:
+    """The prompts of a group of rows."""
+    columns = [table[name].to_pylist() for name in _FIELDS if name in table.column_names]
+    return [Prompt(*values) for values in zip(*columns, strict=True)]
+
+
+def schema() -> pa.Schema:
+    """The columns of prompts.parquet that every version writes."""
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    kinds = [pa.string(), pa.int64(), pa.list_(message), pa.string(), pa.string(), pa.string()]
+    return pa.schema(list(zip(_FIELDS[:-1], kinds, strict=True)))
+
+
+def group_of(rows: Sequence[Fields]) -> pa.Table:
+    """A group of rows, with their lines."""
+    import pyarrow as pa
+
+    full = schema().append(pa.field("line", pa.int64()))
+    columns = dict(zip(_FIELDS, zip(*rows, strict=True), strict=True))
+    return pa.table(
+        {**columns, "messages": messages_column(columns["messages"])}, schema=full
+    )
+
+
+def messages_column(messages: Sequence[Messages]) -> pa.Array:
+    """Messages as a column; faster than from a list of dictionaries."""
+    import pyarrow as pa
+
+    turns = list(itertools.chain.from_iterable(messages))
+    texts = [pa.array([turn[name] for turn in turns], pa.string()) for name in ("role", "content")]
+    ends = list(itertools.accumulate(map(len, messages), initial=0))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(texts, ["role", "content"]))
