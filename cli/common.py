@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError, counted, one_line, short
+from learnalign.errors import InputError, LearnAlignError, Unfinished, counted, one_line, short
 
 from .stopping import arrived
 
 if TYPE_CHECKING:
     from learnalign.config import Config
     from learnalign.rundir import RunDir
+    from learnalign.rundir import Slice as Part
 
 DEBUG, VERBOSE = "--debug", "--verbose"
 
@@ -45,6 +46,14 @@ Trust = Annotated[
 Anyway = Annotated[
     bool,
     typer.Option("--anyway", help="Go on though golds look like solutions, or p is nearly 0 or 1, or most is cut off."),
+]
+Slice = Annotated[
+    str | None,
+    typer.Option(
+        "--slice",
+        metavar="I/K",
+        help="Do one of K parts of the work, I from 1 to K; the processes of the others share DIR.",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and show the work: rows, time, tokens, disk; write nothing.")
@@ -72,6 +81,8 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
+        except Unfinished as ended:
+            print_json(ended.state) if kwargs.get("as_json") else print(ended)
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
         except BrokenPipeError:
@@ -139,32 +150,43 @@ def open_run(
     overwrite: bool = False,
     stage: str = "",
     trust: bool = False,
+    slice: str | None = None,
 ) -> Iterator[RunDir]:
-    """Open or make a run directory and keep other commands out of it until the block ends.
+    """Open or make a run directory and keep other commands out of it until the block ends; with a `slice`, not those of others.
 
     With `--overwrite`, what the block makes replaces the results of other settings, or else those of `stage`, once the
     block has ended without an error.
     """
     from learnalign.rundir import RunDir
+    from learnalign.rundir import Slice as Part
 
     if overwrite:
+        if slice:
+            raise InputError(
+                "--slice with --overwrite: the results of one slice cannot take the place of all; choose a new run directory, or "
+                "give --overwrite without --slice"
+            )
         named = named_run(directory, config, overrides, trust)
         with RunDir.overwriting(directory, named.config, stage or None, trust=False) as run:
             yield run
     else:
-        run = use_run(directory, config, overrides, trust)
+        run = use_run(directory, config, overrides, trust, Part.parse(slice) if slice is not None else None)
         with run.locked():
             yield run
 
 
 def use_run(
-    directory: Path, config: str | None = None, overrides: list[str] | None = None, trust: bool = False
+    directory: Path,
+    config: str | None = None,
+    overrides: list[str] | None = None,
+    trust: bool = False,
+    slice: Part | None = None,
 ) -> RunDir:
     """Open or make a run directory whose stages the command reads, but does not run."""
     from learnalign.rundir import RunDir
 
     named = named_run(directory, config, overrides, trust)
-    return RunDir.create(directory, named.config, trust=False)
+    return RunDir.create(directory, named.config, trust=False, slice=slice)
 
 
 def named_run(

@@ -56,8 +56,10 @@ def load_prompts(run: RunDir) -> Prompts:
             if name in inputs and inputs[name] != digest:
                 raise InputError(_changed(run, f"{name} {_names(run)[name]}"))
     if not run.is_finished("pool"):
-        run.record_inputs(inputs)
-        _prepare(run)
+        with run.alone():
+            if not run.is_finished("pool"):  # another slice may have prepared it meanwhile
+                run.record_inputs(inputs)
+                _prepare(run)
     return stored_prompts(run)
 
 

@@ -13,6 +13,7 @@ from learnalign.config.section import (
     Completions,
     Fraction,
     NonNegativeFloat,
+    NonNegativeInt,
     OneOf,
     PositiveFloat,
     PositiveInt,
@@ -330,7 +331,19 @@ class VerifierLimits(Section):
 class ExecutorConfig(Section):
     """Which worker does which shard."""
 
-    kind: Literal["local"] = Field("local", description="where shards are computed")
+    kind: Literal["local", "ray"] = Field(
+        "local", description="where shards are computed: this machine, or a Ray cluster"
+    )
+    devices: Literal["auto"] | PositiveInt | list[NonNegativeInt] = Field(
+        "auto",
+        description="workers: auto, one per GPU that is there (without any: one; Ray: one per machine); a number of them; "
+        "or GPUs by number",
+    )
+    gpus_per_worker: PositiveInt = Field(1, description="GPUs of one worker, of a model that needs several")
+    address: str | None = Field(
+        None,
+        description="of a Ray cluster; null: RAY_ADDRESS, or else a cluster of this machine, started for the command",
+    )
     shard_size: PositiveInt = Field(256, description="prompts per shard, the unit of work and of resume")
 
 

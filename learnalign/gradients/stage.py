@@ -12,11 +12,12 @@ from torch import Tensor
 
 from learnalign import rollouts
 from learnalign.errors import InputError, RunError
-from learnalign.executor import execute
+from learnalign.executor import Work, Worker, execute
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped, windows
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
+from learnalign.policy import settled
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -38,6 +39,15 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
     if verify and settings.projection == "exact":
         raise InputError(
             "--verify compares a projection with exact gradients; grad.projection: exact has no projection"
+        )
+    if run.slice and settings.projection == "exact":
+        raise InputError(
+            "--slice with grad.projection: exact: its second pass needs the first one of all prompts; run it without --slice"
+        )
+    if run.slice and not run.is_finished("rollout"):
+        raise RunError(
+            f"{run.path} has no success rates yet, which need the rollouts of all slices; run `learnalign rollout {run.quoted}` "
+            f"first, with --slice i/{run.slice.count} for each i or without"
         )
     if not run.is_finished("rollout"):
         check_modules(run.config)  # not after hours of rollouts
@@ -75,8 +85,17 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
 
 def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
-    todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint, shard.rows)]
-    execute(run, "gradients", todo, lambda: _GradientWorker(run, success, expected))
+    settled(run)  # by this process, not by several workers
+    execute(
+        run,
+        Work(
+            stage=STAGE,
+            label="gradients",
+            make=_make_worker,
+            done=lambda shard: is_done(run.gradients_file(shard), fingerprint, shard.rows),
+            options={"expected": expected},
+        ),
+    )
     account = Account()
     for shard in run.shards():
         metadata = read_metadata(run.gradients_file(shard))
@@ -85,6 +104,10 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> Gra
         account.skipped.update(json.loads(metadata["skipped"]))
         account.bad |= json.loads(metadata["bad"])
     return account.result()
+
+
+def _make_worker(run: RunDir, expected: int) -> Worker:
+    return _GradientWorker(run, load_success(run), expected)
 
 
 class _GradientWorker:

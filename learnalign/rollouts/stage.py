@@ -5,8 +5,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
-from learnalign.executor import execute, one_by_one
+from learnalign.executor import Work, Worker, execute, one_by_one
 from learnalign.golds import refuse_solutions
 from learnalign.policy import policy_path, prompt_ids, run_tokenizer, settled
 from learnalign.progress import Advance
@@ -15,6 +16,7 @@ from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
+from learnalign.rollouts.engines.vllm_settings import gpus_of
 from learnalign.rollouts.first_look import look_at_first
 from learnalign.rollouts.groups import (
     Rollout,
@@ -37,6 +39,7 @@ from learnalign.rollouts.judging import (
 )
 from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.rundir.files import is_done
 from learnalign.verify.configured import configured_verifier
 
 
@@ -54,16 +57,34 @@ def rollout(run: RunDir, anyway: bool = False) -> RolloutResult:
         refuse_solutions(run.config, prompts)
     with run.stage("rollout") as record:
         stored = stored_shards(run)
-        todo = [shard for shard in run.shards() if shard not in stored]
         _score_again(run, prompts, [shard for shard in stored if none_scored(run, shard)])
-        engine = ""
-        if todo:
+        options: dict[str, Any] = {}
+        if len(stored) < len(run.shards()):
             refuse_mixture(run, stored)
             begun = next((source.engine for source in stored.values() if source.engine), None)
-            engine = record.notes["engine"] = engine_name(run.config, begun)
-        looks = looks and not look_at_first(run)
-        execute(run, "rollouts", todo, lambda: one_by_one(RolloutWorker(run, prompts, engine, looks)))
-        return conclude(run, prompts, record)
+            settled(run)  # by this process, not by several workers
+            options = {"engine": engine_name(run.config, begun), "looks": looks and not look_at_first(run)}
+        execute(run, _work(run, options))
+        if engine := next((source.engine for source in stored_shards(run).values() if source.engine), None):
+            record.notes["engine"] = engine
+        with run.alone():
+            return conclude(run, prompts, record)
+
+
+def _work(run: RunDir, options: dict[str, Any]) -> Work:
+    fingerprint = run.fingerprint("rollout")
+    return Work(
+        stage="rollout",
+        label="rollouts",
+        make=_make_worker,
+        done=lambda shard: is_done(run.rollouts_file(shard), fingerprint, shard.rows),
+        options=options,
+        gpus=gpus_of(run.config.rollout.vllm) if options.get("engine") == "vllm" else 1,
+    )
+
+
+def _make_worker(run: RunDir, engine: str, looks: bool) -> Worker:
+    return one_by_one(RolloutWorker(run, load_prompts(run), engine, looks))
 
 
 def _score_again(run: RunDir, prompts: Sequence[Prompt], shards: Sequence[Shard]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,27 +86,34 @@ class Records(Tables):
 
     def _update_stage(self, name: str, entry: dict[str, Any] | None) -> None:
         """Store the stage's entry; None deletes it."""
-        others = {other: stored for other, stored in self.read_record()["stages"].items() if other != name}
-        self._update(stages=others if entry is None else {**others, name: entry})
+        with self.alone():
+            others = {other: stored for other, stored in self.read_record()["stages"].items() if other != name}
+            self._update(stages=others if entry is None else {**others, name: entry})
 
     def _update(self, **changes: Any) -> None:
         about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
         manifest = manifest_of(self.record_file)
         about |= {"manifest": manifest.name if manifest else None}
         about |= {"config": portable(self.config.model_dump(mode="json"), self.path)}
-        record = {"created": now(), **self.read_record(), **about, **changes}
-        files.write_json(self.record_file, record)
-        files.write_json(self.record_copy, record)
+        with self.alone():
+            record = {"created": now(), **self.read_record(), **about, **changes}
+            files.write_json(self.record_file, record)
+            files.write_json(self.record_copy, record)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Have the processes that share the run directory wait while the block writes what all of them write."""
+        raise NotImplementedError
 
     # prompts left out
 
     def quarantine(self, stage: str, entries: Sequence[Quarantined]) -> None:
         """Replace the lines of `stage` in quarantine.jsonl with `entries`."""
-        others = [line for line in self.quarantined() if line["stage"] != stage]
         places = [{"row": e.row} | ({} if e.line is None else {"line": e.line}) for e in entries]
         lines = [{"id": e.id, **p, "stage": stage, "reason": e.reason} for e, p in zip(entries, places, strict=True)]
-        if lines or self.quarantine_file.is_file():
-            files.write_jsonl(self.quarantine_file, [*others, *lines])
+        with self.alone():
+            others = [line for line in self.quarantined() if line["stage"] != stage]
+            if lines or self.quarantine_file.is_file():
+                files.write_jsonl(self.quarantine_file, [*others, *lines])
 
     def quarantined(self) -> list[dict[str, Any]]:
         """All lines of quarantine.jsonl: id, row, line (if the source has lines), stage, reason."""

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from learnalign.config import Config
-from learnalign.errors import RunError
+from learnalign.errors import WorkerError
 from learnalign.isolation import python
 from learnalign.policy import is_adapter
 from learnalign.progress import Advance, unseen
@@ -169,10 +169,10 @@ class Replica:
         except (EOFError, OSError):
             raise self._failure("its process ended") from None
 
-    def _failure(self, what: str) -> RunError:
+    def _failure(self, what: str) -> WorkerError:
         self._log.seek(0)
         text = self._log.read().decode(errors="replace")
-        return RunError(f"vLLM failed ({what}). {explain(text)}")
+        return WorkerError(f"vLLM failed ({what}). {explain(text)}")
 
 
 ENGINE = VllmEngine
