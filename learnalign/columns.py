@@ -33,7 +33,9 @@ class OutOfTime(LeaveOut):
 def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     """The system prompt and the question, with turns of the row's own before it if it has some."""
     value = _filled(source, data.prompt_template) if data.prompt_template else lookup(source, data.prompt)
-    messages = [{"role": "user", "content": unicode(value, "prompt")}] if isinstance(value, str) else _turns(value, data)
+    messages = (
+        [{"role": "user", "content": unicode(value, "prompt")}] if isinstance(value, str) else _turns(value, data)
+    )
     if not messages[-1]["content"].strip():
         raise LeaveOut("empty prompt")
     if messages[-1]["role"] != "user":

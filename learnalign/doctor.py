@@ -52,7 +52,7 @@ class _Case:
     config: Config | None = None
     parameters: int | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
-    prompts: Prompts | None = None
+    prompts: Prompts = field(default_factory=lambda: Prompts.of([]))
     lengths: dict[str, int] = field(default_factory=dict)
 
 
@@ -200,14 +200,14 @@ def _lengths(case: _Case) -> Finding | None:
 def _golds(case: _Case) -> Finding | None:
     if case.config is None or not case.prompts:
         return None
-    answers = [prompt.answer for prompt in case.prompts]
+    count = len(case.prompts)
     if found := find_solutions(case.config, case.prompts):
         return Finding(check="golds", status="fail", seen=found.seen, way=f"set one of: {'; '.join(found.ways)}")
     unusable = unusable_golds(case.config, case.prompts)
-    seen = f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {counted(len(answers), 'gold')}{_reasons(unusable)}"
-    if len(unusable) <= 0.01 * len(answers):
+    seen = f"{case.config.verifier} reads {count - len(unusable):,} of {counted(count, 'gold')}{_reasons(unusable)}"
+    if len(unusable) <= 0.01 * count:
         return Finding(check="golds", status="pass", seen=seen)
-    status: Status = "warn" if len(unusable) < 0.5 * len(answers) else "fail"
+    status: Status = "warn" if len(unusable) < 0.5 * count else "fail"
     way = f"look at data.answer and data.answer_regex, or take another verifier; the first: {unusable[0].reason}"
     return Finding(check="golds", status=status, seen=seen, way=way)
 

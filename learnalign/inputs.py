@@ -23,13 +23,13 @@ DEEPEST = 100  # levels of nesting in JSON: later readers, TRL's and the trainer
 
 
 class SourceRow(NamedTuple):
-    """A row as JSON text and as that text's object; `line`, from 1, is where it begins in a file of lines. `fault` says why it
-    cannot be used as it is.
+    """A row as JSON text and as that text's object; `line`, from 1, is where it begins in a file of lines, 0 if it is in none.
+    `fault` says why it cannot be used as it is.
     """
 
     text: str
     row: dict[str, Any]
-    line: int | None = None
+    line: int = 0
     fault: str | None = None
 
 

@@ -91,7 +91,7 @@ class Rows:
             question, fields = _fields_of(given.row, given, row, data)
         except LeaveOut as reason:
             id = own_id(given.row, data)
-            self.left_out.append(Quarantined(id=id, row=row, line=given.line, reason=str(reason)))
+            self.left_out.append(Quarantined(id=id, row=row, line=given.line or None, reason=str(reason)))
             self._out_of_time += isinstance(reason, OutOfTime)
             if self._out_of_time >= (_MOST_OUT_OF_TIME if len(self) else _MOST_OUT_OF_TIME_AT_FIRST):
                 raise InputError(
@@ -179,7 +179,7 @@ def _plain_fields(given: Sequence[SourceRow], start: int, data: DataConfig) -> l
     system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
     messages = [[*system, {"role": "user", "content": question}] for question in asked]
     questions = list(map(question_digest, messages))
-    texts, lines = [one.text for one in given], [one.line for one in given]
+    texts, lines = [one.text for one in given], [one.line or None for one in given]
     places = range(start, start + len(rows))
     fields = zip(ids or questions, places, messages, golds, solutions, texts, lines, strict=True)
     return list(zip(questions, fields, strict=True))
@@ -201,7 +201,7 @@ def _fields_of(source: dict[str, Any], given: SourceRow, row: int, data: DataCon
         raise LeaveOut(f"{NO_ID} {short(data.id)}")
     if data.id:
         id = unicode(scalar_text(id, f"the id in column {short(data.id)}"), "id")
-    return question, (id, row, messages, answer, solution_of(source, data), given.text, given.line)
+    return question, (id, row, messages, answer, solution_of(source, data), given.text, given.line or None)
 
 
 def _check_columns(data: DataConfig, columns: set[str], rows: Rows, count: int) -> None:

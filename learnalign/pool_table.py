@@ -7,7 +7,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from learnalign.columns import Messages
 from learnalign.rundir import Quarantined
@@ -58,9 +58,7 @@ class Prompts(Sequence[Prompt]):
     @classmethod
     def of(cls, groups: Sequence[pa.Table]) -> Prompts:
         """Prompts in memory."""
-        return cls(
-            [len(group) for group in groups], lambda i, names: groups[i].select(names or groups[i].column_names)
-        )
+        return cls([len(group) for group in groups], lambda i, names: groups[i].select(names or groups[i].column_names))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -69,12 +67,25 @@ class Prompts(Sequence[Prompt]):
         """A column: id, row, messages, answer, solution or source."""
         import pyarrow as pa
 
-        tables = [self._read(group, [name]) for group in range(len(self._starts) - 1)]
-        return pa.concat_tables(tables)[name] if tables else pa.chunked_array([], schema().field(name).type)
+        chunks = [chunk for column in self.chunks(name) for chunk in column.chunks]
+        return pa.chunked_array(chunks, schema().field(name).type)
+
+    def chunks(self, name: str) -> Iterator[pa.ChunkedArray]:
+        """A column, one group of rows after another."""
+        return (self._read(group, [name])[name] for group in range(len(self._starts) - 1))
 
     @functools.cached_property
     def ids(self) -> list[str]:
         return self.column("id").to_pylist()  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """Places by id."""
+        return {id: place for place, id in enumerate(self.ids)}
+
+    def named(self, ids: Sequence[str]) -> list[Prompt]:
+        """The prompts with these ids, in their order."""
+        return self.take([self.places[id] for id in ids])
 
     @overload
     def __getitem__(self, place: int) -> Prompt: ...
@@ -118,9 +129,14 @@ class Prompts(Sequence[Prompt]):
 
         if not (left_out := pa.array(ids, pa.string())):
             return self
-        return Prompts.of(
-            [group.filter(pc.invert(pc.is_in(group["id"], left_out))) for group in self.groups()]
-        )
+        return Prompts.of([group.filter(pc.invert(pc.is_in(group["id"], left_out))) for group in self.groups()])
+
+
+def each(prompts: Sequence[Prompt], name: str) -> Iterator[Any]:
+    """One field of each prompt; of those in columns, no other is read."""
+    if isinstance(prompts, Prompts):
+        return (value for column in prompts.chunks(name) for value in column.to_pylist())
+    return (getattr(prompt, name) for prompt in prompts)
 
 
 def prompts_of(table: pa.Table) -> list[Prompt]:
@@ -144,9 +160,7 @@ def group_of(rows: Sequence[Fields]) -> pa.Table:
 
     full = schema().append(pa.field("line", pa.int64()))
     columns = dict(zip(_FIELDS, zip(*rows, strict=True), strict=True))
-    return pa.table(
-        {**columns, "messages": messages_column(columns["messages"])}, schema=full
-    )
+    return pa.table({**columns, "messages": messages_column(columns["messages"])}, schema=full)
 
 
 def messages_column(messages: Sequence[Messages]) -> pa.Array:

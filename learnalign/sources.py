@@ -87,7 +87,7 @@ def read_rows(data: DataConfig) -> Iterator[SourceRow]:
         rows = _saved_rows(path, data)
     else:
         read = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in _shards(path, data))
-        rows = (row._replace(line=None) for row in read)
+        rows = (row._replace(line=0) for row in read)
     return itertools.islice(rows, data.limit)
 
 
@@ -260,7 +260,10 @@ def _is_plain(kind: pa.DataType) -> bool:
     """Whether JSON has the values of a column as they are."""
     import pyarrow.types as types
 
-    return any(is_one(kind) for is_one in (types.is_string, types.is_large_string, types.is_integer, types.is_float64, types.is_boolean))
+    return any(
+        is_one(kind)
+        for is_one in (types.is_string, types.is_large_string, types.is_integer, types.is_float64, types.is_boolean)
+    )
 
 
 def _plain(value: Any) -> Any:
