@@ -28,7 +28,7 @@ from learnalign.columns import (
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, counted, listed_briefly, short
 from learnalign.inputs import SourceRow
-from learnalign.pool_table import ROWS, Fields, Prompt, Prompts, group_of
+from learnalign.pool_table import ROWS, Fields, Packed, Prompt, Prompts, group_of, packed
 from learnalign.rundir import Quarantined
 from learnalign.rundir.files import as_json
 from learnalign.scored import MARK, is_scored, original
@@ -43,8 +43,8 @@ _NUMBER = re.compile(
 TAKEN, NO_ID = "its id is that of row", "no id in column"  # begin reasons to leave a row out
 
 
-def read_prompts(data: DataConfig) -> tuple[Rows, int]:
-    """The rows of a source as prompts, and their number."""
+def read_prompts(data: DataConfig) -> tuple[Prompts, Rows, int]:
+    """The prompts of a source; its rows as they were read, those left out among them; and their number."""
     rows, columns, count = Rows(), set[str](), 0
     for given in _batches(read_rows(data)):
         columns.update(*(one.row for one in given))
@@ -55,8 +55,7 @@ def read_prompts(data: DataConfig) -> tuple[Rows, int]:
             rows.take(one, row, data)
         count += len(given)
     _check_columns(data, columns, rows, count)
-    rows.leave_out_conflicts()
-    return rows, count
+    return rows.prompts(), rows, count
 
 
 def _batches(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
@@ -75,15 +74,16 @@ class Rows:
     def __init__(self) -> None:
         self.left_out: list[Quarantined] = []
         self.scored: set[str] = set()  # ids of those that are read as they were scored
-        self._groups: list[pa.Table] = []  # of ROWS prompts each
+        self._groups: list[Packed] = []  # of ROWS prompts each
+        self._keys: list[pa.Table] = []  # id, row and gold of them
         self._open: list[Fields] = []  # those of the next group
         self._by_question: dict[str, int] = {}  # places of the prompts, by the question's digest
-        self._by_id: dict[str, int] = {}
+        self._by_id: dict[str, int] = {}  # of those whose id is not this digest
         self._out_of_time = 0
         self._answers: dict[int, set[str]] = {}  # by place, of prompts whose duplicates have other answers
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._by_question)
 
     def take(self, given: SourceRow, row: int, data: DataConfig) -> None:
         """Add a row, or leave it out with the reason; raises InputError if a regular expression is too slow for many."""
@@ -104,51 +104,51 @@ class Rows:
 
     def add(self, question: str, fields: Fields) -> bool:
         """Keep a new prompt; leave out a duplicate, by the `question`'s digest, or a prompt whose id is taken."""
-        id, by_id = fields[0], self._by_id
-        place = self._by_question.get(question)
-        if place is None and id not in by_id:
-            self._by_question[question] = by_id[id] = len(by_id)
-            self._open.append(fields)
-            if len(self._open) == ROWS:
-                self._close()
-            return True
-        if place is None:
-            self._leave_out(fields, f"{TAKEN} {self._row_and_answer(by_id[id])[0]}, another prompt")
+        id = fields[0]
+        if (place := self._by_question.get(question)) is not None:
+            _, row, answer = self._kept(place)
+            self._leave_out(fields, f"duplicate of row {row}")
+            if _value(fields[3]) != _value(answer):
+                self._answers.setdefault(place, {answer}).add(fields[3])
             return False
-        row, answer = self._row_and_answer(place)
-        self._leave_out(fields, f"duplicate of row {row}")
-        if _value(fields[3]) != _value(answer):
-            self._answers.setdefault(place, {answer}).add(fields[3])
-        return False
+        if (place := self._by_id.get(id, self._by_question.get(id))) is not None and self._kept(place)[0] == id:
+            self._leave_out(fields, f"{TAKEN} {self._kept(place)[1]}, another prompt")
+            return False
+        self._by_question[question] = len(self)
+        if id != question:
+            self._by_id[id] = self._by_question[question]
+        self._open.append(fields)
+        if len(self._open) == ROWS:
+            self._close()
+        return True
 
     def _close(self) -> None:
-        self._groups.append(group_of(self._open))
+        group = group_of(self._open)
+        self._groups.append(packed(group))
+        self._keys.append(group.select(["id", "row", "answer"]))
         self._open = []
 
     def _leave_out(self, fields: Fields, reason: str) -> None:
         self.left_out.append(Prompt(*fields).left_out(reason))
 
-    def _row_and_answer(self, place: int) -> tuple[int, str]:
+    def _kept(self, place: int) -> tuple[str, int, str]:
+        """Id, row and gold of a prompt."""
         group, place = divmod(place, ROWS)
         if group == len(self._groups):
-            return self._open[place][1], self._open[place][3]
-        return self._groups[group]["row"][place].as_py(), self._groups[group]["answer"][place].as_py()
+            id, row, _, answer, *_ = self._open[place]
+            return id, row, answer
+        id, row, answer = (column[place].as_py() for column in self._keys[group].columns)
+        return id, row, answer
 
-    def leave_out_conflicts(self) -> None:
-        """Leave out prompts whose duplicates have other answers; nothing can be added after that."""
+    def prompts(self) -> Prompts:
+        """The prompts, without those whose duplicates have other answers, which are left out; nothing can be added after that."""
         if self._open:
             self._close()
-        self._by_question.clear()
-        conflicting = self.prompts.take(list(self._answers))
+        conflicting = Prompts.of(self._groups).take(list(self._answers))
         for prompt, answers in zip(conflicting, self._answers.values(), strict=True):
             reason = f"conflicting answers of its duplicates: {listed_briefly(map(short, sorted(answers)))}"
             self.left_out.append(prompt.left_out(reason))
-        self._groups = list(self.prompts.without(prompt.id for prompt in conflicting).groups())
-
-    @property
-    def prompts(self) -> Prompts:
-        """The prompts in full groups; all, once the conflicts are left out."""
-        return Prompts.of(self._groups)
+        return Prompts.of(self._groups).without(prompt.id for prompt in conflicting)
 
 
 def _plain_fields(given: Sequence[SourceRow], start: int, data: DataConfig) -> list[tuple[str, Fields]] | None:

@@ -40,6 +40,7 @@ class Prompt:
         return Quarantined(id=self.id, row=self.row, line=self.line, reason=reason)
 
 
+Packed = tuple[int, "pa.Buffer"]  # a group: its number of rows, and their content
 Fields = tuple[str, int, Messages, str, str | None, str, int | None]  # of a Prompt
 
 
@@ -56,9 +57,9 @@ class Prompts(Sequence[Prompt]):
         self._group = functools.lru_cache(_KEPT)(lambda group: read(group, None))
 
     @classmethod
-    def of(cls, groups: Sequence[pa.Table]) -> Prompts:
+    def of(cls, groups: Sequence[Packed]) -> Prompts:
         """Prompts in memory."""
-        return cls([len(group) for group in groups], lambda i, names: groups[i].select(names or groups[i].column_names))
+        return cls([size for size, _ in groups], lambda group, names: _unpacked(groups[group][1], names))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -116,12 +117,6 @@ class Prompts(Sequence[Prompt]):
             taken |= zip(wanted, prompts_of(self._group(group).take([place - start for place in wanted])), strict=True)
         return [taken[place] for place in places]
 
-    def table(self) -> pa.Table:
-        """All of them, as prompts.parquet holds them."""
-        import pyarrow as pa
-
-        return pa.concat_tables(group.select(schema().names) for group in self.groups())
-
     def without(self, ids: Iterable[str | None]) -> Prompts:
         """Those that have none of these ids."""
         import pyarrow as pa
@@ -129,7 +124,9 @@ class Prompts(Sequence[Prompt]):
 
         if not (left_out := pa.array(ids, pa.string())):
             return self
-        return Prompts.of([group.filter(pc.invert(pc.is_in(group["id"], left_out))) for group in self.groups()])
+        kept = [pc.invert(pc.is_in(column, left_out)) for column in self.chunks("id")]
+        sizes = [pc.sum(mask).as_py() or 0 for mask in kept]
+        return Prompts(sizes, lambda group, names: self._read(group, names).filter(kept[group]))
 
 
 def each(prompts: Sequence[Prompt], name: str) -> Iterator[Any]:
@@ -171,3 +168,23 @@ def messages_column(messages: Sequence[Messages]) -> pa.Array:
     texts = [pa.array([turn[name] for turn in turns], pa.string()) for name in ("role", "content")]
     ends = list(itertools.accumulate(map(len, messages), initial=0))
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(texts, ["role", "content"]))
+
+
+def packed(table: pa.Table) -> Packed:
+    """A group of rows, compressed: less memory to keep, and to get from the system."""
+    import pyarrow as pa
+
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    return len(table), stream.getvalue()
+
+
+def _unpacked(content: pa.Buffer, names: list[str] | None) -> pa.Table:
+    import pyarrow as pa
+
+    reader = pa.ipc.open_stream(content)
+    if names is not None:
+        fields = [reader.schema.get_field_index(name) for name in names]
+        reader = pa.ipc.open_stream(content, options=pa.ipc.IpcReadOptions(included_fields=fields))
+    return reader.read_all()

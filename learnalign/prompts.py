@@ -31,7 +31,7 @@ from learnalign.policy import (
     settled,
 )
 from learnalign.pool_rows import Rows, read_prompts
-from learnalign.pool_table import ROWS, Prompt, Prompts, messages_column, prompts_of, schema
+from learnalign.pool_table import Prompt, Prompts, messages_column, packed, prompts_of, schema
 from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import parquet_groups, write_parquet
 from learnalign.rundir.stages import digest_of
@@ -78,15 +78,16 @@ def read_pool(data: DataConfig) -> tuple[Prompts, list[Quarantined], int]:
     gold are its own, and of `data` only `solution` counts. Raises InputError for a source that is missing, empty, or has none
     of the columns that `data` names, and for examples that cannot be read.
     """
-    rows, count = read_prompts(data)
-    examples = worked_examples(data, lambda: _solved(rows, data))
-    return (_with_examples(rows, examples) if examples else rows.prompts), rows.left_out, count
+    prompts, rows, count = read_prompts(data)
+    if examples := worked_examples(data, lambda: _solved(prompts, data)):
+        prompts = _with_examples(prompts, rows, examples)
+    return prompts, rows.left_out, count
 
 
-def _with_examples(rows: Rows, examples: Sequence[Example]) -> Prompts:
+def _with_examples(prompts: Prompts, rows: Rows, examples: Sequence[Example]) -> Prompts:
     """The prompts with the examples before each question; those that are themselves examples are left out."""
     shown, left_out, groups = {example.question.strip() for example in examples}, [], []
-    for group in rows.prompts.groups():
+    for group in prompts.groups():
         messages = []
         for prompt in prompts_of(group):
             own = prompt.id in rows.scored  # it shows the examples that it was scored with
@@ -94,7 +95,7 @@ def _with_examples(rows: Rows, examples: Sequence[Example]) -> Prompts:
             if not own and _question(prompt) in shown:
                 left_out.append(prompt.left_out("worked example of data.few_shot"))
         place = group.schema.get_field_index("messages")
-        groups.append(group.set_column(place, "messages", messages_column(messages)))
+        groups.append(packed(group.set_column(place, "messages", messages_column(messages))))
     rows.left_out += left_out
     return Prompts.of(groups).without(entry.id for entry in left_out)
 
@@ -182,9 +183,9 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
         )
 
 
-def _solved(rows: Rows, data: DataConfig) -> list[Example]:
+def _solved(prompts: Prompts, data: DataConfig) -> list[Example]:
     """The pool's questions with their worked solutions (gold answers if `data.solution` is null), in its order."""
-    pairs = ((_question(p), p.solution if data.solution else p.answer) for p in rows.prompts)
+    pairs = ((_question(p), p.solution if data.solution else p.answer) for p in prompts)
     return [Example(question=question, answer=answer) for question, answer in pairs if question and answer]
 
 
@@ -235,7 +236,8 @@ def _prepare(run: RunDir) -> None:
         left_out.sort(key=lambda entry: entry.row or 0)
         check_some(run.config.data, prompts, left_out)
         run.quarantine("pool", left_out)
-        write_parquet(run.prompts_file, prompts.table(), run.fingerprint("pool"), group_rows=ROWS)
+        groups = (group.select(schema().names) for group in prompts.groups())
+        write_parquet(run.prompts_file, groups, run.fingerprint("pool"))
         record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
 
 

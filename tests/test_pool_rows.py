@@ -15,7 +15,7 @@ import pytest
 from learnalign import pool_rows
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
-from learnalign.pool_table import Prompts, each, schema
+from learnalign.pool_table import Prompts, each, packed, schema
 from learnalign.prompts import load_prompts, read_pool
 from learnalign.rundir import RunDir
 from tests.tiny import make_config
@@ -226,8 +226,8 @@ def test_prompts_are_a_sequence_whatever_their_groups_are(tmp_path: Path) -> Non
     rows = [{"question": f"{i}?", "answer": str(i)} for i in range(25)]
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     whole = read_pool(DataConfig(path=str(tmp_path / "pool.jsonl"), prompt="question", answer="answer"))[0]
-    table = whole.table()
-    split = Prompts.of([table.slice(0, 0), table.slice(0, 4), table.slice(4, 1), table.slice(5)])
+    (table,) = whole.groups()
+    split = Prompts.of([packed(part) for part in (table[:0], table[:4], table[4:5], table[5:])])
     listed = list(whole)
     assert list(split) == listed
     assert split[3:11] == listed[3:11]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,23 +18,21 @@ FINGERPRINT = "learnalign.fingerprint"
 ROWS = "learnalign.rows"
 
 
-def write_parquet(
-    path: Path, table: pa.Table, fingerprint: str, rows: str = "", *, group_rows: int | None = None
-) -> None:
-    """Write `table` with `fingerprint` in the file's metadata; `rows` says which rows of the pool a shard is of.
-
-    `group_rows` at a time can be read alone, by `parquet_groups`.
-    """
+def write_parquet(path: Path, table: pa.Table | Iterable[pa.Table], fingerprint: str, rows: str = "") -> None:
+    """Write a table, or one in groups of rows, with `fingerprint` in its metadata; `rows` says which rows of the pool a shard is of."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = {
-        **(table.schema.metadata or {}),
-        FINGERPRINT.encode(): fingerprint.encode(),
-        ROWS.encode(): rows.encode(),
-    }
-    with atomic_path(path) as temporary:
-        table = table.replace_schema_metadata(metadata)
-        pq.write_table(table, temporary, row_group_size=group_rows, compression="zstd", write_page_checksum=True)
+    groups = iter([table] if isinstance(table, pa.Table) else table)
+    first = next(groups)
+    about = {FINGERPRINT.encode(): fingerprint.encode(), ROWS.encode(): rows.encode()}
+    schema = first.schema.with_metadata({**(first.schema.metadata or {}), **about})
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for group in itertools.chain([first], groups):
+            writer.write_table(group)
 
 
 def parquet_groups(path: Path, columns: list[str]) -> tuple[list[int], Callable[[int, list[str] | None], pa.Table]]:
