@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
 import re
@@ -28,7 +29,7 @@ from learnalign.columns import (
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, counted, listed_briefly, short
 from learnalign.inputs import SourceRow
-from learnalign.pool_table import ROWS, Fields, Packed, Prompt, Prompts, group_of, packed
+from learnalign.pool_table import FIELDS, ROWS, Fields, Packed, Prompt, Prompts, group_of, packed
 from learnalign.rundir import Quarantined
 from learnalign.rundir.files import as_json
 from learnalign.scored import MARK, is_scored, original
@@ -48,11 +49,12 @@ def read_prompts(data: DataConfig) -> tuple[Prompts, Rows, int]:
     rows, columns, count = Rows(), set[str](), 0
     for given in _batches(read_rows(data)):
         columns.update(*(one.row for one in given))
-        plain = _plain_fields(given, count, data)
-        for question, fields in plain or ():
-            rows.add(question, fields)
-        for row, one in enumerate(given if plain is None else (), count):
-            rows.take(one, row, data)
+        plain = _plain_columns(given, count, data)
+        if plain is None:
+            for row, one in enumerate(given, count):
+                rows.take(one, row, data)
+        else:
+            rows.add_all(*plain)
         count += len(given)
     _check_columns(data, columns, rows, count)
     return rows.prompts(), rows, count
@@ -76,7 +78,8 @@ class Rows:
         self.scored: set[str] = set()  # ids of those that are read as they were scored
         self._groups: list[Packed] = []  # of ROWS prompts each
         self._keys: list[pa.Table] = []  # id, row and gold of them
-        self._open: list[Fields] = []  # those of the next group
+        self._starts: list[int] = []  # places of the groups' first prompts
+        self._open: list[list[Any]] = [[] for _ in FIELDS]  # columns of the next group
         self._by_question: dict[str, int] = {}  # places of the prompts, by the question's digest
         self._by_id: dict[str, int] = {}  # of those whose id is not this digest
         self._out_of_time = 0
@@ -102,6 +105,20 @@ class Rows:
             if self.add(question, fields) and is_scored(given.row):
                 self.scored.add(fields[0])
 
+    def add_all(self, questions: list[str], columns: Sequence[Sequence[Any]]) -> None:
+        """`add` each of several rows."""
+        different = set(questions)
+        old = not self._by_question.keys().isdisjoint(different) or not self._by_id.keys().isdisjoint(different)
+        if old or len(different) < len(questions) or columns[0] is not questions:
+            for question, fields in zip(questions, zip(*columns, strict=True), strict=True):
+                self.add(question, fields)
+            return
+        self._by_question.update(zip(questions, itertools.count(len(self)), strict=False))
+        for column, values in zip(self._open, columns, strict=True):
+            column.extend(values)
+        if len(self._open[0]) >= ROWS:
+            self._close()
+
     def add(self, question: str, fields: Fields) -> bool:
         """Keep a new prompt; leave out a duplicate, by the `question`'s digest, or a prompt whose id is taken."""
         id = fields[0]
@@ -114,11 +131,12 @@ class Rows:
         if (place := self._by_id.get(id, self._by_question.get(id))) is not None and self._kept(place)[0] == id:
             self._leave_out(fields, f"{TAKEN} {self._kept(place)[1]}, another prompt")
             return False
-        self._by_question[question] = len(self)
+        place = self._by_question[question] = len(self)
         if id != question:
-            self._by_id[id] = self._by_question[question]
-        self._open.append(fields)
-        if len(self._open) == ROWS:
+            self._by_id[id] = place
+        for column, value in zip(self._open, fields, strict=True):
+            column.append(value)
+        if len(self._open[0]) >= ROWS:
             self._close()
         return True
 
@@ -126,23 +144,25 @@ class Rows:
         group = group_of(self._open)
         self._groups.append(packed(group))
         self._keys.append(group.select(["id", "row", "answer"]))
-        self._open = []
+        self._starts.append(len(self) - len(group))
+        self._open = [[] for _ in FIELDS]
 
     def _leave_out(self, fields: Fields, reason: str) -> None:
         self.left_out.append(Prompt(*fields).left_out(reason))
 
     def _kept(self, place: int) -> tuple[str, int, str]:
         """Id, row and gold of a prompt."""
-        group, place = divmod(place, ROWS)
-        if group == len(self._groups):
-            id, row, _, answer, *_ = self._open[place]
-            return id, row, answer
-        id, row, answer = (column[place].as_py() for column in self._keys[group].columns)
-        return id, row, answer
+        closed = len(self) - len(self._open[0])
+        if place >= closed:
+            ids, rows, _, golds, *_ = self._open
+            return ids[place - closed], rows[place - closed], golds[place - closed]
+        group = bisect.bisect(self._starts, place) - 1
+        id, row, gold = (column[place - self._starts[group]].as_py() for column in self._keys[group].columns)
+        return id, row, gold
 
     def prompts(self) -> Prompts:
         """The prompts, without those whose duplicates have other answers, which are left out; nothing can be added after that."""
-        if self._open:
+        if self._open[0]:
             self._close()
         conflicting = Prompts.of(self._groups).take(list(self._answers))
         for prompt, answers in zip(conflicting, self._answers.values(), strict=True):
@@ -151,9 +171,13 @@ class Rows:
         return Prompts.of(self._groups).without(prompt.id for prompt in conflicting)
 
 
-def _plain_fields(given: Sequence[SourceRow], start: int, data: DataConfig) -> list[tuple[str, Fields]] | None:
-    """`_fields_of` each row from row `start` on, in one go; None unless all have a text as the question, texts or whole numbers as
-    gold and id, and a text or null as the solution, in columns of their own that no setting changes.
+def _plain_columns(
+    given: Sequence[SourceRow], start: int, data: DataConfig
+) -> tuple[list[str], Sequence[Sequence[Any]]] | None:
+    """`_fields_of` the rows from row `start` on as columns, in one go.
+
+    None unless every row has a text as the question, texts or whole numbers as gold and id, and a text or null as the solution,
+    in columns of their own that no setting changes.
     """
     rows = [one.row for one in given]
     if data.where or data.prompt_template or data.prompt_regex or data.answer_regex or isinstance(data.answer, list):
@@ -178,11 +202,10 @@ def _plain_fields(given: Sequence[SourceRow], start: int, data: DataConfig) -> l
         return None
     system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
     messages = [[*system, {"role": "user", "content": question}] for question in asked]
-    questions = list(map(question_digest, messages))
+    questions = [question_digest(each) for each in messages]
     texts, lines = [one.text for one in given], [one.line or None for one in given]
     places = range(start, start + len(rows))
-    fields = zip(ids or questions, places, messages, golds, solutions, texts, lines, strict=True)
-    return list(zip(questions, fields, strict=True))
+    return questions, (ids or questions, places, messages, golds, solutions, texts, lines)
 
 
 def _fields_of(source: dict[str, Any], given: SourceRow, row: int, data: DataConfig) -> tuple[str, Fields]:

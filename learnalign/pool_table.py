@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROWS = 2048  # of a group of rows, which is made, written and read as one
 _KEPT = 8  # groups that stay in memory once they are read
-_FIELDS = ("id", "row", "messages", "answer", "solution", "source", "line")
+FIELDS = ("id", "row", "messages", "answer", "solution", "source", "line")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def each(prompts: Sequence[Prompt], name: str) -> Iterator[Any]:
 
 def prompts_of(table: pa.Table) -> list[Prompt]:
     """The prompts of a group of rows."""
-    columns = [table[name].to_pylist() for name in _FIELDS if name in table.column_names]
+    columns = [table[name].to_pylist() for name in FIELDS if name in table.column_names]
     return [Prompt(*values) for values in zip(*columns, strict=True)]
 
 
@@ -148,16 +148,16 @@ def schema() -> pa.Schema:
 
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     kinds = [pa.string(), pa.int64(), pa.list_(message), pa.string(), pa.string(), pa.string()]
-    return pa.schema(list(zip(_FIELDS[:-1], kinds, strict=True)))
+    return pa.schema(list(zip(FIELDS[:-1], kinds, strict=True)))
 
 
-def group_of(rows: Sequence[Fields]) -> pa.Table:
-    """A group of rows, with their lines."""
+def group_of(columns: Sequence[Sequence[Any]]) -> pa.Table:
+    """A group of rows of these `FIELDS`."""
     import pyarrow as pa
 
+    named = dict(zip(FIELDS, columns, strict=True))
     full = schema().append(pa.field("line", pa.int64()))
-    columns = dict(zip(_FIELDS, zip(*rows, strict=True), strict=True))
-    return pa.table({**columns, "messages": messages_column(columns["messages"])}, schema=full)
+    return pa.table({**named, "messages": messages_column(named["messages"])}, schema=full)
 
 
 def messages_column(messages: Sequence[Messages]) -> pa.Array:
