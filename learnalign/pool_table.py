@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROWS = 2048  # of a group of rows, which is made, written and read as one
 _KEPT = 8  # groups that stay in memory once they are read
+TOKENS = "tokens"  # a column of prompts.parquet: of the rendered prompt; files of earlier versions have none
 FIELDS = ("id", "row", "messages", "answer", "solution", "source", "line")
 
 

@@ -5,6 +5,7 @@ Every input row becomes either a prompt or a line of quarantine.jsonl, so that t
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections import Counter
@@ -29,9 +30,10 @@ from learnalign.policy import (
     prompt_text,
     run_tokenizer,
     settled,
+    token_counts,
 )
 from learnalign.pool_rows import Rows, read_prompts
-from learnalign.pool_table import Prompt, Prompts, messages_column, packed, prompts_of, schema
+from learnalign.pool_table import TOKENS, Prompt, Prompts, each, messages_column, packed, prompts_of, schema
 from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import parquet_groups, write_parquet
 from learnalign.rundir.stages import digest_of
@@ -41,6 +43,7 @@ from learnalign.verify.code import gold_reason
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from transformers import PreTrainedTokenizerBase
 
 
@@ -126,25 +129,45 @@ def count_tokens(
     lengths: dict[str, int] = {}
     left_out, refusal = [], None
     limit, longest = data.max_prompt_tokens, longest_token(tokenizer)
-    for prompt in prompts:
-        try:
-            text = prompt_text(tokenizer, prompt.messages)
-        except TemplateRefusal as error:
-            refusal = refusal or error
-            reason = f"refused by the chat template: {error.reason}"
-            left_out.append(prompt.left_out(reason))
-            continue
-        least = -(-len(text) // longest) if longest else 0
-        length = least if least > limit else len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-        lengths[prompt.id] = length
-        if length > limit:
-            count = f"at least {length}" if length == least else f"{length}"
-            reason = f"too long: {count} tokens, data.max_prompt_tokens is {limit}"
-            left_out.append(prompt.left_out(reason))
+    every = iter(prompts)
+    while some := list(itertools.islice(every, _TOKENISED)):
+        texts = [_rendered(tokenizer, prompt) for prompt in some]
+        least = [-(-len(text) // longest) if longest and isinstance(text, str) else 0 for text in texts]
+        askable = [text for text, bound in zip(texts, least, strict=True) if isinstance(text, str) and bound <= limit]
+        counts = iter(token_counts(tokenizer, askable))
+        for prompt, text, bound in zip(some, texts, least, strict=True):
+            if isinstance(text, TemplateRefusal):
+                refusal = refusal or text
+                left_out.append(prompt.left_out(f"refused by the chat template: {text.reason}"))
+                continue
+            length = lengths[prompt.id] = bound if bound > limit else next(counts)
+            if length > limit:
+                count = f"at least {length}" if length == bound else f"{length}"
+                left_out.append(prompt.left_out(f"too long: {count} tokens, data.max_prompt_tokens is {limit}"))
     if refusal is not None and not lengths:
         raise _refused(data, tokenizer, prompts[0].messages, refusal)
     _check_room(data, lengths.values())
     return {id: length for id, length in lengths.items() if length <= limit}, left_out
+
+
+_TOKENISED = 256  # prompts that are tokenised at once, on all cores
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str | TemplateRefusal:
+    try:
+        return prompt_text(tokenizer, prompt.messages)
+    except TemplateRefusal as error:
+        return error
+
+
+def stored_tokens(run: RunDir) -> dict[str, int] | None:
+    """Tokens of the stored prompts by id; None if an earlier version, which did not keep them, has made the pool."""
+    import pyarrow.parquet as pq
+
+    prompts = stored_prompts(run)
+    if TOKENS not in pq.read_schema(run.prompts_file).names:
+        return None
+    return dict(zip(prompts.ids, each(prompts, TOKENS), strict=True))
 
 
 def _refused(
@@ -228,7 +251,7 @@ def _prepare(run: RunDir) -> None:
     with run.stage("pool") as record:
         prompts, left_out, count = read_pool(run.config.data)
         settled(run)
-        unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)[1]
+        tokens, unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)
         prompts = prompts.without(entry.id for entry in unaskable)
         unusable = unusable_golds(run.config, prompts)
         prompts = prompts.without(entry.id for entry in unusable)
@@ -236,9 +259,15 @@ def _prepare(run: RunDir) -> None:
         left_out.sort(key=lambda entry: entry.row or 0)
         check_some(run.config.data, prompts, left_out)
         run.quarantine("pool", left_out)
-        groups = (group.select(schema().names) for group in prompts.groups())
+        groups = (_with_tokens(group.select(schema().names), tokens) for group in prompts.groups())
         write_parquet(run.prompts_file, groups, run.fingerprint("pool"))
         record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
+
+
+def _with_tokens(group: pa.Table, tokens: dict[str, int]) -> pa.Table:
+    import pyarrow as pa
+
+    return group.append_column(TOKENS, pa.array([tokens[id] for id in group["id"].to_pylist()], pa.int32()))
 
 
 def unusable_golds(config: Config, prompts: Prompts) -> list[Quarantined]:

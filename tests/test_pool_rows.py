@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from learnalign import pool_rows
+from learnalign.checks import check
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
+from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.pool_table import Prompts, each, packed, schema
-from learnalign.prompts import load_prompts, read_pool
+from learnalign.prompts import load_prompts, read_pool, stored_tokens
 from learnalign.rundir import RunDir
-from tests.tiny import make_config
+from learnalign.rundir.files import write_parquet
+from tests.tiny import make_config, make_run
 
 Row = dict[str, Any]
 QUESTIONS = ["a?", "b?", " a?\n", "wie groß?", 'say "hi"', "\\frac", "c\td", "1 + 1?", "x" * 300, "tab\u3000"]
@@ -182,11 +185,50 @@ def test_a_stored_pool_is_the_pool_that_was_read(tmp_path: Path) -> None:
     assert list(stored) == kept
     assert len(kept) == len(read) - 1
     assert len(stored) + len(run.quarantined()) == count
-    assert [line["row"] for line in run.quarantined()] == sorted([*(one.row for one in left_out), len(rows) - 1])
+    assert [line["row"] for line in run.quarantined()] == sorted([*(one.row or 0 for one in left_out), len(rows) - 1])
     assert [*each(stored, "source")] == [prompt.source for prompt in kept]
     table = pq.read_table(run.prompts_file)
     assert table.schema.names[:6] == schema().names
     assert table["id"].to_pylist() == stored.ids
+
+
+def test_stored_token_counts_are_those_of_single_prompts(tmp_path: Path) -> None:
+    rows = [{"question": "12 + " * (i % 40) + f"{i}?", "answer": "1"} for i in range(700)]
+    write(tmp_path / "p.jsonl", rows)
+    data = {"path": str(tmp_path / "p.jsonl"), "prompt": "question", "answer": "answer", "max_prompt_tokens": 100}
+    run = RunDir.create(tmp_path / "run", make_config(tmp_path, data=data, verifier="exact"))
+    prompts, tokenizer = load_prompts(run), load_tokenizer(run.config)
+    single = {prompt.id: len(prompt_ids(tokenizer, prompt.messages)) for prompt in read_pool(run.config.data)[0]}
+    assert stored_tokens(run) == {prompt.id: single[prompt.id] for prompt in prompts}
+    assert {line["id"] for line in run.quarantined()} == {id for id, count in single.items() if count > 100}
+    assert 0 < len(prompts) < len(rows)
+
+
+def test_a_pool_of_an_earlier_version_is_read_without_its_token_counts(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 5)
+    prompts = list(load_prompts(run))
+    former = pq.read_table(run.prompts_file).drop_columns(["tokens"])
+    write_parquet(run.prompts_file, former, run.fingerprint("pool"))
+    again = RunDir.open(run.path)
+    assert list(load_prompts(again)) == prompts
+    assert again.stale() == []
+    assert stored_tokens(again) is None
+    check(again.config, ["warmup"], load_prompts(again), run=again)
+
+
+def test_ids_are_read_without_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked = make_run(tmp_path, 5), list[Any]()
+    ids = [prompt.id for prompt in load_prompts(run)]
+    read = pq.ParquetFile.read_row_group
+
+    def noted(file: pq.ParquetFile, group: int, columns: Any) -> pa.Table:
+        asked.append(columns)
+        return read(file, group, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    prompts = load_prompts(run)
+    assert (len(prompts), prompts.ids, prompts.column("row").to_pylist()) == (5, ids, [*range(5)])
+    assert asked == [["id"], ["row"]]
 
 
 def test_a_row_is_left_out_once(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from learnalign.policy.loading import (
     reference_path,
     run_tokenizer,
     settled,
+    token_counts,
 )
 from learnalign.policy.template import TemplateRefusal
 from learnalign.policy.trained import ALL, plain_name, policies_by_step
@@ -65,5 +66,6 @@ __all__ = [
     "reference_path",
     "run_tokenizer",
     "settled",
+    "token_counts",
     "with_adapter",
 ]

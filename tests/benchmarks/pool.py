@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -21,10 +22,11 @@ from typing import Any
 
 from tests.benchmarks.grad_data import about
 
-WORDS = (
+WORDS = re.findall(
+    r"\w+",
     "Natalia sold clips to of her friends in April and then she half as many May How altogether did sell the total number cost "
-    "each dollars per hour minutes"
-).split()
+    "each dollars per hour minutes",
+)
 READ = "data = DataConfig(path=sys.argv[1], prompt='question', answer='answer', solution='solution')\n"
 OURS = "from learnalign.config import DataConfig\nfrom learnalign.prompts import read_pool\nimport pyarrow.compute"
 STORE = f"""{OURS}
@@ -44,12 +46,14 @@ SIDES = {
     ),
 }
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
+import pyarrow
+pyarrow.array(["it imports pandas"])
 {imports}
 cpu, clock = time.process_time(), time.perf_counter()
 {work}
 cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+memory = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024 / 1e9
 print(json.dumps(dict(cpu_seconds=round(cpu, 3), seconds=round(clock, 3), gigabytes=round(memory, 3))))
 """
 
