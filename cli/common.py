@@ -308,6 +308,8 @@ def print_summary(summary: dict[str, Any], shown: str | None = None) -> None:
         print(f"left out, each with its reason: {summary['quarantine']}")
     if summary["caution"]:
         print(summary["caution"])
+    if summary["cascade"] and not summary["selections"]:  # which say it themselves
+        print(summary["cascade"])
     selections = dict(summary["selections"])
     whole = shown or next(reversed(selections), "")
     own = selections.pop(whole, None)

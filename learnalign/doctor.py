@@ -22,7 +22,7 @@ from learnalign.prompts import count_tokens, read_pool, reason_counts, unusable_
 from learnalign.randomness import seed_of
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
-from learnalign.rollouts.judging import completion_text, judge, opened_reasoning
+from learnalign.rollouts.judging import completion_texts, judge, opened_reasoning
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _rollout(case: _Case) -> Finding | None:
         sampling = Sampling(length, config.rollout.temperature, config.rollout.top_p)
         (completion,) = engine.generate([request], sampling)[prompt.id]
         tags = config.data.reasoning_tags
-        text = completion_text(tokenizer, completion.completion_ids, tags)
+        (text,) = completion_texts(tokenizer, [completion.completion_ids], tags)
         verifier = stack.enter_context(configured_verifier(config))
         (verdict,) = judge(verifier, [(prompt, text)], opened_reasoning(tokenizer, ids, tags))
     sampled = counted(len(completion.completion_ids), "token")

@@ -118,6 +118,10 @@ def plan_rounds(
 ) -> tuple[Plan, list[PlannedRound]]:
     """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds` and `plan`."""
     check_fractions(fractions)
+    if (cascade := config.grad.cascade) and cascade.signal != "learnability":
+        raise InputError(
+            f"grad.cascade.signal: {cascade.signal} is computed by no stage of a round; choose learnability, which the rollouts give"
+        )
     whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"], anyway=anyway, trl=trl)
     pool = PoolSize(whole.prompts, whole.prompt_tokens)
     rounds, left = [], whole.prompts

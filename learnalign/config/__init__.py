@@ -13,6 +13,7 @@ from learnalign.config.portable import NEXT, final_path, portable
 from learnalign.config.preset import BOXED, HASHES, PRESETS
 from learnalign.config.schema import (
     PLACE,
+    CascadeConfig,
     Config,
     DataConfig,
     EvalConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "PLACE",
     "PRESETS",
     "AdarftConfig",
+    "CascadeConfig",
     "Config",
     "DataConfig",
     "EvalConfig",

@@ -23,7 +23,7 @@ from learnalign.config.section import (
     enumerated,
 )
 from learnalign.config.training import TrainConfig, WarmupConfig
-from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
+from learnalign.names import CASCADES, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
 
 
 class ModelConfig(Section):
@@ -230,6 +230,17 @@ def words_of(modules: str) -> list[str]:
     return words
 
 
+class CascadeConfig(Section):
+    """The two-stage cascade (App. G.2): gradients of the K prompts that a cheap signal is highest for, among those that would have one."""
+
+    signal: typing.Annotated[str, OneOf(CASCADES)] = Field(
+        "learnability", description="what chooses them, the highest values first"
+    )
+    keep: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        description="prompts to keep (K), or a fraction of the pool"
+    )
+
+
 class GradConfig(Section):
     """Stage 2, the projected GRPO gradient of every learnable prompt (§4.4, step 2)."""
 
@@ -249,6 +260,10 @@ class GradConfig(Section):
         "all",
         description="parameters whose gradients are taken: all; or of linear (layers of the blocks), norms, embedding, head and "
         "patterns of linear layers' names, several with commas",
+    )
+    cascade: CascadeConfig | None = Field(
+        None,
+        description="take gradients of the K prompts alone that a cheap signal is highest for; the others are skipped",
     )
     batch_tokens: PositiveInt | Literal["auto"] = Field("auto", description="tokens of one batch, padding included")
     max_bad: Fraction = Field(

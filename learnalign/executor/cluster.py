@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import socket
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from learnalign.config import ExecutorConfig
@@ -46,13 +51,16 @@ class Cluster:
             "include_dashboard": False,
         }  # Ray lets in whoever reaches it
         try:
-            self._ray.init(
-                address=address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
-            )
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            if address and address != "auto":
+                _knock(address)
+            with _own_handlers():
+                self._ray.init(
+                    address=address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
+                )
+        except (OSError, RuntimeError, ValueError) as error:
             raise RunError(
-                f"no Ray cluster at {address or 'this machine'}: {one_line(error, 300)}; give its address by executor.address or "
-                "RAY_ADDRESS, or start one with `ray start --head`"
+                f"no Ray cluster at {address or 'this machine'}: {one_line(error, 300)}; give HOST:PORT of its head by "
+                "executor.address or RAY_ADDRESS, and run the command on a machine of the cluster; or start one with `ray start --head`"
             ) from error
 
     def room(self) -> int:
@@ -87,3 +95,23 @@ class Cluster:
             self.stop(number)
         if self._ours:
             self._ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT, ValueError if that is none: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or "/" in host:
+        raise ValueError("it is not HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+@contextlib.contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep this process's answer to signals: Ray puts its own in their place."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -192,7 +192,8 @@ def refuse_given_up(work: Work, desk: Desk) -> None:
     """Raise RunError if shards were given up, though the others are stored."""
     if given_up := desk.given_up:
         first, reason = next(iter(given_up.items()))
+        shards = counted(len(given_up), "shard was", "shards were")
         raise RunError(
-            f"{work.label}: {counted(len(given_up), 'shard was', 'shards were')} given up after {TRIES} lost workers, the others are stored: "
-            f"the first, prompts {first.start} to {first.stop - 1} of prompts.parquet: {reason}; run the same command again to try anew"
+            f"{work.label}: {shards} given up after {TRIES} lost workers, the others are stored: the first, prompts {first.start} to "
+            f"{first.stop - 1} of prompts.parquet: {reason}; run the same command again to try anew"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from learnalign import rollouts
 from learnalign.errors import InputError, RunError
 from learnalign.executor import Work, Worker, execute
+from learnalign.gradients.cascade import check_cascade, choose_kept
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped, windows
@@ -51,12 +52,18 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         )
     if not run.is_finished("rollout"):
         check_modules(run.config)  # not after hours of rollouts
+        check_cascade(run)
         rollouts.rollout(run, anyway)
     with run.stage(STAGE) as record:
         success = load_success(run)
-        expected = sum(why_skipped(row, settings.prompts) is None for row in success.values())
+        with run.alone():
+            cascade = choose_kept(run, success)
+        if cascade:
+            record.notes["cascade"] = dataclasses.asdict(cascade)
+        cut = run.cut_ids() if cascade else set()
+        expected = sum(why_skipped(row, settings.prompts) is None for row in success.values()) - len(cut)
         work = exact_alignments if settings.projection == "exact" else _features
-        result = _count_missing(run, success, work(run, success, expected))
+        result = _count_missing(run, success, work(run, success, expected, cut))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
@@ -83,7 +90,7 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
     )
 
 
-def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
+def _features(run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str]) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     settled(run)  # by this process, not by several workers
     execute(
@@ -107,14 +114,15 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> Gra
 
 
 def _make_worker(run: RunDir, expected: int) -> Worker:
-    return _GradientWorker(run, load_success(run), expected)
+    cut = run.cut_ids() if run.config.grad.cascade else set()
+    return _GradientWorker(run, load_success(run), expected, cut)
 
 
 class _GradientWorker:
     """The engine of one process, working on windows of shards; each is written while the next one is computed."""
 
-    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
-        self._run, self._success, self._expected = run, success, expected
+    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str]) -> None:
+        self._run, self._success, self._expected, self._cut = run, success, expected, cut
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
 
@@ -133,7 +141,7 @@ class _GradientWorker:
                 writing.result()
 
     def _read(self, shard: Shard) -> ShardSamples:
-        return read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
+        return read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad, self._cut)
 
     def _write(self, window: Sequence[tuple[Shard, ShardSamples]], fetch: Callable[[], Tensor]) -> None:
         parts = fetch().double().split([len(read.samples) for _, read in window])

@@ -27,11 +27,13 @@ from learnalign.policy.loading import (
     settled,
     token_counts,
 )
+from learnalign.policy.size import ModelSize, model_size
 from learnalign.policy.template import TemplateRefusal
 from learnalign.policy.trained import ALL, plain_name, policies_by_step
 
 __all__ = [
     "ALL",
+    "ModelSize",
     "NamedModel",
     "TemplateRefusal",
     "adapter_base",
@@ -54,6 +56,7 @@ __all__ = [
     "model_digest",
     "model_path",
     "model_settings",
+    "model_size",
     "model_without_weights",
     "other_than_policy",
     "plain_name",

@@ -75,6 +75,12 @@ class Lock:
         except BlockingIOError:
             os.close(descriptor)
             raise InUse(f"{self._directory} is in use by another learnalign command; wait for it to end") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise RunError(
+                f"{self._directory}: its file system cannot lock files ({error.strerror}), so that two commands might write at once; "
+                "choose a run directory on another one, or have it mounted with locks"
+            ) from error
         return descriptor
 
 
@@ -106,6 +112,10 @@ class Claims:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._stage * _STAGE + shard)
         except (BlockingIOError, PermissionError):
             return False
+        except OSError as error:
+            raise RunError(
+                f"{CLAIMS} of the run directory: its file system cannot lock files ({error.strerror})"
+            ) from error
         return True
 
     def close(self) -> None:

@@ -100,6 +100,10 @@ class Paths:
     def exact_file(self) -> Path:
         return self.path / "gradients" / "exact.parquet"
 
+    @property
+    def cascade_file(self) -> Path:
+        return self.path / "gradients" / "cascade.parquet"
+
     def rollouts_file(self, shard: Shard) -> Path:
         return self.path / "rollouts" / f"part-{shard.index:05d}.parquet"
 

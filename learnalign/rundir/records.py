@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.config import Config, flatten, portable
+from learnalign.errors import counted
 from learnalign.rundir import files
 from learnalign.rundir.labels import label_of
 from learnalign.rundir.machine import describe_machine, versions
@@ -70,6 +71,16 @@ class Records(Tables):
     def record_inputs(self, inputs: dict[str, str]) -> None:
         """Store the digests of the source and the model that this run reads."""
         self._update(inputs=inputs)
+
+    def cascade_note(self) -> str | None:
+        """What `grad.cascade` kept, in a sentence; None without it, or before the stage is done."""
+        kept = self.read_record()["stages"].get("grad", {}).get("cascade")
+        if not kept:
+            return None
+        return (
+            f"grad.cascade took gradients of {kept['kept']:,} of the {counted(kept['candidates'], 'prompt')} that can have one, those "
+            f"of the highest {kept['signal']}; the others cannot be chosen by a method that reads gradients"
+        )
 
     def note_export(self, file: str, **options: Any) -> None:
         """Keep what made a file of DIR/export: `export` with these options can make it again."""

@@ -122,6 +122,7 @@ STAGES: dict[str, Stage] = {
             "grad.dim",
             "grad.width",
             "grad.modules",
+            "grad.cascade",
         ),
         more=_reference_of_gradients,
         outputs=("gradients",),

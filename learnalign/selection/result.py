@@ -114,6 +114,7 @@ def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]
     incomplete = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
     kinds = [_kind(rate) for rate in pool.success.rate] if method.learnable else ["sometimes"] * len(pool)
     failed = {line["id"]: line["reason"] for line in pool.run.quarantined() if line["stage"] == "grad"}
+    failed |= dict.fromkeys(pool.run.cut_ids(), "cut by grad.cascade") if method.reads == "grad" else {}
     otherwise = "no gradient" if method.reads == "grad" else "no signal"
     reasons = [
         kind if kind != "sometimes" else (failed.get(id, otherwise) if lacks_input else None)
@@ -139,6 +140,8 @@ def inputs_notes(pool: Pool, method: Method) -> list[str]:
     )  # an adapter has linear layers only
     if method.reads == "grad" and not whole:
         notes.append(f"gradients of a part of the parameters (grad.modules: {modules}); all is the paper's gradient")
+    if method.reads == "grad" and (note := pool.run.cascade_note()):
+        notes.append(note)
     return notes
 
 

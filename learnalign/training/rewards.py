@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from learnalign.prompts import Prompt
-from learnalign.rollouts.judging import completion_text, judge, refuse_unscored, unscored_reasons
+from learnalign.rollouts.judging import completion_texts, judge, refuse_unscored, unscored_reasons
 from learnalign.verify import Verifier
 
 
@@ -46,7 +46,7 @@ class Rewards:
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], index: Sequence[int], **_: Any) -> list[float | None]:
         """One reward per completion; completion i answers row `index[i]` of `prompts`, and groups are contiguous."""
-        texts = [completion_text(self.tokenizer, ids, self.tags) for ids in completion_ids]
+        texts = completion_texts(self.tokenizer, completion_ids, self.tags)
         judged = [(self.prompts[row], text) for row, text in zip(index, texts, strict=True)]
         verdicts = judge(self.verifier, judged, self.opened)
         if len(set(index)) > 1:

@@ -57,6 +57,7 @@ OPTIONS = {
     "doctor": ["--config", "--set", "--json", "--help"],
     "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],
     "config": ["KEY", "--schema", "--json", "--help"],
+    "plan": ["DIR", "--config", "--set", "--rows", "--gpus", "--trust", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,27 +10,8 @@ import pytest
 from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.executor.desk import TRIES
-from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from tests.executor.workers import file_of, work
-from tests.tiny import make_run
-
-ROOT = str(Path(__file__).parents[2])
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
-    """Of six shards, worked on by two processes that find the tests' workers."""
-    monkeypatch.setenv("PYTHONPATH", ROOT)
-    run = make_run(tmp_path, executor={"shard_size": 2, "devices": 2})
-    load_prompts(run)
-    return run
-
-
-def done(run: RunDir) -> list[int]:
-    """How often each shard was done."""
-    files = [file_of(run, shard) for shard in run.shards()]
-    return [file.read_text().count("\n") if file.is_file() else 0 for file in files]
+from tests.executor.workers import done, file_of, work
 
 
 def execute_work(run: RunDir, **options: Any) -> None:
@@ -41,7 +21,7 @@ def execute_work(run: RunDir, **options: Any) -> None:
 
 @pytest.mark.parametrize("together", [1, 4])
 def test_two_workers_do_every_shard_once(run: RunDir, together: int, capsys: pytest.CaptureFixture[str]) -> None:
-    execute_work(run, pause=0.2, together=together)
+    execute_work(run, fails={"0": ["wait"]}, together=together)
     assert done(run) == [1] * 6
     workers = {file_of(run, shard).read_text() for shard in run.shards()}
     assert len(workers) == 2

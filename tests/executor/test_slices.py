@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir, Shard, Slice
 from learnalign.selection import select
 from tests.executor import slices
-from tests.executor.workers import file_of, work
+from tests.executor.workers import done, work
 from tests.tiny import make_config, make_run
 
 SHAPE: dict[str, Any] = {
@@ -87,7 +90,7 @@ def test_a_slice_says_what_is_left_and_the_last_one_ends_the_stage(tmp_path: Pat
     with sliced(run, "1/2").stage("rollout"):
         execute(sliced(run, "1/2"), work(run))
     assert run.read_record()["stages"]["rollout"]["status"] == "done"
-    assert [file_of(run, shard).read_text().count("\n") for shard in run.shards()] == [1] * 6
+    assert done(run) == [1] * 6
 
 
 def test_two_processes_of_one_slice_do_not_do_a_shard_twice(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_two_processes_of_one_slice_do_not_do_a_shard_twice(tmp_path: Path) -> N
     for process in twins:
         process.join()
     assert [process.exitcode for process in twins] == [0, 0]
-    assert [file_of(run, shard).read_text().count("\n") for shard in run.shards()] == [1] * 6
+    assert done(run) == [1] * 6
 
 
 @pytest.mark.parametrize(
@@ -134,3 +137,18 @@ def test_gradients_of_a_slice_wait_for_the_rollouts_of_all(tmp_path: Path) -> No
     exact = make_config(tmp_path / "exact", **{**SHAPE, "grad": {"projection": "exact"}})
     with pytest.raises(InputError, match="--slice with grad.projection: exact"):
         grad(RunDir.create(tmp_path / "exact" / "run", exact, slice=Slice(1, 2)))
+
+
+@pytest.mark.parametrize("function", ["flock", "lockf"])
+def test_a_file_system_without_locks_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    run = sliced(make_run(tmp_path, **SHAPE), "1/2")
+    load_prompts(run)
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, function, fail)
+    with pytest.raises(RunError, match="its file system cannot lock files"), run.stage("rollout"):
+        execute(run, work(run))

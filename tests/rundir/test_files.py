@@ -130,7 +130,9 @@ def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:
     assert not is_done(path, "f1")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EDQUOT])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EDQUOT, errno.ESTALE, errno.ENOTCONN]
+)
 def test_a_disk_that_refuses_gives_a_way_out(number: int) -> None:
     assert isinstance(disk_error(Path("x"), OSError(number, "no")), RunError)
 
