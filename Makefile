@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report bench-scale bench-simulation clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -103,7 +103,7 @@ real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real
 	$(RUN) run runs/smollm2 --config smollm2
 
-bench: bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report bench-scale bench-simulation
+bench: bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation
 
 bench-code: setup-test
 	$(BIN)/python -m tests.benchmarks.code_speed
@@ -125,6 +125,9 @@ bench-select: setup-test
 
 bench-read: setup-test
 	$(BIN)/python -m tests.benchmarks.reading
+
+bench-pool: setup-test
+	$(BIN)/python -m tests.benchmarks.pool
 
 bench-verify: setup-test
 	$(BIN)/python -m tests.benchmarks.verify_speed

@@ -12,7 +12,7 @@ from learnalign.errors import InputError
 from learnalign.golds import refuse_solutions
 from learnalign.gradients import check_cascade, check_modules, keep_of
 from learnalign.policy import check_models, model_path, run_tokenizer
-from learnalign.prompts import Prompt, count_tokens
+from learnalign.prompts import Prompt, count_tokens, stored_tokens
 from learnalign.rollouts.engines.choice import engine_name
 from learnalign.rundir import RunDir
 from learnalign.training.context import check_context
@@ -93,7 +93,8 @@ def _training(
     check_known(settings.trainer, section, algorithm)
     lengths = subject.lengths
     if lengths is None and subject.run is not None:
-        lengths = count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
+        lengths = stored_tokens(subject.run) if subject.run.prompts_file.is_file() else None
+        lengths = lengths or count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
     if lengths is None:
         return
     longest = max(lengths[prompt.id] for prompt in prompts)

@@ -16,7 +16,7 @@ from learnalign.rates import Estimate, estimate, machine_for, rates_of
 from learnalign.training.steps import kept_steps, planned_steps
 
 if TYPE_CHECKING:
-    from learnalign.prompts import Prompt
+    from learnalign.pool_table import Prompts
     from learnalign.rundir import Quarantined, RunDir
 
 
@@ -95,17 +95,8 @@ def plan(
     `anyway` for golds that are whole solutions; those that TRL alone finds, if it is asked (`trl`).
     """
     read = read_source(config)
-    askable = [prompt for prompt in read.prompts if prompt.id in read.lengths]
-    if askable:
-        check(
-            config,
-            stages if checked is None else checked,
-            askable,
-            lengths=read.lengths,
-            run=run,
-            anyway=anyway,
-            trl=trl,
-        )
+    checked = stages if checked is None else checked
+    check(config, checked, read.prompts, lengths=read.lengths, run=run, anyway=anyway, trl=trl)
     pool = read.size
     model = model_size(config) if stages else None
     works = [work(stage, config, pool, model) for stage in stages]
@@ -122,15 +113,15 @@ def plan(
         stages=works,
         reasons=read.reasons,
         parameters=model.parameters if model is not None else None,
-        chosen=chosen_of(config, pool) if "select" in (stages if checked is None else checked) else None,
+        chosen=chosen_of(config, pool) if "select" in checked else None,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A source's rows: prompts, the tokens by id of those that can be asked and scored, and those left out."""
+    """A source's rows: the prompts that can be asked and scored, their tokens by id, and those left out."""
 
-    prompts: list[Prompt]
+    prompts: Prompts
     lengths: dict[str, int]
     left_out: list[Quarantined]
     rows: int
@@ -148,7 +139,9 @@ def read_source(config: Config) -> Source:
     """Read the pool, count its tokens and try its golds; raises InputError if no prompt is left."""
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
-    unusable = unusable_golds(config, [prompt for prompt in prompts if prompt.id in lengths])
+    prompts = prompts.without(entry.id for entry in unaskable)
+    unusable = unusable_golds(config, prompts)
+    prompts = prompts.without(entry.id for entry in unusable)
     for entry in unusable:
         del lengths[str(entry.id)]
     left_out = [*left_out, *unaskable, *unusable]

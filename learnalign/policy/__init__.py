@@ -25,6 +25,7 @@ from learnalign.policy.loading import (
     reference_path,
     run_tokenizer,
     settled,
+    token_counts,
 )
 from learnalign.policy.size import ModelSize, model_size
 from learnalign.policy.template import TemplateRefusal
@@ -68,5 +69,6 @@ __all__ = [
     "reference_path",
     "run_tokenizer",
     "settled",
+    "token_counts",
     "with_adapter",
 ]

@@ -138,6 +138,11 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]
     return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False, verbose=False)["input_ids"]
 
 
+def token_counts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[int]:
+    """Tokens of each text, which are tokenised together: a fast tokenizer takes several cores."""
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]] if texts else []
+
+
 def load_policy(run: RunDir) -> PreTrainedModel:
     """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter."""
     path, config = policy_path(run), settled(run)

@@ -156,7 +156,7 @@ def _rollouts(
 def _read(file: Path, pool: _PromptIndex) -> _Given:
     given = _Given()
     check_file(file, "--from")
-    for number, _, row in json_lines(file, "--from"):
+    for _, row, number, _ in json_lines(file, "--from"):
         _take(given, pool, row, f"--from {file}: line {number}", number)
     if not given.completions and not given.counts:
         first = "".join(f" (line {number}: {reason})" for number, reason in list(given.unmatched.items())[:1])

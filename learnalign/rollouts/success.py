@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from learnalign.errors import InputError, RunError
-from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import Counts, Outcome
 from learnalign.rollouts.uncertainty import credible_interval
 from learnalign.rundir import RunDir
@@ -43,17 +42,17 @@ _interval = functools.lru_cache(maxsize=None)(credible_interval)
 
 
 def summarize(
-    prompts: Sequence[Prompt], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
+    ids: Sequence[str], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
 ) -> list[Success]:
-    """Success of every prompt in the pool's order, from its counts or its rollouts; without either it has 0 samples."""
+    """Success of the prompts with these ids, from their counts or their rollouts; without either one has 0 samples."""
     rows = []
-    for prompt in prompts:
-        if group := counts.get(prompt.id):
-            rows.append(success_of(prompt.id, group.scored, group.scored, group.correct))
+    for id in ids:
+        if group := counts.get(id):
+            rows.append(success_of(id, group.scored, group.scored, group.correct))
         else:
-            rewards = [outcome.reward for outcome in outcomes.get(prompt.id, ())]
+            rewards = [outcome.reward for outcome in outcomes.get(id, ())]
             scored = [reward for reward in rewards if reward is not None]
-            rows.append(success_of(prompt.id, len(rewards), len(scored), int(sum(scored))))
+            rows.append(success_of(id, len(rewards), len(scored), int(sum(scored))))
     return rows
 
 

@@ -24,7 +24,7 @@ class Tables(Paths):
         raise NotImplementedError
 
     def prompts(self) -> Dataset:
-        """The pool: id, row, messages, answer, solution, and `source`, the input row as JSON."""
+        """The pool: id, row, messages, answer, solution, `source`, the input row as JSON, and `tokens` of the rendered prompt."""
         return as_dataset([read_parquet(_there(self.prompts_file))])
 
     def rollouts(self) -> Dataset:

@@ -5,6 +5,7 @@ Reads files only, no torch: `status` and the report show it, too.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 
 from learnalign.config import DataConfig
 from learnalign.errors import RunError
-from learnalign.prompts import Prompt, stored_prompts
+from learnalign.pool_table import Prompt, each
+from learnalign.prompts import stored_prompts
 from learnalign.rundir import Label, RunDir
 from learnalign.rundir.files import read_parquet
 
@@ -46,7 +48,7 @@ def shares(run: RunDir, method: str = "learnalign") -> list[Share]:
     rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
     state = {id: (skipped is None, selected) for id, selected, skipped in rows}
     prompts = stored_prompts(run)
-    return count_shares(run.config.data, prompts, *zip(*(state[prompt.id] for prompt in prompts), strict=True))
+    return count_shares(run.config.data, prompts, *zip(*(state[id] for id in prompts.ids), strict=True))
 
 
 def count_shares(
@@ -68,19 +70,34 @@ def few_valued(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, list[st
     A column inside another is named by its dotted path. The columns of question, gold answer and id are no such columns,
     nor are those with less than three prompts for each value.
     """
-    rows = [dict(_scalars(json.loads(prompt.source))) for prompt in prompts]
     skipped = {data.prompt, *data.answers, data.solution, data.id}
-    found: dict[str, list[str]] = {}
-    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in skipped]
-    for column in columns:
-        values = [row.get(column, "null") for row in rows]
-        counts = Counter(values)
-        few = FEWEST_VALUES <= len(counts) <= MOST_VALUES and len(counts) * FEWEST_PROMPTS <= len(rows)
-        if few and all(len(value) <= _LONGEST for value in counts):
-            found[column] = values
-            if len(found) == MOST_COLUMNS:
-                break
-    return found
+    found: dict[str, dict[str, list[int]]] = {}  # by column, the places of each value
+    many = set[str]()
+    for place, source in enumerate(each(prompts, "source")):
+        for column, value in dict(_scalars(json.loads(source))).items():
+            if column in many or column in skipped:
+                continue
+            places = found.setdefault(column, {})
+            places.setdefault(value, []).append(place)
+            if len(places) > MOST_VALUES or len(value) > _LONGEST:
+                many.add(column)
+                places.clear()
+    columns = {column: _values(places, len(prompts)) for column, places in found.items() if column not in many}
+    few = {column: values for column, values in columns.items() if _are_few(len(set(values)), len(values))}
+    return dict(itertools.islice(few.items(), MOST_COLUMNS))
+
+
+def _values(places: dict[str, list[int]], count: int) -> list[str]:
+    """The value at each of `count` places."""
+    values = ["null"] * count
+    for value, own in places.items():
+        for place in own:
+            values[place] = value
+    return values
+
+
+def _are_few(values: int, rows: int) -> bool:
+    return FEWEST_VALUES <= values <= MOST_VALUES and values * FEWEST_PROMPTS <= rows
 
 
 def _scalars(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError, counted
-from learnalign.prompts import Prompt, load_prompts
+from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
@@ -53,8 +53,8 @@ class Pool:
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
-        self.prompts: list[Prompt] = load_prompts(run)
-        self.ids = [prompt.id for prompt in self.prompts]
+        self.prompts = load_prompts(run)
+        self.ids = self.prompts.ids
         self._checked = set[Path]()  # files whose content has been compared with what was written
         self._place = {id: i for i, id in enumerate(self.ids)}
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage

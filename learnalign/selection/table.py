@@ -25,7 +25,7 @@ def scores_table(pool: Pool, ranking: Ranking, kept: Float[np.ndarray, "n"] | No
     ranks[ranking.order] = np.arange(1, count + 1)
     columns = {
         "id": pa.array(pool.ids, pa.string()),
-        "row": pa.array([prompt.row for prompt in pool.prompts], pa.int64()),
+        "row": pool.prompts.column("row"),
         "score": _numbers(scores.score, count),
         "rank": pa.array(ranks),
         "selected": pa.array(np.isin(np.arange(count), ranking.chosen)),
