@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
 BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
+_BYTES = {"float16": 2, "float32": 4}  # of an entry of a feature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,7 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 def _grad(config: Config, pool: PoolSize) -> Work:
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
     tokens = rollouts * (pool.tokens + pool.prompts * config.rollout.max_completion_length)
-    each = BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else 4 * config.grad.dim
+    each = BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else _BYTES[config.grad.feature_dtype] * config.grad.dim
     return Work(stage="grad", prompts=pool.prompts, tokens=tokens, disk_bytes=pool.prompts * each)
 
 

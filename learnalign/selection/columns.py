@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from learnalign.config import DataConfig
 from learnalign.errors import RunError
@@ -19,10 +21,14 @@ from learnalign.prompts import stored_prompts
 from learnalign.rundir import Label, RunDir
 from learnalign.rundir.files import read_parquet
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FEWEST_VALUES, MOST_VALUES = 2, 12
 FEWEST_PROMPTS = 3  # of a value, on average
 MOST_COLUMNS = 4
 _LONGEST = 60  # characters of a value
+_ROWS = 8192  # of the source, read as one
 
 
 @dataclass(frozen=True)
@@ -70,21 +76,65 @@ def few_valued(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, list[st
     A column inside another is named by its dotted path. The columns of question, gold answer and id are no such columns,
     nor are those with less than three prompts for each value.
     """
-    skipped = {data.prompt, *data.answers, data.solution, data.id}
     found: dict[str, dict[str, list[int]]] = {}  # by column, the places of each value
-    many = set[str]()
-    for place, source in enumerate(each(prompts, "source")):
-        for column, value in dict(_scalars(json.loads(source))).items():
-            if column in many or column in skipped:
-                continue
+    many: set[str | None] = {data.prompt, *data.answers, data.solution, data.id}  # columns that are out
+    sources, start = each(prompts, "source"), 0
+    while rows := list(itertools.islice(sources, _ROWS)):
+        fast = _read_fast(rows, many)
+        for column, by_value in (_read(rows, many) if fast is None else fast).items():
             places = found.setdefault(column, {})
-            places.setdefault(value, []).append(place)
-            if len(places) > MOST_VALUES or len(value) > _LONGEST:
+            for value, own in by_value.items():
+                places.setdefault(value, []).extend(start + place for place in own)
+            if len(places) > MOST_VALUES or any(len(value) > _LONGEST for value in places):
                 many.add(column)
                 places.clear()
+        start += len(rows)
     columns = {column: _values(places, len(prompts)) for column, places in found.items() if column not in many}
     few = {column: values for column, values in columns.items() if _are_few(len(set(values)), len(values))}
     return dict(itertools.islice(few.items(), MOST_COLUMNS))
+
+
+def _read(sources: Sequence[str], without: Collection[str | None]) -> dict[str, dict[str, list[int]]]:
+    """By column of JSON rows, the places of each value."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for place, source in enumerate(sources):
+        for column, value in dict(_scalars(json.loads(source))).items():
+            if column not in without:
+                found.setdefault(column, {}).setdefault(value, []).append(place)
+    return found
+
+
+def _read_fast(sources: Sequence[str], without: Collection[str | None]) -> dict[str, dict[str, list[int]]] | None:
+    """As `_read`, without the places of null, ten times as fast; None for values that Arrow would write otherwise."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.json import ReadOptions, read_json
+
+    content = "\n".join(sources).encode()
+    try:
+        table = read_json(pa.BufferReader(content), ReadOptions(use_threads=False, block_size=len(content) + 1))
+    except pa.ArrowException:  # a column of several types
+        return None
+    if len(table) != len(sources):
+        return None
+    found = {}
+    for name, column in zip((table := _flat(table)).column_names, table.columns, strict=True):
+        kind = column.type
+        if name in without or pa.types.is_list(kind) or pa.types.is_struct(kind):
+            continue
+        if not (pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+            return None
+        values = [text for text in pc.unique(column).to_pylist() if text is not None]
+        enough = values[: MOST_VALUES + 1]  # more are told apart by no one
+        places = [np.flatnonzero(pc.fill_null(pc.equal(column, value), False)).tolist() for value in enough]
+        texts = [value if isinstance(value, str) else json.dumps(value) for value in enough]
+        found[name] = dict(zip(texts, places, strict=True))
+    return found
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """The columns inside others beside them, under their dotted names."""
+    return table.flatten() if any(str(kind).startswith("struct") for kind in table.schema.types) else table
 
 
 def _values(places: dict[str, list[int]], count: int) -> list[str]:
