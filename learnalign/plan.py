@@ -147,7 +147,11 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 def _grad(config: Config, pool: PoolSize) -> Work:
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
     tokens = rollouts * (pool.tokens + pool.prompts * config.rollout.max_completion_length)
-    each = BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else _BYTES[config.grad.feature_dtype] * config.grad.dim
+    each = (
+        BYTES_PER_ALIGNMENT
+        if config.grad.projection == "exact"
+        else _BYTES[config.grad.feature_dtype] * config.grad.dim
+    )
     return Work(stage="grad", prompts=pool.prompts, tokens=tokens, disk_bytes=pool.prompts * each)
 
 

@@ -30,6 +30,8 @@ MOST_COLUMNS = 4
 _LONGEST = 60  # characters of a value
 _ROWS = 8192  # of the source, read as one
 
+Places = dict[str, np.ndarray]  # by value
+
 
 @dataclass(frozen=True)
 class Share:
@@ -61,12 +63,11 @@ def count_shares(
     data: DataConfig, prompts: Sequence[Prompt], eligible: Sequence[bool], chosen: Sequence[bool]
 ) -> list[Share]:
     """The shares of the first columns of the source rows with few values, a column's most frequent value first."""
-    found: list[Share] = []
-    for column, values in few_valued(data, prompts).items():
-        could = Counter(value for value, one in zip(values, eligible, strict=True) if one)
-        taken = Counter(value for value, one in zip(values, chosen, strict=True) if one)
-        counts = Counter(values).most_common()
-        found += [Share(column, value, count, could[value], taken[value]) for value, count in counts]
+    could, taken, found = np.asarray(eligible, bool), np.asarray(chosen, bool), []
+    for column, by_value in _few_places(data, prompts).items():
+        for value, places in sorted(by_value.items(), key=lambda item: (-len(item[1]), item[1][0])):
+            counts = len(places), int(could[places].sum()), int(taken[places].sum())
+            found.append(Share(column, value, *counts))
     return found
 
 
@@ -76,22 +77,38 @@ def few_valued(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, list[st
     A column inside another is named by its dotted path. The columns of question, gold answer and id are no such columns,
     nor are those with less than three prompts for each value.
     """
-    found: dict[str, dict[str, list[int]]] = {}  # by column, the places of each value
+    return {column: _values(places, len(prompts)) for column, places in _few_places(data, prompts).items()}
+
+
+def _few_places(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, Places]:
+    """As `few_valued`: by column, the places of each value, in order."""
+    parts: dict[str, dict[str, list[np.ndarray]]] = {}
     many: set[str | None] = {data.prompt, *data.answers, data.solution, data.id}  # columns that are out
     sources, start = each(prompts, "source"), 0
     while rows := list(itertools.islice(sources, _ROWS)):
         fast = _read_fast(rows, many)
         for column, by_value in (_read(rows, many) if fast is None else fast).items():
-            places = found.setdefault(column, {})
-            for value, own in by_value.items():
-                places.setdefault(value, []).extend(start + place for place in own)
-            if len(places) > MOST_VALUES or any(len(value) > _LONGEST for value in places):
+            values = parts.setdefault(column, {})
+            for value, places in by_value.items():
+                values.setdefault(value, []).append(np.asarray(places) + start)
+            if len(values) > MOST_VALUES or any(len(value) > _LONGEST for value in values):
                 many.add(column)
-                places.clear()
+                values.clear()
         start += len(rows)
-    columns = {column: _values(places, len(prompts)) for column, places in found.items() if column not in many}
-    few = {column: values for column, values in columns.items() if _are_few(len(set(values)), len(values))}
+    columns = {column: _with_null(values, start) for column, values in parts.items() if column not in many}
+    few = {column: places for column, places in columns.items() if _are_few(len(places), start)}
     return dict(itertools.islice(few.items(), MOST_COLUMNS))
+
+
+def _with_null(parts: dict[str, list[np.ndarray]], count: int) -> Places:
+    """The places of each value, and those of none under null."""
+    places = {value: np.concatenate(own) for value, own in parts.items()}
+    absent = np.ones(count, bool)
+    for value, own in places.items():
+        absent[own] = value == "null"
+    if absent.any():
+        places["null"] = np.flatnonzero(absent)
+    return places
 
 
 def _read(sources: Sequence[str], without: Collection[str | None]) -> dict[str, dict[str, list[int]]]:
@@ -104,7 +121,7 @@ def _read(sources: Sequence[str], without: Collection[str | None]) -> dict[str, 
     return found
 
 
-def _read_fast(sources: Sequence[str], without: Collection[str | None]) -> dict[str, dict[str, list[int]]] | None:
+def _read_fast(sources: Sequence[str], without: Collection[str | None]) -> dict[str, Places] | None:
     """As `_read`, without the places of null, ten times as fast; None for values that Arrow would write otherwise."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -122,11 +139,13 @@ def _read_fast(sources: Sequence[str], without: Collection[str | None]) -> dict[
         kind = column.type
         if name in without or pa.types.is_list(kind) or pa.types.is_struct(kind):
             continue
-        if not (pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+        if not (
+            pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+        ):
             return None
         values = [text for text in pc.unique(column).to_pylist() if text is not None]
         enough = values[: MOST_VALUES + 1]  # more are told apart by no one
-        places = [np.flatnonzero(pc.fill_null(pc.equal(column, value), False)).tolist() for value in enough]
+        places = [np.flatnonzero(pc.fill_null(pc.equal(column, value), False)) for value in enough]
         texts = [value if isinstance(value, str) else json.dumps(value) for value in enough]
         found[name] = dict(zip(texts, places, strict=True))
     return found
@@ -137,11 +156,11 @@ def _flat(table: pa.Table) -> pa.Table:
     return table.flatten() if any(str(kind).startswith("struct") for kind in table.schema.types) else table
 
 
-def _values(places: dict[str, list[int]], count: int) -> list[str]:
+def _values(places: Places, count: int) -> list[str]:
     """The value at each of `count` places."""
-    values = ["null"] * count
+    values = [""] * count
     for value, own in places.items():
-        for place in own:
+        for place in own.tolist():
             values[place] = value
     return values
 

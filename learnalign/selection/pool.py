@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from learnalign.errors import InputError, RunError, counted
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_table
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
@@ -56,7 +56,9 @@ class Pool:
         self.prompts = load_prompts(run)
         self.ids = self.prompts.ids
         self.id_column = self.prompts.column("id")
-        self._checked: dict[Path, Int[np.ndarray, "rows"]] = {}  # places of gradients' files that have been read and compared
+        self._checked: dict[
+            Path, Int[np.ndarray, "rows"]
+        ] = {}  # places of gradients' files that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
 
@@ -67,9 +69,11 @@ class Pool:
     def success(self) -> SuccessColumns:
         """Success rates of all n prompts."""
         table, path = success_table(self.run), self.run.success_file
-        if missing := len(self) - len(np.unique(self._rows(table, path))):
+        if missing := int((np.bincount(self._rows(table, path), minlength=len(self)) == 0).sum()):
             command = f"learnalign rollout {self.run.quoted}"
-            raise RunError(f"{path} lacks {missing} of {counted(len(self), 'prompt')}; run `{command}` to its end first")
+            raise RunError(
+                f"{path} lacks {missing} of {counted(len(self), 'prompt')}; run `{command}` to its end first"
+            )
         names = ("scored", "correct", "success_rate", "learnability")
         scored, correct, rate, learnability = (self._column(table, name, path) for name in names)
         return SuccessColumns(scored.astype(np.int64), correct.astype(np.int64), rate, learnability)
@@ -121,7 +125,7 @@ class Pool:
             tensors, metadata = read_safetensors(path, check=path not in self._checked)
             if path not in self._checked:
                 _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-                self._checked[path] = self.places(json.loads(metadata["ids"]), path)
+                self._checked[path] = self._places_in(shard, json.loads(metadata["ids"]), path)
             yield Vectors(self._checked[path], tensors["features"].float(), tensors["norms"].double().numpy())
 
     def hidden_features(self) -> Iterator[Vectors]:
@@ -152,6 +156,11 @@ class Pool:
         if table["id"].equals(self.id_column):
             return np.arange(len(self))
         return self.places(table["id"].to_pylist(), path)
+
+    def _places_in(self, shard: Shard, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
+        """`places` of prompts of one shard, without a look at the others."""
+        own = {id: place for place, id in enumerate(self.ids[shard.start : shard.stop], shard.start)}
+        return np.array([own[id] for id in ids], np.int64) if own.keys() >= set(ids) else self.places(ids, path)
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """Places in the pool of the `ids` in file `path`."""
