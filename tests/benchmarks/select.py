@@ -137,10 +137,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes]
-    measured = [measure_size(rows, dim, arguments.rounds) for rows, dim in sizes]
-    if arguments.json:
-        record = {**about(shard=SHARD, feature_dtype="float16"), "measured": measured}
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+    measured = []
+    for rows, dim in sizes:
+        measured.append(measure_size(rows, dim, arguments.rounds))
+        if arguments.json:
+            record = {**about(shard=SHARD, feature_dtype="float16"), "measured": measured}
+            arguments.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
