@@ -113,7 +113,8 @@ def _kinds(rate: Float[np.ndarray, "n"]) -> dict[str, Bool[np.ndarray, "n"]]:
 def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]:
     """Why each prompt cannot be chosen (success rate, failed gradient, no signal, score); None if it can."""
     incomplete = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
-    reasons = np.where(method.eligible(scores.score), None, np.array("no positive score", object))
+    reasons = np.full(len(pool), "no positive score", object)
+    reasons[method.eligible(scores.score)] = None
     reasons[incomplete] = "no gradient" if method.reads == "grad" else "no signal"
     if failed := {line["id"]: line["reason"] for line in pool.run.quarantined() if line["stage"] == "grad"}:
         for place in np.flatnonzero(incomplete).tolist():
