@@ -82,7 +82,8 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
 
 def feature_bytes(config: Config) -> int:
     """Bytes on disk that a prompt's gradient leaves."""
-    return BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else 4 * config.grad.dim
+    each = {"float16": 2, "float32": 4}[config.grad.feature_dtype]
+    return BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else each * config.grad.dim
 
 
 def select_seconds(config: Config, prompts: int, kept: int) -> float:

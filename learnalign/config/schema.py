@@ -253,6 +253,9 @@ class GradConfig(Section):
         "kronecker", description="how gradients become features"
     )
     dim: PositiveInt = Field(8192, le=1 << 20, description="entries of a stored feature")
+    feature_dtype: Literal["float16", "float32"] = Field(
+        "float16", description="precision of stored features; norms are float32"
+    )
     width: PositiveInt = Field(
         160, le=1 << 10, description="kronecker: entries to which a layer's input and output are projected"
     )

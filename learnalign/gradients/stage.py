@@ -153,7 +153,8 @@ class _GradientWorker:
         norms = features.norm(dim=1)
         bad = bad_gradients(samples, norms.tolist())
         kept = [i for i, sample in enumerate(samples) if sample.id not in bad]
-        tensors = {"features": (features[kept] / norms[kept].unsqueeze(1)).float(), "norms": norms[kept].float()}
+        dtype = getattr(torch, run.config.grad.feature_dtype)
+        tensors = {"features": (features[kept] / norms[kept].unsqueeze(1)).to(dtype), "norms": norms[kept].float()}
         metadata = {
             "ids": json.dumps([samples[i].id for i in kept]),
             "bad": json.dumps(bad),

@@ -6,12 +6,16 @@ import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from learnalign.errors import InputError, RunError
 from learnalign.rollouts.groups import Counts, Outcome
 from learnalign.rollouts.uncertainty import credible_interval
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,13 @@ def load_success(run: RunDir, *, check: bool = True) -> dict[str, Success]:
 
     Raises RunError if there is none, and with `check` InputError if it was made with other settings than the run has.
     """
+    table = success_table(run, check=check)
+    columns = [table[name].to_pylist() for name in Success.__dataclass_fields__]
+    return {values[0]: Success(*values) for values in zip(*columns, strict=True)}
+
+
+def success_table(run: RunDir, *, check: bool = True) -> pa.Table:
+    """The columns of success.parquet; raises as `load_success`."""
     path, command = run.success_file, f"learnalign rollout {run.quoted}"
     if not path.is_file():
         raise RunError(f"{path} does not exist; run `{command}` first")
@@ -83,8 +94,7 @@ def load_success(run: RunDir, *, check: bool = True) -> dict[str, Success]:
             f"{path} was made with other settings, data or model than this run directory has; run `{command} "
             "--overwrite` to make it again, undo the change, or choose a new run directory"
         )
-    columns = [table[name].to_pylist() for name in Success.__dataclass_fields__]
-    return {values[0]: Success(*values) for values in zip(*columns, strict=True)}
+    return table
 
 
 def distribution(rows: Sequence[Success]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -193,6 +194,7 @@ def files_in(root: Path) -> list[Path]:
     return [file for file in dict.fromkeys(every) if not file.name.endswith(".tmp")]
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def stage_of(path: str) -> str | None:
     """The stage that writes this path of a run directory, if one does."""
     for name, stage in STAGES.items():

@@ -185,7 +185,8 @@ def _rank(pool: Pool, method: Method, label: Label, size: int, scoring: Scoring,
 
 def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> SelectResult:
     run, eligible, chosen = pool.run, int(ranking.eligible.sum()), len(ranking.chosen)
-    taken = np.isin(np.arange(len(pool)), ranking.chosen)
+    taken = np.zeros(len(pool), bool)
+    taken[ranking.chosen] = True
     notes = [*inputs_notes(pool, ranking.method), *notes_of(ranking)]
     notes += [stability.describe(min(eligible, chosen))] if stability else []
     return SelectResult(

@@ -214,7 +214,7 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
     sampled = 12 * settings["num_generations"] * settings["max_completion_length"]
     assert work["rollout"]["tokens"] > sampled
     assert work["rollout"]["disk_bytes"] == 6 * sampled
-    assert work["grad"]["disk_bytes"] == 12 * 4 * plan["config"]["grad"]["dim"]
+    assert work["grad"]["disk_bytes"] == 12 * 2 * plan["config"]["grad"]["dim"]
     assert work["warmup"]["disk_bytes"] is None
     assert not (tmp_path / "run").exists()
 

@@ -37,6 +37,7 @@ def coverage(pool: Pool, scoring: Scoring) -> Scores:
             "pool (data.limit), or by another method"
         )
     units = torch.cat([block.units for block in blocks])[torch.from_numpy(learnable)]
+    units = torch.nn.functional.normalize(units)  # in float16, copies have a cosine a little below 1
     score = np.zeros(len(pool))
     score[places] = cover(units, learnability[places]) / len(pool)
     return Scores(score=score)
