@@ -69,7 +69,9 @@ def make_run_directory(folder: Path, rows: int, dim: int) -> RunDir:
     run = make_run(folder, grad={"dim": dim}, executor={"shard_size": SHARD})
     load_prompts(run)  # of a pool of twelve, in whose place another one is put
     with run.stage("pool") as record:
-        write_parquet(run.prompts_file, _pool(rows), run.fingerprint("pool"), group_rows=ROWS)
+        pool = _pool(rows)
+        groups = (pool.slice(start, ROWS) for start in range(0, rows, ROWS))
+        write_parquet(run.prompts_file, groups, run.fingerprint("pool"))
         record.counts |= {"rows": rows, "prompts": rows, "left_out": 0}
     run = RunDir.open(run.path)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
