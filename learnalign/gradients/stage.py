@@ -39,6 +39,11 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         raise InputError(
             "--verify compares a projection with exact gradients; grad.projection: exact has no projection"
         )
+    if run.config.model.device_map and (verify or settings.projection == "exact"):
+        raise InputError(
+            f"{'--verify' if verify else 'grad.projection: exact'} takes gradients of a model on one device, and model.device_map is "
+            f"{run.config.model.device_map}; set that to null, or take a projection without --verify"
+        )
     if not run.is_finished("rollout"):
         check_modules(run.config)  # not after hours of rollouts
         rollouts.rollout(run, anyway)
