@@ -101,7 +101,8 @@ def _start(function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         try:
             if function.__name__ not in TOGETHER:
                 raise InputError(
-                    f"accelerate launch is for {' and '.join(TOGETHER)} alone; start `learnalign {function.__name__}` without it, after them"
+                    f"accelerate launch is for {' and '.join(TOGETHER)} alone; start `learnalign {function.__name__}` without it, "
+                    "after them"
                 )
             function(*args, **kwargs)
         finally:

@@ -145,7 +145,9 @@ def load_policy(run: RunDir, spread: bool = False) -> PreTrainedModel:
     With `spread`, on the devices that `model.device_map` says.
     """
     path, config = policy_path(run), settled(run)
-    return with_adapter(load_model(config, None, spread), path) if is_adapter(path) else load_model(config, path, spread)
+    return (
+        with_adapter(load_model(config, None, spread), path) if is_adapter(path) else load_model(config, path, spread)
+    )
 
 
 def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
@@ -303,8 +305,8 @@ def check_spread(device_map: Mapping[str, object], what: str) -> None:
     elsewhere = [name for name, place in device_map.items() if str(place) in ("cpu", "disk")]
     if elsewhere and places - {"cpu"}:
         raise InputError(
-            f"{what}: model.device_map: auto leaves {counted(len(elsewhere), 'part')} of it outside the GPUs (first {elsewhere[0]}); give more "
-            "GPUs, a smaller model.dtype, or another process less of their memory"
+            f"{what}: model.device_map: auto leaves {counted(len(elsewhere), 'part')} of it outside the GPUs (first {elsewhere[0]}); "
+            "give more GPUs, a smaller model.dtype, or another process less of their memory"
         )
 
 

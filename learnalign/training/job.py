@@ -107,8 +107,8 @@ def _optimise(run: RunDir, job: Job) -> JobResult:
     check_shares(job.settings, job.section, processes.count())
     if processes.count() > 1 and job.curriculum.redraws:
         raise InputError(
-            f"{job.section}.curriculum {run.config.train.curriculum}: it draws again within a step, which several processes cannot; start one "
-            "process (--num_processes 1), or take another curriculum"
+            f"{job.section}.curriculum {run.config.train.curriculum}: it draws again within a step, which several processes cannot; start "
+            "one process (--num_processes 1), or take another curriculum"
         )
     checkpoint = None
     if leads:
@@ -174,7 +174,10 @@ def _optimise(run: RunDir, job: Job) -> JobResult:
 def announcement(run: RunDir, job: Job) -> dict[str, Any]:
     """The job in JSON values, of which `followers` make it again; its prompts are in the run directory."""
     plain = {each.name: getattr(job, each.name) for each in dataclasses.fields(job)}
-    plain |= {"settings": job.settings.model_dump(mode="json", include=set(GrpoConfig.model_fields)), "until": job.until and job.until.model_dump(mode="json")}
+    plain |= {
+        "settings": job.settings.model_dump(mode="json", include=set(GrpoConfig.model_fields)),
+        "until": job.until and job.until.model_dump(mode="json"),
+    }
     plain |= {"prompts": [prompt.id for prompt in job.prompts], "curriculum": None}
     plain |= {"work": str(job.work), "output": str(job.output)}
     return {"run": str(run.path), "config": run.config.model_dump(mode="json"), "job": plain}
@@ -195,9 +198,7 @@ def _checkpoint(job: Job) -> Path | None:
     return checkpoint
 
 
-def _save(
-    run: RunDir, job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path | None
-) -> None:
+def _save(run: RunDir, job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path | None) -> None:
     """Write the policy as it is now, whole; all processes call this if each has a part of it, with a folder in the first."""
     accelerator = trainer.accelerator
     weights = accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_divided else None
@@ -246,13 +247,7 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
 
 def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> tuple[int, str]:
     """Train to the end; returns the number of steps that an earlier process had done, and why the training ended."""
-    done = int(checkpoint.name.rpartition("-")[2]) // trainer.updates if checkpoint else 0
-    if processes.rank() == 0 and not kept.begin(done):
-        kept.begin(0)  # some were deleted, and only training from the beginning makes them again
-        checkpoint, done = None, 0
-    resumed = processes.shared(str(checkpoint) if checkpoint else None)
-    checkpoint, done = Path(resumed) if resumed else None, processes.shared(done)
-    trainer.seed_alike()
+    checkpoint, done = _resume(trainer, kept, checkpoint)
     convergence = Convergence(job.until) if job.until else None
     if checkpoint is not None:
         state = checkpoints.read_state(checkpoint)
@@ -286,6 +281,17 @@ def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> t
     if convergence is not None and convergence.reached:
         return done, "converged"
     return done, "epochs" if job.settings.steps is None else "steps"
+
+
+def _resume(trainer: Trainer, kept: Kept, checkpoint: Path | None) -> tuple[Path | None, int]:
+    """The checkpoint that all processes go on from, and its step."""
+    done = int(checkpoint.name.rpartition("-")[2]) // trainer.updates if checkpoint else 0
+    if processes.rank() == 0 and not kept.begin(done):
+        kept.begin(0)  # some were deleted, and only training from the beginning makes them again
+        checkpoint, done = None, 0
+    resumed, done = processes.shared([str(checkpoint) if checkpoint else None, done])
+    trainer.seed_alike()
+    return (Path(resumed) if resumed else None), done
 
 
 def _metrics(trainer: Trainer, job: Job) -> list[dict[str, Any]]:

@@ -35,9 +35,10 @@ def trainer_arguments(
 ) -> GRPOConfig | RLOOConfig:
     """TRL's arguments for training on `count` prompts of at most `longest_prompt` tokens, checkpoints in `folder`.
 
-    A step is one batch of completions, an equal share of them in each process (`steps_per_generation` micro-batches), of which each `gradient_accumulation_steps` micro-batches
-    make an update; `max_steps`, `save_steps` and `logging_steps` count updates. With several updates a step, TRL shuffles the
-    step's completions and keeps their log-probabilities before the first update, for the ratio of Eq. 1.
+    A step is one batch of completions, of which each process has an equal share (`steps_per_generation` micro-
+    batches); each `gradient_accumulation_steps` micro-batches make an update; `max_steps`, `save_steps` and
+    `logging_steps` count updates. With several updates a step, TRL shuffles the step's completions and keeps their
+    log-probabilities before the first update, for the ratio of Eq. 1.
 
     For Eq. 1 (`grpo`), these replace TRL 1.16's defaults, which are not the paper's objective (`trainer` may change them):
 

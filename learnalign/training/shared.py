@@ -38,7 +38,9 @@ class Shared(Base):
         """The costs of rows; None on a GPU, if policy or reference cannot share them, and if they are divided among processes."""
         models: list[Any] = [model for model in (self.model, self.ref_model) if model is not None]
         kept = any(base_of(model).is_gradient_checkpointing or _drops(model) for model in models)
-        divided = self.is_fsdp_enabled or self.is_deepspeed_enabled  # where all processes run each layer at the same time
+        divided = (
+            self.is_fsdp_enabled or self.is_deepspeed_enabled
+        )  # where all processes run each layer at the same time
         if self.accelerator.device.type != "cpu" or kept or divided:
             return None
         sharing = Sharing(*models)

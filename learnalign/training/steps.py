@@ -49,8 +49,8 @@ def check_shares(settings: GrpoConfig, section: str, processes: int) -> None:
         )
     if update % processes:
         raise InputError(
-            f"{section}.mini_batch_size: {counted(update, 'completion')} an update cannot be shared equally by {processes} processes; give a "
-            f"multiple of {processes}, or {way}"
+            f"{section}.mini_batch_size: {counted(update, 'completion')} an update cannot be shared equally by {processes} processes; give "
+            f"a multiple of {processes}, or {way}"
         )
 
 

@@ -1,10 +1,9 @@
-"""Models on several devices. There is one device here: torch's fake tensors stand for GPUs, and refuse to meet across devices;
+"""Models on several devices. There is one device with numbers here, so torch's meta device, which has none, stands for another;
 accelerate's hooks, which move what layers read, run on the CPU.
 """
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +11,86 @@ import pytest
 import torch
 from accelerate import dispatch_model
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from learnalign.config import apply_overrides, build_config
 from learnalign.errors import InputError
 from learnalign.gradients import grad
-from learnalign.gradients.capture.sites import Embedding, Norm, Site, Sites, tapped
+from learnalign.gradients.capture.sites import Norm, Site, Sites, tapped
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.projections.dense import Dense
 from learnalign.gradients.projections.kronecker import Kronecker
+from learnalign.gradients.projections.totals import Totals
 from learnalign.policy import load_policy, load_reference, loading
 from learnalign.policy.loading import check_spread
 from tests.gradients.tiny import random_samples, tiny_model
 from tests.tiny import make_run
 
 
-class Layers(nn.Module):
-    """An embedding, a layer and a norm, on two devices, with what accelerate's hooks do between them."""
-
-    def __init__(self, devices: tuple[str, str]) -> None:
-        super().__init__()
-        self.devices = devices
-        self.table = nn.Embedding(11, 8, device=devices[0])
-        self.first = Moving(8, 8, device=devices[0])
-        self.second = Moving(8, 8, device=devices[1])
-        self.norm = nn.LayerNorm(8, device=devices[1])
-
-    def sites(self) -> Sites:
-        unit = copy.deepcopy(self.norm)
-        return Sites(
-            [Site("first", self.first, "first.input"), Site("second", self.second, "second.input")],
-            [Norm("norm", self.norm, "norm.input", unit)],
-            [Embedding("table", self.table, "table.input")],
-        )
-
-    def forward(self, token_ids: Tensor) -> Tensor:
-        return self.norm(self.second(self.first(self.table(token_ids))))
-
-
-class Moving(nn.Linear):
-    """A linear layer that takes its input from any device, as accelerate's hooks make it do inside the layer's own call."""
+class Linear(nn.Linear):
+    """Takes its input from any device, inside its own call, as accelerate's hooks do."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(self.weight.device))
 
 
+class LayerNorm(nn.LayerNorm):
+    """Takes its input from any device, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.device))
+
+
+class Devices(Dense):
+    """A sink that notes where a layer's input is."""
+
+    def __init__(self) -> None:
+        super().__init__(Sites(), dim=4, width=4, seed=0)
+        self.inputs: list[torch.device] = []
+
+    def on_input(self, site: Site, x: Tensor) -> Tensor:
+        self.inputs.append(x.device)
+        return x
+
+
+def test_a_tap_sees_what_a_layer_reads_on_the_layers_own_device() -> None:
+    """Layers on the CPU, and on torch's meta device, which has no numbers."""
+    first, norm, second = Linear(8, 8), LayerNorm(8, device="meta"), Linear(8, 8, device="meta")
+    unit = nn.LayerNorm(8, device="meta")
+    sites = Sites([Site("a", first, "a"), Site("b", second, "b")], [Norm("norm", norm, "norm", unit)])
+    sink = Devices()
+    for layer in (first, norm, second, unit):
+        layer.requires_grad_(False)
+    with torch.enable_grad(), tapped(sites, sink, 3):
+        second(norm(first(torch.zeros(3, 5, 8))))
+    assert sink.inputs == [torch.device("cpu"), torch.device("meta")]
+
+
 @pytest.mark.parametrize("kind", [Kronecker, Dense])
 def test_features_of_layers_on_two_devices_gather_on_one(kind: Any) -> None:
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        model = Layers(("cuda:0", "cuda:1")).requires_grad_(False)
-        sink = kind(model.sites(), dim=64, width=4, seed=0)
-        if kind is Dense:
-            sink.on_lookup = lambda *_: None  # it asks which tokens there are, and fake tensors hold none
-        sink.begin(3, torch.device("cuda:1"), torch.float32)
-        with torch.enable_grad(), tapped(model.sites(), sink, 3):
-            output = model(torch.zeros(3, 5, dtype=torch.long, device="cuda:0"))
-        output.backward(torch.ones_like(output))
-        assert sink.features.device == torch.device("cuda:1")
-        assert sink.features.shape == (3, 64)
+    sites = [Site(name, Linear(8, 8, device=device), f"{name}.input") for name, device in (("a", "cpu"), ("b", "meta"))]
+    with torch.no_grad():
+        sink = kind(Sites(sites), dim=64, width=4, seed=0)
+        sink.begin(3, torch.device("meta"), torch.float32)
+        for site in sites:
+            x = torch.ones(3, 5, 8, device=site.weight.device)
+            sink.on_gradient(site, sink.on_input(site, x), x)
+        own = sink._totals.on(torch.device("cpu")).clone()  # what the layer on the CPU adds, in numbers
+        assert sink.features.device == torch.device("meta")
+        alone = kind(Sites(sites[:1]), dim=64, width=4, seed=0)
+        alone.begin(3, torch.device("cpu"), torch.float32)
+        x = torch.ones(3, 5, 8)
+        alone.on_gradient(sites[0], alone.on_input(sites[0], x), x)
+    assert torch.equal(own, alone.features)
+    assert own.norm() > 0
+
+
+def test_totals_are_the_sum_over_devices() -> None:
+    totals = Totals(2, 3, torch.device("cpu"), torch.float64)
+    totals._sums[torch.device("meta")] = torch.full((2, 3), 2.0, dtype=torch.float64)  # stands for another device
+    totals.on(torch.device("cpu")).add_(1)
+    assert totals.on(torch.device("meta")).sum() == 12
+    assert totals.gathered().tolist() == [[3.0] * 3] * 2
+    assert totals.gathered().tolist() == [[3.0] * 3] * 2  # counted once
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
@@ -123,7 +144,7 @@ def test_the_device_map_is_in_no_fingerprint(tmp_path: Path) -> None:
 
 def test_exact_gradients_of_a_spread_model_are_refused(tmp_path: Path) -> None:
     model = {"device_map": "auto"}
-    with pytest.raises(InputError, match=r"--verify takes gradients of a model on one device .* set that to null"):
+    with pytest.raises(InputError, match=r"--verify takes gradients of a model on one device.* set that to null"):
         grad(make_run(tmp_path / "verify", model=model), verify=4)
     exact = make_run(tmp_path / "exact", model=model, grad={"projection": "exact"})
     with pytest.raises(InputError, match="grad.projection: exact takes gradients of a model on one device"):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import learnalign_configs
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,6 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from safetensors.torch import load_file
 
-import learnalign_configs
 from learnalign import processes
 from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Shuffled
@@ -52,7 +52,14 @@ def _run(folder: Path, **changes: Any) -> RunDir:
 
 
 def _start(*arguments: str, count: int = 2) -> subprocess.Popen[str]:
-    launch = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "ddp.yaml"), "--num_processes", str(count)]
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        str(CONFIGS / "ddp.yaml"),
+        "--num_processes",
+        str(count),
+    ]
     command = [sys.executable, *launch, "-m", "learnalign_cli", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -71,7 +78,9 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Path) -> None:
     run = _run(tmp_path, size=0, learning_rate=0.1, trainer={"optim": "sgd"})  # AdamW makes large steps of rounding
     pool, kept = str(tmp_path / "pool.jsonl"), "train.keep_checkpoints=2"
-    code, output, errors = _launch("train", str(run.path), "--subset", pool, "--name", "two", "--set", kept, "--json", "--trust")
+    code, output, errors = _launch(
+        "train", str(run.path), "--subset", pool, "--name", "two", "--set", kept, "--json", "--trust"
+    )
     assert code == 0, errors
     assert json.loads(output)["steps"] == 2  # one result, not two
     assert errors.count("train: 2 steps") == 1

@@ -217,7 +217,9 @@ def test_replicas_get_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None
         environment(arguments, 2, 3)
 
 
-def test_each_replica_is_a_tensor_parallel_engine_on_its_own_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_replica_is_a_tensor_parallel_engine_on_its_own_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[tuple[dict[str, Any], str]] = []
 
     class Started(contextlib.nullcontext):  # type: ignore[type-arg]
@@ -237,7 +239,11 @@ def test_each_replica_is_a_tensor_parallel_engine_on_its_own_gpus(tmp_path: Path
     with vllm.VllmEngine(config, config.model.name):
         assert [devices for _, devices in started] == ["0,1", "2,3"]
     for number, (arguments, _) in enumerate(started):
-        assert arguments == {"model": "some/model", "seed": number, "tensor_parallel_size": 2}  # and no data parallelism in it
+        assert arguments == {
+            "model": "some/model",
+            "seed": number,
+            "tensor_parallel_size": 2,
+        }  # and no data parallelism in it
 
 
 def test_replicas_draw_other_numbers(tmp_path: Path) -> None:
