@@ -109,6 +109,9 @@ def trainer_arguments(
             f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; remove it (rollouts may use "
             "vLLM)"
         )
+    if together.count() > 1 and device().type == "cpu":
+        # accelerate's cpu:0, cpu:1 … are places that torch cannot load a checkpoint's optimiser to.
+        vars(arguments)["_setup_devices"] = torch.device("cpu")
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start if it sees more
     return arguments
 
