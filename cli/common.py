@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learnalign import processes
 from learnalign.errors import InputError, LearnAlignError, Unfinished, counted, one_line, short
 
 from .stopping import arrived
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from learnalign.rundir import Slice as Part
 
 DEBUG, VERBOSE = "--debug", "--verbose"
+TOGETHER = ("warmup", "train")  # the commands that several processes may run
 
 Dir = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
 ConfigFile = Annotated[
@@ -80,7 +82,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         try:
-            function(*args, **kwargs)
+            _start(function, *args, **kwargs)
         except Unfinished as ended:
             print_json(ended.state) if kwargs.get("as_json") else print(ended)
         except LearnAlignError as error:
@@ -96,6 +98,27 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             _stop(_bug(error), 1, error)
 
     return command
+
+
+def _start(function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Run a command; under `accelerate launch`, process 0 does, and the others take part in its training."""
+    if processes.count() == 1:
+        function(*args, **kwargs)
+    elif processes.rank():
+        from learnalign.training.followers import follow
+
+        follow()
+    else:
+        try:
+            if function.__name__ not in TOGETHER:
+                raise InputError(
+                    f"accelerate launch is for {' and '.join(TOGETHER)} alone; start `learnalign {function.__name__}` without it, "
+                    "after them"
+                )
+            function(*args, **kwargs)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the launcher has ended
+                processes.announce(None)
 
 
 def _bug(error: Exception) -> str:
@@ -115,7 +138,8 @@ def debugging() -> bool:
 def _stop(message: str, code: int, error: BaseException) -> None:
     if debugging() or arrived():  # what fails while a signal is answered is no error of its own
         raise error
-    print(f"learnalign: {message}", file=sys.stderr)
+    if processes.is_first_to_fail():
+        print(f"learnalign: {message}", file=sys.stderr)
     raise SystemExit(code)
 
 

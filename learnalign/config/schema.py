@@ -42,6 +42,10 @@ class ModelConfig(Section):
     )
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+    device_map: Literal["auto"] | None = Field(
+        None,
+        description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, layer by layer; null: one device",
+    )
 
     @property
     def is_reference(self) -> bool:

@@ -136,6 +136,6 @@ def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
         width=config.grad.width,
         batch_tokens=config.grad.batch_tokens,
     )
-    policy = load_policy(run)
+    policy = load_policy(run, spread=True)
     needs_reference = settings.beta > 0 and not (is_adapted(policy) and config.model.is_reference)
-    return GradientEngine(policy, settings, load_reference(settled(run)) if needs_reference else None)
+    return GradientEngine(policy, settings, load_reference(settled(run), spread=True) if needs_reference else None)

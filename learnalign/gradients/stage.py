@@ -50,6 +50,11 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
             f"{run.path} has no success rates yet, which need the rollouts of all slices; run `learnalign rollout {run.quoted}` "
             f"first, with --slice i/{run.slice.count} for each i or without"
         )
+    if run.config.model.device_map and (verify or settings.projection == "exact"):
+        raise InputError(
+            f"{'--verify' if verify else 'grad.projection: exact'} takes gradients of a model on one device, and model.device_map is "
+            f"{run.config.model.device_map}; set that to null, or take a projection without --verify"
+        )
     if not run.is_finished("rollout"):
         check_modules(run.config)  # not after hours of rollouts
         check_cascade(run)
