@@ -180,7 +180,10 @@ class Bookkeeping(TrainerCallback):
         processes.exchange(None)  # each writes its random state
         if processes.rank():
             return
-        own = {"rewards": self.trainer.rewards.state_dict(), "curriculum": self.trainer.curriculum.state_dict()}
+        own: dict[str, Any] = {
+            "rewards": self.trainer.rewards.state_dict(),
+            "curriculum": self.trainer.curriculum.state_dict(),
+        }
         own |= {"convergence": self.convergence.state_dict()} if self.convergence is not None else {}
         own |= {"processes": processes.count()} if processes.count() > 1 else {}
         checkpoints.complete(self.folder, state.global_step, own)
