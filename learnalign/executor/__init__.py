@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from learnalign.errors import Unfinished, counted
 from learnalign.executor.desk import Desk
 from learnalign.executor.driver import Driver, Places, refuse_given_up
-from learnalign.executor.processes import Processes, groups_of, visible_gpus
+from learnalign.executor.local import Processes, groups_of, visible_gpus
 from learnalign.executor.work import Work, Worker, one_by_one
 from learnalign.progress import Progress
 from learnalign.rundir import RunDir, Shard

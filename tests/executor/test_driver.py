@@ -11,7 +11,7 @@ import pytest
 from learnalign.errors import InputError, RunError
 from learnalign.executor import execute
 from learnalign.executor.desk import TRIES
-from learnalign.executor.processes import Processes
+from learnalign.executor.local import Processes
 from learnalign.rundir import RunDir
 from tests.executor.workers import done, file_of, work
 

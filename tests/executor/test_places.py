@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from learnalign.errors import InputError
-from learnalign.executor import processes
-from learnalign.executor.processes import Processes, groups_of
+from learnalign.executor import local
+from learnalign.executor.local import Processes, groups_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from learnalign.executor.processes import Processes, groups_of
 def test_workers_share_the_gpus_out(
     monkeypatch: pytest.MonkeyPatch, visible: list[str], devices: Any, each: int, groups: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(processes, "visible_gpus", lambda: visible)
+    monkeypatch.setattr(local, "visible_gpus", lambda: visible)
     assert groups_of(devices, each) == groups
 
 
@@ -42,7 +42,7 @@ def test_workers_share_the_gpus_out(
 def test_too_few_gpus_are_an_error_with_the_ways_out(
     monkeypatch: pytest.MonkeyPatch, devices: Any, each: int, words: str
 ) -> None:
-    monkeypatch.setattr(processes, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(local, "visible_gpus", lambda: ["0", "1"])
     with pytest.raises(InputError, match=words):
         groups_of(devices, each)
 
