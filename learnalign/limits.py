@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from learnalign.config import Config
+from learnalign.policy import needs_reference
 from learnalign.published import host_rates
 
 BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
 BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
 BYTES_PER_SCORE = 150  # of a row of scores/METHOD.parquet
-LINES_PER_SHARD = 4  # of manifest.jsonl: rollouts and gradients, each before and after its file takes its place
+BYTES_PER_LOG_PROB = 4  # of a used token's log π_ref
+LINES_PER_FILE = 2  # of manifest.jsonl: before and after a file takes its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
     host, shards = host_rates(), -(-prompts // config.executor.shard_size)
     sampled = prompts * config.rollout.num_generations * config.rollout.max_completion_length
     larger = "a larger executor.shard_size"
+    beside = shards if needs_reference(config) else 0  # log π_ref, beside the rollouts
     found = [
         Strain(
             what="memory of each process (prompts as Python objects)",
@@ -56,15 +59,21 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
         ),
         Strain(
             what="disk for features",
-            amount=kept * feature_bytes(config),
+            amount=kept * (feature_bytes(config) + reference_bytes(config)),
             unit="bytes",
             limit=10e12,
             way="a smaller grad.dim, grad.cascade, or a larger disk",
         ),
-        Strain(what="files in a directory (a shard each)", amount=shards, unit="files", limit=1e5, way=larger),
+        Strain(
+            what="files in a directory (one or two a shard)",
+            amount=shards + beside,
+            unit="files",
+            limit=1e5,
+            way=larger,
+        ),
         Strain(
             what="reading manifest.jsonl (by every command)",
-            amount=LINES_PER_SHARD * shards * host.seconds_per_line,
+            amount=LINES_PER_FILE * (2 * shards + beside) * host.seconds_per_line,
             unit="seconds",
             limit=60,
             way=larger,
@@ -78,6 +87,17 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
         ),
     ]
     return sorted(found, key=lambda strain: -strain.share)
+
+
+def used_rollouts(config: Config) -> int:
+    """The most rollouts of a prompt whose gradients are taken."""
+    return 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
+
+
+def reference_bytes(config: Config) -> int:
+    """Bytes on disk that log π_ref of a prompt's used rollouts takes at most."""
+    tokens = used_rollouts(config) * config.rollout.max_completion_length
+    return tokens * BYTES_PER_LOG_PROB if needs_reference(config) else 0
 
 
 def feature_bytes(config: Config) -> int:

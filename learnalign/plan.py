@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.gradients import keep_of
-from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes
-from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_size
+from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, reference_bytes, used_rollouts
+from learnalign.policy import ModelSize, load_tokenizer, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, estimate, machine_for, rates_of
 from learnalign.training.steps import kept_steps, planned_steps
@@ -188,9 +188,9 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 
 def _grad(config: Config, pool: PoolSize) -> Work:
     part = pool.part(kept_of(config, pool.prompts))
-    rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
-    tokens = rollouts * (part.tokens + part.prompts * config.rollout.max_completion_length)
-    return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=part.prompts * feature_bytes(config))
+    tokens = used_rollouts(config) * (part.tokens + part.prompts * config.rollout.max_completion_length)
+    disk_bytes = part.prompts * (feature_bytes(config) + reference_bytes(config))
+    return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=disk_bytes)
 
 
 def kept_of(config: Config, prompts: int) -> int:
@@ -212,10 +212,7 @@ def _memory(work: Work, config: Config, size: ModelSize) -> int | None:
     if work.stage == "rollout":
         return weights + longest * (size.cache_bytes or 0)
     if work.stage == "grad":
-        adapted = config.model.adapter or (config.warmup.size and config.warmup.lora)
-        same = is_own_reference(config) or (adapted and config.model.is_reference)
-        models = 1 if config.grad.beta == 0 or same else 2
-        return models * weights + longest * (size.activation_bytes or 0)
+        return weights + longest * (size.activation_bytes or 0)
     if work.stage in ("warmup", "train"):
         settings = config.warmup if work.stage == "warmup" else config.train.over(config.warmup)
         # float32 weights, gradients and AdamW's two moments, and π_ref; an adapter's own are small.

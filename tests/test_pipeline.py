@@ -18,6 +18,7 @@ from learnalign.config import load_config
 from learnalign.demo import MODEL
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
+from learnalign.gradients.reference import LogProbs, with_reference
 from learnalign.rundir import RunDir
 
 SETTINGS = [
@@ -131,7 +132,11 @@ def test_projected_cosines_follow_full_gradients(run: RunDir, width: int | None)
     else:
         settings = GradientSettings(width=width, dim=8192, beta=0.04)
         small = [load(path, dtype=torch.float32) for path in (run.warmup_dir, MODEL)]
-        phi = GradientEngine(small[0], settings, reference=small[1]).features(samples).double()
+        phi = (
+            GradientEngine(small[0], settings)
+            .features(with_reference(samples, LogProbs(small[1]).of(samples)))
+            .double()
+        )
     cosines = [torch.nn.functional.normalize(each, dim=1) for each in (torch.stack(gradients), phi)]
     pairs = torch.triu_indices(len(samples), len(samples), offset=1)
     exact, projected = ((unit @ unit.T)[pairs[0], pairs[1]].numpy() for unit in cosines)

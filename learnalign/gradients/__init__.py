@@ -4,7 +4,9 @@ stage        shard by shard from rollouts to gradients/part-*.safetensors; resul
 cascade      which prompts a cheap signal keeps (App. G.2)
 inputs       from a run directory to samples and an engine
 grpo         advantages (Eq. 1) and the coefficients of the gradient (Eq. 7)
-engine       samples in, features out: forward, head, backward, out of memory
+passes       rows and batches of samples, smaller ones if memory runs out
+reference    log π_ref of the tokens, in a pass before the gradients, kept beside the rollouts
+engine       samples in, features out: forward, head, backward
 logprobs     log-probabilities and the gradient of the hidden states, chunk by chunk
 capture/     layer inputs and output gradients, prompt by prompt
 projections/ Γ of φ = Γᵀ∇J: kronecker (the default, with fold), dense
@@ -15,6 +17,7 @@ from learnalign.gradients.cascade import check_cascade, keep_of
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.inputs import check_modules
+from learnalign.gradients.reference import LogProbs, with_reference
 from learnalign.gradients.result import GradResult, Verification
 from learnalign.gradients.stage import grad
 
@@ -22,6 +25,7 @@ __all__ = [
     "GradResult",
     "GradientEngine",
     "GradientSettings",
+    "LogProbs",
     "Sample",
     "UsedRollout",
     "Verification",
@@ -29,4 +33,5 @@ __all__ = [
     "check_modules",
     "grad",
     "keep_of",
+    "with_reference",
 ]

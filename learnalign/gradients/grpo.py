@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -15,10 +15,12 @@ EPSILON = 1e-4  # added to the standard deviation, as TRL does
 
 @dataclass(frozen=True)
 class UsedRollout:
-    """A rollout whose gradient is taken: its completion (closing EOS included) and its advantage Â within its group."""
+    """A rollout whose gradient is taken: its completion (closing EOS included), its advantage Â within its group, and log π_ref of
+    its tokens if β counts (on the CPU)."""
 
     token_ids: Sequence[int]
     advantage: float
+    reference: Float[Tensor, "tokens"] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from learnalign.gradients.capture.choice import check_choice, refuse_frozen
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
 from learnalign.gradients.result import count_tokens
-from learnalign.policy import is_own_reference, load_policy, load_reference, model_without_weights, settled
-from learnalign.policy.parts import is_adapted
+from learnalign.policy import load_policy, model_without_weights, needs_reference
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
@@ -121,14 +120,11 @@ def check_modules(config: Config) -> None:
 
 
 def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
-    """The engine of a run: its policy, and π_ref if β counts, unless that is the policy with its adapter switched off.
-
-    β counts unless the policy is the reference itself: no warmup, no `model.adapter`, no other `model.reference`.
-    """
+    """The engine of a run, for samples with log π_ref of their tokens if β counts."""
     config = run.config
     settings = GradientSettings(
         seed=config.seed,
-        beta=0.0 if is_own_reference(config) else config.grad.beta,
+        beta=config.grad.beta if needs_reference(config) else 0.0,
         temperature=config.rollout.temperature,
         modules=modules or config.grad.modules,
         projection=config.grad.projection,
@@ -136,6 +132,4 @@ def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
         width=config.grad.width,
         batch_tokens=config.grad.batch_tokens,
     )
-    policy = load_policy(run, spread=True)
-    needs_reference = settings.beta > 0 and not (is_adapted(policy) and config.model.is_reference)
-    return GradientEngine(policy, settings, load_reference(settled(run), spread=True) if needs_reference else None)
+    return GradientEngine(load_policy(run, spread=True), settings)

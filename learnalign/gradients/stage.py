@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -16,7 +16,8 @@ from learnalign.executor import Work, Worker, execute
 from learnalign.gradients.cascade import check_cascade, choose_kept
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
-from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped, windows
+from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, why_skipped, windows
+from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.policy import settled
 from learnalign.progress import Progress
@@ -68,7 +69,7 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         cut = run.cut_ids() if cascade else set()
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values()) - len(cut)
         work = exact_alignments if settings.projection == "exact" else _features
-        result = _count_missing(run, success, work(run, success, expected, cut))
+        result = _count_missing(run, success, work(run, success, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
@@ -95,19 +96,15 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
     )
 
 
-def _features(run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str]) -> GradResult:
+def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     settled(run)  # by this process, not by several workers
-    execute(
-        run,
-        Work(
-            stage=STAGE,
-            label="gradients",
-            make=_make_worker,
-            done=lambda shard: is_done(run.gradients_file(shard), fingerprint, shard.rows),
-            options={"expected": expected},
-        ),
-    )
+
+    def done(shard: Shard) -> bool:
+        return is_done(run.gradients_file(shard), fingerprint, shard.rows)
+
+    refer(run, [shard for shard in run.shards() if not done(shard)])
+    execute(run, Work(stage=STAGE, label="gradients", make=_make_worker, done=done, options={"expected": expected}))
     account = Account()
     for shard in run.shards():
         metadata = read_metadata(run.gradients_file(shard))
@@ -119,15 +116,15 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int, cut: C
 
 
 def _make_worker(run: RunDir, expected: int) -> Worker:
-    cut = run.cut_ids() if run.config.grad.cascade else set()
-    return _GradientWorker(run, load_success(run), expected, cut)
+    return _GradientWorker(run, load_success(run), expected)
 
 
 class _GradientWorker:
     """The engine of one process, working on windows of shards; each is written while the next one is computed."""
 
-    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str]) -> None:
-        self._run, self._success, self._expected, self._cut = run, success, expected, cut
+    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
+        self._run, self._expected = run, expected
+        self._read = sample_reader(run, success)
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
 
@@ -144,9 +141,6 @@ class _GradientWorker:
                 writing = writer.submit(self._write, window, fetch)
             if writing is not None:
                 writing.result()
-
-    def _read(self, shard: Shard) -> ShardSamples:
-        return read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad, self._cut)
 
     def _write(self, window: Sequence[tuple[Shard, ShardSamples]], fetch: Callable[[], Tensor]) -> None:
         parts = fetch().double().split([len(read.samples) for _, read in window])

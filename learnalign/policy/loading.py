@@ -47,6 +47,11 @@ def is_own_reference(config: Config) -> bool:
     return config.warmup.size == 0 and config.model.adapter is None and config.model.is_reference
 
 
+def needs_reference(config: Config) -> bool:
+    """Whether gradients need log π_ref: β counts, as the policy is not the reference itself."""
+    return config.grad.beta > 0 and not is_own_reference(config)
+
+
 def _path(name: str) -> str:
     return str(demo.MODEL) if name == "demo" else os.path.expanduser(name)
 

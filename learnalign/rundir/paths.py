@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from learnalign.config import NEXT
 from learnalign.errors import InputError, short
 
 
@@ -106,6 +107,12 @@ class Paths:
 
     def rollouts_file(self, shard: Shard) -> Path:
         return self.path / "rollouts" / f"part-{shard.index:05d}.parquet"
+
+    def reference_file(self, shard: Shard) -> Path:
+        """log π_ref of the rollouts' tokens, beside the rollouts: in DIR/.next, those of DIR unless they are made anew."""
+        there = self.path.name == NEXT and (self.path / "rollouts").is_symlink()
+        root = self.path.parent if there else self.path
+        return root / "rollouts" / f"reference-{shard.index:05d}.safetensors"
 
     def gradients_file(self, shard: Shard) -> Path:
         return self.path / "gradients" / f"part-{shard.index:05d}.safetensors"

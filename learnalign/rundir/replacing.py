@@ -20,6 +20,7 @@ from learnalign.rundir.lock import OWN as LOCKS
 from learnalign.rundir.lock import InUse, Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Files, manifest_of, write_manifest
+from learnalign.rundir.stages import REFERENCE, stage_of
 
 PLAN = "replaces.json"
 OWN = ("config.yaml", "run.json", ".run.json", "quarantine.jsonl")  # made anew from the old ones
@@ -37,6 +38,8 @@ def begin(root: Path, request: dict[str, Any], replaced: Collection[Path], fill:
     manifest = manifest_of(root / MANIFEST)
     stored = manifest.paths() if manifest else {}
     kept = {path: each for path, each in stored.items() if path not in OWN and not _in(path, away)}
+    # Written in DIR meanwhile, as their own manifest says.
+    kept = {path: each for path, each in kept.items() if stage_of(path) != REFERENCE}
     plan = {"request": request, "removed": sorted(away), "kept": {path: _as_json(each) for path, each in kept.items()}}
     if (folder / PLAN).is_file() and files.read_json(folder / PLAN) == plan:
         return

@@ -134,6 +134,12 @@ STAGES: dict[str, Stage] = {
 }
 
 
+# What `grad` keeps beside the rollouts. It has a fingerprint of its own; without it no stage is unfinished: `grad` makes it
+# again if it needs it.
+REFERENCE = "reference"
+REFERENCE_FILES = "rollouts/reference-*.safetensors"
+
+
 # Keys that later versions added, with their first default: at it they are left out, so that older results stay valid.
 ADDED: dict[str, Any] = {
     "data.reasoning_tags": [],
@@ -196,7 +202,9 @@ def files_in(root: Path) -> list[Path]:
 
 @functools.lru_cache(maxsize=1 << 16)
 def stage_of(path: str) -> str | None:
-    """The stage that writes this path of a run directory, if one does."""
+    """The stage that writes this path of a run directory, if one does; `REFERENCE` for what `grad` keeps beside the rollouts."""
+    if fnmatch(path, REFERENCE_FILES):
+        return REFERENCE
     for name, stage in STAGES.items():
         if any(fnmatch(path, pattern) or fnmatch(path, f"{pattern}/*") for pattern in stage.outputs):
             return name
@@ -206,7 +214,7 @@ def stage_of(path: str) -> str | None:
 def command_of(path: str) -> str | None:
     """The command that makes this path of a run directory: a stage's name; the pool is made by the first that needs it."""
     stage = stage_of(path)
-    return "rollout" if stage == "pool" else stage
+    return {"pool": "rollout", REFERENCE: "grad"}.get(stage or "", stage)
 
 
 def fingerprint(config: Config, inputs: dict[str, str], stage: str, directory: Path | None = None) -> str:

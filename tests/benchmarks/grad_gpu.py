@@ -27,7 +27,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from learnalign.gradients import GradientEngine, GradientSettings, Sample, UsedRollout
+from learnalign.gradients import GradientEngine, GradientSettings, LogProbs, Sample, UsedRollout, with_reference
 from learnalign.gradients.capture.batching import collate, pack, rows_of
 from learnalign.gradients.exact.alignment import accumulate, zero_direction
 from learnalign.policy.parts import head_of, last_hidden
@@ -224,12 +224,12 @@ def other_ways(model: nn.Module, samples: list[Sample], clock: Clock) -> dict[st
     """A reference model of the same size (β > 0), and the first pass of the exact way."""
     positions = sum(len(s.prompt_ids) + len(s.rollouts[0].token_ids) - 1 for s in samples)
     settings = dataclasses.replace(make_engine(model, "auto").settings, beta=0.04)
-    with_reference = GradientEngine(model, settings, model)
+    reference, policy = LogProbs(model), GradientEngine(model, settings)
     exact = make_engine(model, "auto", projection="exact")
     direction = zero_direction(exact)
     weights = [1 / len(samples)] * len(samples)
     ways = {
-        "with_reference": lambda: with_reference.features(samples),
+        "with_reference": lambda: policy.features(with_reference(samples, reference.of(samples))),
         "exact_pass_1": lambda: accumulate(exact, samples, weights, direction),
     }
     speeds = {}

@@ -22,7 +22,7 @@ from learnalign.gradients.projections.kronecker import Kronecker
 from learnalign.gradients.projections.totals import Totals
 from learnalign.policy import load_policy, load_reference, loading
 from learnalign.policy.loading import check_spread
-from tests.gradients.tiny import random_samples, tiny_model
+from tests.gradients.tiny import random_samples, referred, tiny_model
 from tests.tiny import make_run
 
 
@@ -102,9 +102,9 @@ def test_features_are_the_same_under_accelerates_hooks(kind: str, projection: st
     layer: Any = hooked.get_submodule("model.layers.1")
     assert layer._hf_hook.execution_device == "cpu"
     settings = GradientSettings(beta=0.04, dim=512, width=16, projection=projection)
-    samples = random_samples(4, rollouts=2)
-    expected = GradientEngine(plain, settings, reference).features(samples)
-    torch.testing.assert_close(GradientEngine(hooked, settings, reference).features(samples), expected, rtol=0, atol=0)
+    samples = referred(random_samples(4, rollouts=2), reference)
+    expected = GradientEngine(plain, settings).features(samples)
+    torch.testing.assert_close(GradientEngine(hooked, settings).features(samples), expected, rtol=0, atol=0)
     assert expected.norm(dim=1).min() > 0
 
 

@@ -8,9 +8,20 @@ import pytest
 import torch
 
 from learnalign.errors import RunError
+from learnalign.gradients import engine as engine_module
+from learnalign.gradients.capture.batching import collate
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
-from tests.gradients.tiny import brute_force, collected, every_parameter, objective, random_samples, tiny_model
+from tests.gradients.tiny import (
+    Collector,
+    brute_force,
+    collected,
+    every_parameter,
+    objective,
+    random_samples,
+    referred,
+    tiny_model,
+)
 
 
 def stacked(gradients: dict[str, torch.Tensor], names: list[str]) -> torch.Tensor:
@@ -27,7 +38,8 @@ def test_gradients_are_those_of_plain_autograd(kind, beta, temperature, rollouts
     policy = tiny_model(kind)
     reference = tiny_model(kind, seed=1) if beta else None
     samples, names = random_samples(6, rollouts), every_parameter(policy)
-    engine = GradientEngine(policy, GradientSettings(beta=beta, temperature=temperature), reference)
+    samples = referred(samples, reference, temperature) if reference else samples
+    engine = GradientEngine(policy, GradientSettings(beta=beta, temperature=temperature))
     exact = brute_force(policy, names, samples, reference, beta=beta, temperature=temperature)
     assert close(stacked(collected(engine, samples), names), exact, 1e-6)  # the models' norms compute in float32
 
@@ -64,12 +76,13 @@ def test_features_are_the_same_alone_in_a_batch_padded_and_in_any_order(kind, pr
     policy = tiny_model(kind, dtype=torch.float32)
     reference = tiny_model(kind, dtype=torch.float32, seed=1)
     settings = GradientSettings(dim=256, width=16, batch_tokens=100_000, projection=projection)
-    engine = GradientEngine(policy, settings, reference)
+    engine = GradientEngine(policy, settings)
     samples = [*random_samples(7, rollouts=2), *random_samples(1, rollouts=2, seed=5, longest=60)]
+    samples = referred(samples, reference)
     together = engine.features(samples)
     alone = torch.cat([engine.features([sample]) for sample in samples])
     backwards = engine.features(samples[::-1]).flip(0)
-    small = GradientEngine(policy, dataclasses.replace(settings, batch_tokens=50), reference).features(samples)
+    small = GradientEngine(policy, dataclasses.replace(settings, batch_tokens=50)).features(samples)
     for other in (alone, backwards, small):
         assert close(other, together, 1e-4)
 
@@ -90,8 +103,8 @@ def test_the_feature_of_a_group_is_the_mean_over_its_rollouts():
 
 
 def test_chunks_of_the_head_do_not_change_the_gradient(monkeypatch):
-    engine = GradientEngine(tiny_model(), GradientSettings(dim=256, beta=0.5), tiny_model(seed=1))
-    samples = random_samples(4, longest=40)
+    engine = GradientEngine(tiny_model(), GradientSettings(dim=256, beta=0.5))
+    samples = referred(random_samples(4, longest=40), tiny_model(seed=1))
     whole = engine.features(samples)
     monkeypatch.setitem(__import__("learnalign.gradients.logprobs", fromlist=["x"]).CHUNK_ENTRIES, "cpu", 1)
     assert close(engine.features(samples), whole, 1e-6)
@@ -110,5 +123,18 @@ def test_float16_keeps_the_gradients_of_long_completions():
 
 
 def test_beta_without_a_reference_is_refused():
-    with pytest.raises(RunError, match="reference"):
-        GradientEngine(tiny_model(), GradientSettings(beta=0.04))
+    samples = random_samples(2)
+    for given in (samples, [*referred(samples[:1], tiny_model()), *samples[1:]]):
+        with pytest.raises(RunError, match="needs the reference's log-probability"):
+            GradientEngine(tiny_model(), GradientSettings(beta=0.04)).features(given)
+
+
+def test_a_cpus_attention_is_left_out_on_a_gpu(monkeypatch):
+    """It looks at every call of torch: time that a GPU waits for."""
+    monkeypatch.setattr(engine_module, "CpuAttention", None)
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=256))
+    with pytest.raises(TypeError):
+        collected(engine, random_samples(2))
+    batch = collate(engine.rows(random_samples(2)), engine.device, engine.dtype)
+    engine.device = torch.device("cuda")
+    engine.backward(batch, Collector(2))

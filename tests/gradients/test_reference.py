@@ -15,7 +15,8 @@ from learnalign.config import build_config
 from learnalign.errors import InputError
 from learnalign.gradients import grad
 from learnalign.gradients.grpo import Sample
-from learnalign.gradients.inputs import make_engine, read_samples
+from learnalign.gradients.inputs import make_engine
+from learnalign.gradients.reference import refer, sample_reader
 from learnalign.policy import model_path
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
@@ -55,12 +56,9 @@ def _with_model(folder: Path, **model: Any) -> RunDir:
 
 
 def _samples(run: RunDir) -> list[Sample]:
-    success = load_success(run)
-    return [
-        sample
-        for shard in run.shards()
-        for sample in read_samples(run.rollouts_file(shard), success, run.config.grad).samples
-    ]
+    refer(run, run.shards())
+    read = sample_reader(run, load_success(run))
+    return [sample for shard in run.shards() for sample in read(shard).samples]
 
 
 def _distance(run: RunDir, policy: nn.Module, reference: nn.Module | None) -> float:
@@ -101,9 +99,10 @@ def test_the_same_weights_without_warmup_need_no_reference(tmp_path: Path) -> No
             tmp_path / str(bool(reference)),
             run.config.model_copy(update={"model": run.config.model.model_copy(update={"reference": reference})}),
         )
-        engine = make_engine(run)
-        assert engine.settings.beta == 0
-        assert engine.reference is None
+        assert make_engine(run).settings.beta == 0
+        write_rollouts(run)
+        grad(run)
+        assert not list(run.path.glob("rollouts/reference*"))
 
 
 def test_after_a_warmup_the_reference_is_the_model_before_it(tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ def test_a_reference_that_cannot_be_one_is_refused(tmp_path: Path, reference: st
     (tmp_path / "words" / "tokenizer.json").write_text(text.replace('"A":', '"AAA":'), encoding="utf-8")
     run = _with_model(tmp_path, name=str(base), reference=str(tmp_path / reference))
     with pytest.raises(InputError, match=f"model.reference .*{reference}.*{words}"):
-        make_engine(run)
+        refer(run, run.shards())
 
 
 def test_a_warmup_that_would_ignore_an_adapter_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages
-from tests.gradients.tiny import collected
+from tests.gradients.tiny import collected, referred
 from tests.tiny import save_model
 
 PROMPT = [5, 80, 33, 7, 120, 44, 61]
@@ -76,9 +76,10 @@ def test_one_trainer_step_has_the_same_gradient(tmp_path, kind, beta, temperatur
     completions = [torch.randint(0, 256, (n,), generator=generator).tolist() for n in (3, 9, 1, 6)]
     expected, policy, reference = trl_gradients(save_model(tmp_path, kind), completions, beta, temperature)
     settings = GradientSettings(beta=beta, temperature=temperature, dim=64, width=8)
-    engine = GradientEngine(policy, settings, reference)
+    engine = GradientEngine(policy, settings)
     pairs = zip(completions, advantages(REWARDS), strict=True)
     sample = Sample("x", PROMPT, [UsedRollout(ids, advantage) for ids, advantage in pairs])
-    for name, gradient in collected(engine, [sample]).items():
+    samples = referred([sample], reference, temperature)
+    for name, gradient in collected(engine, samples).items():
         loss_gradient = -gradient[0]  # TRL minimises −J
         assert (loss_gradient - expected[name]).norm() <= 1e-4 * expected[name].norm(), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 
@@ -104,6 +105,20 @@ def brute_force(
     for parameter in parameters:
         parameter.requires_grad_(False)
     return torch.stack(rows)
+
+
+def referred(samples: list[Sample], reference: nn.Module, temperature: float = 1.0) -> list[Sample]:
+    """The samples with log π_ref of their tokens, unpadded, one rollout at a time."""
+
+    def log_probs(sample: Sample, rollout: UsedRollout) -> Tensor:
+        ids = torch.tensor([[*sample.prompt_ids, *rollout.token_ids]])
+        with torch.no_grad():
+            return _log_probs(reference, ids, len(rollout.token_ids), temperature)
+
+    return [
+        dataclasses.replace(s, rollouts=[dataclasses.replace(one, reference=log_probs(s, one)) for one in s.rollouts])
+        for s in samples
+    ]
 
 
 def every_parameter(model: nn.Module) -> list[str]:

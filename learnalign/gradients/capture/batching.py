@@ -9,17 +9,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from learnalign.gradients.grpo import Sample
+from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.policy.memory import pack_batches
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One completion of a row's prompt; `weight` is 1/(|R||o|)."""
+    """One completion of a row's prompt; `weight` is 1/(|R||o|), `start` the place of its first token among those of all samples."""
 
-    token_ids: Sequence[int]
-    advantage: float
+    rollout: UsedRollout
     weight: float
+    start: int
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        return self.rollout.token_ids
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Batch:
     group_samples: Int[Tensor, "G"]  # the sample of every group
     counts: list[int]  # completion tokens of every row
     blocks: list[Block]
+    places: Int[Tensor, "N"]  # of the tokens among those of all samples
+    reference: Float[Tensor, "N"] | None = None  # log π_ref of every token, if all rollouts have it
     branches: Int[Tensor, "B T"] | None = None  # 0: prompt, k: k-th completion, −1: padding; None: one completion a row
 
     def parts(self, chunk: slice) -> list[tuple[int, slice]]:
@@ -86,13 +92,13 @@ def rows_of(samples: Sequence[Sample], together: Callable[[Sample], int] = lambd
 
     Leaves out empty completions, which have no gradient.
     """
-    groups = []
+    groups, start = [], 0
     for i, sample in enumerate(samples):
-        branches = [
-            Branch(one.token_ids, one.advantage, 1.0 / (len(sample.rollouts) * len(one.token_ids)))
-            for one in sample.rollouts
-            if len(one.token_ids)
-        ]
+        branches = []
+        for one in sample.rollouts:
+            if count := len(one.token_ids):
+                branches.append(Branch(one, 1.0 / (len(sample.rollouts) * count), start))
+                start += count
         branches.sort(key=lambda branch: -len(branch.token_ids))
         size = together(sample)
         groups.append([Row(i, sample.prompt_ids, branches[k : k + size]) for k in range(0, len(branches), size)])
@@ -121,7 +127,7 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
     length = longest(rows)
     token_ids = torch.zeros(len(rows), length, dtype=torch.int64)
     branch_of = torch.full((len(rows), length), -1)
-    positions, targets, advantage, weight = [], [], [], []
+    positions, targets, advantage, weight, places = [], [], [], [], []
     for i, row in enumerate(rows):
         end = len(row.prompt_ids)
         last = i * length + end - 1
@@ -134,11 +140,15 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
             branch_of[i, start:end] = number
             positions += [torch.tensor([last]), torch.arange(i * length + start, i * length + end)]
             targets.append(tokens)
-            advantage.append(torch.full((count,), branch.advantage, dtype=dtype))
+            advantage.append(torch.full((count,), branch.rollout.advantage, dtype=dtype))
             weight.append(torch.full((count,), branch.weight, dtype=dtype))
+            places.append(torch.arange(branch.start, branch.start + count))
     parts = {"token_ids": token_ids, "samples": torch.tensor([row.sample for row in rows])}
     parts["group_samples"] = torch.tensor([group[0].sample for group in groups])
-    lists = {"positions": positions, "targets": targets, "advantage": advantage, "weight": weight}
+    lists = {"positions": positions, "targets": targets, "advantage": advantage, "weight": weight, "places": places}
+    reference = [branch.rollout.reference for row in rows for branch in row.branches]
+    if all(each is not None for each in reference):
+        lists["reference"] = [each.to(dtype) for each in reference if each is not None]
     parts |= {name: torch.cat(values) for name, values in lists.items()}
     if any(len(row.branches) > 1 for row in rows):
         parts["branches"] = branch_of

@@ -15,7 +15,8 @@ from learnalign.errors import InputError
 from learnalign.gradients.capture.choice import find_sites
 from learnalign.gradients.exact.whole import exact_grams
 from learnalign.gradients.grpo import Sample
-from learnalign.gradients.inputs import make_engine, read_samples
+from learnalign.gradients.inputs import make_engine
+from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Agreement, Verification
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir
@@ -40,7 +41,7 @@ def verify_features(run: RunDir, success: Mapping[str, Success], count: int) -> 
         engine = make_engine(run, "all")
     except InputError as error:
         missing, engine = str(error), make_engine(run)
-    own = find_sites(engine.policy, run.config.grad.modules).shapes()
+    own = find_sites(engine.model, run.config.grad.modules).shapes()
     grams = {name: gram.cpu().numpy() for name, gram in exact_grams(engine, samples).items()}
     everything, chosen = np.sum(list(grams.values()), axis=0), np.sum([grams[name] for name in own], axis=0)
     learnability = np.array([success[sample.id].learnability for sample in samples])
@@ -59,12 +60,12 @@ def _chosen(run: RunDir, success: Mapping[str, Success], count: int) -> tuple[li
     stored = {shard: json.loads(read_metadata(run.gradients_file(shard))["ids"]) for shard in run.shards()}
     every = sorted(id for ids in stored.values() for id in ids)
     chosen = set(random.Random(run.config.seed).sample(every, min(count, len(every))))
+    wanted = {shard: ids for shard, ids in stored.items() if not chosen.isdisjoint(ids)}
+    refer(run, list(wanted))
+    read = sample_reader(run, success)
     samples, features = [], [torch.zeros(0, run.config.grad.dim, dtype=torch.float64)]
-    for shard, ids in stored.items():
-        if chosen.isdisjoint(ids):
-            continue
-        every_sample = read_samples(run.rollouts_file(shard), success, run.config.grad).samples
-        compared = [sample for sample in every_sample if sample.id in chosen]
+    for shard, ids in wanted.items():
+        compared = [sample for sample in read(shard).samples if sample.id in chosen]
         tensors, _ = read_safetensors(run.gradients_file(shard))
         features.append(tensors["features"][[ids.index(sample.id) for sample in compared]].double())
         samples += compared

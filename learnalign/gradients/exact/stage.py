@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import torch
 
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.exact.alignment import Direction, accumulate, inner_products, zero_direction
-from learnalign.gradients.inputs import ShardSamples, make_engine, read_samples, windows
+from learnalign.gradients.inputs import ShardSamples, make_engine, windows
+from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success
@@ -27,16 +28,15 @@ from learnalign.rundir.files import is_done, read_parquet, read_safetensors, rem
 SAVE_SECONDS = 300.0  # between two saved states of pass 1
 
 
-def exact_alignments(
-    run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str] = frozenset()
-) -> GradResult:
-    """Write exact.parquet: id, norm, alignment of every prompt that has a gradient, without those that a cascade `cut`."""
+def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
+    """Write exact.parquet: id, norm, alignment of every prompt that has a gradient."""
     fingerprint = run.fingerprint("grad")
     if not is_done(run.exact_file, fingerprint):
+        refer(run, run.shards())
         engine = make_engine(run)
         total = _RunningSum(run, engine, fingerprint)
-        _first_pass(run, success, expected, engine, total, cut)
-        _second_pass(run, success, engine, total, cut)
+        _first_pass(run, success, expected, engine, total)
+        _second_pass(run, success, engine, total)
         _finish(run, total.account, fingerprint)
     remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
@@ -93,46 +93,34 @@ def _first_pass(
     expected: int,
     engine: GradientEngine,
     total: _RunningSum,
-    cut: Container[str],
 ) -> None:
     todo = [shard for shard in run.shards() if shard.index not in total.shards]
-    count = run.count_prompts()
+    count, read = run.count_prompts(), sample_reader(run, success)
     with Progress(count, "prompts", "exact gradients, pass 1 of 2", count - sum(map(len, todo))) as progress:
-        for window in _windows(run, success, engine, todo, cut):
-            samples = [sample for _, read in window for sample in read.samples]
+        for window in windows(todo, read, lambda: engine.budget.window):
+            samples = [sample for _, found in window for sample in found.samples]
             weights = [success[sample.id].learnability / count for sample in samples]
             with progress.part(sum(len(shard) for shard, _ in window)) as advance:
                 norms = accumulate(engine, samples, weights, total.direction, advance)
-            parts = norms.split([len(read.samples) for _, read in window])
-            for (shard, read), own in zip(window, parts, strict=True):
-                total.record(shard, read, own.tolist())
+            parts = norms.split([len(found.samples) for _, found in window])
+            for (shard, found), own in zip(window, parts, strict=True):
+                total.record(shard, found, own.tolist())
             check_bad(total.account.bad, expected, run.config.grad.max_bad)
             total.save(at_once=window[-1][0] is todo[-1])
 
 
-def _second_pass(
-    run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum, cut: Container[str]
-) -> None:
+def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum) -> None:
     todo = [shard for shard in run.shards() if not is_done(_part(run, shard), total.fingerprint, shard.rows)]
-    count = run.count_prompts()
+    count, read = run.count_prompts(), sample_reader(run, success)
     with Progress(count, "prompts", "exact gradients, pass 2 of 2", count - sum(map(len, todo))) as progress:
-        for window in _windows(run, success, engine, todo, cut):
-            good = [[sample for sample in read.samples if sample.id in total.norms] for _, read in window]
+        for window in windows(todo, read, lambda: engine.budget.window):
+            good = [[sample for sample in found.samples if sample.id in total.norms] for _, found in window]
             with progress.part(sum(len(shard) for shard, _ in window)) as advance:
                 products = inner_products(engine, list(chain.from_iterable(good)), total.direction, advance).cpu()
             for (shard, _), samples, own in zip(window, good, products.split(list(map(len, good))), strict=True):
                 norms = torch.tensor([total.norms[sample.id] for sample in samples], dtype=torch.float64)
                 columns = {"id": [s.id for s in samples], "norm": norms.tolist(), "alignment": (own / norms).tolist()}
                 write_parquet(_part(run, shard), pa.table(columns, schema=SCHEMA), total.fingerprint, shard.rows)
-
-
-def _windows(
-    run: RunDir, success: Mapping[str, Success], engine: GradientEngine, shards: Sequence[Shard], cut: Container[str]
-) -> Iterator[list[tuple[Shard, ShardSamples]]]:
-    def read(shard: Shard) -> ShardSamples:
-        return read_samples(run.rollouts_file(shard), success, run.config.grad, cut)
-
-    return windows(shards, read, lambda: engine.budget.window)
 
 
 SCHEMA = pa.schema([("id", pa.string()), ("norm", pa.float64()), ("alignment", pa.float64())])

@@ -11,7 +11,7 @@ from learnalign.gradients import logprobs
 from learnalign.gradients.capture import budget as memory
 from learnalign.gradients.capture.budget import Budget
 from learnalign.gradients.engine import GradientEngine, GradientSettings
-from tests.gradients.tiny import SHAPE, VOCABULARY, random_samples, tiny_model
+from tests.gradients.tiny import SHAPE, VOCABULARY, random_samples, referred, tiny_model
 
 CPU = torch.device("cpu")
 DIM = 640
@@ -32,7 +32,8 @@ class Shapes(TorchDispatchMode):
 
 def shapes(samples, batch_tokens=64, **settings) -> set[tuple[int, ...]]:
     policy = tiny_model(dtype=torch.float32)
-    engine = GradientEngine(policy, GradientSettings(dim=DIM, width=16, batch_tokens=batch_tokens, **settings), policy)
+    engine = GradientEngine(policy, GradientSettings(dim=DIM, width=16, batch_tokens=batch_tokens, **settings))
+    samples = referred(samples, policy)
     engine.features(samples[:1])  # makes Γ
     with Shapes() as record:
         engine.features(samples)
@@ -83,8 +84,9 @@ def test_a_failed_batch_never_raises_the_budget(batch, left):
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_no_batch_waits_for_the_device(kind):
     policy = tiny_model(kind)
-    engine = GradientEngine(policy, GradientSettings(beta=0.1, dim=64, width=8, batch_tokens=100), policy)
-    engine.features(random_samples(1))
+    engine = GradientEngine(policy, GradientSettings(beta=0.1, dim=64, width=8, batch_tokens=100))
+    samples = referred(random_samples(8), policy)
+    engine.features(samples[:1])
 
     class Reads(TorchDispatchMode):
         count = 0
@@ -94,7 +96,7 @@ def test_no_batch_waits_for_the_device(kind):
             return function(*args, **(kwargs or {}))
 
     with Reads() as reads:
-        engine.features(random_samples(8))
+        engine.features(samples)
     assert reads.count == 0
 
 

@@ -12,6 +12,7 @@ from learnalign.gradients.capture.batching import collate, rows_of
 from learnalign.gradients.capture.sharing import Sharing, can_share, tree_inputs
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
+from learnalign.gradients.reference import LogProbs, with_reference
 from tests.gradients.tiny import (
     SHAPE,
     VOCABULARY,
@@ -20,6 +21,7 @@ from tests.gradients.tiny import (
     every_parameter,
     long_prompts,
     most_branches,
+    referred,
     tiny_model,
 )
 
@@ -31,8 +33,8 @@ def test_shared_rows_have_the_gradients_of_separate_ones(kind, attn):
     reference: Any = tiny_model(kind, seed=1)
     policy.set_attn_implementation(attn)
     reference.set_attn_implementation(attn)
-    samples = long_prompts(4)
-    engine = GradientEngine(policy, GradientSettings(beta=0.2, temperature=0.9, batch_tokens=400), reference)
+    samples = referred(long_prompts(4), reference, 0.9)
+    engine = GradientEngine(policy, GradientSettings(beta=0.2, temperature=0.9, batch_tokens=400))
     rows = engine.rows(samples)
     assert most_branches(engine, samples) > 1
     assert sum(row.length for group in rows for row in group) < sum(r.length for g in rows_of(samples) for r in g)
@@ -153,17 +155,20 @@ def test_a_model_that_does_not_heed_the_mask_does_not_share():
     assert not can_share(model)
 
 
-def test_a_reference_that_cannot_share_keeps_the_policy_from_it():
+def test_a_reference_that_cannot_share_does_not_keep_the_policy_from_it():
     config = Qwen2Config(**{**SHAPE, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0})
-    reference = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
-    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.1), reference)
-    assert most_branches(engine, long_prompts(2)) == 1
+    reference, samples = LogProbs(AutoModelForCausalLM.from_config(config, dtype=torch.float64)), long_prompts(2)
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.1))
+    assert (
+        most_branches(reference, samples) == 1 < most_branches(engine, with_reference(samples, reference.of(samples)))
+    )
 
 
 def test_policy_and_reference_may_differ_in_precision():
     policy, reference = tiny_model(dtype=torch.bfloat16), tiny_model(seed=1, dtype=torch.float32)
-    engine = GradientEngine(policy, GradientSettings(beta=0.1, dim=64, width=8), reference)
-    assert engine.features(long_prompts(2)).isfinite().all()
+    samples = with_reference(long_prompts(2), LogProbs(reference).of(long_prompts(2)))
+    engine = GradientEngine(policy, GradientSettings(beta=0.1, dim=64, width=8))
+    assert engine.features(samples).isfinite().all()
 
 
 def test_models_whose_mask_is_cut_by_columns_do_not_share():

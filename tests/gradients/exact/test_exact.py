@@ -25,6 +25,7 @@ from tests.gradients.tiny import (
     long_prompts,
     most_branches,
     random_samples,
+    referred,
     tiny_model,
 )
 
@@ -44,9 +45,9 @@ def test_norms_and_alignments_are_those_of_whole_gradients(monkeypatch, kind, ti
     policy = tiny_model(kind, tie_word_embeddings=tied)
     policy.lm_head.bias = torch.nn.Parameter(torch.randn(97, dtype=torch.float64), requires_grad=False)
     reference = tiny_model(kind, seed=1, tie_word_embeddings=tied)
-    samples = SAMPLES[which]
+    samples = referred(SAMPLES[which], reference)
     settings = GradientSettings(beta=0.1, projection="exact", batch_tokens=budget)
-    engine = GradientEngine(policy, settings, reference)
+    engine = GradientEngine(policy, settings)
     assert which != "shared" or budget == 60 or most_branches(engine, samples) > 1
     full = brute_force(policy, every_parameter(policy), samples, reference, beta=0.1)
     learnability = np.linspace(0.1, 0.25, 6)
