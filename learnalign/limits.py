@@ -51,15 +51,15 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
             way="divide the pool into several run directories",
         ),
         Strain(
-            what="disk for completions",
-            amount=sampled * BYTES_PER_TOKEN,
+            what="disk for completions and log π_ref",
+            amount=sampled * BYTES_PER_TOKEN + kept * reference_bytes(config),
             unit="bytes",
             limit=10e12,
             way="a smaller rollout.max_completion_length, rollout.adaptive, or a larger disk",
         ),
         Strain(
             what="disk for features",
-            amount=kept * (feature_bytes(config) + reference_bytes(config)),
+            amount=kept * feature_bytes(config),
             unit="bytes",
             limit=10e12,
             way="a smaller grad.dim, grad.cascade, or a larger disk",

@@ -236,7 +236,9 @@ def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     assert features.amount == 10**9 * 8192 * 4
     coarser = strains(changed(DAPO, executor={"shard_size": 4096}), 10**9, 10**9)
     files = next(strain for strain in coarser if strain.unit == "files")
-    assert files.amount == 244_141
+    assert files.amount == 2 * 244_141  # rollouts, and log π_ref beside them
+    without = strains(changed(DAPO, grad={"beta": 0.0}), 10**9, 10**9)
+    assert next(strain for strain in without if strain.unit == "files").amount == 10**9 // 256 + 1
 
 
 def test_the_command_prints_each_stage_with_its_rate_and_what_does_not_scale(

@@ -14,6 +14,7 @@ from learnalign.gradients.capture.batching import Row, collate
 from learnalign.gradients.capture.sites import Embedding, Site
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.grpo import Sample, UsedRollout
+from learnalign.gradients.passes import Passes
 
 VOCABULARY = 97
 SHAPE = {
@@ -65,7 +66,7 @@ def long_prompts(count: int) -> list[Sample]:
     return samples
 
 
-def most_branches(engine: GradientEngine, samples: list[Sample]) -> int:
+def most_branches(engine: Passes, samples: list[Sample]) -> int:
     """Completions of the row that holds most of them."""
     return max(len(row.branches) for rows in engine.rows(samples) for row in rows)
 
