@@ -134,7 +134,7 @@ def test_a_rate_in_actual_tokens_takes_half_of_the_longest_completions() -> None
     assert time.low * 1.5 == pytest.approx(one.tokens / 2 / 13_000)
 
 
-def test_memory_holds_what_a_training_keeps_and_the_reference_of_gradients() -> None:
+def test_memory_holds_what_a_training_keeps_and_one_model_of_gradients() -> None:
     def memory(name: str, **sections: Any) -> float:
         return (stage(plan_ahead(changed(DAPO, **sections), rows=1000), name).memory_bytes or 0) / 3e9
 
@@ -143,10 +143,18 @@ def test_memory_holds_what_a_training_keeps_and_the_reference_of_gradients() -> 
     assert memory("warmup", warmup={"lora": {"r": 8}}) == 2
     assert memory("rollout") == 2
     assert memory("rollout", model={"dtype": "float32"}) == 4
-    assert memory("grad") == 4
-    assert memory("grad", grad={"beta": 0.0}) == 2
-    assert memory("grad", warmup={"size": 0}) == 2
-    assert memory("grad", warmup={"lora": {"r": 8}}) == 2
+    for sections in ({}, {"grad": {"beta": 0.0}}, {"warmup": {"size": 0}}, {"warmup": {"lora": {"r": 8}}}):
+        assert memory("grad", **sections) == 2
+
+
+def test_gradients_leave_the_references_log_probabilities_on_disk_where_beta_counts() -> None:
+    def disk(**sections: Any) -> float:
+        return (stage(plan_ahead(changed(DAPO, **sections), rows=1000), "grad").disk_bytes or 0) / 1000
+
+    features, tokens = 8192 * 2, 2048 * 4  # float16, float32
+    assert disk() == features + tokens
+    assert disk(grad={"rollouts": "all"}) == features + 8 * tokens
+    assert disk(grad={"beta": 0.0}) == disk(warmup={"size": 0}) == features
 
 
 def test_a_config_json_tells_the_size_without_weights(tmp_path: Path) -> None:
@@ -233,7 +241,7 @@ def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     assert all(strain.share < 1 for strain in small)
     assert [strain.share for strain in large] == sorted((strain.share for strain in large), reverse=True)
     features = next(strain for strain in large if strain.what == "disk for features")
-    assert features.amount == 10**9 * 8192 * 4
+    assert features.amount == 10**9 * 8192 * 2  # float16
     coarser = strains(changed(DAPO, executor={"shard_size": 4096}), 10**9, 10**9)
     files = next(strain for strain in coarser if strain.unit == "files")
     assert files.amount == 2 * 244_141  # rollouts, and log π_ref beside them
