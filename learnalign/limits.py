@@ -41,7 +41,7 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
     larger = "a larger executor.shard_size"
     found = [
         Strain(
-            what="memory of each process (prompts as Python objects)",
+            what="memory of each process for prompts",
             amount=prompts * host.bytes_per_prompt,
             unit="bytes",
             limit=64e9,
