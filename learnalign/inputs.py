@@ -121,7 +121,7 @@ def parse_json(text: str, finite: bool = False) -> Any:
             raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
         decoder = _FINITE if finite else _DECODER
         value, end = decoder.raw_decode(text) if text[:1] in ("{", "[") else (None, 0)
-        if end < len(text):  # white space around it, no object or list, or more than one value
+        if not end or end < len(text):  # nothing, white space around it, no object or list, or more than one value
             value = decoder.decode(text)
     except RecursionError:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None

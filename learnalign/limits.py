@@ -44,7 +44,7 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
     beside = shards if needs_reference(config) else 0  # log π_ref, beside the rollouts
     found = [
         Strain(
-            what="memory of each process (prompts as Python objects)",
+            what="memory of each process for prompts",
             amount=prompts * host.bytes_per_prompt,
             unit="bytes",
             limit=64e9,

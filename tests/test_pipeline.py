@@ -62,7 +62,7 @@ def test_the_subset_is_equation_8s_top_n(run: RunDir) -> None:
     rate = np.array([success[prompt["id"]]["correct"] / success[prompt["id"]]["scored"] for prompt in prompts])
     learnability = rate * (1 - rate)
     phi = np.stack([features.get(prompt["id"], np.zeros(dim)) for prompt in prompts])
-    assert np.allclose(np.linalg.norm(phi[learnability > 0], axis=1), 1.0, atol=1e-6)
+    assert np.allclose(np.linalg.norm(phi[learnability > 0], axis=1), 1.0, atol=1e-3)  # stored in float16
     norms = np.where((length := np.linalg.norm(phi, axis=1)) > 0, length, 1.0)
     matrix = np.outer(learnability, learnability) * (phi @ phi.T) / np.outer(norms, norms)
     score = matrix.mean(axis=1)
@@ -73,7 +73,7 @@ def test_the_subset_is_equation_8s_top_n(run: RunDir) -> None:
         (prompt["id"], prompt["messages"], prompt["answer"]) for prompt in chosen
     ]
     stored = {row["id"]: row["score"] for row in pq.read_table(run.scores_file("learnalign")).to_pylist()}
-    assert np.allclose([stored[prompt["id"]] for prompt in prompts], score, rtol=1e-5, atol=1e-9)
+    assert np.allclose([stored[prompt["id"]] for prompt in prompts], score, rtol=1e-4, atol=1e-9)  # norms differ from 1 by float16's rounding
 
 
 def test_success_rates_are_those_of_the_stored_rollouts(run: RunDir) -> None:

@@ -26,6 +26,7 @@ from learnalign.rundir import RunDir
 from learnalign.rundir.machine import spent_elsewhere
 
 PATIENCE = 60.0  # seconds
+LAST_WORDS = 2.0  # seconds for a connection to arrive whose worker has ended
 TICK = 0.1  # seconds between two looks at workers that say nothing
 
 
@@ -56,6 +57,7 @@ class _Hired:
     line: Line | None = None
     ready: bool = False  # has loaded what it needs
     idle: bool = False  # wants a first shard
+    ended: float | None = None  # when it was seen to have ended, without a connection
     untold: float = 0.0  # prompts that it has reported of shards that it has not finished
 
 
@@ -186,10 +188,12 @@ class Driver:
             self._lose(number, message["text"])
 
     def _miss(self) -> None:
-        """Notice the workers that have ended before they could connect."""
-        for number in [number for number, worker in self._hired.items() if worker.line is None]:
+        """Notice the workers that have ended before they could connect; what they have said may still be on its way."""
+        for number, worker in [(number, worker) for number, worker in self._hired.items() if worker.line is None]:
             if (how := self.places.ended(number)) is not None:
-                self._lose(number, how)
+                worker.ended = worker.ended or time.monotonic()
+                if time.monotonic() - worker.ended > LAST_WORDS:
+                    self._lose(number, how)
 
     def _how(self, number: int) -> str:
         """How a worker has ended whose connection is gone; its process may take a moment longer."""

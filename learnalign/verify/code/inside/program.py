@@ -39,7 +39,9 @@ _COMMON = {
 }
 _COMPILER = ("g++", "-std=c++17", "-O2", "-pipe", "-x", "c++", "-", "-o")
 _COMPILE_SECONDS, _COMPILE_MEMORY = 30, 2 * 2**30
-_MAPPED = 64 * 2**20  # bytes of address space that Python and its libraries have without using them
+_MAPPED = (
+    128 * 2**20
+)  # bytes of address space that Python and its libraries have without using them: numpy 104 million on some CPUs
 _LONGEST_MESSAGE = 500
 
 
