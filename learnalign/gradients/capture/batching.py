@@ -47,16 +47,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of a batch (start to stop) that belong to one sample, and the length of the longest of them."""
+    """The rows of a batch (start to stop) that belong to one sample."""
 
     sample: int
     start: int
     stop: int
-    length: int
-
-    def of(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "tokens D"]:
-        """This sample's part of a batch's values, padding inside the block included."""
-        return values[self.start : self.stop, : self.length].flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -161,6 +156,6 @@ def collate(groups: Sequence[Sequence[Row]], device: torch.device, dtype: torch.
 def _blocks(groups: Sequence[Sequence[Row]]) -> list[Block]:
     blocks, start = [], 0
     for group in groups:
-        blocks.append(Block(group[0].sample, start, start + len(group), longest(group)))
+        blocks.append(Block(group[0].sample, start, start + len(group)))
         start += len(group)
     return blocks

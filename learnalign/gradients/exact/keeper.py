@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from learnalign.errors import RunError
-from learnalign.gradients.capture.batching import Batch, Block
+from learnalign.gradients.capture.batching import Batch
 from learnalign.gradients.capture.budget import does_not_fit
 from learnalign.gradients.capture.sites import Embedding, Site
 from learnalign.policy.memory import work_through
 
+WHOLE_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 27}  # of whole gradients at a time, float32: 16 MB and 512 MB
 Direction = dict[str, Tensor]  # parameter name → float32 tensor of the gradient's own shape
 
 
@@ -70,20 +71,23 @@ class Keeper:
 
     def squared_norms(self) -> Float[Tensor, "blocks"]:
         """‖g‖² of every sample, in float64 over the layers."""
-        blocks = self.batch.blocks
+        blocks = _Blocks(self.batch)
         total = self._head.finish()
-        grams: dict[int, Tensor] = {}
+        gram: Tensor | None = None
         owner = None
         for site, x, delta in self.calls.values():
             if site.input_name != owner:  # layers reading the same input come in a row and share its Gram matrices
-                owner, grams = site.input_name, {}
-            total += torch.stack([_squared_norm(site, block, x, delta, grams) for block in blocks]).double()
+                owner, gram = site.input_name, None
+            squares, gram = _squared_norms(site, blocks, x, delta, gram)
+            total += squares.double()
         for gradient in self.vectors.values():
-            total += torch.stack([gradient[b.start : b.stop].sum(0).square().sum() for b in blocks]).double()
+            total += blocks.sums(gradient).square().sum(1).double()
         for name, (indices, delta) in self.lookups.items():
-            for i, block in enumerate(blocks):
-                rows = _looked_up(block, indices, delta)
-                total[i] += rows.square().sum() + (self._head.overlap(i, rows) if name == self._head.name else 0)
+            owners, rows = blocks.looked_up(indices, delta)
+            squares = rows.square().sum(1)
+            if name == self._head.name:  # ‖H + E‖² of a head H with the same weight, which total has the square of
+                squares += 2 * (self._head.own_rows() * rows).sum(1)
+            total.index_add_(0, owners, squares.double())
         return total
 
     def add_to(self, direction: Direction, factor: Float[Tensor, "B"]) -> None:
@@ -98,11 +102,40 @@ class Keeper:
             direction[name] += total.view_as(direction[name])
 
 
-def _looked_up(block: Block, indices: Tensor, delta: Tensor) -> Float[Tensor, "tokens D"]:
-    """A sample's gradient of an embedding: the rows of its different tokens, in ascending order."""
-    tokens, places = indices[block.start : block.stop].unique(return_inverse=True)
-    values = delta[block.start : block.stop].flatten(0, 1).to(torch.promote_types(delta.dtype, torch.float32))
-    return values.new_zeros(len(tokens), values.shape[1]).index_add_(0, places.flatten(), values)
+class _Blocks:
+    """The samples of a batch side by side: S samples, each with P positions, of which some are padding."""
+
+    def __init__(self, batch: Batch) -> None:
+        device, blocks = batch.token_ids.device, batch.blocks
+        rows = torch.tensor([block.stop - block.start for block in blocks], device=device)
+        self._count = len(blocks)
+        self._of_row = torch.arange(len(blocks), device=device).repeat_interleave(
+            rows, output_size=len(batch.token_ids)
+        )
+        starts = rows.cumsum(0) - rows
+        self._most = max(block.stop - block.start for block in blocks)
+        self._within = torch.arange(len(batch.token_ids), device=device) - starts[self._of_row]
+
+    def side_by_side(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "S P D"]:
+        """Every sample's rows one after another; rows that a sample does not have are zero."""
+        if self._most == 1:
+            return values
+        placed = values.new_zeros(self._count, self._most, *values.shape[1:])
+        placed[self._of_row, self._within] = values
+        return placed.flatten(1, 2)
+
+    def sums(self, values: Float[Tensor, "B D"]) -> Float[Tensor, "S D"]:
+        """The sum over every sample's rows."""
+        return values.new_zeros(self._count, values.shape[1]).index_add_(0, self._of_row, values)
+
+    def looked_up(
+        self, indices: Int[Tensor, "B T"], delta: Float[Tensor, "B T D"]
+    ) -> tuple[Int[Tensor, "rows"], Float[Tensor, "rows D"]]:
+        """The samples' gradients of an embedding: the rows of each sample's different tokens in ascending order, and the sample of each."""
+        size = indices.max() + 1
+        keys, places = (self._of_row.unsqueeze(1) * size + indices).unique(return_inverse=True)
+        values = delta.flatten(0, 1).to(torch.promote_types(delta.dtype, torch.float32))
+        return keys // size, values.new_zeros(len(keys), values.shape[1]).index_add_(0, places.flatten(), values)
 
 
 class _HeadNorms:
@@ -141,9 +174,9 @@ class _HeadNorms:
         self._close()
         return self._squares.clone()
 
-    def overlap(self, block: int, rows: Float[Tensor, "tokens D"]) -> Tensor:
-        """2⟨H, E⟩ of a sample's head gradient H and its gradient E of an embedding with the same weight, of which `rows` are given."""
-        return 2 * (self._rows[block] * rows).sum()
+    def own_rows(self) -> Float[Tensor, "rows D"]:
+        """The rows of every sample's different tokens in ascending order, as those of an embedding."""
+        return torch.cat([self._rows[block] for block in range(len(self._batch.blocks))])
 
 
 def _add(site: Site, x: Tensor, delta: Tensor, factor: Tensor, direction: Direction) -> None:
@@ -183,15 +216,25 @@ def _by_rows(delta: Tensor, add: Callable[[slice], None]) -> None:
     work_through([slice(0, len(delta))], add, halves)
 
 
-def _squared_norm(site: Site, block: Block, x: Tensor, delta: Tensor, grams: dict[int, Tensor]) -> Tensor:
-    """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²): from the gradient, or from Σ_ts (x_t·x_s)(δ_t·δ_s) if that is cheaper."""
+def _squared_norms(
+    site: Site, blocks: _Blocks, x: Tensor, delta: Tensor, gram: Tensor | None
+) -> tuple[Float[Tensor, "S"], Tensor | None]:
+    """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²) of every sample, and the inputs' Gram matrices [S, P, P], if they were of use or are given.
+
+    From the gradients, or from Σ_ts (x_t·x_s)(δ_t·δ_s) if that is cheaper; δ is zero where there is padding.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    deltas, (outputs, width) = block.of(delta).to(dtype), site.sizes
-    if len(deltas) * (outputs + width) < outputs * width:
-        if block.start not in grams:
-            inputs = block.of(x).to(dtype)
-            grams[block.start] = inputs @ inputs.T
-        squared = (grams[block.start] * (deltas @ deltas.T)).sum()
+    deltas, (outputs, width) = blocks.side_by_side(delta).to(dtype), site.sizes
+    if deltas.shape[1] * (outputs + width) < outputs * width:
+        if gram is None:
+            inputs = blocks.side_by_side(x).to(dtype)
+            gram = inputs @ inputs.mT
+        squares = (gram @ deltas).mul_(deltas).sum((1, 2))
     else:
-        squared = (deltas.T @ block.of(x).to(dtype)).square().sum()
-    return squared + deltas.sum(0).square().sum() if site.has_bias else squared
+        inputs = blocks.side_by_side(x).to(dtype)
+        each = max(1, WHOLE_ENTRIES.get(x.device.type, WHOLE_ENTRIES["cuda"]) // (outputs * width))
+        parts = zip(deltas.split(each), inputs.split(each), strict=True)
+        squares = torch.cat([(d.mT @ i).square_().sum((1, 2)) for d, i in parts])
+    if site.has_bias:
+        squares = squares + deltas.sum(1).square().sum(1)
+    return squares, gram

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from learnalign.errors import InputError, RunError
 from learnalign.gradients import grad, logprobs
-from learnalign.gradients.capture.batching import Block
+from learnalign.gradients.capture.batching import collate
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.exact import keeper
 from learnalign.gradients.exact import stage as exact_stage
 from learnalign.gradients.exact.alignment import accumulate, inner_products, zero_direction
+from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.inputs import make_engine, read_samples
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir
@@ -59,14 +61,44 @@ def test_norms_and_alignments_are_those_of_whole_gradients(monkeypatch, kind, ti
     torch.testing.assert_close(alignments, unit @ unit.T @ torch.tensor(learnability) / 9, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize(("length", "grams"), [(4, 1), (150, 0)])
+@pytest.mark.parametrize(("length", "grams"), [(4, True), (150, False)])
 def test_the_cheaper_way_to_a_norm_is_taken(length, grams):
-    site = GradientEngine(tiny_model("llama"), GradientSettings(beta=0.0)).sites.linear[0]
+    engine = GradientEngine(tiny_model("llama"), GradientSettings(beta=0.0))
+    site = engine.sites.linear[0]
+    sample = Sample("x", [1], [UsedRollout([2] * length, 1.0)])
+    blocks = keeper._Blocks(collate(engine.rows([sample]), engine.device, engine.dtype))
     x, delta = (torch.randn(1, length, size) for size in reversed(site.sizes))
-    used: dict[int, torch.Tensor] = {}
-    squared = keeper._squared_norm(site, Block(0, 0, 1, length), x, delta, used)
-    torch.testing.assert_close(squared, (delta[0].T @ x[0]).square().sum())
-    assert len(used) == grams
+    squares, gram = keeper._squared_norms(site, blocks, x, delta, None)
+    torch.testing.assert_close(squares, (delta[0].T @ x[0]).square().sum()[None])
+    assert (gram is not None) == grams
+
+
+class Calls(TorchDispatchMode):
+    """Counts what torch is asked to compute."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("rollouts", [1, 3])
+@pytest.mark.parametrize("longest", [8, 60])
+def test_norms_of_more_samples_take_no_more_calls(monkeypatch, longest, rollouts):
+    monkeypatch.setitem(keeper.WHOLE_ENTRIES, "cpu", 1 << 30)
+    engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, modules="linear,norms,embedding"))
+    engine.sharing.possible = False
+    counts = []
+    for count in (4, 16):
+        batch = collate(engine.rows(random_samples(count, rollouts, longest=longest)), engine.device, engine.dtype)
+        kept = keeper.Keeper(batch)
+        engine.backward(batch, kept)
+        with Calls() as calls:
+            norms = kept.squared_norms()
+        assert len(norms) == count
+        counts.append(calls.count)
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize(
