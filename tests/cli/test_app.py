@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner, Result
 
 from learnalign.config import dump_config
 from learnalign.names import FORMATS, METHODS
@@ -76,6 +77,14 @@ HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy",
 def learnalign(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "learnalign_cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def invoke(*arguments: Any) -> Result:
+    """The command in this process, which has imported what it needs. Raises what would be a traceback."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 @pytest.fixture
@@ -154,10 +163,8 @@ def test_an_unknown_option_value_names_the_known_ones(config: Path, tmp_path: Pa
         "grad.projection=none",
         "verifier=mth",
     ]
-    result = learnalign(
-        "run", tmp_path / "run", "--config", config, *[part for one in wrong for part in ("--set", one)]
-    )
-    assert result.returncode == 2
+    result = invoke("run", tmp_path / "run", "--config", config, *[part for one in wrong for part in ("--set", one)])
+    assert result.exit_code == 2
     assert all(key.partition("=")[0] in result.stderr for key in wrong)
     assert all(name in result.stderr for name in ("mean learnalign?", "shuffled", "source", "kronecker", "mean math?"))
 
@@ -181,10 +188,9 @@ def test_an_unknown_option_value_names_the_known_ones(config: Path, tmp_path: Pa
 def test_wrong_use_is_one_message_and_exit_code_2(
     arguments: list[str], words: str, config: Path, tmp_path: Path
 ) -> None:
-    result = learnalign(*[argument.format(tmp=tmp_path, config=config) for argument in arguments])
-    assert result.returncode == 2, result.stderr
+    result = invoke(*[argument.format(tmp=tmp_path, config=config) for argument in arguments])
+    assert result.exit_code == 2, result.stderr
     assert words in " ".join(result.stderr.replace("│", " ").split())
-    assert "Traceback" not in result.stderr
     assert result.stdout == ""
 
 
@@ -200,16 +206,16 @@ def test_wrong_use_is_one_message_and_exit_code_2(
 def test_settings_that_cannot_be_are_refused_before_anything_is_stored(
     options: list[str], words: str, config: Path, tmp_path: Path
 ) -> None:
-    result = learnalign("run", tmp_path / "run", "--config", config, *options)
-    assert result.returncode == 2
+    result = invoke("run", tmp_path / "run", "--config", config, *options)
+    assert result.exit_code == 2
     assert words in result.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_other_settings_are_refused_with_the_difference(config: Path, tmp_path: Path) -> None:
-    assert learnalign("rollout", tmp_path / "run", "--config", config).returncode == 0
-    result = learnalign("rollout", tmp_path / "run", "--set", "rollout.temperature=0.5")
-    assert result.returncode == 2
+    assert invoke("rollout", tmp_path / "run", "--config", config).exit_code == 0
+    result = invoke("rollout", tmp_path / "run", "--set", "rollout.temperature=0.5")
+    assert result.exit_code == 2
     assert "rollout.temperature: stored 1.0, requested 0.5" in result.stderr
     assert "--overwrite" in result.stderr
     before = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
@@ -217,7 +223,7 @@ def test_other_settings_are_refused_with_the_difference(config: Path, tmp_path: 
 
 
 def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
-    result = learnalign("run", tmp_path / "run", "--config", config, "--dry-run", "--json")
+    result = invoke("run", tmp_path / "run", "--config", config, "--dry-run", "--json")
     plan = json.loads(result.stdout)
     assert (plan["rows"], plan["left_out"], plan["prompts"]) == (12, 0, 12)
     work = {stage["stage"]: stage for stage in plan["stages"]}
@@ -232,12 +238,12 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
 
 def test_a_dry_run_of_rounds_shows_their_sizes_stages_and_steps(config: Path, tmp_path: Path) -> None:
     options = ["--config", config, "--stages", "0.5,0.5", "--set", "train.steps=7", "--set", "train.until.patience=2"]
-    result = learnalign("run", tmp_path / "run", *options, "--dry-run", "--json")
+    result = invoke("run", tmp_path / "run", *options, "--dry-run", "--json")
     plan = json.loads(result.stdout)
     assert [(each["round"], each["prompts"], each["chosen"]) for each in plan["rounds"]] == [(1, 12, 6), (2, 6, 6)]
     stages = [[(work["stage"], work["steps"]) for work in each["stages"]] for each in plan["rounds"]]
     assert stages == [[("rollout", None), ("grad", None), ("train", 7)], [("train", 7)]]
-    table = learnalign("run", tmp_path / "run", *options, "--dry-run").stdout
+    table = invoke("run", tmp_path / "run", *options, "--dry-run").stdout
     assert "rollout, grad, select, train" in table
     assert "a round ends at convergence: 2 steps" in table
     assert not (tmp_path / "run").exists()
@@ -249,7 +255,7 @@ def test_a_dry_run_of_rounds_shows_their_sizes_stages_and_steps(config: Path, tm
 )
 def test_a_dry_run_on_other_data_writes_nothing(config: Path, tmp_path: Path, arguments: list[str], stage: str) -> None:
     pool = yaml.safe_load(config.read_text())["data"]["path"]
-    result = learnalign(arguments[0], tmp_path / "run", *arguments[1:], pool, "--config", config, "--dry-run", "--json")
+    result = invoke(arguments[0], tmp_path / "run", *arguments[1:], pool, "--config", config, "--dry-run", "--json")
     assert [(work["stage"], work["prompts"]) for work in json.loads(result.stdout)["stages"]] == [(stage, 12)]
     assert not (tmp_path / "run").exists()
 
@@ -263,10 +269,9 @@ def test_a_disk_that_cannot_be_written_is_said_so(config: Path, tmp_path: Path) 
     else:
         folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
         target = folder / "run"
-    result = learnalign("rollout", target, "--config", config)
-    assert result.returncode == 1
+    result = invoke("rollout", target, "--config", config)
+    assert result.exit_code == 1
     assert "cannot write" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

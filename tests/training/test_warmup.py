@@ -112,7 +112,7 @@ def test_running_again_trains_nothing(tmp_path: Path) -> None:
     assert (run.warmup_dir / "model.safetensors").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("lora", [None, {"r": 4}])
+@pytest.mark.parametrize("lora", [None, pytest.param({"r": 4}, marks=pytest.mark.slow)])
 def test_a_killed_warmup_resumes_and_ends_bitwise_the_same(tmp_path: Path, lora: dict[str, Any] | None) -> None:
     changes: dict[str, Any] = {"num_train_epochs": 4, "lora": lora, "trainer": {"save_steps": 2}}
     whole, killed = (_run(tmp_path / name, **changes) for name in ("whole", "killed"))

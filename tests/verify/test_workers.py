@@ -106,6 +106,7 @@ def test_works_off_the_main_thread(module: Path) -> None:
     assert rewards == [None, 1.0, None, 1.0]
 
 
+@pytest.mark.slow
 def test_a_loaded_machine_gives_the_same_verdicts() -> None:
     """The limit is three times the CPU time that the idle machine takes; with four others on its CPU, the clock takes longer."""
     before = children_cpu_time()
