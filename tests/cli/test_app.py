@@ -28,7 +28,7 @@ OPTIONS = {
     "grad": [*RUN, "--anyway", "--slice", "--verify", *RESULT],
     "select": [
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--seed", "--save-matrix"),
-        *("--config", "--set", *RESULT),
+        *("--save-nystrom", "--config", "--set", *RESULT),
     ],
     "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
     "signal": [
