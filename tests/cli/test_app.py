@@ -63,7 +63,7 @@ OPTIONS = {
         "--help",
     ],
     "report": ["DIR", "-o", "--compare", "--json", "--help"],
-    "show": ["DIR", "--id", "--never", "--half", "--always", "-n", "--full", "--json", "--help"],
+    "show": ["DIR", "--id", "--never", "--half", "--always", "-n", "--neighbours", "--full", "--json", "--help"],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
     "doctor": ["--config", "--set", "--json", "--help"],
     "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],
