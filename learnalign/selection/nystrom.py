@@ -26,7 +26,10 @@ Rows = Callable[[], Iterable[tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "r
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The landmarks' places in the pool, and an orthonormal basis of what their unit rows span."""
+    """The landmarks' places in the pool, and an orthonormal basis of what their unit rows span, W's largest eigenvalue first.
+
+    The first rows of the basis are the directions that most of U lies in, as far as the landmarks tell.
+    """
 
     places: Int[np.ndarray, "c"]
     basis: Float[np.ndarray, "r D"]
@@ -63,7 +66,7 @@ def find_landmarks(rows: Rows, weights: Float[np.ndarray, "n"], count: int, seed
     places, units = sample(rows, weights**2, count, key_of(seed, "landmarks"))
     double = units.astype(np.float64)
     values, vectors = np.linalg.eigh(double @ double.T)
-    kept = values > CUTOFF * values.max(initial=0.0)
+    kept = np.flatnonzero(values > CUTOFF * values.max(initial=0.0))[::-1]
     basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ double
     return Landmarks(places, basis.astype(np.float32))
 
