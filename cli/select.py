@@ -61,6 +61,15 @@ Seed = Annotated[
     ),
 ]
 SaveMatrix = Annotated[bool, typer.Option("--save-matrix", help="Write S to scores/matrix.safetensors.")]
+SaveNystrom = Annotated[
+    int | None,
+    typer.Option(
+        "--save-nystrom",
+        metavar="C",
+        min=1,
+        help="Write S by C landmarks (n·C numbers in place of n²) to scores/nystrom.safetensors, and measure its error.",
+    ),
+]
 
 
 def select(
@@ -74,6 +83,7 @@ def select(
     diversity: Diversity = None,
     seed: Seed = None,
     save_matrix: SaveMatrix = False,
+    save_nystrom: SaveNystrom = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
@@ -105,6 +115,7 @@ def select(
             diversity=diversity,
             seed=seed,
             save_matrix=save_matrix,
+            save_nystrom=save_nystrom,
             output=output,
         )
     from learnalign.rundir import in_place

@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, counted
+from learnalign.errors import InputError, counted, one_line
 
-from .common import Dir, Json, print_json, visible
+from .common import Dir, Json, print_json, print_table, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from learnalign.rollouts.examples import Example
     from learnalign.rollouts.groups import Rollout
+    from learnalign.rundir import RunDir
+    from learnalign.selection.neighbours import Neighbour
 
 Id = Annotated[str | None, typer.Option("--id", metavar="ID", help="The prompt with this id.")]
 Never = Annotated[bool, typer.Option("--never", help="Prompts that are never solved: p = 0.")]
 Half = Annotated[bool, typer.Option("--half", help="Prompts with p nearest to 1/2.")]
 Always = Annotated[bool, typer.Option("--always", help="Prompts that are always solved: p = 1.")]
 Count = Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many prompts.")]
+Neighbours = Annotated[
+    int,
+    typer.Option(
+        "--neighbours", min=0, metavar="K", help="With --id: the K prompts whose gradients are nearest, by cosine."
+    ),
+]
 Full = Annotated[bool, typer.Option("--full", help="All completions, and every text whole.")]
 
 LONGEST = 400  # characters of a text, its beginning and its end
@@ -36,6 +44,7 @@ def show(
     half: Half = False,
     always: Always = False,
     count: Count = 3,
+    neighbours: Neighbours = 0,
     full: Full = False,
     as_json: Json = False,
 ) -> None:
@@ -49,15 +58,44 @@ def show(
     kinds = [kind for kind, wanted in zip(KINDS, (never, half, always), strict=True) if wanted]
     if len(kinds) + (id is not None) > 1:
         raise InputError("give only one of --id, --never, --half and --always")
+    if neighbours and id is None:
+        raise InputError("--neighbours needs --id, the prompt that others are near to")
     run, kind = RunDir.peek(directory), kinds[0] if kinds else None
     found = [example(run, id)] if id is not None else examples(run, kind, count)
-    cut = run.cut_ids()
+    cut, near = run.cut_ids(), _nearest(run, id, neighbours) if id is not None and neighbours else []
     if as_json:
-        print_json([_row(one, cut) for one in found])
+        beside = {"neighbours": [_beside(one) for one in near]} if neighbours else {}
+        print_json([_row(one, cut) | beside for one in found])
     elif found:
         _print(found, full, cut)
+        _print_nearest(near)
     else:
         print(f"no prompt is {WORDS[kind] if kind else 'scored'} so far")
+
+
+def _nearest(run: RunDir, id: str, count: int) -> list[Neighbour]:
+    from learnalign.selection.neighbours import neighbours
+
+    return neighbours(run, id, count)
+
+
+def _beside(one: Neighbour) -> dict[str, Any]:
+    return {
+        "id": one.prompt.id,
+        "cosine": one.cosine,
+        "success_rate": one.success_rate,
+        "messages": one.prompt.messages,
+    }
+
+
+def _print_nearest(near: list[Neighbour]) -> None:
+    rows = [[f"{one.cosine:.3f}", f"{one.success_rate:.3g}", one.prompt.id, _asked(one)] for one in near]
+    if rows:
+        print_table("nearest gradients", ["cosine", "p", "prompt", "question"], rows)
+
+
+def _asked(one: Neighbour) -> str:
+    return one_line(one.prompt.messages[-1]["content"], 60)
 
 
 def _row(one: Example, cut: set[str]) -> dict[str, Any]:

@@ -80,9 +80,10 @@ def _refuse_unfinished(run: RunDir, work: Work) -> None:
         return
     busy = sum(shard in run.slice for shard in left)
     own = f"{counted(busy, 'shard')} of it another process is working on; " if busy else ""
+    step = f" ({work.step})" if work.step else ""
     raise Unfinished(
-        f"slice {run.slice} of {work.stage} is done; {own}{len(shards) - len(left)} of {counted(len(shards), 'shard')} of the stage "
-        "are stored, and the slice that ends last completes it",
+        f"slice {run.slice} of {work.stage}{step} is done; {own}{len(shards) - len(left)} of {counted(len(shards), 'shard')} of the stage "
+        f"are stored, and {work.then}",
         slice=str(run.slice),
         stage=work.stage,
         shards=len(shards),

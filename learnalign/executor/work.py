@@ -25,6 +25,8 @@ class Work:
         done: whether the file of a shard is stored.
         options: plain JSON.
         gpus: that a worker needs.
+        step: of a stage that has several, for slices to say what they have done.
+        then: what completes it, if this slice did not.
     """
 
     stage: str
@@ -33,6 +35,8 @@ class Work:
     done: Callable[[Shard], bool]
     options: Mapping[str, Any] = field(default_factory=dict)
     gpus: int = 1
+    step: str = ""
+    then: str = "the slice that ends last completes it"
 
     @property
     def made_by(self) -> str:

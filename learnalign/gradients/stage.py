@@ -42,10 +42,6 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         raise InputError(
             "--verify compares a projection with exact gradients; grad.projection: exact has no projection"
         )
-    if run.slice and settings.projection == "exact":
-        raise InputError(
-            "--slice with grad.projection: exact: its second pass needs the first one of all prompts; run it without --slice"
-        )
     if run.slice and not run.is_finished("rollout"):
         raise RunError(
             f"{run.path} has no success rates yet, which need the rollouts of all slices; run `learnalign rollout {run.quoted}` "
@@ -69,7 +65,7 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         cut = run.cut_ids() if cascade else set()
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values()) - len(cut)
         work = exact_alignments if settings.projection == "exact" else _features
-        result = _count_missing(run, success, work(run, success, expected))
+        result = _count_missing(run, success, work(run, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
@@ -96,7 +92,7 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
     )
 
 
-def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
+def _features(run: RunDir, expected: int) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
     settled(run)  # by this process, not by several workers
 

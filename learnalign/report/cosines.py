@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learnalign.report.alike import Alike, find_alike
 from learnalign.report.gather import Gathered
 from learnalign.rundir.files import read_arrays
 
@@ -24,21 +25,25 @@ class Cosines:
     """By name of a column: prompts with a gradient and mean cosines [groups, groups], NaN of no pair.
 
     `nearest` and `cosines` [prompts, 5] are places and cosines of the most aligned of the `candidates` best ranked prompts,
-    −1 and NaN if there is none; `to_chosen` is the mean cosine with the (other) chosen prompts.
+    −1 and NaN if there is none; `to_chosen` is the mean cosine with the (other) chosen prompts. Of the groups of `alike` gradients, if
+    there are any, `counts` and `means` have the name None.
     """
 
-    counts: dict[str, np.ndarray]
-    means: dict[str, np.ndarray]
+    counts: dict[str | None, np.ndarray]
+    means: dict[str | None, np.ndarray]
     nearest: np.ndarray
     cosines: np.ndarray
     to_chosen: np.ndarray
     candidates: int
     gradients: int
+    alike: Alike | None
 
 
 def measure_cosines(data: Gathered) -> Cosines | None:
-    """Three passes over the stored gradients; None if there are none."""
-    sums = {column.name: _Sums(column.codes, len(column.groups)) for column in data.columns}
+    """A few passes over the stored gradients; None if there are none."""
+    sums: dict[str | None, _Sums] = {column.name: _Sums(column.codes, len(column.groups)) for column in data.columns}
+    if alike := find_alike(lambda: _blocks(data), len(data.prompts), data.run.config.seed):
+        sums[None] = _Sums(alike.codes, len(alike.typical))
     chosen = _Sums(data.chosen.astype(int), 2)
     seen: list[np.ndarray] = []
     dim = 0
@@ -68,6 +73,7 @@ def measure_cosines(data: Gathered) -> Cosines | None:
         to_chosen=to_chosen,
         candidates=len(compared),
         gradients=sum(len(places) for places in seen),
+        alike=alike,
     )
 
 

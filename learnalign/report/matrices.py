@@ -7,7 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from learnalign.names import METHODS
+from learnalign.report.alike import Alike
+from learnalign.report.columns import Column
 from learnalign.report.cosines import Cosines
+from learnalign.report.examples import link
 from learnalign.report.gather import Gathered
 from learnalign.report.text import e, missing, number, percent, quoted, short, side_by_side, table
 from learnalign.rundir import Label
@@ -71,24 +74,70 @@ def group_cosines(data: Gathered, cosines: Cosines | None) -> str:
         return missing("No gradients yet.", f"learnalign grad {data.directory}")
     if cosines.gradients < 2:
         return missing("Only one prompt has a gradient: there is no pair to take a cosine of.")
-    if not data.columns:
-        return missing("The data has no column that sorts the prompts into few groups.")
+    if not data.columns and cosines.alike is None:
+        return missing(
+            "The data has no column that sorts the prompts into few groups, and their gradients are too few for groups."
+        )
     parts = [
         f"<p>Mean cosine of two prompts' gradients, over all pairs of {cosines.gradients:,} prompts that have one.</p>"
     ]
-    for column in data.columns:
-        means, counts = cosines.means[column.name], cosines.counts[column.name]
-        most = float(np.nanmax(means, initial=0.0))
-        there = np.flatnonzero(counts)
-        rows = [
-            [
-                f"{quoted(column.groups[i])} <small>({counts[i]:,})</small>",
-                *(_cosine(value, most) for value in means[i, there].tolist()),
-            ]
-            for i in there.tolist()
+    parts += [_heat_map(f"By {each.name}", cosines, each.name, each.groups) for each in data.columns]
+    return "".join(parts) + (_alike(data, cosines, cosines.alike) if cosines.alike else "")
+
+
+def _heat_map(caption: str, cosines: Cosines, name: str | None, groups: list[str]) -> str:
+    means, counts = cosines.means[name], cosines.counts[name]
+    most = float(np.nanmax(means, initial=0.0))
+    there = np.flatnonzero(counts)
+    rows = [
+        [
+            f"{quoted(groups[i])} <small>({counts[i]:,})</small>",
+            *(_cosine(value, most) for value in means[i, there].tolist()),
         ]
-        parts.append(table(f"By {column.name}", ["", *(short(column.groups[i]) for i in there)], rows))
-    return "".join(parts)
+        for i in there.tolist()
+    ]
+    return table(caption, ["", *(short(groups[i]) for i in there)], rows)
+
+
+def _alike(data: Gathered, cosines: Cosines, alike: Alike) -> str:
+    """The pool by groups of alike gradients: how they agree, how many were chosen, what they hold."""
+    names = [str(i + 1) for i in range(len(alike.typical))]
+    column = data.columns[0] if data.columns else None
+    rows = []
+    for code, name in enumerate(names):
+        own = alike.codes == code
+        chosen = int((own & data.chosen).sum())
+        held = [] if column is None else [_mostly(column, own)]
+        rows.append(
+            [
+                name,
+                link(data, alike.typical[code]),
+                *held,
+                number(int(own.sum())),
+                number(chosen),
+                _mean_rate(data, own),
+            ]
+        )
+    heads = [
+        "group",
+        "most typical prompt",
+        *([] if column is None else [f"mostly ({column.name})"]),
+        "prompts",
+        "chosen",
+        "mean p",
+    ]
+    note = (
+        f"<p>The same without a column: {len(names)} groups of prompts whose gradients are alike, neighbours side by side. They are "
+        f"told apart by the {alike.directions} leading eigenvectors of the cosines, taken from {alike.landmarks:,} landmarks (Nyström), "
+        f"which hold {percent(alike.within, 1)} of the gradients' squared length; the means are exact.</p>"
+    )
+    groups = table("Groups of alike gradients", heads, rows, numeric=2 if column is None else 3)
+    return note + _heat_map("By similarity of the gradients", cosines, None, names) + groups
+
+
+def _mostly(column: Column, own: np.ndarray) -> str:
+    counts = np.bincount(column.codes[own], minlength=len(column.groups))
+    return f"{quoted(column.groups[counts.argmax()], 40)} <small>({percent(counts.max(), counts.sum())})</small>"
 
 
 def _cosine(value: float, most: float) -> str:

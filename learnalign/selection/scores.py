@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,6 +22,7 @@ from learnalign.errors import InputError
 from learnalign.policy import device
 from learnalign.policy.memory import free_memory
 from learnalign.rundir.files import atomic_path
+from learnalign.selection.nystrom import Error, find_landmarks, measure_error
 from learnalign.selection.pool import Vectors
 
 BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
@@ -35,11 +36,13 @@ OnBlock = Callable[[Int[np.ndarray, "rows"], Int[np.ndarray, "m"], Float[torch.T
 
 @dataclass(frozen=True)
 class Scoring:
-    """How row means are computed; the path to save S to, if any; the seed of methods that draw."""
+    """How row means are computed; the path to save S to, and S by `landmarks`, if any; the seed of what is drawn."""
 
     way: Way = "auto"
     save_to: Path | None = None
     seed: int = 0
+    landmarks: int = 0
+    save_factor_to: Path | None = None
 
 
 def find_way(name: str) -> Way:
@@ -52,15 +55,22 @@ def find_way(name: str) -> Way:
 
 @dataclass(frozen=True)
 class Alignments:
-    """Alignments by each of the k weights and vector norms, NaN for prompts without a vector, and the way they were computed."""
+    """Alignments by each of the k weights and vector norms, NaN for prompts without a vector, and the way they were computed.
+
+    `error` is that of a saved S by landmarks.
+    """
 
     alignment: Float[np.ndarray, "k n"]
     norm: Float[np.ndarray, "n"]
     way: Literal["matrix", "centroid"]
+    error: Error | None = None
 
 
 def align(stream: Stream, weights: Float[np.ndarray, "k n"], scoring: Scoring) -> Alignments:
     """Alignment of every prompt, computed as `scoring` says; `auto` takes the matrix on a GPU if S fits."""
+    if scoring.save_factor_to is not None:
+        error = _save_factor(stream, weights[0], scoring.save_factor_to, scoring.landmarks, scoring.seed)
+        return replace(align(stream, weights, replace(scoring, save_factor_to=None)), error=error)
     if scoring.save_to is not None:
         return _save(stream, weights, scoring.save_to)
     if scoring.way == "matrix" or (scoring.way == "auto" and _fits(stream, weights.shape[1])):
@@ -116,7 +126,7 @@ def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlo
 
 def _save(stream: Stream, weights: Float[np.ndarray, "k n"], path: Path) -> Alignments:
     with atomic_path(path) as temporary:
-        matrix = _create(temporary, weights.shape[1])
+        matrix = _create(temporary, "S", (weights.shape[1], weights.shape[1]), {})
 
         def save(rows: np.ndarray, columns: np.ndarray, cosines: torch.Tensor) -> None:
             scores = weights[0, rows, None] * cosines.cpu().numpy() * weights[0, columns]
@@ -126,6 +136,25 @@ def _save(stream: Stream, weights: Float[np.ndarray, "k n"], path: Path) -> Alig
         result = by_matrix(stream, weights, save)
         matrix.flush()
     return result
+
+
+def _save_factor(stream: Stream, weights: Float[np.ndarray, "n"], path: Path, count: int, seed: int) -> Error | None:
+    """Write F [n, r] with S ≈ F Fᵀ by `count` landmarks, block by block, and measure its error; None if S is zero."""
+
+    def rows() -> Iterator[tuple[Int[np.ndarray, "rows"], Float[np.ndarray, "rows D"]]]:
+        return ((block.places, block.units.numpy()) for block in stream())
+
+    landmarks = find_landmarks(rows, weights, count, seed)
+    if not len(landmarks.places):
+        return None
+    error = measure_error(rows, weights, landmarks, seed)
+    about = {"landmarks": json.dumps(landmarks.places.tolist()), "error": json.dumps(asdict(error))}
+    with atomic_path(path) as temporary:
+        factor = _create(temporary, "factor", (len(weights), len(landmarks.basis)), about)
+        for places, units in rows():
+            factor[places] = weights[places, None] * landmarks.factor(units)
+        factor.flush()
+    return error
 
 
 def _missing(weights: Float[np.ndarray, "k n"], way: Literal["matrix", "centroid"]) -> Alignments:
@@ -140,11 +169,13 @@ def _fits(stream: Stream, count: int) -> bool:
     return 4 * count * (count + width) < free_memory(device())
 
 
-def _create(path: Path, count: int) -> np.memmap:
-    """Creates a safetensors file of zeros S [n, n], mapped for writing: the library writes from memory only."""
-    header = json.dumps({"S": {"dtype": "F32", "shape": [count, count], "data_offsets": [0, 4 * count * count]}})
+def _create(path: Path, name: str, shape: tuple[int, int], metadata: Mapping[str, str]) -> np.memmap:
+    """Creates a safetensors file of float32 zeros, mapped for writing: the library writes from memory only."""
+    size = 4 * shape[0] * shape[1]
+    tensor = {name: {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}
+    header = json.dumps({"__metadata__": metadata, **tensor} if metadata else tensor)
     header += " " * (-len(header) % 8)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header.encode())
-        file.truncate(8 + len(header) + 4 * count * count)
-    return np.memmap(path, dtype=np.float32, mode="r+", offset=8 + len(header), shape=(count, count))
+        file.truncate(8 + len(header) + size)
+    return np.memmap(path, dtype=np.float32, mode="r+", offset=8 + len(header), shape=shape)

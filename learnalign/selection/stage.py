@@ -48,6 +48,7 @@ def select(
     diversity: str | None = None,
     seed: int | None = None,
     save_matrix: bool = False,
+    save_nystrom: int | None = None,
     output: Path | None = None,
     pool: Pool | None = None,
 ) -> SelectResult:
@@ -63,6 +64,7 @@ def select(
         diversity: `kmeans:K` takes the best of each of K clusters of the `features` signal (App. H).
         seed: of a choice that draws; None: `select.seed`, or else the run's.
         save_matrix: also writes S [n, n] to scores/matrix.safetensors.
+        save_nystrom: also writes `factor` [n, r] with S ≈ factor factorᵀ by this many landmarks to scores/nystrom.safetensors.
         output: a second place for the subset file, as `-o` takes it (see `outputs`).
         pool: the pool of `run`, if it is loaded already.
 
@@ -77,14 +79,20 @@ def select(
         check_handed(output, format, run)
     label = label_of(run.config, rule.name, parse_diversity(diversity), seed)
     way = find_way(scoring or settings.scoring)
-    save_to = _matrix_file(run, rule) if save_matrix else None
+    if save_nystrom is not None and save_nystrom < 1:
+        raise InputError(f"save_nystrom {save_nystrom}: give the number of landmarks, at least 1, such as 512")
+    save_to = _matrix_file(run, rule, "matrix") if save_matrix else None
+    factor_to = _matrix_file(run, rule, "nystrom") if save_nystrom else None
     pool = Pool(run) if pool is None else pool
     count = size_of(settings.size if size is None else size, len(pool))
     # Before the stage begins: if an input is missing, that of an earlier method stays done.
-    ranking = _rank(pool, rule, label, count, Scoring(way, save_to, label.seed_in(run.config)), fill)
+    how = Scoring(way, save_to, label.seed_in(run.config), save_nystrom or 0, factor_to)
+    ranking = _rank(pool, rule, label, count, how, fill)
     stability, kept = measure_stability(pool, ranking)
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
+        if error := ranking.scores.error:
+            result.notes.append(f"{factor_to}: factor, S ≈ factor · factorᵀ; {error.describe()}; the scores are exact")
         options = {"size": count, "format": format, "fill": fill, "diversity": diversity}
         made_of = {"size": settings.size if size is None else size, "settings": choice_settings(run.config)}
         entry = _entry(result, options, {**made_of, "success": pool.success_digest, "signal": rule.signal})
@@ -147,12 +155,12 @@ def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, entry
     record.counts |= {name: counts[name] for name in ("prompts", "eligible", "chosen")}
 
 
-def _matrix_file(run: RunDir, method: Method) -> Path:
+def _matrix_file(run: RunDir, method: Method, name: str) -> Path:
     if not method.has_matrix(run.config):
         raise InputError(
             f"method {method.name} has no score matrix to save; use learnalign with a grad.projection other than exact"
         )
-    return run.path / "scores" / "matrix.safetensors"
+    return run.path / "scores" / f"{name}.safetensors"
 
 
 def _rank(pool: Pool, method: Method, label: Label, size: int, scoring: Scoring, fill: bool) -> Ranking:

@@ -29,7 +29,7 @@ OPTIONS = {
     "grad": [*RUN, "--anyway", "--slice", "--verify", *RESULT],
     "select": [
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--seed", "--save-matrix"),
-        *("--config", "--set", *RESULT),
+        *("--save-nystrom", "--config", "--set", *RESULT),
     ],
     "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
     "signal": [
@@ -64,7 +64,7 @@ OPTIONS = {
         "--help",
     ],
     "report": ["DIR", "-o", "--compare", "--json", "--help"],
-    "show": ["DIR", "--id", "--never", "--half", "--always", "-n", "--full", "--json", "--help"],
+    "show": ["DIR", "--id", "--never", "--half", "--always", "-n", "--neighbours", "--full", "--json", "--help"],
     "status": ["DIR", "--check", "--repair", "--json", "--help"],
     "doctor": ["--config", "--set", "--json", "--help"],
     "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],

@@ -18,7 +18,7 @@ from learnalign.rundir import RunDir, Shard, Slice
 from learnalign.selection import select
 from tests.executor import slices
 from tests.executor.workers import done, work
-from tests.tiny import make_config, make_run
+from tests.tiny import make_run
 
 SHAPE: dict[str, Any] = {
     "rollout": {"engine": "transformers", "num_generations": 4, "max_completion_length": 6},
@@ -134,9 +134,6 @@ def test_gradients_of_a_slice_wait_for_the_rollouts_of_all(tmp_path: Path) -> No
         RunError, match="which need the rollouts of all slices; run `learnalign rollout .*` first, with --slice i/2"
     ):
         grad(run)
-    exact = make_config(tmp_path / "exact", **{**SHAPE, "grad": {"projection": "exact"}})
-    with pytest.raises(InputError, match="--slice with grad.projection: exact"):
-        grad(RunDir.create(tmp_path / "exact" / "run", exact, slice=Slice(1, 2)))
 
 
 @pytest.mark.parametrize("function", ["flock", "lockf"])

@@ -19,7 +19,13 @@ from learnalign.rundir.files.content import (
 )
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
 from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_parquet, write_parquet
-from learnalign.rundir.files.tensors import read_arrays, read_metadata, read_safetensors, write_safetensors
+from learnalign.rundir.files.tensors import (
+    peek_metadata,
+    read_arrays,
+    read_metadata,
+    read_safetensors,
+    write_safetensors,
+)
 from learnalign.rundir.files.text import (
     as_json,
     read_json,
@@ -58,6 +64,7 @@ __all__ = [
     "is_own",
     "missing",
     "parquet_groups",
+    "peek_metadata",
     "put",
     "read_arrays",
     "read_json",

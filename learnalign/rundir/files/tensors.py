@@ -112,3 +112,13 @@ def _header(path: Path, content: bytearray) -> tuple[dict[str, Any], int]:
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file; raises RunError if the file is missing or damaged."""
     return _header(path, verified(path))[0].get("__metadata__", {})
+
+
+def peek_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file by its header alone, whatever its data: for a look at files that are large."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except (ValueError, MemoryError, OverflowError) as error:
+        raise damaged(path, f"no safetensors header: {one_line(error, 100)}") from None
+    return header.get("__metadata__", {})  # type: ignore[no-any-return]

@@ -51,7 +51,14 @@ def _weighted(
     aligned = align(stream, np.stack([weights] if expected is None else [weights, expected]), scoring)
     score = _product(weights, aligned.alignment[0], missing)
     likely = None if expected is None else aligned.alignment[1]
-    return Scores(score=score, alignment=aligned.alignment[0], expected=likely, norm=aligned.norm, way=aligned.way)
+    return Scores(
+        score=score,
+        alignment=aligned.alignment[0],
+        expected=likely,
+        norm=aligned.norm,
+        way=aligned.way,
+        error=aligned.error,
+    )
 
 
 def _product(

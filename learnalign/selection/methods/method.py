@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from learnalign.config import Config
+from learnalign.selection.nystrom import Error
 from learnalign.selection.pool import Pool
 from learnalign.selection.scores import Scoring
 
@@ -20,7 +21,8 @@ from learnalign.selection.scores import Scoring
 class Scores:
     """One number per prompt (higher is better, NaN for none) and the numbers it was made of.
 
-    `expected` is the alignment with every V_j replaced by its mean over the posterior of p_j.
+    `expected` is the alignment with every V_j replaced by its mean over the posterior of p_j; `error` is that of
+    a saved S by landmarks.
     """
 
     score: Float[np.ndarray, "n"]
@@ -29,6 +31,7 @@ class Scores:
     norm: Float[np.ndarray, "n"] | None = None
     signal: Float[np.ndarray, "n"] | None = None
     way: Literal["matrix", "centroid", "exact"] | None = None
+    error: Error | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
