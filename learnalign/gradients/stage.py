@@ -20,6 +20,7 @@ from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine
 from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.policy import settled
+from learnalign.policy.kernels import choose_kernels
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -67,6 +68,8 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         if cascade:
             record.notes["cascade"] = dataclasses.asdict(cascade)
         cut = run.cut_ids() if cascade else set()
+        if run.config.model.kernels != "off":
+            record.notes["kernels"] = choose_kernels(run.config.model.kernels)
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values()) - len(cut)
         work = exact_alignments if settings.projection == "exact" else _features
         result = _count_missing(run, success, work(run, success, expected))
