@@ -46,12 +46,10 @@ def fused(model: nn.Module, setting: str) -> nn.Module:
     """
     if choose_kernels(setting) == "off":
         return model
-    expected = _trial(model)
-    count = fuse(model)
-    if not count and setting == "compile":
+    kind, expected = type(base_of(model)).__name__, _trial(model)
+    if not fuse(model) and setting == "compile":
         raise InputError(
-            f"model.kernels: compile: {type(base_of(model)).__name__} has no RMSNorm, rotary embedding or gated MLP of the known forms; "
-            "set it to off"
+            f"model.kernels: compile: {kind} has no RMSNorm, rotary embedding or gated MLP of the known forms; set it to off"
         )
     try:
         results = _trial(model)
@@ -62,11 +60,10 @@ def fused(model: nn.Module, setting: str) -> nn.Module:
             f"model.kernels: {setting}: torch could not compile ({reason}); it needs {needs}; or set it to off"
         ) from error
     for name, result in results.items():
-        error = float((result - expected[name]).norm() / expected[name].norm())
-        if not error <= ROUNDING[head_of(model).weight.dtype.itemsize]:
+        distance = float((result - expected[name]).norm() / expected[name].norm())
+        if not distance <= ROUNDING[head_of(model).weight.dtype.itemsize]:
             raise InputError(
-                f"model.kernels: {setting}: compiled, {name} of {type(base_of(model)).__name__} are {error:.1g} (relative) from what they "
-                "were; set it to off"
+                f"model.kernels: {setting}: compiled, {name} of {kind} are {distance:.1g} (relative) from what they were; set it to off"
             )
     return model
 
