@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from learnalign.errors import InputError
 from learnalign.policy.loading import device
-from learnalign.policy.parts import base_of, embedding_of, head_of, last_hidden
+from learnalign.policy.parts import base_of, head_of, last_hidden
 
 ROTARY = "apply_rotary_pos_emb"  # what transformers' attention layers call
 GATED = ("gate_proj", "up_proj", "down_proj", "act_fn")
-ROUNDING = {2: 0.05, 4: 1e-4, 8: 1e-4}  # largest relative rounding error of deep models, by bytes of an entry
+ROUNDING = {2: 0.05, 4: 1e-4, 8: 1e-4}  # largest relative error of a part by rounding, by bytes of an entry
 
 Forward = Callable[..., Any]
 Compile = Callable[[Forward], Forward]
@@ -41,35 +41,38 @@ def choose_kernels(setting: str) -> str:
 def fused(model: nn.Module, setting: str) -> nn.Module:
     """The frozen `model`, changed in place if `model.kernels` is `setting`.
 
-    Raises InputError if torch cannot compile here, if the model has none of the parts and they were asked for, or if hidden states or
-    their gradients are other than before.
+    Raises InputError if torch cannot compile here, if the model has none of the parts and they were asked for, or if what one of
+    each kind returns, or its gradient, is other than before.
     """
     if choose_kernels(setting) == "off":
         return model
-    kind, expected = type(base_of(model)).__name__, _trial(model)
-    if not fuse(model) and setting == "compile":
+    parts = _parts(model, "inductor")
+    if not parts and setting == "compile":
         raise InputError(
-            f"model.kernels: compile: {kind} has no RMSNorm, rotary embedding or gated MLP of the known forms; set it to off"
+            f"model.kernels: compile: {type(base_of(model)).__name__} has no RMSNorm, rotary embedding or gated MLP of the known forms; "
+            "set it to off"
         )
     try:
-        results = _trial(model)
+        _check(model, parts)
     except (RuntimeError, OSError) as error:
         needs = "triton" if device().type == "cuda" else "a C++ compiler and Python's headers"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"model.kernels: {setting}: torch could not compile ({reason}); it needs {needs}; or set it to off"
         ) from error
-    for name, result in results.items():
-        distance = float((result - expected[name]).norm() / expected[name].norm())
-        if not distance <= ROUNDING[head_of(model).weight.dtype.itemsize]:
-            raise InputError(
-                f"model.kernels: {setting}: compiled, {name} of {kind} are {distance:.1g} (relative) from what they were; set it to off"
-            )
+    _replace(parts)
     return model
 
 
 def fuse(model: nn.Module, backend: str = "inductor") -> int:
     """Compile the parts of `model`, each with torch's `backend` at its first call; returns how many parts there are."""
+    parts = _parts(model, backend)
+    _replace(parts)
+    return len(parts)
+
+
+def _parts(model: nn.Module, backend: str) -> dict[nn.Module, Forward]:
+    """The modules that have small operations, and a forward pass for each with these compiled."""
     compiled: dict[Forward, Forward] = {}
 
     def compile(function: Forward) -> Forward:
@@ -77,13 +80,14 @@ def fuse(model: nn.Module, backend: str = "inductor") -> int:
             compiled[function] = torch.compile(function, dynamic=True, backend=backend)
         return compiled[function]
 
-    count = 0
-    for module in model.modules():
-        forward = None if "forward" in vars(module) else _fused_forward(module, compile)  # accelerate replaces some
-        if forward is not None:
-            module.forward = types.MethodType(forward, module)
-            count += 1
-    return count
+    plain = [module for module in model.modules() if "forward" not in vars(module)]  # accelerate replaces some
+    forwards = {module: _fused_forward(module, compile) for module in plain}
+    return {module: forward for module, forward in forwards.items() if forward is not None}
+
+
+def _replace(parts: dict[nn.Module, Forward]) -> None:
+    for module, forward in parts.items():
+        module.forward = types.MethodType(forward, module)
 
 
 def _fused_forward(module: nn.Module, compile: Compile) -> Forward | None:
@@ -141,21 +145,44 @@ def _with_global(function: types.FunctionType, name: str, value: Forward) -> For
     return changed
 
 
-def _trial(model: nn.Module) -> dict[str, Tensor]:
-    """The hidden states of a few tokens, and the gradient of a weighted sum of them with respect to the embeddings."""
-    weight, leaves = head_of(model).weight, list[Tensor]()
+def _check(model: nn.Module, parts: dict[nn.Module, Forward]) -> None:
+    """Raise InputError if the first part of a kind, given what it gets in a pass of a few tokens, returns something else than before."""
+    firsts = list({type(module): module for module in reversed(parts)}.values())
+    for module, (x, more) in _inputs(model, firsts).items():
+        plain, compiled = (_results(forward, module, x, more) for forward in (type(module).forward, parts[module]))
+        for what in plain:
+            distance = float((compiled[what] - plain[what]).norm() / plain[what].norm())
+            if not distance <= ROUNDING[x.element_size()]:
+                raise InputError(
+                    f"model.kernels: compiled, the {what} of {type(module).__name__} are {distance:.1g} (relative) from what they were; "
+                    "set it to off"
+                )
 
-    def leaf(_module: nn.Module, _arguments: Any, output: Tensor) -> Tensor:
-        leaves.append(output.detach().requires_grad_())
-        return leaves[0]
 
-    handle = embedding_of(model).register_forward_hook(leaf)
+def _inputs(model: nn.Module, modules: list[nn.Module]) -> dict[nn.Module, tuple[Tensor, dict[str, Any]]]:
+    """The hidden states that each module gets, and its other arguments."""
+    weight, inputs = head_of(model).weight, dict[nn.Module, tuple[Tensor, dict[str, Any]]]()
+
+    def keep(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        more = {name: value for name, value in named.items() if name != "hidden_states"}
+        inputs[module] = (arguments[0] if arguments else named["hidden_states"], more)
+
+    handles = [module.register_forward_pre_hook(keep, with_kwargs=True) for module in modules]
     try:
-        with torch.enable_grad():
-            tokens = torch.arange(2, 18, device=weight.device).view(2, 8) % weight.shape[0]
-            hidden = last_hidden(model, tokens).double()
-            weights = torch.linspace(-1, 1, hidden.numel(), dtype=hidden.dtype, device=hidden.device).view_as(hidden)
-            (gradient,) = torch.autograd.grad((hidden * weights).sum(), leaves)
+        with torch.no_grad():
+            last_hidden(model, torch.arange(2, 18, device=weight.device).view(2, 8) % weight.shape[0])
     finally:
-        handle.remove()
-    return {"hidden states": hidden.detach(), "gradients": gradient.double()}
+        for handle in handles:
+            handle.remove()
+    return inputs
+
+
+def _results(forward: Forward, module: nn.Module, x: Tensor, more: dict[str, Any]) -> dict[str, Tensor]:
+    """What a module returns, and the gradient of a weighted sum of it with respect to its input."""
+    with torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()
+        result = forward(module, leaf, **more)
+        result = result[0] if isinstance(result, tuple) else result  # attention returns its weights too
+        weights = torch.linspace(-1, 1, result.numel(), dtype=torch.double, device=x.device).view_as(result)
+        (gradient,) = torch.autograd.grad((result.double() * weights).sum(), leaf)
+    return {"results": result.detach().double(), "gradients": gradient.double()}

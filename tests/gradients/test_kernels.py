@@ -83,42 +83,45 @@ def test_auto_leaves_a_model_on_a_cpu_as_it_is(monkeypatch):
     assert choose_kernels("auto") == "off"
 
 
-def broken(*arguments):
-    raise RuntimeError("no compiler\nat all")
+def test_a_compiler_that_fails_is_refused(monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: broken)
+    with pytest.raises(InputError, match=r"could not compile \(no compiler\); it needs a C\+\+ compiler"):
+        fused(tiny_model(), "compile")
+
+
+def scaled(part):
+    return part * 1.02
+
+
+def with_half_the_gradient(part):
+    return part.detach() + 0.5 * (part - part.detach())
 
 
 @pytest.mark.parametrize(
-    ("compiled", "message"),
-    [
-        (lambda function: broken, r"could not compile \(no compiler\); it needs a C\+\+ compiler"),
-        (
-            lambda function: lambda *given: _scaled(function(*given)),
-            "hidden states of Qwen2ForCausalLM are 0.0.* set it to off",
-        ),
-    ],
+    ("name", "kind"),
+    [("forward", "Qwen2RMSNorm"), ("apply_rotary_pos_emb", "Qwen2Attention"), ("_product", "Qwen2MLP")],
 )
-def test_a_compiler_that_fails_or_computes_something_else_is_refused(monkeypatch, compiled, message):
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled(function))
-    with pytest.raises(InputError, match=message):
-        fused(tiny_model(), "compile")
+@pytest.mark.parametrize(("wrong", "what"), [(scaled, "results"), (with_half_the_gradient, "gradients")])
+def test_a_part_that_is_compiled_to_something_else_is_refused(monkeypatch, name, kind, wrong, what):
+    def compile(function, **options):
+        if function.__name__ != name:
+            return function
+        return lambda *given: _each(wrong, function(*given))
+
+    monkeypatch.setattr(torch, "compile", compile)
+    model = tiny_model()
+    with pytest.raises(
+        InputError, match=rf"the {what} of {kind} are 0.\d+ \(relative\) from what they were; set it to off"
+    ):
+        fused(model, "compile")
+    assert not any("forward" in vars(module) for module in model.modules())
 
 
-def _scaled(result):
-    return tuple(each * 1.02 for each in result) if isinstance(result, tuple) else result * 1.02
-
-
-def test_wrong_gradients_of_right_hidden_states_are_refused(monkeypatch):
-    def compiled(function):
-        return lambda *given: _halved(function(*given))
-
-    def _halved(result):
-        parts = result if isinstance(result, tuple) else (result,)
-        parts = tuple(part.detach() + 0.5 * (part - part.detach()) for part in parts)
-        return parts if isinstance(result, tuple) else parts[0]
-
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled(function))
-    with pytest.raises(InputError, match="gradients of Qwen2ForCausalLM"):
-        fused(tiny_model(), "compile")
+def _each(wrong, result):
+    return tuple(map(wrong, result)) if isinstance(result, tuple) else wrong(result)
 
 
 def test_a_model_without_such_parts_is_refused_if_they_were_asked_for():
