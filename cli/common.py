@@ -16,6 +16,7 @@ import typer
 
 from learnalign.errors import InputError, LearnAlignError, counted, one_line, short
 
+from .remote import directory_of, mirrored_here
 from .stopping import arrived
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 
 DEBUG, VERBOSE = "--debug", "--verbose"
 
-Dir = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
+Dir = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="Run directory, here or by URL: s3://bucket/run.",
+        show_default=False,
+        parser=directory_of,
+    ),
+]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="YAML file, or the name of a ready config.")
 ]
@@ -71,7 +80,8 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         try:
-            function(*args, **kwargs)
+            with mirrored_here(function.__name__, kwargs) as options:
+                function(*args, **options)
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
         except BrokenPipeError:

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import math
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ class Line(NamedTuple):
     number: int
     text: str
     row: dict[str, Any]
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` names a place by a scheme, such as s3://bucket/run."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
 def local_path(text: str, name: str) -> Path:
