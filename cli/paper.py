@@ -30,7 +30,13 @@ Name = Annotated[
 ]
 Scale = Annotated[str, typer.Option("--scale", metavar="NAME", help=f"On what it is run.{lined(SCALES)}")]
 Folder = Annotated[
-    Path | None, typer.Option("--dir", metavar="DIR", help="Where everything is kept; default: runs/paper/TABLE-SCALE.", parser=local_directory)
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Where everything is kept; default: runs/paper/TABLE-SCALE.",
+        parser=local_directory,
+    ),
 ]
 Jobs = Annotated[
     int | None,

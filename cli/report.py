@@ -14,7 +14,8 @@ Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; DIR/report.html if not given.")
 ]
 Compare = Annotated[
-    Path | None, typer.Option("--compare", metavar="DIR2", help="Set a second run directory beside it.", parser=local_directory)
+    Path | None,
+    typer.Option("--compare", metavar="DIR2", help="Set a second run directory beside it.", parser=local_directory),
 ]
 
 

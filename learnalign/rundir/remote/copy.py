@@ -44,7 +44,9 @@ class Copy:
         (self.folder / URL_FILE).write_text(self.url + "\n", "utf-8")
         stored = files.read_json(self.folder / STATE) if (self.folder / STATE).is_file() else {}
         self.id: str = stored.get("copy") or secrets.token_hex(8)
-        self.synced: dict[str, Entry] = {path: (size, digest) for path, (size, digest) in stored.get("files", {}).items()}
+        self.synced: dict[str, Entry] = {
+            path: (size, digest) for path, (size, digest) in stored.get("files", {}).items()
+        }
         if not stored:
             self.save({})
 
@@ -88,4 +90,6 @@ def check_path(url: str, path: str) -> None:
     """Raise RunError for a path, told by the remote, that would lead out of the run directory."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or path != str(PurePosixPath(path)):
-        raise RunError(f"{url}: its list of files names {path!r}, which is no place in a run directory; nothing was read")
+        raise RunError(
+            f"{url}: its list of files names {path!r}, which is no place in a run directory; nothing was read"
+        )

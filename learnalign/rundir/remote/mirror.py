@@ -90,7 +90,9 @@ class Mirror:
                 (self._copy.root / path).with_name(".lock").touch()
         if not index.copy:  # uploaded by other means: nothing tells the digests but its own manifests
             local, _ = self._copy.snapshot()
-            self._there = {path: entry for path, entry in local.items() if index.files.get(path, (-1, ""))[0] == entry[0]}
+            self._there = {
+                path: entry for path, entry in local.items() if index.files.get(path, (-1, ""))[0] == entry[0]
+            }
         self._copy.save(self._there)
 
     def _read_index(self) -> tuple[Index | None, dict[str, int] | None]:
@@ -102,8 +104,10 @@ class Mirror:
         try:
             listed = {path: (int(size), str(digest)) for path, (size, digest) in stored["files"].items()}
             index = Index(stored["version"], stored["copy"], listed, stored["pending"], stored["removed"])
-        except (KeyError, TypeError, ValueError):
-            raise RunError(f"{self._store.url}/{INDEX} is no index of a run directory; put it back, or delete it") from None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise RunError(
+                f"{self._store.url}/{INDEX} is no index of a run directory; put it back, or delete it"
+            ) from None
         for path in [*index.files, *index.pending, *index.removed]:
             check_path(self._store.url, path)
         return index, None
@@ -240,7 +244,9 @@ class Mirror:
         stored = self._store.read_json(INDEX)
         version = self._index.version if self._index else ""
         if (stored or {}).get("version", "") != version:
-            raise RunError(f"{self._store.url} was changed by another command while this one worked; nothing more is uploaded")
+            raise RunError(
+                f"{self._store.url} was changed by another command while this one worked; nothing more is uploaded"
+            )
 
     def _write_index(self, index: Index) -> None:
         self._store.write(INDEX, json.dumps(asdict(index), ensure_ascii=False).encode())

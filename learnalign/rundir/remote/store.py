@@ -35,7 +35,9 @@ class Store:
         check_url(url)
         self.url = url.rstrip("/")
         self._files, self._root = _opened(self.url)
-        self._here = "file" in _protocols(self._files)  # puts are no renames there; on object stores each is whole or not at all
+        self._here = "file" in _protocols(
+            self._files
+        )  # puts are no renames there; on object stores each is whole or not at all
 
     def read(self, path: str) -> bytes | None:
         """The content of an object; None if there is none."""
@@ -53,7 +55,9 @@ class Store:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise RemoteError(f"{self.url}/{path} is damaged ({len(content)} bytes, no JSON); put it back, or delete it")
+            raise RemoteError(
+                f"{self.url}/{path} is damaged ({len(content)} bytes, no JSON); put it back, or delete it"
+            )
         return value
 
     def write(self, path: str, content: bytes) -> None:
@@ -69,6 +73,8 @@ class Store:
             self._try("write", path, lambda: self._files.pipe_file(self._at(path), content, mode="create"))
         except FileExistsError:
             return False
+        except FileNotFoundError as error:
+            raise self._no_bucket(path, error) from None
         return True
 
     def put(self, file: Path, path: str) -> None:
@@ -86,7 +92,7 @@ class Store:
         except FileNotFoundError as error:
             if not file.is_file():
                 raise
-            raise RemoteError(f"cannot write {self.url}/{path}: no such bucket or folder ({_said(error)})") from None
+            raise self._no_bucket(path, error) from None
 
     def get(self, path: str, file: Path) -> bool:
         """Download an object to `file`; False if there is none."""
@@ -118,6 +124,11 @@ class Store:
             return self._try("list", "", find)
         except FileNotFoundError:
             return {}
+
+    def _no_bucket(self, path: str, error: FileNotFoundError) -> RemoteError:
+        return RemoteError(
+            f"cannot write {self.url}/{path}: no such bucket or folder ({_said(error)}); make it, or choose another"
+        )
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"
@@ -172,7 +183,9 @@ def _opened(url: str) -> tuple[Any, str]:
         ways = f"pip install 'learnalign[{EXTRAS[scheme]}]'" if scheme in EXTRAS else _said(error)
         raise InputError(f"DIR {url}: {scheme}:// needs a package that is not installed; {ways}") from None
     except ValueError as error:
-        raise InputError(f"DIR {url}: {_said(error)}; known are s3://, gs://, file:// and what fsspec has beside them") from None
+        raise InputError(
+            f"DIR {url}: {_said(error)}; known are s3://, gs://, file:// and what fsspec has beside them"
+        ) from None
     return files, root
 
 
@@ -182,5 +195,3 @@ def _protocols(files: Any) -> tuple[str, ...]:
 
 def _said(error: BaseException) -> str:
     return one_line(f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else error, 200)
-
-
