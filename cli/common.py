@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import InputError, LearnAlignError, counted, one_line, short
+from learnalign import processes
+from learnalign.errors import InputError, LearnAlignError, Unfinished, counted, one_line, short
 
-from .remote import directory_of, mirrored_here
+from .remote import by_url, directory_of
 from .stopping import arrived
 
 if TYPE_CHECKING:
     from learnalign.config import Config
     from learnalign.rundir import RunDir
+    from learnalign.rundir import Slice as Part
 
 DEBUG, VERBOSE = "--debug", "--verbose"
+TOGETHER = ("warmup", "train")  # the commands that several processes may run
 
 Dir = Annotated[
     Path,
@@ -55,6 +58,14 @@ Anyway = Annotated[
     bool,
     typer.Option("--anyway", help="Go on though golds look like solutions, or p is nearly 0 or 1, or most is cut off."),
 ]
+Slice = Annotated[
+    str | None,
+    typer.Option(
+        "--slice",
+        metavar="I/K",
+        help="Do one of K parts of the work, I from 1 to K; the processes of the others share DIR.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and show the work: rows, time, tokens, disk; write nothing.")
 ]
@@ -80,8 +91,9 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         try:
-            with mirrored_here(function.__name__, kwargs) as options:
-                function(*args, **options)
+            _start(by_url(function), *args, **kwargs)
+        except Unfinished as ended:
+            print_json(ended.state) if kwargs.get("as_json") else print(ended)
         except LearnAlignError as error:
             _stop(str(error), error.exit_code, error)
         except BrokenPipeError:
@@ -95,6 +107,27 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             _stop(_bug(error), 1, error)
 
     return command
+
+
+def _start(function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Run a command; under `accelerate launch`, process 0 does, and the others take part in its training."""
+    if processes.count() == 1:
+        function(*args, **kwargs)
+    elif processes.rank():
+        from learnalign.training.followers import follow
+
+        follow()
+    else:
+        try:
+            if function.__name__ not in TOGETHER:
+                raise InputError(
+                    f"accelerate launch is for {' and '.join(TOGETHER)} alone; start `learnalign {function.__name__}` without it, "
+                    "after them"
+                )
+            function(*args, **kwargs)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the launcher has ended
+                processes.announce(None)
 
 
 def _bug(error: Exception) -> str:
@@ -114,7 +147,8 @@ def debugging() -> bool:
 def _stop(message: str, code: int, error: BaseException) -> None:
     if debugging() or arrived():  # what fails while a signal is answered is no error of its own
         raise error
-    print(f"learnalign: {message}", file=sys.stderr)
+    if processes.is_first_to_fail():
+        print(f"learnalign: {message}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -149,32 +183,43 @@ def open_run(
     overwrite: bool = False,
     stage: str = "",
     trust: bool = False,
+    slice: str | None = None,
 ) -> Iterator[RunDir]:
-    """Open or make a run directory and keep other commands out of it until the block ends.
+    """Open or make a run directory and keep other commands out of it until the block ends; with a `slice`, not those of others.
 
     With `--overwrite`, what the block makes replaces the results of other settings, or else those of `stage`, once the
     block has ended without an error.
     """
     from learnalign.rundir import RunDir
+    from learnalign.rundir import Slice as Part
 
     if overwrite:
+        if slice:
+            raise InputError(
+                "--slice with --overwrite: the results of one slice cannot take the place of all; choose a new run directory, or "
+                "give --overwrite without --slice"
+            )
         named = named_run(directory, config, overrides, trust)
         with RunDir.overwriting(directory, named.config, stage or None, trust=False) as run:
             yield run
     else:
-        run = use_run(directory, config, overrides, trust)
+        run = use_run(directory, config, overrides, trust, Part.parse(slice) if slice is not None else None)
         with run.locked():
             yield run
 
 
 def use_run(
-    directory: Path, config: str | None = None, overrides: list[str] | None = None, trust: bool = False
+    directory: Path,
+    config: str | None = None,
+    overrides: list[str] | None = None,
+    trust: bool = False,
+    slice: Part | None = None,
 ) -> RunDir:
     """Open or make a run directory whose stages the command reads, but does not run."""
     from learnalign.rundir import RunDir
 
     named = named_run(directory, config, overrides, trust)
-    return RunDir.create(directory, named.config, trust=False)
+    return RunDir.create(directory, named.config, trust=False, slice=slice)
 
 
 def named_run(
@@ -296,6 +341,8 @@ def print_summary(summary: dict[str, Any], shown: str | None = None) -> None:
         print(f"left out, each with its reason: {summary['quarantine']}")
     if summary["caution"]:
         print(summary["caution"])
+    if summary["cascade"] and not summary["selections"]:  # which say it themselves
+        print(summary["cascade"])
     selections = dict(summary["selections"])
     whole = shown or next(reversed(selections), "")
     own = selections.pop(whole, None)

@@ -9,7 +9,20 @@ import typer
 
 from learnalign.errors import counted
 
-from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run, print_table
+from .common import (
+    Anyway,
+    ConfigFile,
+    Dir,
+    DryRun,
+    Json,
+    Overrides,
+    Overwrite,
+    Slice,
+    Trust,
+    finish,
+    open_run,
+    print_table,
+)
 from .planning import show_plan
 
 if TYPE_CHECKING:
@@ -30,6 +43,7 @@ def grad(
     verify: Verify = 0,
     anyway: Anyway = False,
     overwrite: Overwrite = False,
+    slice: Slice = None,
     trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -37,7 +51,7 @@ def grad(
     """Compute each learnable prompt's projected GRPO gradient; samples missing rollouts first."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json, trust, anyway=anyway)
-    with open_run(directory, config, overrides, overwrite, stage="grad", trust=trust) as run:
+    with open_run(directory, config, overrides, overwrite, stage="grad", trust=trust, slice=slice) as run:
         from learnalign.gradients import grad as compute_gradients
 
         verification = compute_gradients(run, verify, anyway).verification

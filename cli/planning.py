@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnalign.errors import counted
+from learnalign.progress import duration
 
 from .common import VERBOSE, print_json, print_table, resolve_config, size_text
 
 if TYPE_CHECKING:
     from learnalign.config import Config
+    from learnalign.limits import Strain
     from learnalign.plan import Plan, Work
+    from learnalign.rates import Estimate
     from learnalign.rundir import RunDir
 
 
@@ -105,12 +108,82 @@ def print_work(planned: Plan) -> None:
     rows += [["parameters of the model", planned.parameters]] if planned.parameters else []
     print_table("pool", ["", "count"], rows)
     works = [
-        [one.stage, one.prompts, one.steps, one.tokens, size_text(_disk_of(one, planned), one.policies), str(one.time)]
+        [*_amounts(one, planned), None if one.memory_bytes is None else size_text(one.memory_bytes), str(one.time)]
         for one in planned.stages
     ]
-    print_table("work", ["stage", "prompts", "steps at most", "tokens at most", "disk at most", "time"], works)
+    print_table("work", [*AMOUNTS, "memory at least", "time"], works)
     if any(one.time and not one.time.measured for one in planned.stages):
         print("times are rough, from the model's size and this machine; a finished stage's rate is used instead")
+
+
+AMOUNTS = ["stage", "prompts", "steps at most", "tokens at most", "disk at most"]
+
+
+def _amounts(one: Work, planned: Plan) -> list[Any]:
+    return [one.stage, one.prompts, one.steps, one.tokens, size_text(_disk_of(one, planned), one.policies)]
+
+
+def print_ahead(planned: Plan) -> None:
+    """What `learnalign plan` shows: each stage's work, hours, disk and memory; where rates come from; what is assumed or breaks."""
+    from learnalign.ahead import SHARED
+
+    works = [
+        [
+            *_amounts(one, planned),
+            None if one.memory_bytes is None else size_text(one.memory_bytes),
+            hours_text(one.time),
+        ]
+        for one in planned.stages
+    ]
+    title = f"{counted(planned.prompts, 'prompt')} on {counted(planned.gpus, 'GPU')}, {planned.parameters:,} parameters"
+    print_table(title, [*AMOUNTS, "memory of a GPU at least", "hours"], works)
+    for reason, count in planned.reasons.items():
+        print(f"left out: {count:,} {reason}")
+    print(f"all stages: {hours_text(planned.time)} hours, {size_text(_needed(planned))} of disk at most")
+    print(f"select: {planned.chosen:,} prompts at most by method {planned.config.select.method}")
+    for one in planned.stages:
+        for source in one.time.sources if one.time else ():
+            print(f"rate of {one.stage}: {source}")
+    alone = [one for one in planned.stages if one.stage not in SHARED and one.prompts]
+    if planned.gpus > 1:
+        words = ", ".join(f"{one.stage} ({hours_text(one.time)} hours)" for one in alone)
+        print(f"more GPUs do not help: {words}, each on one machine")
+    for line in planned.assumed:
+        print(f"assumed: {line}")
+    breaking = [strain for strain in planned.strains if strain.share >= 1]
+    for strain in breaking:
+        print(f"breaks: {strain_text(strain)}; what helps: {strain.way}")
+    if not breaking:
+        print(f"breaks first if the pool grows: {strain_text(planned.strains[0])}")
+
+
+def strain_text(strain: Strain) -> str:
+    """What grows, how much it is, and the limit that is taken for it."""
+    amounts = [
+        counted(round(value), "file")
+        if strain.unit == "files"
+        else duration(value)
+        if strain.unit == "seconds"
+        else size_text(value)
+        for value in (strain.amount, strain.limit)
+    ]
+    return f"{strain.what}: {amounts[0]} (limit: {amounts[1]})"
+
+
+def hours_text(time: Estimate | None) -> str:
+    """A range of hours in two digits."""
+    if time is None:
+        return ""
+    if 0 < time.high < 36:
+        return "under 0.01"
+    low, high = two_digits(time.low / 3600), two_digits(time.high / 3600)
+    return low if low == high else f"{low} to {high}"
+
+
+def two_digits(number: float) -> str:
+    """0.83, 6.1, 1,400."""
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 def _needed(planned: Plan) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from learnalign.errors import InputError
 from learnalign.inputs import is_url
 
-READING = ("show", "status", "verify")  # commands that change nothing, but for `status --repair`
+READING = ("plan", "show", "status", "verify")  # commands that change nothing, but for `status --repair`
 
 
 class Url(str):
@@ -20,7 +21,7 @@ class Url(str):
 
 
 def directory_of(text: str) -> Path | Url:
-    """The argument DIR: a path, or a URL, which `mirrored_here` turns into the path of its local copy."""
+    """The argument DIR: a path, or a URL, which `by_url` turns into the path of its local copy."""
     return Url(text) if is_url(text) else Path(text)
 
 
@@ -31,18 +32,27 @@ def local_directory(text: str) -> Path:
     return Path(text)
 
 
-@contextlib.contextmanager
-def mirrored_here(name: str, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The options of the command `name` with the local copy in place of a URL, which has what the command made in the end."""
-    key = next((key for key in ("directory", "source") if isinstance(options.get(key), Url)), None)
-    if key is None:
-        yield options
-        return
-    from learnalign.rundir.remote import mirrored
+def by_url(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with the local copy in place of a URL, which has what the command made in the end."""
 
-    url = str(options[key])
-    reading = bool(options.get("dry_run")) or (name in READING and not options.get("repair"))
-    with mirrored(url, reading=reading) as directory:
-        yield {**options, key: directory}
-    if not reading:
-        print(f"learnalign: {url} is up to date; local copy: {directory}", file=sys.stderr)
+    @functools.wraps(function)
+    def command(*args: Any, **options: Any) -> None:
+        key = next((key for key in ("directory", "source") if isinstance(options.get(key), Url)), None)
+        if key is None:
+            return function(*args, **options)
+        from learnalign.rundir.remote import mirrored
+
+        url = str(options[key])
+        if options.get("slice"):
+            raise InputError(
+                f"--slice with {url}: one command at a time works in a run directory by URL; leave out --slice (executor.devices gives it "
+                "several workers), or choose a directory that all machines share"
+            )
+        reading = bool(options.get("dry_run")) or (function.__name__ in READING and not options.get("repair"))
+        with mirrored(url, reading=reading) as directory:
+            function(*args, **{**options, key: directory})
+        if not reading:
+            print(f"learnalign: {url} is up to date; local copy: {directory}", file=sys.stderr)
+        return None
+
+    return command

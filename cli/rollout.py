@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnalign.errors import counted
+from learnalign.errors import InputError, counted
 
-from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Trust, finish, open_run
+from .common import Anyway, ConfigFile, Dir, DryRun, Json, Overrides, Overwrite, Slice, Trust, finish, open_run
 from .planning import show_plan
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def rollout(
     file: FromFile = None,
     anyway: Anyway = False,
     overwrite: Overwrite = False,
+    slice: Slice = None,
     trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -41,7 +42,9 @@ def rollout(
     """Sample G completions of every prompt and score them: success rates and learnability."""
     if dry_run:
         return show_plan(directory, config, overrides, as_json, trust, anyway=anyway or file is not None)
-    with open_run(directory, config, overrides, overwrite, stage="rollout", trust=trust) as run:
+    if slice and file:
+        raise InputError("--slice is for sampling; --from reads the whole file at once: leave --slice away")
+    with open_run(directory, config, overrides, overwrite, stage="rollout", trust=trust, slice=slice) as run:
         from learnalign.rollouts import import_rollouts
         from learnalign.rollouts import rollout as stage
 

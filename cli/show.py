@@ -51,25 +51,27 @@ def show(
         raise InputError("give only one of --id, --never, --half and --always")
     run, kind = RunDir.peek(directory), kinds[0] if kinds else None
     found = [example(run, id)] if id is not None else examples(run, kind, count)
+    cut = run.cut_ids()
     if as_json:
-        print_json([_row(one) for one in found])
+        print_json([_row(one, cut) for one in found])
     elif found:
-        _print(found, full)
+        _print(found, full, cut)
     else:
         print(f"no prompt is {WORDS[kind] if kind else 'scored'} so far")
 
 
-def _row(one: Example) -> dict[str, Any]:
+def _row(one: Example, cut: set[str]) -> dict[str, Any]:
     prompt = {key: value for key, value in asdict(one.prompt).items() if key != "source"}
     tokens = ("id", "prompt_ids", "completion_ids")
     rollouts = [
         {key: value for key, value in asdict(each).items() if key not in tokens} | {"tokens": len(each.completion_ids)}
         for each in one.rollouts
     ]
-    return {**prompt, "success_rate": one.success_rate, "rollouts": rollouts}
+    without = {"cut_by_cascade": True} if one.prompt.id in cut else {}
+    return {**prompt, "success_rate": one.success_rate, **without, "rollouts": rollouts}
 
 
-def _print(found: list[Example], full: bool) -> None:
+def _print(found: list[Example], full: bool, cut: set[str]) -> None:
     import sys
 
     from rich.console import Console
@@ -79,7 +81,8 @@ def _print(found: list[Example], full: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False, emoji=False)
     for one in found:
         rollouts = one.rollouts if full else most_different(one.rollouts, COMPLETIONS)
-        console.rule(f"prompt {visible(one.prompt.id)}, {_rate(one)}", align="left", characters="─")
+        without = ", no gradient: cut by grad.cascade" if one.prompt.id in cut else ""
+        console.rule(f"prompt {visible(one.prompt.id)}, {_rate(one)}{without}", align="left", characters="─")
         for message in one.prompt.messages if full else one.prompt.messages[-1:]:
             _text(console, message["role"], message["content"], full)
         _text(console, "gold", one.prompt.answer, full)

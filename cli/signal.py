@@ -9,7 +9,7 @@ import typer
 
 from learnalign.names import SIGNALS, lined
 
-from .common import ConfigFile, Dir, Json, Overrides, Trust, open_run, print_json, print_table
+from .common import ConfigFile, Dir, Json, Overrides, Slice, Trust, open_run, print_json, print_table
 
 Names = Annotated[
     list[str],
@@ -40,6 +40,7 @@ def signal(
     config: ConfigFile = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    slice: Slice = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +48,7 @@ def signal(
 
     Likelihoods are those of the gold solution (data.solution), or of the first stored rollout if a prompt has none.
     """
-    with open_run(directory, config, overrides, overwrite, trust=trust) as run:
+    with open_run(directory, config, overrides, overwrite, trust=trust, slice=slice) as run:
         from learnalign.rundir import in_place
         from learnalign.signals import signal as compute
 

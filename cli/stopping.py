@@ -93,13 +93,20 @@ def leave(code: int | None = None) -> None:
         time.sleep(GRACE)  # the other thread is about to exit
     code = code or 128 + _arrived[0]
     with contextlib.suppress(OSError, ValueError):
-        if not IS_STAGE:  # else `learnalign run` says it
+        if not IS_STAGE and _says_so():  # else `learnalign run` says it
             word = "interrupted" if code == 128 + signal.SIGINT else "terminated"
             print(f"learnalign: {word}; run the same command again to resume", file=sys.stderr)
         sys.stderr.flush()
         sys.stdout.flush()
     _end_children()
     os._exit(code)
+
+
+def _says_so() -> bool:
+    """Whether this is the only process, or the first of several, none of which has failed and said why all are ended."""
+    from learnalign import processes
+
+    return not processes.rank() and not processes.has_failed()
 
 
 def end(code: object) -> None:

@@ -10,9 +10,9 @@ from learnalign.config import Config, GrpoConfig
 from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError
 from learnalign.golds import refuse_solutions
-from learnalign.gradients import check_modules
+from learnalign.gradients import check_cascade, check_modules, keep_of
 from learnalign.policy import check_models, model_path, run_tokenizer
-from learnalign.prompts import Prompt, count_tokens
+from learnalign.prompts import Prompt, count_tokens, stored_tokens
 from learnalign.rollouts.engines.choice import engine_name
 from learnalign.rundir import RunDir
 from learnalign.training.context import check_context
@@ -93,7 +93,8 @@ def _training(
     check_known(settings.trainer, section, algorithm)
     lengths = subject.lengths
     if lengths is None and subject.run is not None:
-        lengths = count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
+        lengths = stored_tokens(subject.run) if subject.run.prompts_file.is_file() else None
+        lengths = lengths or count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
     if lengths is None:
         return
     longest = max(lengths[prompt.id] for prompt in prompts)
@@ -115,6 +116,13 @@ def _verifier(subject: Subject) -> None:
 
 def _modules(subject: Subject) -> None:
     check_modules(subject.config)
+
+
+def _cascade(subject: Subject) -> None:
+    if (cascade := subject.config.grad.cascade) is not None:
+        keep_of(cascade, len(subject.prompts))
+        if subject.run is not None:
+            check_cascade(subject.run)
 
 
 def _format(subject: Subject) -> None:
@@ -146,7 +154,7 @@ def _selection(subject: Subject) -> None:
 _CHECKS: dict[str, Sequence[Callable[[Subject], None]]] = {
     "warmup": (_verifier, _golds, _warmup),
     "rollout": (_verifier, _golds, _engine),
-    "grad": (_modules,),
+    "grad": (_modules, _cascade),
     "select": (_selection, _format),
     "train": (_verifier, _train),
 }

@@ -33,17 +33,9 @@ class OutOfTime(LeaveOut):
 def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     """The system prompt and the question, with turns of the row's own before it if it has some."""
     value = _filled(source, data.prompt_template) if data.prompt_template else lookup(source, data.prompt)
-    if isinstance(value, str):
-        value = [{"role": "user", "content": value}]
-    if not value:
-        raise LeaveOut(f"no prompt in column {short(data.prompt)}")
-    if not isinstance(value, list) or not all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str | list)
-        for m in value
-    ):
-        what = f"is {_BINARY}" if is_binary(value) else "is neither text nor a list of messages with role and content"
-        raise LeaveOut(f"the prompt in column {short(data.prompt)} {what}")
-    messages = [{"role": unicode(m["role"], "prompt"), "content": text_of(m["content"])} for m in value]
+    messages = (
+        [{"role": "user", "content": unicode(value, "prompt")}] if isinstance(value, str) else _turns(value, data)
+    )
     if not messages[-1]["content"].strip():
         raise LeaveOut("empty prompt")
     if messages[-1]["role"] != "user":
@@ -57,6 +49,19 @@ def messages_of(source: dict[str, Any], data: DataConfig) -> Messages:
     return messages
 
 
+def _turns(value: Any, data: DataConfig) -> Messages:
+    """A list of messages, their content as text."""
+    if not value:
+        raise LeaveOut(f"no prompt in column {short(data.prompt)}")
+    if not isinstance(value, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str | list)
+        for m in value
+    ):
+        what = f"is {_BINARY}" if is_binary(value) else "is neither text nor a list of messages with role and content"
+        raise LeaveOut(f"the prompt in column {short(data.prompt)} {what}")
+    return [{"role": unicode(m["role"], "prompt"), "content": text_of(m["content"])} for m in value]
+
+
 def shaped_by(data: DataConfig) -> list[str]:
     """The settings by which prompts and golds are not what the rows hold."""
     keys = ("prompt_template", "prompt_regex", "answer_regex", "system_prompt", "few_shot")
@@ -65,6 +70,8 @@ def shaped_by(data: DataConfig) -> list[str]:
 
 def text_of(content: Any) -> str:
     """The content of a message: a text, or parts of text, which are joined as chat templates join them."""
+    if isinstance(content, str):
+        return unicode(content, "prompt")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else part
@@ -76,7 +83,7 @@ def text_of(content: Any) -> str:
 def unicode(text: str, name: str) -> str:
     """`text`, if it can be written; half a surrogate pair cannot."""
     try:
-        text.encode()
+        text.isascii() or text.encode()
     except UnicodeEncodeError as error:
         raise LeaveOut(f"half a surrogate pair in the {name} ({text[error.start]!r})") from None
     return text
@@ -84,7 +91,7 @@ def unicode(text: str, name: str) -> str:
 
 def check_chosen(source: dict[str, Any], data: DataConfig) -> None:
     """Raise LeaveOut for a row that `data.where` does not take."""
-    for column, wanted in (data.where or {}).items():
+    for column, wanted in data.where.items() if data.where else ():
         value = lookup(source, column)
         if not _is_wanted(value, wanted):
             raise LeaveOut(f"not taken by data.where: {column} is {short(value, 60)}")
@@ -110,7 +117,8 @@ def answer_of(source: dict[str, Any], data: DataConfig) -> str:
         value = value[0]
     if value is None or value == "" or value == []:
         raise LeaveOut(f"no answer in column {short(data.answer)}")
-    answer = unicode(scalar_text(value, f"the answer in column {short(data.answer)}").strip(), "answer")
+    text = value if isinstance(value, str) else scalar_text(value, f"the answer in column {short(data.answer)}")
+    answer = unicode(text.strip(), "answer")
     if data.answer_regex:
         answer = _cut(data.answer_regex, answer, f"data.answer_regex, column {short(data.answer)}")
     if not answer:

@@ -17,11 +17,12 @@ from learnalign.config import Config, load_config
 from learnalign.errors import LearnAlignError, counted, one_line, short
 from learnalign.golds import find_solutions
 from learnalign.policy import check_models, load_tokenizer, model_path, model_without_weights, prompt_ids, prompt_text
-from learnalign.prompts import Prompt, count_tokens, read_pool, reason_counts, unusable_golds
+from learnalign.pool_table import Prompts
+from learnalign.prompts import count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.randomness import seed_of
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
-from learnalign.rollouts.judging import completion_text, judge, opened_reasoning
+from learnalign.rollouts.judging import completion_texts, judge, opened_reasoning
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class _Case:
     config: Config | None = None
     parameters: int | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
-    prompts: list[Prompt] = field(default_factory=list)
+    prompts: Prompts = field(default_factory=lambda: Prompts.of([]))
     lengths: dict[str, int] = field(default_factory=dict)
 
 
@@ -199,14 +200,14 @@ def _lengths(case: _Case) -> Finding | None:
 def _golds(case: _Case) -> Finding | None:
     if case.config is None or not case.prompts:
         return None
-    answers = [prompt.answer for prompt in case.prompts]
+    count = len(case.prompts)
     if found := find_solutions(case.config, case.prompts):
         return Finding(check="golds", status="fail", seen=found.seen, way=f"set one of: {'; '.join(found.ways)}")
     unusable = unusable_golds(case.config, case.prompts)
-    seen = f"{case.config.verifier} reads {len(answers) - len(unusable):,} of {counted(len(answers), 'gold')}{_reasons(unusable)}"
-    if len(unusable) <= 0.01 * len(answers):
+    seen = f"{case.config.verifier} reads {count - len(unusable):,} of {counted(count, 'gold')}{_reasons(unusable)}"
+    if len(unusable) <= 0.01 * count:
         return Finding(check="golds", status="pass", seen=seen)
-    status: Status = "warn" if len(unusable) < 0.5 * len(answers) else "fail"
+    status: Status = "warn" if len(unusable) < 0.5 * count else "fail"
     way = f"look at data.answer and data.answer_regex, or take another verifier; the first: {unusable[0].reason}"
     return Finding(check="golds", status=status, seen=seen, way=way)
 
@@ -224,7 +225,7 @@ def _rollout(case: _Case) -> Finding | None:
         sampling = Sampling(length, config.rollout.temperature, config.rollout.top_p)
         (completion,) = engine.generate([request], sampling)[prompt.id]
         tags = config.data.reasoning_tags
-        text = completion_text(tokenizer, completion.completion_ids, tags)
+        (text,) = completion_texts(tokenizer, [completion.completion_ids], tags)
         verifier = stack.enter_context(configured_verifier(config))
         (verdict,) = judge(verifier, [(prompt, text)], opened_reasoning(tokenizer, ids, tags))
     sampled = counted(len(completion.completion_ids), "token")

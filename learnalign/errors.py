@@ -12,6 +12,7 @@ class LearnAlignError(Exception):
     """Base of every error that learnalign raises on purpose; printed without a traceback, as one line."""
 
     exit_code = 1
+    is_final = True  # another worker would meet it, too
 
     def __init__(self, message: str) -> None:
         whole = message.isprintable() and len(message) <= LONGEST
@@ -32,6 +33,22 @@ class RunError(LearnAlignError):
 
 class DiskError(RunError):
     """The disk refused a write: nothing that a command tries next would fare better."""
+
+
+class WorkerError(RunError):
+    """A worker failed in a way that another one need not: its engine's process ended, a GPU was lost."""
+
+    is_final = False
+
+
+class Unfinished(LearnAlignError):
+    """What this process was to do is done, and the stage is not: others do the rest. Exit code 0."""
+
+    exit_code = 0
+
+    def __init__(self, message: str, **state: str | int) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 def one_line(error: object, limit: int | None = None) -> str:

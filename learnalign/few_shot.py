@@ -4,7 +4,6 @@ prompt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,11 +61,9 @@ def examples_file(name: str) -> Path:
 def _from_file(name: str, data: DataConfig) -> list[Example]:
     path = examples_file(name)
     rows = list(enumerate(read_rows(data.model_copy(update={"path": str(path), "limit": None}))))
-    places = [f"{path}, row {number}" if row.line is None else f"{path}, line {row.line}" for number, row in rows]
+    places = [f"{path}, row {number}" if not row.line else f"{path}, line {row.line}" for number, row in rows]
     examples = [
-        example
-        for (_, row), place in zip(rows, places, strict=True)
-        for example in _examples(json.loads(row.text), data, place)
+        example for (_, row), place in zip(rows, places, strict=True) for example in _examples(row.row, data, place)
     ]
     if not examples:
         raise InputError(f"data.few_shot {name}: it has no rows; give at least one worked example")

@@ -10,7 +10,7 @@ from statistics import median
 from learnalign.config import HASHES, Config
 from learnalign.errors import InputError, counted, one_line
 from learnalign.names import VERIFIERS
-from learnalign.prompts import Prompt
+from learnalign.pool_table import Prompt, each
 from learnalign.verify.extract import find_boxes
 
 FEWEST = 5  # solutions among the golds, below which nothing is said
@@ -33,7 +33,7 @@ def find_solutions(config: Config, prompts: Sequence[Prompt]) -> Solutions | Non
     Those of the verifier gsm8k may end in ####, those of math, boxed and answer_tag in a box, as their data sets have
     them, and those of code are tests; a function of the user's own may read what it likes.
     """
-    golds = [prompt.answer for prompt in prompts if _is_solution(prompt.answer, config.verifier)]
+    golds = [answer for answer in each(prompts, "answer") if _is_solution(answer, config.verifier)]
     if len(golds) < FEWEST or 2 * len(golds) < len(prompts):
         return None
     ways = ["data.answer: the column that holds the answer alone"]

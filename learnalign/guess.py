@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +68,7 @@ class Guess:
 def first_rows(data: DataConfig) -> list[Row]:
     """The first rows of a source; raises InputError if it has none."""
     usable = (row for row in read_rows(data) if row.fault is None)
-    rows = [json.loads(row.text) for row in itertools.islice(usable, ROWS)]
+    rows = [row.row for row in itertools.islice(usable, ROWS)]
     if not rows:
         raise InputError(f"data.path {data.path}: it has no rows")
     return rows

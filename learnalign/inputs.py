@@ -23,12 +23,15 @@ COMPRESSIONS = (".gz", ".zst")
 DEEPEST = 100  # levels of nesting in JSON: later readers, TRL's and the trainers' among them, walk it by recursion
 
 
-class Line(NamedTuple):
-    """A line of a JSONL file, counted from 1: its text and the object in it."""
+class SourceRow(NamedTuple):
+    """A row as JSON text and as that text's object; `line`, from 1, is where it begins in a file of lines, 0 if it is in none.
+    `fault` says why it cannot be used as it is.
+    """
 
-    number: int
     text: str
     row: dict[str, Any]
+    line: int = 0
+    fault: str | None = None
 
 
 def is_url(text: str) -> bool:
@@ -97,7 +100,7 @@ def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO:
     return stack.enter_context(path.open("rb"))
 
 
-def json_lines(path: Path, name: str = "") -> Iterator[Line]:
+def json_lines(path: Path, name: str = "") -> Iterator[SourceRow]:
     """The objects of a JSONL file; blank lines are passed over. Errors of a line begin with `name` and the path."""
     with opened(path) as file:
         for number, raw in enumerate(file, 1):
@@ -111,7 +114,7 @@ def json_lines(path: Path, name: str = "") -> Iterator[Line]:
             except ValueError as error:
                 reason = f"{f'{name} {path}'.lstrip()}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
                 raise InputError(reason) from None
-            yield Line(number, text, row)
+            yield SourceRow(text, row, number)
 
 
 def parse_json(text: str, finite: bool = False) -> Any:
@@ -119,12 +122,17 @@ def parse_json(text: str, finite: bool = False) -> Any:
 
     `finite`: NaN, Infinity and numbers too large for a float are no JSON.
     """
-    hooks: dict[str, Any] = {"parse_constant": _constant, "parse_float": _float} if finite else {}
     try:
-        value = json.loads(text, object_pairs_hook=_object, **hooks)
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
+        decoder = _FINITE if finite else _DECODER
+        value, end = decoder.raw_decode(text) if text[:1] in ("{", "[") else (None, 0)
+        if not end or end < len(text):  # nothing, white space around it, no object or list, or more than one value
+            value = decoder.decode(text)
     except RecursionError:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
-    if text.count("[") + text.count("{") > DEEPEST:
+    flat = "[" not in text and text.find("{", 1) < 0
+    if not flat and text.count("[") + text.count("{") > DEEPEST:
         level = [value]
         for _ in range(DEEPEST):
             level = [child for one in level for child in _children(one)]
@@ -151,6 +159,10 @@ def _float(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"the number {short(text, 40)} is too large")
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # made once: json.loads makes one a text
+_FINITE = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
 
 
 def _children(value: Any) -> Any:

@@ -48,6 +48,11 @@ SIGNALS = {
     "limr": "how closely a training's rewards follow the average curve (LIMR)",
 }
 
+# What can choose the prompts of which gradients are taken (`grad.cascade`), the highest first; the value of `features` is a length.
+CASCADES = {"learnability": "p(1 − p): p nearest to 1/2"} | {
+    name: about for name, about in SIGNALS.items() if name != "features"
+}
+
 VERIFIERS = {
     "math": "the last box, else the stated answer, compared as mathematics",
     "boxed": "the last \\boxed{…} alone, compared as mathematics",

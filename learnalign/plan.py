@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run would read, sample, compute and write, from the pool, the tokenizer and the verifier alone."""
+"""What a run would read, sample, compute and write: for `--dry-run` from pool, tokenizer and verifier; for `plan` see `ahead`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
-from learnalign.policy import load_tokenizer
+from learnalign.gradients import keep_of
+from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes
+from learnalign.policy import ModelSize, is_own_reference, load_tokenizer, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, estimate, machine_for, rates_of
 from learnalign.training.steps import kept_steps, planned_steps
 
 if TYPE_CHECKING:
-    from learnalign.rundir import RunDir
-
-BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
-BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
+    from learnalign.pool_table import Prompts
+    from learnalign.rundir import Quarantined, RunDir
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
 
-    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters. `time` is an estimate.
+    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters. `memory_bytes` is the least that a
+    GPU must have, None if the model's size is not known. `time` is an estimate.
     """
 
     stage: str
@@ -33,6 +34,7 @@ class Work:
     disk_bytes: int | None
     steps: int | None = None
     policies: int | None = None
+    memory_bytes: int | None = None
     time: Estimate | None = None
 
 
@@ -40,6 +42,9 @@ class Work:
 class Plan:
     """The resolved settings, the source's rows, those left out and why, the prompts that remain with their tokens, the model's
     parameters, each stage's work, and how many prompts select would choose at most, if it is checked.
+
+    `gpus` share rollout and grad; `assumed` are sentences on what is not known yet; `strains` what grows with the pool, the worst
+    first.
     """
 
     config: Config
@@ -51,6 +56,16 @@ class Plan:
     reasons: dict[str, int] = field(default_factory=dict)
     parameters: int | None = None
     chosen: int | None = None
+    gpus: int = 1
+    assumed: list[str] = field(default_factory=list)
+    strains: list[Strain] = field(default_factory=list)
+
+    @property
+    def time(self) -> Estimate:
+        """Of all stages, one after another."""
+        times = [one.time for one in self.stages if one.time is not None]
+        low, high = sum(time.low for time in times), sum(time.high for time in times)
+        return Estimate(low=low, high=high, measured=all(time.measured for time in times))
 
 
 @dataclass(frozen=True)
@@ -79,44 +94,72 @@ def plan(
     Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them, and unless
     `anyway` for golds that are whole solutions; those that TRL alone finds, if it is asked (`trl`).
     """
-    prompts, left_out, rows = read_pool(config.data)
-    lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
-    unusable = unusable_golds(config, [prompt for prompt in prompts if prompt.id in lengths])
-    for entry in unusable:
-        del lengths[str(entry.id)]
-    left_out = [*left_out, *unaskable, *unusable]
-    check_some(config.data, lengths, left_out)
-    askable = [prompt for prompt in prompts if prompt.id in lengths]
-    if askable:
-        check(config, stages if checked is None else checked, askable, lengths=lengths, run=run, anyway=anyway, trl=trl)
-    pool = PoolSize(len(lengths), sum(lengths.values()))
-    machine = machine_for(config) if stages else None
-    works = [work(stage, config, pool) for stage in stages]
-    if machine is not None:
+    read = read_source(config)
+    checked = stages if checked is None else checked
+    check(config, checked, read.prompts, lengths=read.lengths, run=run, anyway=anyway, trl=trl)
+    pool = read.size
+    model = model_size(config) if stages else None
+    works = [work(stage, config, pool, model) for stage in stages]
+    if model is not None:
+        machine = machine_for(model.parameters)
         measured = rates_of(run.read_record() if run is not None else None)
         works = [replace(one, time=estimate(one, config, machine, measured)) for one in works]
     return Plan(
         config=config,
-        rows=rows,
-        left_out=len(left_out),
+        rows=read.rows,
+        left_out=len(read.left_out),
         prompts=pool.prompts,
         prompt_tokens=pool.tokens,
         stages=works,
-        reasons=reason_counts({"reason": entry.reason} for entry in left_out),
-        parameters=machine.parameters if machine is not None else None,
-        chosen=_chosen(config, pool) if "select" in (stages if checked is None else checked) else None,
+        reasons=read.reasons,
+        parameters=model.parameters if model is not None else None,
+        chosen=chosen_of(config, pool) if "select" in checked else None,
     )
 
 
-def _chosen(config: Config, pool: PoolSize) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A source's rows: the prompts that can be asked and scored, their tokens by id, and those left out."""
+
+    prompts: Prompts
+    lengths: dict[str, int]
+    left_out: list[Quarantined]
+    rows: int
+
+    @property
+    def size(self) -> PoolSize:
+        return PoolSize(len(self.lengths), sum(self.lengths.values()))
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        return reason_counts({"reason": entry.reason} for entry in self.left_out)
+
+
+def read_source(config: Config) -> Source:
+    """Read the pool, count its tokens and try its golds; raises InputError if no prompt is left."""
+    prompts, left_out, rows = read_pool(config.data)
+    lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
+    prompts = prompts.without(entry.id for entry in unaskable)
+    unusable = unusable_golds(config, prompts)
+    prompts = prompts.without(entry.id for entry in unusable)
+    for entry in unusable:
+        del lengths[str(entry.id)]
+    left_out = [*left_out, *unaskable, *unusable]
+    check_some(config.data, lengths, left_out)
+    return Source(prompts=prompts, lengths=lengths, left_out=left_out, rows=rows)
+
+
+def chosen_of(config: Config, pool: PoolSize) -> int:
+    """How many prompts select would choose at most; raises InputError if the pool has fewer."""
     from learnalign.selection.ranking import size_of
 
     return size_of(config.select.size, pool.prompts)
 
 
-def work(stage: str, config: Config, pool: PoolSize) -> Work:
-    """The work of warmup, rollout, grad or train on a pool of this size."""
-    return _STAGES[stage](config, pool)
+def work(stage: str, config: Config, pool: PoolSize, size: ModelSize | None = None) -> Work:
+    """The work of warmup, rollout, grad, select or train on a pool of this size, with the memory of a model of this `size`."""
+    one = _STAGES[stage](config, pool)
+    return one if size is None or not one.prompts else replace(one, memory_bytes=_memory(one, config, size))
 
 
 def _warmup(config: Config, pool: PoolSize) -> Work:
@@ -144,15 +187,46 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 
 
 def _grad(config: Config, pool: PoolSize) -> Work:
+    part = pool.part(kept_of(config, pool.prompts))
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
-    tokens = rollouts * (pool.tokens + pool.prompts * config.rollout.max_completion_length)
-    each = BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else 4 * config.grad.dim
-    return Work(stage="grad", prompts=pool.prompts, tokens=tokens, disk_bytes=pool.prompts * each)
+    tokens = rollouts * (part.tokens + part.prompts * config.rollout.max_completion_length)
+    return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=part.prompts * feature_bytes(config))
+
+
+def kept_of(config: Config, prompts: int) -> int:
+    """The most prompts of which gradients are taken."""
+    cascade = config.grad.cascade
+    return prompts if cascade is None or not prompts else keep_of(cascade, prompts)
+
+
+def _select(config: Config, pool: PoolSize) -> Work:
+    return Work(stage="select", prompts=pool.prompts, tokens=0, disk_bytes=pool.prompts * BYTES_PER_SCORE)
+
+
+def _memory(work: Work, config: Config, size: ModelSize) -> int | None:
+    """The least bytes that a GPU must have: weights, what a training keeps of each, and one longest prompt with its completion."""
+    weights, longest = (
+        size.parameters * size.bytes_each,
+        config.data.max_prompt_tokens + config.rollout.max_completion_length,
+    )
+    if work.stage == "rollout":
+        return weights + longest * (size.cache_bytes or 0)
+    if work.stage == "grad":
+        adapted = config.model.adapter or (config.warmup.size and config.warmup.lora)
+        same = is_own_reference(config) or (adapted and config.model.is_reference)
+        models = 1 if config.grad.beta == 0 or same else 2
+        return models * weights + longest * (size.activation_bytes or 0)
+    if work.stage in ("warmup", "train"):
+        settings = config.warmup if work.stage == "warmup" else config.train.over(config.warmup)
+        # float32 weights, gradients and AdamW's two moments, and π_ref; an adapter's own are small.
+        return weights if settings.lora else size.parameters * (20 if settings.beta else 16)
+    return None
 
 
 _STAGES: dict[str, Callable[[Config, PoolSize], Work]] = {
     "warmup": _warmup,
     "rollout": _rollout,
     "grad": _grad,
+    "select": _select,
     "train": _train,
 }

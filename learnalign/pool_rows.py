@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
-import json
+import itertools
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from json.encoder import encode_basestring as as_text
+from typing import TYPE_CHECKING, Any
 
 from learnalign.columns import (
     REGEX_SECONDS,
@@ -26,10 +28,15 @@ from learnalign.columns import (
 )
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, counted, listed_briefly, short
+from learnalign.inputs import SourceRow
+from learnalign.pool_table import FIELDS, ROWS, Fields, Packed, Prompt, Prompts, group_of, packed
 from learnalign.rundir import Quarantined
 from learnalign.rundir.files import as_json
 from learnalign.scored import MARK, is_scored, original
-from learnalign.sources import SourceRow, read_rows
+from learnalign.sources import read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NUMBER = re.compile(
     r"(?P<math>\$?)(?P<value>[+-]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:e[+-][0-9]{1,3})?)(?P=math)"
@@ -37,107 +44,187 @@ _NUMBER = re.compile(
 TAKEN, NO_ID = "its id is that of row", "no id in column"  # begin reasons to leave a row out
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON.
-
-    `line` is where it begins in a file of lines, from 1; it is known when the pool is read, and not stored.
-    """
-
-    id: str
-    row: int
-    messages: Messages
-    answer: str
-    solution: str | None
-    source: str
-    line: int | None = field(default=None, compare=False)
-
-    def left_out(self, reason: str) -> Quarantined:
-        """The line of quarantine.jsonl for it."""
-        return Quarantined(id=self.id, row=self.row, line=self.line, reason=reason)
-
-
-def read_prompts(data: DataConfig) -> tuple[Rows, int]:
-    rows = Rows()
-    columns: set[str] = set()
-    count = out_of_time = 0
-    for row, given in enumerate(read_rows(data)):
-        count = row + 1
-        source = json.loads(given.text)
-        columns |= source.keys()
-        try:
-            rows.add(_to_prompt(source, given, row, data), scored=is_scored(source))
-        except LeaveOut as reason:
-            rows.left_out.append(Quarantined(id=own_id(source, data), row=row, line=given.line, reason=str(reason)))
-            out_of_time += isinstance(reason, OutOfTime)
-        if out_of_time >= (_MOST_OUT_OF_TIME if rows.prompts else _MOST_OUT_OF_TIME_AT_FIRST):
-            raise InputError(
-                f"data.path {data.path}: on {out_of_time} of its first {counted(count, 'row')}, a regular expression takes more than "
-                f"{REGEX_SECONDS:g} s ({rows.left_out[-1].reason}); give one without repeats inside repeats"
-            )
+def read_prompts(data: DataConfig) -> tuple[Prompts, Rows, int]:
+    """The prompts of a source; its rows as they were read, those left out among them; and their number."""
+    rows, columns, count = Rows(), set[str](), 0
+    for given in _batches(read_rows(data)):
+        columns.update(*(one.row for one in given))
+        plain = _plain_columns(given, count, data)
+        if plain is None:
+            for row, one in enumerate(given, count):
+                rows.take(one, row, data)
+        else:
+            rows.add_all(*plain)
+        count += len(given)
     _check_columns(data, columns, rows, count)
-    rows.leave_out_conflicts()
-    return rows, count
+    return rows.prompts(), rows, count
 
 
+def _batches(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
+    while batch := list(itertools.islice(rows, _BATCH)):
+        yield batch
+
+
+_BATCH = 512
 # Rows on which a regular expression runs out of time until the pool is refused; fewer if no row has become a prompt yet.
 _MOST_OUT_OF_TIME, _MOST_OUT_OF_TIME_AT_FIRST = 100, 5
 
 
 class Rows:
-    """The rows read so far: different prompts by id, and the rows left out, duplicates among them."""
+    """The rows read so far: different prompts, and the rows left out, duplicates among them."""
 
     def __init__(self) -> None:
-        self.prompts: dict[str, Prompt] = {}
         self.left_out: list[Quarantined] = []
         self.scored: set[str] = set()  # ids of those that are read as they were scored
-        self._ids: dict[str, str] = {}  # of the first prompt with the question, by the question's digest
-        self._answers: dict[str, set[str]] = {}  # of a prompt whose duplicates have other answers
+        self._groups: list[Packed] = []  # of ROWS prompts each
+        self._keys: list[pa.Table] = []  # id, row and gold of them
+        self._starts: list[int] = []  # places of the groups' first prompts
+        self._open: list[list[Any]] = [[] for _ in FIELDS]  # columns of the next group
+        self._by_question: dict[str, int] = {}  # places of the prompts, by the question's digest
+        self._by_id: dict[str, int] = {}  # of those whose id is not this digest
+        self._out_of_time = 0
+        self._answers: dict[int, set[str]] = {}  # by place, of prompts whose duplicates have other answers
 
-    def add(self, prompt: Prompt, scored: bool = False) -> None:
-        """Keep a new prompt; leave out a duplicate, or a prompt whose id is taken."""
-        question = question_digest(prompt.messages)
-        first = self.prompts.get(self._ids.setdefault(question, prompt.id))
-        if first is None and prompt.id not in self.prompts:
-            self.prompts[prompt.id] = prompt
-            if scored:
-                self.scored.add(prompt.id)
-        elif first is None or question_digest(first.messages) != question:
-            reason = f"{TAKEN} {self.prompts[prompt.id].row}, another prompt"
-            self.left_out.append(prompt.left_out(reason))
+    def __len__(self) -> int:
+        return len(self._by_question)
+
+    def take(self, given: SourceRow, row: int, data: DataConfig) -> None:
+        """Add a row, or leave it out with the reason; raises InputError if a regular expression is too slow for many."""
+        try:
+            question, fields = _fields_of(given.row, given, row, data)
+        except LeaveOut as reason:
+            id = own_id(given.row, data)
+            self.left_out.append(Quarantined(id=id, row=row, line=given.line or None, reason=str(reason)))
+            self._out_of_time += isinstance(reason, OutOfTime)
+            if self._out_of_time >= (_MOST_OUT_OF_TIME if len(self) else _MOST_OUT_OF_TIME_AT_FIRST):
+                raise InputError(
+                    f"data.path {data.path}: on {self._out_of_time} of its first {counted(row + 1, 'row')}, a regular expression takes "
+                    f"more than {REGEX_SECONDS:g} s ({reason}); give one without repeats inside repeats"
+                ) from None
         else:
-            self.left_out.append(prompt.left_out(f"duplicate of row {first.row}"))
-            if _value(prompt.answer) != _value(first.answer):
-                self._answers.setdefault(first.id, {first.answer}).add(prompt.answer)
+            if self.add(question, fields) and is_scored(given.row):
+                self.scored.add(fields[0])
 
-    def leave_out_conflicts(self) -> None:
-        """Leave out prompts whose duplicates have other answers."""
-        for id, answers in self._answers.items():
+    def add_all(self, questions: list[str], columns: Sequence[Sequence[Any]]) -> None:
+        """`add` each of several rows."""
+        different = set(questions)
+        old = not self._by_question.keys().isdisjoint(different) or not self._by_id.keys().isdisjoint(different)
+        if old or len(different) < len(questions) or columns[0] is not questions:
+            for question, fields in zip(questions, zip(*columns, strict=True), strict=True):
+                self.add(question, fields)
+            return
+        self._by_question.update(zip(questions, itertools.count(len(self)), strict=False))
+        for column, values in zip(self._open, columns, strict=True):
+            column.extend(values)
+        if len(self._open[0]) >= ROWS:
+            self._close()
+
+    def add(self, question: str, fields: Fields) -> bool:
+        """Keep a new prompt; leave out a duplicate, by the `question`'s digest, or a prompt whose id is taken."""
+        id = fields[0]
+        if (place := self._by_question.get(question)) is not None:
+            _, row, answer = self._kept(place)
+            self._leave_out(fields, f"duplicate of row {row}")
+            if _value(fields[3]) != _value(answer):
+                self._answers.setdefault(place, {answer}).add(fields[3])
+            return False
+        if (place := self._by_id.get(id, self._by_question.get(id))) is not None and self._kept(place)[0] == id:
+            self._leave_out(fields, f"{TAKEN} {self._kept(place)[1]}, another prompt")
+            return False
+        place = self._by_question[question] = len(self)
+        if id != question:
+            self._by_id[id] = place
+        for column, value in zip(self._open, fields, strict=True):
+            column.append(value)
+        if len(self._open[0]) >= ROWS:
+            self._close()
+        return True
+
+    def _close(self) -> None:
+        group = group_of(self._open)
+        self._groups.append(packed(group))
+        self._keys.append(group.select(["id", "row", "answer"]))
+        self._starts.append(len(self) - len(group))
+        self._open = [[] for _ in FIELDS]
+
+    def _leave_out(self, fields: Fields, reason: str) -> None:
+        self.left_out.append(Prompt(*fields).left_out(reason))
+
+    def _kept(self, place: int) -> tuple[str, int, str]:
+        """Id, row and gold of a prompt."""
+        closed = len(self) - len(self._open[0])
+        if place >= closed:
+            ids, rows, _, golds, *_ = self._open
+            return ids[place - closed], rows[place - closed], golds[place - closed]
+        group = bisect.bisect(self._starts, place) - 1
+        id, row, gold = (column[place - self._starts[group]].as_py() for column in self._keys[group].columns)
+        return id, row, gold
+
+    def prompts(self) -> Prompts:
+        """The prompts, without those whose duplicates have other answers, which are left out; nothing can be added after that."""
+        if self._open[0]:
+            self._close()
+        conflicting = Prompts.of(self._groups).take(list(self._answers))
+        for prompt, answers in zip(conflicting, self._answers.values(), strict=True):
             reason = f"conflicting answers of its duplicates: {listed_briefly(map(short, sorted(answers)))}"
-            self.left_out.append(self.prompts.pop(id).left_out(reason))
+            self.left_out.append(prompt.left_out(reason))
+        return Prompts.of(self._groups).without(prompt.id for prompt in conflicting)
 
 
-def _to_prompt(source: dict[str, Any], given: SourceRow, row: int, data: DataConfig) -> Prompt:
+def _plain_columns(
+    given: Sequence[SourceRow], start: int, data: DataConfig
+) -> tuple[list[str], Sequence[Sequence[Any]]] | None:
+    """`_fields_of` the rows from row `start` on as columns, in one go.
+
+    None unless every row has a text as the question, texts or whole numbers as gold and id, and a text or null as the solution,
+    in columns of their own that no setting changes.
+    """
+    rows = [one.row for one in given]
+    if data.where or data.prompt_template or data.prompt_regex or data.answer_regex or isinstance(data.answer, list):
+        return None
+    try:
+        asked, golds = ([row[name] for row in rows] for name in (data.prompt, data.answer))
+        solutions = [row[data.solution] for row in rows] if data.solution else [None] * len(rows)
+        ids = [row[data.id] for row in rows] if data.id else None
+    except KeyError:
+        return None
+    whole = {*map(type, golds), *map(type, ids or ())} <= {str, int}
+    if not whole or {*map(type, asked)} != {str} or not {*map(type, solutions)} <= {str, type(None)}:
+        return None
+    golds = [str(gold).strip() for gold in golds]
+    ids = ids and [str(id) for id in ids]
+    empty = not all(golds) or not all(map(str.strip, asked)) or not all(ids or [True])
+    if empty or any(one.fault or MARK in one.row for one in given):
+        return None
+    try:
+        "".join([*asked, *golds, *(ids or ()), *filter(None, solutions)]).encode()
+    except UnicodeEncodeError:
+        return None
+    system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
+    messages = [[*system, {"role": "user", "content": question}] for question in asked]
+    questions = [question_digest(each) for each in messages]
+    texts, lines = [one.text for one in given], [one.line or None for one in given]
+    places = range(start, start + len(rows))
+    return questions, (ids or questions, places, messages, golds, solutions, texts, lines)
+
+
+def _fields_of(source: dict[str, Any], given: SourceRow, row: int, data: DataConfig) -> tuple[str, Fields]:
+    """The digest of a row's question, and the fields of its prompt."""
     if given.fault is not None:
         raise LeaveOut(given.fault)
     if is_scored(source):
         own, as_scored = original(source), DataConfig(path=data.path, id="id")
-        prompt = _to_prompt({**source, MARK: None}, given._replace(text=as_json(own)), row, as_scored)
-        return replace(prompt, solution=solution_of(own, data))
+        question, fields = _fields_of({**source, MARK: None}, given._replace(text=as_json(own)), row, as_scored)
+        return question, (*fields[:4], solution_of(own, data), *fields[5:])
     check_chosen(source, data)
     messages, answer = messages_of(source, data), answer_of(source, data)
-    id = lookup(source, data.id) if data.id else question_digest(messages)
+    question = question_digest(messages)
+    id = lookup(source, data.id) if data.id else question
     if id is None or id == "":
         raise LeaveOut(f"{NO_ID} {short(data.id)}")
-    return Prompt(
-        unicode(scalar_text(id, f"the id in column {short(data.id)}"), "id"),
-        row,
-        messages,
-        answer,
-        solution_of(source, data),
-        given.text,
-        given.line,
-    )
+    if data.id:
+        id = unicode(scalar_text(id, f"the id in column {short(data.id)}"), "id")
+    return question, (id, row, messages, answer, solution_of(source, data), given.text, given.line or None)
 
 
 def _check_columns(data: DataConfig, columns: set[str], rows: Rows, count: int) -> None:
@@ -152,7 +239,7 @@ def _check_columns(data: DataConfig, columns: set[str], rows: Rows, count: int) 
                 f"data.{key}: no column {column!r} in {data.path}; it has {listed_briefly(map(short, sorted(columns)))}. "
                 f"{way}{in_quotes(key, columns)}"
             )
-    if rows.prompts:
+    if len(rows):
         return
     first = rows.left_out[0]
     place = f"row {first.row}" if first.line is None else f"row {first.row} (line {first.line})"
@@ -164,7 +251,7 @@ def _named(data: DataConfig, rows: Rows) -> list[tuple[str, str | None]]:
     several: list[tuple[str, str | None]] = [("where", column) for column in data.where or ()]
     if isinstance(data.answer, list):
         several += [("answer", column) for column in data.answer]
-    if rows.prompts:
+    if len(rows):
         return [] if rows.scored else several
     question = None if data.prompt_template else data.prompt
     return [("prompt", question), *[("answer", column) for column in data.answers], ("id", data.id), *several]
@@ -172,8 +259,8 @@ def _named(data: DataConfig, rows: Rows) -> list[tuple[str, str | None]]:
 
 def question_digest(messages: Messages) -> str:
     """A digest of what is asked; white space around a message makes no other question."""
-    asked = [{**message, "content": message["content"].strip()} for message in messages]
-    return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:16]
+    asked = [f'{{"role": {as_text(m["role"])}, "content": {as_text(m["content"].strip())}}}' for m in messages]
+    return hashlib.sha256(f"[{', '.join(asked)}]".encode()).hexdigest()[:16]
 
 
 def _value(answer: str) -> Decimal | str:

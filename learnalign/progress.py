@@ -63,10 +63,15 @@ class Progress:
 
     @contextmanager
     def part(self, size: int) -> Iterator[Advance]:
-        """Counts as `size` units: the block may report part of them; the rest is added when it ends."""
-        before = self.done
-        yield self.advance
-        self.advance(before + size - self.done)
+        """Counts as `size` units: the block may report part of them, from any thread; the rest is added when it ends."""
+        reported: list[float] = []
+
+        def advance(count: float) -> None:
+            reported.append(count)
+            self.advance(count)
+
+        yield advance
+        self.advance(size - sum(reported))
 
     def _state(self) -> str:
         return f"{self.label}: {round(self.done)}/{self.total} {self._units()}"

@@ -5,13 +5,15 @@ Every input row becomes either a prompt or a line of quarantine.jsonl, so that t
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from learnalign.columns import (
     Messages,
@@ -28,10 +30,12 @@ from learnalign.policy import (
     prompt_text,
     run_tokenizer,
     settled,
+    token_counts,
 )
-from learnalign.pool_rows import Prompt, Rows, read_prompts
+from learnalign.pool_rows import Rows, read_prompts
+from learnalign.pool_table import TOKENS, Prompt, Prompts, each, messages_column, packed, prompts_of, schema
 from learnalign.rundir import Quarantined, RunDir, check_trust
-from learnalign.rundir.files import read_parquet, write_parquet
+from learnalign.rundir.files import parquet_groups, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import check_readable
 from learnalign.sources import local_source
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def load_prompts(run: RunDir) -> list[Prompt]:
+def load_prompts(run: RunDir) -> Prompts:
     """The pool of a run, prepared first if need be; raises InputError if the source has changed since.
 
     Every stage begins here, so this is where code that the run's config names is refused if this user did not name it.
@@ -55,19 +59,21 @@ def load_prompts(run: RunDir) -> list[Prompt]:
             if name in inputs and inputs[name] != digest:
                 raise InputError(_changed(run, f"{name} {_names(run)[name]}"))
     if not run.is_finished("pool"):
-        run.record_inputs(inputs)
-        _prepare(run)
+        with run.alone():
+            if not run.is_finished("pool"):  # another slice may have prepared it meanwhile
+                run.record_inputs(inputs)
+                _prepare(run)
     return stored_prompts(run)
 
 
-def stored_prompts(run: RunDir) -> list[Prompt]:
+def stored_prompts(run: RunDir) -> Prompts:
     """The pool that a run has stored, whatever has become of its source; raises RunError if there is none."""
     if not run.prompts_file.is_file():
         raise RunError(f"{run.prompts_file} does not exist; run `learnalign rollout {run.quoted}` first")
-    return [Prompt(**row) for row in read_parquet(run.prompts_file).to_pylist()]
+    return Prompts(*parquet_groups(run.prompts_file, schema().names))
 
 
-def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
+def read_pool(data: DataConfig) -> tuple[Prompts, list[Quarantined], int]:
     """Read a source: prompts (not yet checked with tokenizer and verifier), rows left out, the number of rows.
 
     Every prompt shows the worked examples of `data.few_shot`; one that is itself an example is left out. Its id is made
@@ -75,19 +81,26 @@ def read_pool(data: DataConfig) -> tuple[list[Prompt], list[Quarantined], int]:
     gold are its own, and of `data` only `solution` counts. Raises InputError for a source that is missing, empty, or has none
     of the columns that `data` names, and for examples that cannot be read.
     """
-    rows, count = read_prompts(data)
-    examples = worked_examples(data, lambda: _solved(rows, data))
-    shown = {example.question.strip() for example in examples}
-    asked = []
-    for prompt in rows.prompts.values():
-        if prompt.id in rows.scored:  # it shows the examples that it was scored with
-            asked.append(prompt)
-        elif _question(prompt) in shown:
-            reason = "worked example of data.few_shot"
-            rows.left_out.append(prompt.left_out(reason))
-        else:
-            asked.append(replace(prompt, messages=show(examples, prompt.messages)))
-    return asked, rows.left_out, count
+    prompts, rows, count = read_prompts(data)
+    if examples := worked_examples(data, lambda: _solved(prompts, data)):
+        prompts = _with_examples(prompts, rows, examples)
+    return prompts, rows.left_out, count
+
+
+def _with_examples(prompts: Prompts, rows: Rows, examples: Sequence[Example]) -> Prompts:
+    """The prompts with the examples before each question; those that are themselves examples are left out."""
+    shown, left_out, groups = {example.question.strip() for example in examples}, [], []
+    for group in prompts.groups():
+        messages = []
+        for prompt in prompts_of(group):
+            own = prompt.id in rows.scored  # it shows the examples that it was scored with
+            messages.append(prompt.messages if own else show(examples, prompt.messages))
+            if not own and _question(prompt) in shown:
+                left_out.append(prompt.left_out("worked example of data.few_shot"))
+        place = group.schema.get_field_index("messages")
+        groups.append(packed(group.set_column(place, "messages", messages_column(messages))))
+    rows.left_out += left_out
+    return Prompts.of(groups).without(entry.id for entry in left_out)
 
 
 def pool_examples(data: DataConfig) -> list[Example]:
@@ -116,25 +129,45 @@ def count_tokens(
     lengths: dict[str, int] = {}
     left_out, refusal = [], None
     limit, longest = data.max_prompt_tokens, longest_token(tokenizer)
-    for prompt in prompts:
-        try:
-            text = prompt_text(tokenizer, prompt.messages)
-        except TemplateRefusal as error:
-            refusal = refusal or error
-            reason = f"refused by the chat template: {error.reason}"
-            left_out.append(prompt.left_out(reason))
-            continue
-        least = -(-len(text) // longest) if longest else 0
-        length = least if least > limit else len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-        lengths[prompt.id] = length
-        if length > limit:
-            count = f"at least {length}" if length == least else f"{length}"
-            reason = f"too long: {count} tokens, data.max_prompt_tokens is {limit}"
-            left_out.append(prompt.left_out(reason))
+    every = iter(prompts)
+    while some := list(itertools.islice(every, _TOKENISED)):
+        texts = [_rendered(tokenizer, prompt) for prompt in some]
+        least = [-(-len(text) // longest) if longest and isinstance(text, str) else 0 for text in texts]
+        askable = [text for text, bound in zip(texts, least, strict=True) if isinstance(text, str) and bound <= limit]
+        counts = iter(token_counts(tokenizer, askable))
+        for prompt, text, bound in zip(some, texts, least, strict=True):
+            if isinstance(text, TemplateRefusal):
+                refusal = refusal or text
+                left_out.append(prompt.left_out(f"refused by the chat template: {text.reason}"))
+                continue
+            length = lengths[prompt.id] = bound if bound > limit else next(counts)
+            if length > limit:
+                count = f"at least {length}" if length == bound else f"{length}"
+                left_out.append(prompt.left_out(f"too long: {count} tokens, data.max_prompt_tokens is {limit}"))
     if refusal is not None and not lengths:
         raise _refused(data, tokenizer, prompts[0].messages, refusal)
     _check_room(data, lengths.values())
     return {id: length for id, length in lengths.items() if length <= limit}, left_out
+
+
+_TOKENISED = 256  # prompts that are tokenised at once, on all cores
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str | TemplateRefusal:
+    try:
+        return prompt_text(tokenizer, prompt.messages)
+    except TemplateRefusal as error:
+        return error
+
+
+def stored_tokens(run: RunDir) -> dict[str, int] | None:
+    """Tokens of the stored prompts by id; None if an earlier version, which did not keep them, has made the pool."""
+    import pyarrow.parquet as pq
+
+    prompts = stored_prompts(run)
+    if TOKENS not in pq.read_schema(run.prompts_file).names:
+        return None
+    return dict(zip(prompts.ids, each(prompts, TOKENS), strict=True))
 
 
 def _refused(
@@ -173,9 +206,9 @@ def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
         )
 
 
-def _solved(rows: Rows, data: DataConfig) -> list[Example]:
+def _solved(prompts: Prompts, data: DataConfig) -> list[Example]:
     """The pool's questions with their worked solutions (gold answers if `data.solution` is null), in its order."""
-    pairs = [(_question(p), p.solution if data.solution else p.answer) for p in rows.prompts.values()]
+    pairs = ((_question(p), p.solution if data.solution else p.answer) for p in prompts)
     return [Example(question=question, answer=answer) for question, answer in pairs if question and answer]
 
 
@@ -218,44 +251,40 @@ def _prepare(run: RunDir) -> None:
     with run.stage("pool") as record:
         prompts, left_out, count = read_pool(run.config.data)
         settled(run)
-        unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)[1]
-        for check in (unaskable, unusable_golds(run.config, prompts)):
-            left_out += check
-            left_out_ids = {entry.id for entry in check}
-            prompts = [prompt for prompt in prompts if prompt.id not in left_out_ids]
+        tokens, unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)
+        prompts = prompts.without(entry.id for entry in unaskable)
+        unusable = unusable_golds(run.config, prompts)
+        prompts = prompts.without(entry.id for entry in unusable)
+        left_out += unaskable + unusable
         left_out.sort(key=lambda entry: entry.row or 0)
         check_some(run.config.data, prompts, left_out)
         run.quarantine("pool", left_out)
-        write_parquet(run.prompts_file, _table(prompts), run.fingerprint("pool"))
+        groups = (_with_tokens(group.select(schema().names), tokens) for group in prompts.groups())
+        write_parquet(run.prompts_file, groups, run.fingerprint("pool"))
         record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
 
 
-def unusable_golds(config: Config, prompts: Sequence[Prompt]) -> list[Quarantined]:
+def _with_tokens(group: pa.Table, tokens: dict[str, int]) -> pa.Table:
+    import pyarrow as pa
+
+    return group.append_column(TOKENS, pa.array([tokens[id] for id in group["id"].to_pylist()], pa.int32()))
+
+
+def unusable_golds(config: Config, prompts: Prompts) -> list[Quarantined]:
     """The prompts whose gold answer the verifier cannot use, with its reasons."""
-    answers = sorted({prompt.answer for prompt in prompts})
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    golds = prompts.column("answer")
+    answers = sorted(golds.unique().to_pylist())
     if config.verifier == "code":  # reading tests needs no sandbox
         reasons = {answer: gold_reason(answer) for answer in answers}
     else:
         with configured_verifier(config) as verifier:
             reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
-    return [p.left_out(f"unusable answer: {reason}") for p in prompts if (reason := reasons[p.answer])]
-
-
-def _table(prompts: Sequence[Prompt]) -> pa.Table:
-    import pyarrow as pa
-
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("row", pa.int64()),
-            ("messages", pa.list_(message)),
-            ("answer", pa.string()),
-            ("solution", pa.string()),
-            ("source", pa.string()),
-        ]
-    )
-    return pa.Table.from_pylist([vars(prompt) for prompt in prompts], schema=schema)
+    unusable = pc.is_in(golds, pa.array([gold for gold, reason in reasons.items() if reason], golds.type))
+    places = np.flatnonzero(unusable).tolist()
+    return [prompt.left_out(f"unusable answer: {reasons[prompt.answer]}") for prompt in prompts.take(places)]
 
 
 def _names(run: RunDir) -> dict[str, str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from learnalign.config import Config
-from learnalign.policy import model_without_weights
 from learnalign.progress import duration
+from learnalign.published import PublishedRate, published_rates
 from learnalign.rundir.machine import describe_machine
 from learnalign.rundir.rates import rate_of
 
@@ -48,20 +48,34 @@ _CORE = 30e9  # a CPU core, float32
 _GPU_SHARE = {"sample": 0.06, "gradient": 0.3}
 _CPU_SHARE = {"sample": 0.2, "gradient": 0.5}
 _START = 30.0  # seconds of imports and loading
-_ROUGH, _MEASURED = 3.0, 1.3
+_ROUGH, _PUBLISHED, _MEASURED = 3.0, 1.5, 1.3
+_FAR = 10  # times more or fewer parameters, beyond which a rate says little
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Seconds from `low` to `high`; `measured` in this run, on this machine, or roughly given."""
+    """Seconds from `low` to `high`; `measured` in a run, or roughly given; `sources` say by what."""
 
     low: float
     high: float
     measured: bool
+    sources: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         low, high = duration(round(self.low)), duration(round(self.high))
         return f"about {duration(round((self.low * self.high) ** 0.5))}" if self.measured else f"{low} to {high}"
+
+    def times(self, factor: float) -> Estimate:
+        """Of work that takes `factor` times as long."""
+        return replace(self, low=self.low * factor, high=self.high * factor)
+
+    def over(self, workers: int) -> Estimate:
+        """Of work that `workers` share; each of them starts for itself."""
+
+        def shared(seconds: float, start: float) -> float:
+            return min(seconds, start) + max(0.0, seconds - start) / workers
+
+        return replace(self, low=shared(self.low, _START), high=shared(self.high, 2 * _START))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +87,10 @@ class Machine:
     gpu: bool
 
 
-def machine_for(config: Config) -> Machine:
-    """This machine with the config's model."""
+def machine_for(parameters: int) -> Machine:
+    """This machine with a model of so many parameters."""
     import torch
 
-    parameters = sum(parameter.numel() for parameter in model_without_weights(config).parameters())
     if not torch.cuda.is_available():
         return Machine(parameters=parameters, peak=_CORE * (os.cpu_count() or 1), gpu=False)
     name = torch.cuda.get_device_name(0)
@@ -95,10 +108,10 @@ def core(parameters: int) -> Machine:
     return Machine(parameters=parameters, peak=_CORE, gpu=False)
 
 
-def rates_of(record: Mapping[str, Any] | None) -> dict[str, dict[str, float]]:
-    """The rates that a run's record has of its stages, if they were made on a machine like this one."""
+def rates_of(record: Mapping[str, Any] | None, anywhere: bool = False) -> dict[str, dict[str, float]]:
+    """The rates that a run's record has of its stages, if they were made on a machine like this one, or `anywhere`."""
     here, there = describe_machine(), (record or {}).get("machine", {})
-    if not record or any(there.get(key) != here[key] for key in ("system", "cores", "memory_gb")):
+    if not record or (not anywhere and any(there.get(key) != here[key] for key in ("system", "cores", "memory_gb"))):
         return {}
     stages = record["stages"].items()
     return {name: rate for name, entry in stages if (rate := entry.get("rate") or _done(name, entry))}
@@ -113,9 +126,9 @@ def estimate(work: Work, config: Config, machine: Machine, measured: Mapping[str
     """How long a stage's work takes."""
     known = _from_rate(work, config, measured)
     if known is not None:
-        return Estimate(low=known / _MEASURED, high=known * _MEASURED, measured=True)
+        return Estimate(low=known / _MEASURED, high=known * _MEASURED, measured=True, sources=("measured in this run",))
     if not work.prompts:
-        return Estimate(low=0, high=0, measured=True)
+        return Estimate(low=0, high=0, measured=True, sources=("no work",))
     share = _GPU_SHARE if machine.gpu else _CPU_SHARE
     sampling = 2 * machine.parameters / (machine.peak * share["sample"])  # seconds a token
     backward = 6 * machine.parameters / (machine.peak * share["gradient"])
@@ -127,7 +140,38 @@ def estimate(work: Work, config: Config, machine: Machine, measured: Mapping[str
     }
     # Completions rarely have the longest length: half of it is the middle of the range.
     middle = work.tokens / 2 * each[work.stage]
-    return Estimate(low=_START + middle / _ROUGH, high=2 * _START + middle * _ROUGH, measured=False)
+    low, high = _START + middle / _ROUGH, 2 * _START + middle * _ROUGH
+    return Estimate(low=low, high=high, measured=False, sources=("rough, from the model's size",))
+
+
+def estimate_published(work: Work, parameters: int) -> Estimate | None:
+    """How long a stage's work takes one GPU by all published rates of models of at most ten times more or fewer parameters.
+
+    The range is from the fastest to the slowest, and `_PUBLISHED` more either way for other lengths, cards and versions. Each rate
+    is scaled by parameters, and `sources` say so. None if there is no such rate.
+    """
+    rates = [rate for rate in published_rates(work.stage) if 1 / _FAR <= parameters / rate.parameters <= _FAR]
+    if not rates:
+        return None
+    # Completions rarely have the longest length: of rates in actual tokens, half of the work's are taken.
+    seconds = [
+        work.tokens
+        * (1 if rate.counted == "longest" else 0.5)
+        * rate.seconds
+        / rate.amount
+        * parameters
+        / rate.parameters
+        for rate in rates
+    ]
+    sources = tuple(_source(rate, parameters) for rate in rates)
+    low, high = min(seconds) / _PUBLISHED, max(seconds) * _PUBLISHED
+    return Estimate(low=low, high=high, measured=False, sources=sources)
+
+
+def _source(rate: PublishedRate, parameters: int) -> str:
+    factor = parameters / rate.parameters
+    scaled = "" if 0.95 < factor < 1.05 else f", × {factor:.2g} for its parameters"
+    return f"{rate.source} ({rate.model} on one {rate.device}{scaled})"
 
 
 def _from_rate(work: Work, config: Config, measured: Mapping[str, Mapping[str, float]]) -> float | None:

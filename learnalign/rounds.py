@@ -17,6 +17,7 @@ from learnalign.errors import InputError, counted
 from learnalign.handoff.handing import write_messages
 from learnalign.plan import Plan, PoolSize, Work, plan, work
 from learnalign.policy import model_settings
+from learnalign.pool_table import each
 from learnalign.prompts import elsewhere, load_prompts, read_pool
 from learnalign.rundir import RunDir, check_trust, in_place
 from learnalign.rundir.files import write_json, write_lines
@@ -117,6 +118,10 @@ def plan_rounds(
 ) -> tuple[Plan, list[PlannedRound]]:
     """The pool, and what each of the rounds over it would do; writes nothing. Raises InputError as `train_in_rounds` and `plan`."""
     check_fractions(fractions)
+    if (cascade := config.grad.cascade) and cascade.signal != "learnability":
+        raise InputError(
+            f"grad.cascade.signal: {cascade.signal} is computed by no stage of a round; choose learnability, which the rollouts give"
+        )
     whole = plan(round_config(config, None, None), [], ["warmup", "rollout", "grad", "train"], anyway=anyway, trl=trl)
     pool = PoolSize(whole.prompts, whole.prompt_tokens)
     rounds, left = [], whole.prompts
@@ -161,8 +166,8 @@ def _next_round(run: RunDir, before: RunDir, policy: Path, number: int) -> RunDi
     pool = folder / "pool.jsonl"
     if not pool.is_file():
         subset = elsewhere(before.config.data, before.path / f"{NAME}.jsonl")
-        chosen = {prompt.id for prompt in read_pool(subset)[0]}
-        write_lines(pool, [prompt.source for prompt in load_prompts(before) if prompt.id not in chosen])
+        chosen = read_pool(subset)[0].ids
+        write_lines(pool, each(load_prompts(before).without(chosen), "source"))
     model = {**before.config.model.model_dump(), **model_settings(before, str(policy))}
     return RunDir.create(folder, round_config(run.config, model, pool), template_time=before.template_time)
 

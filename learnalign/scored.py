@@ -26,7 +26,9 @@ def mark(row: int, verifier: Mapping[str, Any], columns: Mapping[str, Any]) -> d
 
 def is_scored(row: Mapping[str, Any]) -> bool:
     """Whether a row holds a prompt as it was scored."""
-    about = row.get(MARK)
+    if MARK not in row:
+        return False
+    about = row[MARK]
     ours = isinstance(about, dict) and about.keys() >= _KEYS and isinstance(about["columns"], list)
     return ours and {"id", "prompt", "answer"} <= row.keys()
 

@@ -8,18 +8,29 @@ import datetime
 import decimal
 import io
 import itertools
+import json
 import re
 import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from learnalign import demo
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, listed_briefly, one_line, short
-from learnalign.inputs import COMPRESSIONS, check_file, json_lines, kind_of, local_path, opened, parse_json, stem_of
+from learnalign.inputs import (
+    COMPRESSIONS,
+    SourceRow,
+    check_file,
+    json_lines,
+    kind_of,
+    local_path,
+    opened,
+    parse_json,
+    stem_of,
+)
 from learnalign.rundir.files import as_json, has_changed
 
 if TYPE_CHECKING:
@@ -33,14 +44,6 @@ BINARY = "base64"  # the one key of a value that is bytes, not text
 _SHARD = re.compile(r"-\d+-of-\d+$|(?<=[a-z])\d+$")  # train-00000-of-00002, test2
 _SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
-
-
-class SourceRow(NamedTuple):
-    """A row as JSON text; `line`, from 1, is where it begins in a file of lines. `fault` says why it cannot be used as it is."""
-
-    text: str
-    line: int | None = None
-    fault: str | None = None
 
 
 def local_source(data: DataConfig) -> Path | None:
@@ -63,7 +66,7 @@ def local_source(data: DataConfig) -> Path | None:
 
 
 def read_rows(data: DataConfig) -> Iterator[SourceRow]:
-    """Yield every row of the source, at most `data.limit`, as JSON text; a JSONL line keeps its text. A CSV row with
+    """Yield every row of the source, at most `data.limit`, as JSON text and object; a JSONL line keeps its text. A CSV row with
     more or fewer fields than the header has a fault, and the cells that have a column. Rows of a directory have no line.
 
     Of what JSON has no form for, times are ISO 8601 texts, durations seconds, decimals texts, and bytes text if they are
@@ -84,17 +87,13 @@ def read_rows(data: DataConfig) -> Iterator[SourceRow]:
         rows = _saved_rows(path, data)
     else:
         read = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in _shards(path, data))
-        rows = (row._replace(line=None) for row in read)
+        rows = (row._replace(line=0) for row in read)
     return itertools.islice(rows, data.limit)
 
 
 def _reader(path: Path) -> Reader | None:
     kind = kind_of(path)
     return None if kind == ".parquet" and path.suffix.lower() in COMPRESSIONS else READERS.get(kind)
-
-
-def _jsonl_rows(path: Path) -> Iterator[SourceRow]:
-    return (SourceRow(line.text, line.number) for line in json_lines(path))
 
 
 def _json_rows(path: Path) -> Iterator[SourceRow]:
@@ -110,7 +109,7 @@ def _json_rows(path: Path) -> Iterator[SourceRow]:
         content = lists[0] if len(lists) == 1 else content
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise InputError(f"{path}: expected a list of objects; write one object a line and name the file .jsonl")
-    return (SourceRow(as_json(row)) for row in content)
+    return (SourceRow(as_json(row), row) for row in content)
 
 
 def _parquet_rows(path: Path) -> Iterator[SourceRow]:
@@ -140,7 +139,8 @@ def _csv_rows(path: Path) -> Iterator[SourceRow]:
                     continue
                 counts = f"{len(row)}, the header has {len(header)}"
                 fault = f"another number of fields than the header: {counts}" if len(row) != len(header) else None
-                yield SourceRow(as_json(dict(zip(header, row, strict=False))), line, fault)
+                cells = dict(zip(header, row, strict=False))
+                yield SourceRow(as_json(cells), cells, line, fault)
         except (ValueError, csv.Error) as error:
             raise InputError(f"{path}, after line {reader.line_num}: {error}; save it as CSV in UTF-8") from None
 
@@ -246,12 +246,24 @@ def _arrow_rows(batches: Callable[[], Iterator[pa.RecordBatch]], where: str, dam
             place = f", row {count}"
             batch.validate(full=True)  # of a damaged file, offsets may point anywhere
             _distinct(batch.schema.names, where)
+            plain = all(map(_is_plain, batch.schema.types))
             for row in batch.to_pylist():
                 place = f", row {count}"
-                yield SourceRow(as_json(row, default=_plain))
+                text = as_json(row) if plain else as_json(row, default=_plain)
+                yield SourceRow(text, row if plain else json.loads(text))
                 count += 1
     except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, RecursionError) as error:
         raise InputError(f"{where}{place}: {damaged} ({one_line(error, 200)})") from None
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether JSON has the values of a column as they are."""
+    import pyarrow.types as types
+
+    return any(
+        is_one(kind)
+        for is_one in (types.is_string, types.is_large_string, types.is_integer, types.is_float64, types.is_boolean)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -271,4 +283,4 @@ def _plain(value: Any) -> Any:
 
 
 Reader = Callable[[Path], Iterator[SourceRow]]
-READERS: dict[str, Reader] = {".jsonl": _jsonl_rows, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}
+READERS: dict[str, Reader] = {".jsonl": json_lines, ".json": _json_rows, ".parquet": _parquet_rows, ".csv": _csv_rows}

@@ -38,6 +38,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "dtype": record.get("dtype") or run.config.model.dtype,
         "success": success_summary(run),
         "caution": _caution(run, stages.get("rollout", {})),
+        "cascade": run.cascade_note(),
         "selections": _selections(run, stages.get("select", {}).get("methods", {})),
         "stability": _stability(stages.get("select", {}).get("methods", {})),
         "chosen": stages.get("select", {}).get("counts", {}).get("chosen"),

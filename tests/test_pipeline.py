@@ -61,7 +61,7 @@ def test_the_subset_is_equation_8s_top_n(run: RunDir) -> None:
     rate = np.array([success[prompt["id"]]["correct"] / success[prompt["id"]]["scored"] for prompt in prompts])
     learnability = rate * (1 - rate)
     phi = np.stack([features.get(prompt["id"], np.zeros(dim)) for prompt in prompts])
-    assert np.allclose(np.linalg.norm(phi[learnability > 0], axis=1), 1.0, atol=1e-6)
+    assert np.allclose(np.linalg.norm(phi[learnability > 0], axis=1), 1.0, atol=1e-3)  # stored in float16
     norms = np.where((length := np.linalg.norm(phi, axis=1)) > 0, length, 1.0)
     matrix = np.outer(learnability, learnability) * (phi @ phi.T) / np.outer(norms, norms)
     score = matrix.mean(axis=1)

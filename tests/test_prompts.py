@@ -448,7 +448,7 @@ def test_the_run_directory_holds_the_pool_and_what_was_left_out(tmp_path: Path) 
     assert any("unusable answer" in reason for reason in reasons)
     counts = run.read_record()["stages"]["pool"]["counts"]
     assert counts == {"rows": 11, "prompts": 9, "left_out": 2}
-    assert load_prompts(RunDir.open(run.path)) == prompts
+    assert list(load_prompts(RunDir.open(run.path))) == list(prompts)
 
 
 def test_a_changed_source_is_refused(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def learnalign(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["rollout"], ["verify"], ["eval", "--data", "demo"], ["grad", "--dry-run"], ["run"]],
+    [["rollout"], ["verify"], ["eval", "--data", "demo"], ["grad", "--dry-run"], ["plan"], ["run"]],
     ids=lambda a: a[0],
 )
 def test_no_command_runs_it(theirs: Path, ran: Path, arguments: list[str]) -> None:

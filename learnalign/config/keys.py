@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 import typing
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,11 +172,10 @@ def words(schema: dict[str, Any]) -> str:
         return f"{'an integer' if kind == 'integer' else 'a number'}{_bounds(schema)}"
     if kind == "array":
         one = words(schema["items"])
-        return (
-            f"a list of some of {one.removeprefix('one of ')}"
-            if "enum" in schema["items"]
-            else f"a list of {one.removeprefix('a ')}s"
-        )
+        if "enum" in schema["items"]:
+            return f"a list of some of {one.removeprefix('one of ')}"
+        _, noun, bounds = re.fullmatch(r"(an? )?(\w+)(.*)", one).groups()  # type: ignore[union-attr]
+        return f"a list of {noun}s{bounds}"
     if "pattern" in schema:
         return " or ".join(schema.get("examples", ())) or f"a text that matches {schema['pattern']}"
     return {"boolean": "true or false", "string": "a text", "null": "null", "object": "a mapping"}.get(kind, "a value")

@@ -13,6 +13,7 @@ from learnalign.config.section import (
     Completions,
     Fraction,
     NonNegativeFloat,
+    NonNegativeInt,
     OneOf,
     PositiveFloat,
     PositiveInt,
@@ -22,7 +23,7 @@ from learnalign.config.section import (
     enumerated,
 )
 from learnalign.config.training import TrainConfig, WarmupConfig
-from learnalign.names import ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
+from learnalign.names import CASCADES, ENGINES, FORMATS, METHODS, PROJECTIONS, VERIFIERS, tag_pair, unknown
 
 
 class ModelConfig(Section):
@@ -41,6 +42,10 @@ class ModelConfig(Section):
     )
     attn: str = Field("sdpa", description="attention implementation, as transformers names it")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+    device_map: Literal["auto"] | None = Field(
+        None,
+        description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, layer by layer; null: one device",
+    )
 
     @property
     def is_reference(self) -> bool:
@@ -229,6 +234,17 @@ def words_of(modules: str) -> list[str]:
     return words
 
 
+class CascadeConfig(Section):
+    """The two-stage cascade (App. G.2): gradients of the K prompts that a cheap signal is highest for, among those that would have one."""
+
+    signal: typing.Annotated[str, OneOf(CASCADES)] = Field(
+        "learnability", description="what chooses them, the highest values first"
+    )
+    keep: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        description="prompts to keep (K), or a fraction of the pool"
+    )
+
+
 class GradConfig(Section):
     """Stage 2, the projected GRPO gradient of every learnable prompt (§4.4, step 2)."""
 
@@ -241,6 +257,9 @@ class GradConfig(Section):
         "kronecker", description="how gradients become features"
     )
     dim: PositiveInt = Field(8192, le=1 << 20, description="entries of a stored feature")
+    feature_dtype: Literal["float16", "float32"] = Field(
+        "float16", description="precision of stored features; norms are float32"
+    )
     width: PositiveInt = Field(
         160, le=1 << 10, description="kronecker: entries to which a layer's input and output are projected"
     )
@@ -248,6 +267,10 @@ class GradConfig(Section):
         "all",
         description="parameters whose gradients are taken: all; or of linear (layers of the blocks), norms, embedding, head and "
         "patterns of linear layers' names, several with commas",
+    )
+    cascade: CascadeConfig | None = Field(
+        None,
+        description="take gradients of the K prompts alone that a cheap signal is highest for; the others are skipped",
     )
     batch_tokens: PositiveInt | Literal["auto"] = Field("auto", description="tokens of one batch, padding included")
     max_bad: Fraction = Field(
@@ -330,7 +353,19 @@ class VerifierLimits(Section):
 class ExecutorConfig(Section):
     """Which worker does which shard."""
 
-    kind: Literal["local"] = Field("local", description="where shards are computed")
+    kind: Literal["local", "ray"] = Field(
+        "local", description="where shards are computed: this machine, or a Ray cluster"
+    )
+    devices: Literal["auto"] | PositiveInt | list[NonNegativeInt] = Field(
+        "auto",
+        description="workers: auto, one per GPU that is there (without any: one; Ray: one per machine); a number of them; "
+        "or GPUs by number",
+    )
+    gpus_per_worker: PositiveInt = Field(1, description="GPUs of one worker, of a model that needs several")
+    address: str | None = Field(
+        None,
+        description="of a Ray cluster; null: RAY_ADDRESS, or else a cluster of this machine, started for the command",
+    )
     shard_size: PositiveInt = Field(256, description="prompts per shard, the unit of work and of resume")
 
 

@@ -1,37 +1,90 @@
-"""Which worker does which shard. A worker is made once per process (it loads the model) and takes shards as it needs them."""
+"""Which worker does which shard: one of this process, several of this machine, or those of a Ray cluster; of all shards or a slice's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
-from learnalign.progress import Advance, Progress
+from learnalign.errors import Unfinished, counted
+from learnalign.executor.desk import Desk
+from learnalign.executor.driver import Driver, Places, refuse_given_up
+from learnalign.executor.local import Processes, groups_of, visible_gpus
+from learnalign.executor.work import Work, Worker, one_by_one
+from learnalign.progress import Progress
 from learnalign.rundir import RunDir, Shard
 
-Worker = Callable[[Iterator[Shard], Progress], None]
+__all__ = ["Work", "Worker", "execute", "one_by_one", "visible_gpus"]
 
 
-def execute(run: RunDir, label: str, shards: Sequence[Shard], make_worker: Callable[[], Worker]) -> None:
-    """Have one worker of this process work on all `shards`, in order; `label` names the progress.
+def execute(run: RunDir, work: Work) -> None:
+    """Have the shards worked on that are not stored yet: those of the run's slice, if it has one.
 
-    `make_worker` is called only if there is work. A worker may take several shards before it has done the first; it writes each
-    one's file. An error ends the stage, and finished shards stay.
+    An error ends the stage, and finished shards stay. In other processes, those of a lost worker go to another one; RunError is
+    raised at the end for shards that were lost too often. Raises Unfinished if other slices' shards are not stored yet.
     """
-    if not shards:
+    todo = [shard for shard in run.shards() if not work.done(shard)]
+    own = todo if run.slice is None else [shard for shard in todo if shard in run.slice]
+    if own:
+        _execute(run, work, own)
+    if run.slice is not None:
+        _refuse_unfinished(run, work)
+
+
+def _execute(run: RunDir, work: Work, own: Sequence[Shard]) -> None:
+    share = [shard for shard in run.shards() if run.slice is None or shard in run.slice]
+    total = sum(len(shard) for shard in share)
+    with (
+        _claim(run, work) as claim,
+        Progress(total, "prompts", work.label, done=total - sum(len(shard) for shard in own)) as progress,
+    ):
+        desk = Desk(own, work.done, claim)
+        places = _places(run, work)
+        if places is None:
+            work.make(run, **work.options)(iter(lambda: desk.take(0), None), progress)
+            return
+        with closing(places):
+            run.note_workers(work.stage, min(places.room(), len(own)))
+            Driver(run, work, desk, progress, places)()
+        refuse_given_up(work, desk)
+
+
+@contextmanager
+def _claim(run: RunDir, work: Work) -> Iterator[Callable[[Shard], bool]]:
+    """Whether this process may have a shard: one that no process of the same slice works on."""
+    if run.slice is None:
+        yield lambda shard: True
         return
-    total = run.count_prompts()
-    with Progress(total, "prompts", label, done=total - sum(len(shard) for shard in shards)) as progress:
-        make_worker()(iter(shards), progress)
+    with closing(run.claims(work.stage)) as claims:
+        yield lambda shard: claims.take(shard.index) and not work.done(shard)
 
 
-def one_by_one(work: Callable[[Shard, Advance], None]) -> Worker:
-    """A worker that does `work` for one shard after another.
+def _places(run: RunDir, work: Work) -> Places | None:
+    """Where workers run; None is this process."""
+    settings = run.config.executor
+    gpus = max(work.gpus, settings.gpus_per_worker)
+    if settings.kind == "ray":
+        from learnalign.executor.cluster import Cluster
 
-    `work` is also given an `Advance` to call as prompts of the shard are done; the rest of the shard counts when it returns.
-    """
+        return Cluster(settings, gpus)
+    groups = groups_of(settings.devices, gpus)
+    here = len(groups) == 1 and groups[0] == visible_gpus()
+    return None if here else Processes(groups)
 
-    def worker(shards: Iterator[Shard], progress: Progress) -> None:
-        for shard in shards:
-            with progress.part(len(shard)) as advance:
-                work(shard, advance)
 
-    return worker
+def _refuse_unfinished(run: RunDir, work: Work) -> None:
+    """Raise Unfinished if a shard of the stage is not stored yet."""
+    assert run.slice is not None
+    shards = run.shards()
+    left = [shard for shard in shards if not work.done(shard)]
+    if not left:
+        return
+    busy = sum(shard in run.slice for shard in left)
+    own = f"{counted(busy, 'shard')} of it another process is working on; " if busy else ""
+    raise Unfinished(
+        f"slice {run.slice} of {work.stage} is done; {own}{len(shards) - len(left)} of {counted(len(shards), 'shard')} of the stage "
+        "are stored, and the slice that ends last completes it",
+        slice=str(run.slice),
+        stage=work.stage,
+        shards=len(shards),
+        stored=len(shards) - len(left),
+    )

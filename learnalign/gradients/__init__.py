@@ -1,6 +1,7 @@
 """Stage 2: per-sample GRPO gradients, randomly projected. Read in this order:
 
 stage        shard by shard from rollouts to gradients/part-*.safetensors; result: counts, bad gradients
+cascade      which prompts a cheap signal keeps (App. G.2)
 inputs       from a run directory to samples and an engine
 grpo         advantages (Eq. 1) and the coefficients of the gradient (Eq. 7)
 engine       samples in, features out: forward, head, backward, out of memory
@@ -10,6 +11,7 @@ projections/ Γ of φ = Γᵀ∇J: kronecker (the default, with fold), dense
 exact/       alignment without projection, and the comparison that `grad --verify` makes
 """
 
+from learnalign.gradients.cascade import check_cascade, keep_of
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.inputs import check_modules
@@ -23,6 +25,8 @@ __all__ = [
     "Sample",
     "UsedRollout",
     "Verification",
+    "check_cascade",
     "check_modules",
     "grad",
+    "keep_of",
 ]

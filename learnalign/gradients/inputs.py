@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,19 @@ def why_skipped(success: Success | None, prompts: str) -> str | None:
     return None
 
 
-def read_samples(rollouts_file: Path, success: Mapping[str, Success], config: GradConfig) -> ShardSamples:
-    """The samples of a shard, in the order of its rollouts. Raises RunError for a rollout without tokens."""
+def read_samples(
+    rollouts_file: Path, success: Mapping[str, Success], config: GradConfig, cut: Container[str] = frozenset()
+) -> ShardSamples:
+    """The samples of a shard, in the order of its rollouts, without those that a cascade `cut`.
+
+    Raises RunError for a rollout without tokens.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in read_parquet(rollouts_file, COLUMNS).to_pylist():
         groups.setdefault(row["id"], []).append(row)
     shard = ShardSamples()
     for id, group in groups.items():
-        reason = why_skipped(success.get(id), config.prompts)
+        reason = why_skipped(success.get(id), config.prompts) or ("cascade" if id in cut else None)
         if reason is None:
             sample = to_sample(id, group, config.rollouts, config.prompts)
             reason = None if any(rollout.advantage for rollout in sample.rollouts) else "zero_advantage"
@@ -131,6 +136,6 @@ def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
         width=config.grad.width,
         batch_tokens=config.grad.batch_tokens,
     )
-    policy = load_policy(run)
+    policy = load_policy(run, spread=True)
     needs_reference = settings.beta > 0 and not (is_adapted(policy) and config.model.is_reference)
-    return GradientEngine(policy, settings, load_reference(settled(run)) if needs_reference else None)
+    return GradientEngine(policy, settings, load_reference(settled(run), spread=True) if needs_reference else None)

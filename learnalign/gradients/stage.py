@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 
 from learnalign import rollouts
 from learnalign.errors import InputError, RunError
-from learnalign.executor import execute
+from learnalign.executor import Work, Worker, execute
+from learnalign.gradients.cascade import check_cascade, choose_kept
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, read_samples, why_skipped, windows
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
+from learnalign.policy import settled
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -39,14 +41,34 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         raise InputError(
             "--verify compares a projection with exact gradients; grad.projection: exact has no projection"
         )
+    if run.slice and settings.projection == "exact":
+        raise InputError(
+            "--slice with grad.projection: exact: its second pass needs the first one of all prompts; run it without --slice"
+        )
+    if run.slice and not run.is_finished("rollout"):
+        raise RunError(
+            f"{run.path} has no success rates yet, which need the rollouts of all slices; run `learnalign rollout {run.quoted}` "
+            f"first, with --slice i/{run.slice.count} for each i or without"
+        )
+    if run.config.model.device_map and (verify or settings.projection == "exact"):
+        raise InputError(
+            f"{'--verify' if verify else 'grad.projection: exact'} takes gradients of a model on one device, and model.device_map is "
+            f"{run.config.model.device_map}; set that to null, or take a projection without --verify"
+        )
     if not run.is_finished("rollout"):
         check_modules(run.config)  # not after hours of rollouts
+        check_cascade(run)
         rollouts.rollout(run, anyway)
     with run.stage(STAGE) as record:
         success = load_success(run)
-        expected = sum(why_skipped(row, settings.prompts) is None for row in success.values())
+        with run.alone():
+            cascade = choose_kept(run, success)
+        if cascade:
+            record.notes["cascade"] = dataclasses.asdict(cascade)
+        cut = run.cut_ids() if cascade else set()
+        expected = sum(why_skipped(row, settings.prompts) is None for row in success.values()) - len(cut)
         work = exact_alignments if settings.projection == "exact" else _features
-        result = _count_missing(run, success, work(run, success, expected))
+        result = _count_missing(run, success, work(run, success, expected, cut))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
@@ -73,10 +95,19 @@ def _count_missing(run: RunDir, success: Mapping[str, Success], result: GradResu
     )
 
 
-def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
+def _features(run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str]) -> GradResult:
     fingerprint = run.fingerprint(STAGE)
-    todo = [shard for shard in run.shards() if not is_done(run.gradients_file(shard), fingerprint, shard.rows)]
-    execute(run, "gradients", todo, lambda: _GradientWorker(run, success, expected))
+    settled(run)  # by this process, not by several workers
+    execute(
+        run,
+        Work(
+            stage=STAGE,
+            label="gradients",
+            make=_make_worker,
+            done=lambda shard: is_done(run.gradients_file(shard), fingerprint, shard.rows),
+            options={"expected": expected},
+        ),
+    )
     account = Account()
     for shard in run.shards():
         metadata = read_metadata(run.gradients_file(shard))
@@ -87,11 +118,16 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> Gra
     return account.result()
 
 
+def _make_worker(run: RunDir, expected: int) -> Worker:
+    cut = run.cut_ids() if run.config.grad.cascade else set()
+    return _GradientWorker(run, load_success(run), expected, cut)
+
+
 class _GradientWorker:
     """The engine of one process, working on windows of shards; each is written while the next one is computed."""
 
-    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
-        self._run, self._success, self._expected = run, success, expected
+    def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str]) -> None:
+        self._run, self._success, self._expected, self._cut = run, success, expected, cut
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
 
@@ -110,7 +146,7 @@ class _GradientWorker:
                 writing.result()
 
     def _read(self, shard: Shard) -> ShardSamples:
-        return read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad)
+        return read_samples(self._run.rollouts_file(shard), self._success, self._run.config.grad, self._cut)
 
     def _write(self, window: Sequence[tuple[Shard, ShardSamples]], fetch: Callable[[], Tensor]) -> None:
         parts = fetch().double().split([len(read.samples) for _, read in window])
@@ -122,7 +158,8 @@ class _GradientWorker:
         norms = features.norm(dim=1)
         bad = bad_gradients(samples, norms.tolist())
         kept = [i for i, sample in enumerate(samples) if sample.id not in bad]
-        tensors = {"features": (features[kept] / norms[kept].unsqueeze(1)).float(), "norms": norms[kept].float()}
+        dtype = getattr(torch, run.config.grad.feature_dtype)
+        tensors = {"features": (features[kept] / norms[kept].unsqueeze(1)).to(dtype), "norms": norms[kept].float()}
         metadata = {
             "ids": json.dumps([samples[i].id for i in kept]),
             "bad": json.dumps(bad),

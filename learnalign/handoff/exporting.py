@@ -86,5 +86,4 @@ def chosen_ids(run: RunDir, label: str) -> list[str]:
 
 
 def _prompts(run: RunDir, label: str) -> list[Prompt]:
-    prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
-    return [prompts[id] for id in chosen_ids(run, label)]
+    return stored_prompts(run).named(chosen_ids(run, label))

@@ -25,12 +25,15 @@ from learnalign.policy.loading import (
     reference_path,
     run_tokenizer,
     settled,
+    token_counts,
 )
+from learnalign.policy.size import ModelSize, model_size
 from learnalign.policy.template import TemplateRefusal
 from learnalign.policy.trained import ALL, plain_name, policies_by_step
 
 __all__ = [
     "ALL",
+    "ModelSize",
     "NamedModel",
     "TemplateRefusal",
     "adapter_base",
@@ -53,6 +56,7 @@ __all__ = [
     "model_digest",
     "model_path",
     "model_settings",
+    "model_size",
     "model_without_weights",
     "other_than_policy",
     "plain_name",
@@ -65,5 +69,6 @@ __all__ = [
     "reference_path",
     "run_tokenizer",
     "settled",
+    "token_counts",
     "with_adapter",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnalign import demo
 from learnalign.config import Config
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, counted
 from learnalign.policy.files import (
     adapter_base,
     check_directory,
@@ -138,10 +139,20 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]
     return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False, verbose=False)["input_ids"]
 
 
-def load_policy(run: RunDir) -> PreTrainedModel:
-    """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter."""
+def token_counts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[int]:
+    """Tokens of each text, which are tokenised together: a fast tokenizer takes several cores."""
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]] if texts else []
+
+
+def load_policy(run: RunDir, spread: bool = False) -> PreTrainedModel:
+    """The policy θ_s in evaluation mode on `device()`; a PEFT model if warmup trained an adapter.
+
+    With `spread`, on the devices that `model.device_map` says.
+    """
     path, config = policy_path(run), settled(run)
-    return with_adapter(load_model(config), path) if is_adapter(path) else load_model(config, path)
+    return (
+        with_adapter(load_model(config, None, spread), path) if is_adapter(path) else load_model(config, path, spread)
+    )
 
 
 def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
@@ -162,9 +173,9 @@ def load_named(run: RunDir, name: str, key: str) -> PreTrainedModel:
     return with_adapter(load_model(config), model.adapter) if model.adapter else load_model(config)
 
 
-def load_model(config: Config, path: str | None = None) -> PreTrainedModel:
-    """The base model (or the whole model at `path`), frozen, in evaluation mode on `device()`."""
-    return _load(config, "model.name", path or model_path(config), config.model.revision)
+def load_model(config: Config, path: str | None = None, spread: bool = False) -> PreTrainedModel:
+    """The base model (or the whole model at `path`), frozen, in evaluation mode on `device()`; `spread` as for `load_policy`."""
+    return _load(config, "model.name", path or model_path(config), config.model.revision, spread)
 
 
 def model_config(config: Config, path: str | None = None) -> PretrainedConfig:
@@ -251,12 +262,15 @@ def _without_weights(key: str, path: str, config: Config) -> PreTrainedModel:
     return read_model(f"{key} {path}", path, attn_implementation=config.model.attn, **options)
 
 
-def load_reference(config: Config) -> PreTrainedModel:
-    """The reference π_ref, frozen, in evaluation mode on `device()`; raises InputError if the policy's tokens are not its."""
+def load_reference(config: Config, spread: bool = False) -> PreTrainedModel:
+    """The reference π_ref, frozen, in evaluation mode on `device()`; raises InputError if the policy's tokens are not its.
+
+    `spread` as for `load_policy`.
+    """
     check_reference(config)
     if config.model.is_reference:
-        return load_model(config)
-    return _load(config, "model.reference", reference_path(config), config.model.reference_revision)
+        return load_model(config, None, spread)
+    return _load(config, "model.reference", reference_path(config), config.model.reference_revision, spread)
 
 
 def check_reference(config: Config) -> None:
@@ -277,16 +291,28 @@ def check_reference(config: Config) -> None:
         )
 
 
-def _load(config: Config, key: str, path: str, revision: str | None) -> PreTrainedModel:
+def _load(config: Config, key: str, path: str, revision: str | None, spread: bool) -> PreTrainedModel:
     check_directory(path, key)
     options: dict[str, Any] = {
         "dtype": config.model.dtype if device().type == "cuda" else precision(config, path, revision),
         "attn_implementation": config.model.attn,
-        "device_map": device(),
+        "device_map": (spread and config.model.device_map) or device(),
     }
     options |= {"revision": revision, "trust_remote_code": config.model.trust_remote_code}
     model = read_model(f"{key} {path}", path, **options)
+    check_spread(getattr(model, "hf_device_map", {}), f"{key} {path}")
     return model.eval().requires_grad_(False)
+
+
+def check_spread(device_map: Mapping[str, object], what: str) -> None:
+    """Raise InputError if a part of the model on GPUs is in the CPU's memory or on the disk, where its gradients are not taken."""
+    places = {str(place) for place in device_map.values()}
+    elsewhere = [name for name, place in device_map.items() if str(place) in ("cpu", "disk")]
+    if elsewhere and places - {"cpu"}:
+        raise InputError(
+            f"{what}: model.device_map: auto leaves {counted(len(elsewhere), 'part')} of it outside the GPUs (first {elsewhere[0]}); "
+            "give more GPUs, a smaller model.dtype, or another process less of their memory"
+        )
 
 
 def device() -> torch.device:

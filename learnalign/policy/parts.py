@@ -79,7 +79,8 @@ def last_hidden(
     tree = {} if mask is None else {"position_ids": position_ids, "attention_mask": mask}
     # transformers looks for several sequences in a row, which makes every pass wait for the device; our rows never hold several.
     with replaced(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
-        return body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
+        hidden = body_of(model)(input_ids=token_ids, use_cache=False, **tree).last_hidden_state
+    return hidden.to(token_ids.device)  # the last layer may be on another device
 
 
 def last_block_output(model: nn.Module, token_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:

@@ -126,7 +126,7 @@ def _blocks(data: Gathered) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         arrays, metadata = read_arrays(file)
         places = np.array([data.places.get(id, -1) for id in json.loads(metadata["ids"])], int)
         if len(places):
-            yield places[places >= 0], arrays["features"][places >= 0]
+            yield places[places >= 0], arrays["features"][places >= 0].astype(np.float32)
 
 
 def _nearest(cosines: np.ndarray, places: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

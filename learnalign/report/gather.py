@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnalign.prompts import Prompt, stored_prompts
+from learnalign.pool_table import Prompt, Prompts
+from learnalign.prompts import stored_prompts
 from learnalign.report.columns import Column, find_columns
 from learnalign.rollouts.success import load_success
 from learnalign.rundir import RunDir, Shard
@@ -89,8 +90,8 @@ class Gathered:
         return sorted(gone)
 
     @functools.cached_property
-    def prompts(self) -> list[Prompt]:
-        return stored_prompts(self.run) if self.run.prompts_file.is_file() else []
+    def prompts(self) -> Prompts:
+        return stored_prompts(self.run) if self.run.prompts_file.is_file() else Prompts.of([])
 
     @functools.cached_property
     def places(self) -> dict[str, int]:

@@ -50,7 +50,7 @@ def verify_run(
     names = list(names) or [run.config.verifier]
     place, limits = sandbox or run.config.verifier_sandbox, configured_limits(run.config)
     tags = [*run.config.data.reasoning_tags, *reasoning_tags]
-    prompts = {prompt.id: prompt for prompt in stored_prompts(run)}
+    stored = stored_prompts(run)
     outcomes, counts, _ = load_outcomes(run)
     if not outcomes:
         raise InputError(
@@ -69,6 +69,7 @@ def verify_run(
         progress = stack.enter_context(Progress(total, "completions", "verify"))
         for shard in run.shards():
             opened = load_opened(run, shard)
+            prompts = {prompt.id: prompt for prompt in stored[shard.start : shard.stop]}
             rows = [_row(rollout, prompts[rollout.id], opened) for rollout in load_rollouts(run, shard)]
             score_rows(rows, verifiers, report, write)
             progress.advance(len(rows))

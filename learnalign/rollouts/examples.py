@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from learnalign.errors import InputError, RunError, one_line
-from learnalign.prompts import Prompt, stored_prompts
+from learnalign.pool_table import Prompt, Prompts
+from learnalign.prompts import stored_prompts
 from learnalign.rollouts.groups import Rollout, load_endings, load_rollouts
 from learnalign.rundir import RunDir, Shard
 
@@ -52,7 +53,7 @@ def examples(run: RunDir, kind: Kind | None = None, count: int = 3) -> list[Exam
 
 def examples_by_kind(run: RunDir, count: int, kinds: Sequence[Kind] = KINDS) -> dict[Kind, Examples]:
     """How many prompts are of each kind, and `count` of them, as `examples`."""
-    groups, prompts = _groups(run), {prompt.id: prompt for prompt in stored_prompts(run)}
+    groups, prompts = _groups(run), stored_prompts(run)
     of_kinds = {kind: _of_kind(groups, kind) for kind in kinds}
     shown = {kind: _some(of_kind, kind, count) for kind, of_kind in of_kinds.items()}
     loaded = _load(run, prompts, [group for some in shown.values() for group in some])
@@ -61,9 +62,9 @@ def examples_by_kind(run: RunDir, count: int, kinds: Sequence[Kind] = KINDS) -> 
 
 def example(run: RunDir, id: str) -> Example:
     """The prompt `id`; raises InputError, naming the nearest id, if the pool has none, RunError if it has no rollouts."""
-    known = {prompt.id: prompt for prompt in stored_prompts(run)}
-    if id not in known:
-        near = difflib.get_close_matches(id[:100], [*known], n=1, cutoff=0)
+    known = stored_prompts(run)
+    if id not in known.places:
+        near = difflib.get_close_matches(id[:100], known.ids, n=1, cutoff=0)
         raise InputError(f"--id {one_line(id, 100)}: no prompt of the pool has this id; the nearest is {near[0]}")
     found = [group for group in _groups(run) if group.id == id]
     if not found:
@@ -111,10 +112,13 @@ def _some(groups: Sequence[_Group], kind: Kind, count: int) -> Sequence[_Group]:
     return groups[:count] if kind == "half" else [groups[i * len(groups) // count] for i in range(count)]
 
 
-def _load(run: RunDir, prompts: Mapping[str, Prompt], groups: Sequence[_Group]) -> dict[str, Example]:
+def _load(run: RunDir, prompts: Prompts, groups: Sequence[_Group]) -> dict[str, Example]:
     rollouts: dict[str, list[Rollout]] = {group.id: [] for group in groups}
     for shard in dict.fromkeys(group.shard for group in groups):
         for one in load_rollouts(run, shard):
             if one.id in rollouts:
                 rollouts[one.id].append(one)
-    return {group.id: Example(prompts[group.id], group.rate, rollouts[group.id]) for group in groups}
+    known = prompts.named([group.id for group in groups])
+    return {
+        group.id: Example(prompt, group.rate, rollouts[group.id]) for group, prompt in zip(groups, known, strict=True)
+    }

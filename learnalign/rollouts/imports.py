@@ -28,7 +28,7 @@ from learnalign.rollouts.groups import (
     stored_shards,
     write_rollouts,
 )
-from learnalign.rollouts.judging import completion_text, judge, refuse_unscored, unscored_reasons
+from learnalign.rollouts.judging import completion_texts, judge, refuse_unscored, unscored_reasons
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import as_json
@@ -126,7 +126,6 @@ def _rollouts(
     if not given.completions:
         return {}, 0
     tokenizer = run_tokenizer(run)
-    tags = run.config.data.reasoning_tags
     asked = [(prompt, one) for prompt in prompts for one in given.completions.get(prompt.id, ())]
     for prompt, one in asked:
         if (most := max(one.completion_ids or [0])) >= len(tokenizer):
@@ -134,10 +133,9 @@ def _rollouts(
                 f"--from {file}: a completion of prompt {prompt.id} has token id {most}, but the tokenizer has "
                 f"{counted(len(tokenizer), 'token')}; give the ids of this model's tokenizer, or only the texts"
             )
-    texts = [
-        one.text if one.text is not None else completion_text(tokenizer, one.completion_ids or [], tags)
-        for _, one in asked
-    ]
+    without_text = [one.completion_ids or [] for _, one in asked if one.text is None]
+    decoded = iter(completion_texts(tokenizer, without_text, run.config.data.reasoning_tags))
+    texts = [next(decoded) if one.text is None else one.text for _, one in asked]
     with configured_verifier(run.config) as verifier:
         verdicts = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
     reasons = unscored_reasons(verdict.reason for verdict in verdicts if verdict.reward is None)
@@ -158,7 +156,7 @@ def _rollouts(
 def _read(file: Path, pool: _PromptIndex) -> _Given:
     given = _Given()
     check_file(file, "--from")
-    for number, _, row in json_lines(file, "--from"):
+    for _, row, number, _ in json_lines(file, "--from"):
         _take(given, pool, row, f"--from {file}: line {number}", number)
     if not given.completions and not given.counts:
         first = "".join(f" (line {number}: {reason})" for number, reason in list(given.unmatched.items())[:1])

@@ -50,14 +50,20 @@ def refuse_unscored(reasons: Mapping[str, int], count: int, verifier: str, then:
         )
 
 
-def completion_text(tokenizer: PreTrainedTokenizerBase, completion_ids: Sequence[int], tags: Sequence[str]) -> str:
-    """The text of a completion without special tokens, but with those that are tags of reasoning ([THINK])."""
+def completion_texts(
+    tokenizer: PreTrainedTokenizerBase, completions: Sequence[Sequence[int]], tags: Sequence[str]
+) -> list[str]:
+    """The texts of completions without special tokens, but with those that are tags of reasoning ([THINK])."""
+    if not completions:
+        return []  # of nothing, a tokenizer decodes one empty text
     added = tokenizer.added_tokens_decoder
     special = {*tokenizer.all_special_ids, *(id for id, token in added.items() if token.special)}
-    if not any(id in added and is_tag(str(added[id]), tags) for id in special):
-        return str(tokenizer.decode(list(completion_ids), skip_special_tokens=True))
-    kept = [id for id in completion_ids if id not in special or (id in added and is_tag(str(added[id]), tags))]
-    return str(tokenizer.decode(kept, skip_special_tokens=False))
+    kept = {id for id in special if id in added and is_tag(str(added[id]), tags)}
+    if not kept:
+        return tokenizer.batch_decode([list(ids) for ids in completions], skip_special_tokens=True)
+    hidden = special - kept
+    shown = [[id for id in ids if id not in hidden] for ids in completions]
+    return tokenizer.batch_decode(shown, skip_special_tokens=False)
 
 
 def opened_reasoning(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], tags: Sequence[str]) -> str:

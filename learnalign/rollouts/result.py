@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from learnalign.prompts import Prompt
+from learnalign.pool_table import Prompts
 from learnalign.rollouts.adaptive import report, share_wanted
 from learnalign.rollouts.groups import Outcome, load_outcomes
 from learnalign.rollouts.judging import refuse_unscored, unscored_reasons
@@ -39,7 +39,7 @@ class RolloutResult:
     success_file: Path
 
 
-def conclude(run: RunDir, prompts: Sequence[Prompt], record: StageRecord) -> RolloutResult:
+def conclude(run: RunDir, prompts: Prompts, record: StageRecord) -> RolloutResult:
     """Write success.parquet and the stage's lines of quarantine.jsonl from the stored shards; fill in the record."""
     settings = run.config.rollout
     outcomes, counts, left_out = load_outcomes(run)
@@ -48,7 +48,7 @@ def conclude(run: RunDir, prompts: Sequence[Prompt], record: StageRecord) -> Rol
     if not counts:
         refuse_unscored(reasons, len(every), run.config.verifier, SCORES_AGAIN)
     frequent = dict(list(reasons.items())[:MOST_REASONS])
-    rows = summarize(prompts, outcomes, counts)
+    rows = summarize(prompts.ids, outcomes, counts)
     write_success(run, rows)
     run.quarantine("rollout", left_out)
     adaptive = {}

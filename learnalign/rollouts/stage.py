@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from typing import Any
 
-from learnalign.executor import execute, one_by_one
+from learnalign.executor import Work, Worker, execute, one_by_one
 from learnalign.golds import refuse_solutions
 from learnalign.policy import policy_path, prompt_ids, run_tokenizer, settled
-from learnalign.progress import Advance
+from learnalign.progress import Advance, Progress
 from learnalign.prompts import Prompt, load_prompts
 from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
+from learnalign.rollouts.engines.vllm_settings import gpus_of
 from learnalign.rollouts.first_look import look_at_first
 from learnalign.rollouts.groups import (
     Rollout,
@@ -29,7 +33,7 @@ from learnalign.rollouts.groups import (
     write_rollouts,
 )
 from learnalign.rollouts.judging import (
-    completion_text,
+    completion_texts,
     judge,
     opened_reasoning,
     refuse_unscored,
@@ -37,6 +41,7 @@ from learnalign.rollouts.judging import (
 )
 from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
+from learnalign.rundir.files import is_done
 from learnalign.verify.configured import configured_verifier
 
 
@@ -54,16 +59,34 @@ def rollout(run: RunDir, anyway: bool = False) -> RolloutResult:
         refuse_solutions(run.config, prompts)
     with run.stage("rollout") as record:
         stored = stored_shards(run)
-        todo = [shard for shard in run.shards() if shard not in stored]
         _score_again(run, prompts, [shard for shard in stored if none_scored(run, shard)])
-        engine = ""
-        if todo:
+        options: dict[str, Any] = {}
+        if len(stored) < len(run.shards()):
             refuse_mixture(run, stored)
             begun = next((source.engine for source in stored.values() if source.engine), None)
-            engine = record.notes["engine"] = engine_name(run.config, begun)
-        looks = looks and not look_at_first(run)
-        execute(run, "rollouts", todo, lambda: one_by_one(RolloutWorker(run, prompts, engine, looks)))
-        return conclude(run, prompts, record)
+            settled(run)  # by this process, not by several workers
+            options = {"engine": engine_name(run.config, begun), "looks": looks and not look_at_first(run)}
+        execute(run, _work(run, options))
+        if engine := next((source.engine for source in stored_shards(run).values() if source.engine), None):
+            record.notes["engine"] = engine
+        with run.alone():
+            return conclude(run, prompts, record)
+
+
+def _work(run: RunDir, options: dict[str, Any]) -> Work:
+    fingerprint = run.fingerprint("rollout")
+    return Work(
+        stage="rollout",
+        label="rollouts",
+        make=_make_worker,
+        done=lambda shard: is_done(run.rollouts_file(shard), fingerprint, shard.rows),
+        options=options,
+        gpus=gpus_of(run.config.rollout.vllm) if options.get("engine") == "vllm" else 1,
+    )
+
+
+def _make_worker(run: RunDir, engine: str, looks: bool) -> Worker:
+    return RolloutWorker(run, load_prompts(run), engine, looks)
 
 
 def _score_again(run: RunDir, prompts: Sequence[Prompt], shards: Sequence[Shard]) -> None:
@@ -86,6 +109,14 @@ def _refuse_unscored(run: RunDir, shard: Shard) -> None:
         refuse_unscored(reasons, len(rollouts), run.config.verifier, SCORES_AGAIN)
 
 
+def _without_ended(running: set[Future[None]]) -> set[Future[None]]:
+    """Wait for one of them to end; returns the others, or raises its error."""
+    ended, running = wait(running, return_when=FIRST_COMPLETED)
+    for future in ended:
+        future.result()
+    return running
+
+
 class RolloutWorker:
     """The engine and the verifier of one process, working on shards; it `looks` at the first. `close` (or garbage collection) ends both."""
 
@@ -98,11 +129,37 @@ class RolloutWorker:
         self.close = weakref.finalize(self, stack.close)
         self._verifier = stack.enter_context(configured_verifier(config))
         self._source = Source(engine=engine)
+        self._one_at_a_time = threading.Lock()  # tokenizer and verifier are not for several threads
         self._engine = stack.enter_context(open_engine(settled(run), policy_path(run), longest, engine))
 
-    def __call__(self, shard: Shard, advance: Advance) -> None:
+    def __call__(self, shards: Iterator[Shard], progress: Progress) -> None:
+        """As many shards at once as the engine wants: while one is judged and written, or waits for its longest completions,
+        the engine works on the next."""
+        at_once = self._engine.shards
+        if at_once == 1:
+            one_by_one(self._work)(shards, progress)
+            return
+        with ThreadPoolExecutor(at_once) as threads:
+            running: set[Future[None]] = set()
+            try:
+                for shard in shards:
+                    running.add(threads.submit(self._part, shard, progress))
+                    if len(running) == at_once:
+                        running = _without_ended(running)
+                while running:
+                    running = _without_ended(running)
+            except BaseException:
+                self.close()  # else the threads, for which the pool waits, would go on
+                raise
+
+    def _part(self, shard: Shard, progress: Progress) -> None:
+        with progress.part(len(shard)) as advance:
+            self._work(shard, advance)
+
+    def _work(self, shard: Shard, advance: Advance) -> None:
         config, prompts = self._run.config, self._prompts[shard.start : shard.stop]
-        ids = {prompt.id: prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts}
+        with self._one_at_a_time:
+            ids = {prompt.id: prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts}
         limit = self._engine.context_length
         left_out = [
             Quarantined(
@@ -126,9 +183,10 @@ class RolloutWorker:
             for id, rest in self._draw(unfinished, ids, range(first, size), ended).items():
                 groups[id] += rest
         rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]
-        write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids), source=self._source)
-        _refuse_unscored(self._run, shard)
-        self._looks = self._looks and not look_at_first(self._run)
+        with self._one_at_a_time:
+            write_rollouts(self._run, shard, rollouts, left_out, opened=self._opened(ids), source=self._source)
+            _refuse_unscored(self._run, shard)
+            self._looks = self._looks and not look_at_first(self._run)
 
     def _opened(self, ids: dict[str, list[int]]) -> str:
         """The tag of a reasoning that the chat template opens; the same for all prompts."""
@@ -145,10 +203,11 @@ class RolloutWorker:
             ended,
         )
         drawn = [(p, sample, one) for p in prompts for sample, one in zip(samples, completions[p.id], strict=True)]
-        tags = config.data.reasoning_tags
-        texts = [completion_text(self._tokenizer, one.completion_ids, tags) for _, _, one in drawn]
-        judged = [(prompt, text) for (prompt, _, _), text in zip(drawn, texts, strict=True)]
-        verdicts = judge(self._verifier, judged, self._opened(ids))
+        every = [one.completion_ids for _, _, one in drawn]
+        with self._one_at_a_time:
+            texts = completion_texts(self._tokenizer, every, config.data.reasoning_tags)
+            judged = [(prompt, text) for (prompt, _, _), text in zip(drawn, texts, strict=True)]
+            verdicts = judge(self._verifier, judged, self._opened(ids))
         groups: dict[str, list[Rollout]] = {prompt.id: [] for prompt in prompts}
         for (p, sample, one), text, verdict in zip(drawn, texts, verdicts, strict=True):
             tokens = (ids[p.id], one.completion_ids)

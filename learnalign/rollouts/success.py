@@ -6,13 +6,16 @@ import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from learnalign.errors import InputError, RunError
-from learnalign.prompts import Prompt
 from learnalign.rollouts.groups import Counts, Outcome
 from learnalign.rollouts.uncertainty import credible_interval
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import FINGERPRINT, read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,17 @@ _interval = functools.lru_cache(maxsize=None)(credible_interval)
 
 
 def summarize(
-    prompts: Sequence[Prompt], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
+    ids: Sequence[str], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
 ) -> list[Success]:
-    """Success of every prompt in the pool's order, from its counts or its rollouts; without either it has 0 samples."""
+    """Success of the prompts with these ids, from their counts or their rollouts; without either one has 0 samples."""
     rows = []
-    for prompt in prompts:
-        if group := counts.get(prompt.id):
-            rows.append(success_of(prompt.id, group.scored, group.scored, group.correct))
+    for id in ids:
+        if group := counts.get(id):
+            rows.append(success_of(id, group.scored, group.scored, group.correct))
         else:
-            rewards = [outcome.reward for outcome in outcomes.get(prompt.id, ())]
+            rewards = [outcome.reward for outcome in outcomes.get(id, ())]
             scored = [reward for reward in rewards if reward is not None]
-            rows.append(success_of(prompt.id, len(rewards), len(scored), int(sum(scored))))
+            rows.append(success_of(id, len(rewards), len(scored), int(sum(scored))))
     return rows
 
 
@@ -75,6 +78,13 @@ def load_success(run: RunDir, *, check: bool = True) -> dict[str, Success]:
 
     Raises RunError if there is none, and with `check` InputError if it was made with other settings than the run has.
     """
+    table = success_table(run, check=check)
+    columns = [table[name].to_pylist() for name in Success.__dataclass_fields__]
+    return {values[0]: Success(*values) for values in zip(*columns, strict=True)}
+
+
+def success_table(run: RunDir, *, check: bool = True) -> pa.Table:
+    """The columns of success.parquet; raises as `load_success`."""
     path, command = run.success_file, f"learnalign rollout {run.quoted}"
     if not path.is_file():
         raise RunError(f"{path} does not exist; run `{command}` first")
@@ -84,8 +94,7 @@ def load_success(run: RunDir, *, check: bool = True) -> dict[str, Success]:
             f"{path} was made with other settings, data or model than this run directory has; run `{command} "
             "--overwrite` to make it again, undo the change, or choose a new run directory"
         )
-    columns = [table[name].to_pylist() for name in Success.__dataclass_fields__]
-    return {values[0]: Success(*values) for values in zip(*columns, strict=True)}
+    return table
 
 
 def distribution(rows: Sequence[Success]) -> dict[str, int]:

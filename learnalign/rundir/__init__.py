@@ -3,7 +3,7 @@
 from learnalign.rundir.checking import check_config, no_run
 from learnalign.rundir.labels import Label, label_of
 from learnalign.rundir.machine import this_moment
-from learnalign.rundir.paths import Shard, default_file_name, file_name
+from learnalign.rundir.paths import Shard, Slice, default_file_name, file_name
 from learnalign.rundir.records import Quarantined
 from learnalign.rundir.replacing import in_place
 from learnalign.rundir.rundir import RunDir, StageRecord
@@ -14,6 +14,7 @@ __all__ = [
     "Quarantined",
     "RunDir",
     "Shard",
+    "Slice",
     "StageRecord",
     "check_config",
     "check_inside",

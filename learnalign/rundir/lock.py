@@ -16,19 +16,28 @@ class InUse(RunError):
     """Another command has the lock."""
 
 
-HANDED = (
-    "LEARNALIGN_LOCK"  # names the lock that a command was handed by the command that started it: "descriptor inode"
-)
+# names the lock that a command was handed by the command that started it: "descriptor inode"
+HANDED = "LEARNALIGN_LOCK"
+LOCK = ".lock"  # of the run directory
+RECORDS_LOCK = ".records.lock"  # of what several commands write in turn that share the run directory
+CLAIMS = ".claims"  # of which each byte is a shard of a stage
+OWN = (LOCK, RECORDS_LOCK, CLAIMS)
+_STAGE = 1 << 32  # bytes of CLAIMS for the shards of a stage
 
 
 class Lock:
     """Holds DIR/.lock while the block runs; blocks of one process may be nested. The kernel frees it with the process.
 
     A command that runs others hands them its lock (`handed`), so that nobody comes in between.
+
+    Args:
+        shared: others that share it may come in, too.
+        waits: for as long as another process has it, rather than raise InUse.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, name: str = LOCK, *, shared: bool = False, waits: bool = False) -> None:
+        self._directory, self._name = directory, name
+        self._operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
         self._depth = 0
         self._descriptor = -1
 
@@ -55,17 +64,23 @@ class Lock:
         """The locked file; raises RunError if another command holds it or the directory cannot be written."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(self._directory / self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise disk_error(self._directory, error) from error
         if (handed := _handed(descriptor)) is not None:
             os.close(descriptor)
             return handed
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, self._operation)
         except BlockingIOError:
             os.close(descriptor)
             raise InUse(f"{self._directory} is in use by another learnalign command; wait for it to end") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise RunError(
+                f"{self._directory}: its file system cannot lock files ({error.strerror}), so that two commands might write at once; "
+                "choose a run directory on another one, or have it mounted with locks"
+            ) from error
         return descriptor
 
 
@@ -82,3 +97,27 @@ def _handed(descriptor: int) -> int | None:
         return None
     os.set_inheritable(int(number), False)  # no process of this command's own is to keep the lock
     return os.dup(int(number))
+
+
+class Claims:
+    """Shards of a stage that this process works on, so that no other one does. The kernel frees them with the process."""
+
+    def __init__(self, directory: Path, stage: int) -> None:
+        self._descriptor = os.open(directory / CLAIMS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._stage = stage
+
+    def take(self, shard: int) -> bool:
+        """Whether the shard is free, and this process's from now on."""
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._stage * _STAGE + shard)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as error:
+            raise RunError(
+                f"{CLAIMS} of the run directory: its file system cannot lock files ({error.strerror})"
+            ) from error
+        return True
+
+    def close(self) -> None:
+        """Free them all."""
+        os.close(self._descriptor)

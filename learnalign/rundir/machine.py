@@ -75,12 +75,21 @@ def this_moment() -> Moment:
     return Moment(time.monotonic(), cpu_seconds())
 
 
+_elsewhere = 0.0
+
+
+def spent_elsewhere(seconds: float) -> None:
+    """Count the CPU time of a worker that is no child of this process."""
+    global _elsewhere
+    _elsewhere += seconds
+
+
 def cpu_seconds() -> float:
-    """CPU seconds (user and system) of this process and of all its children, ended or alive, and theirs."""
+    """CPU seconds (user and system) of this process, of all its children, ended or alive, and theirs, and of workers elsewhere."""
     import psutil
 
     ended = [resource.getrusage(kind) for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    spent = sum(usage.ru_utime + usage.ru_stime for usage in ended)
+    spent = _elsewhere + sum(usage.ru_utime + usage.ru_stime for usage in ended)
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has ended meanwhile
             times = child.cpu_times()

@@ -49,8 +49,9 @@ def files_of(path: Path) -> Files:
 def manifest_of(path: Path) -> Manifest | None:
     """The manifest of the run directory that holds `path`; None outside of one, or if an earlier version made it without."""
     for root in Path(os.path.abspath(path)).parents:
-        if (root / "config.yaml").is_file() or (root / NAME).is_file():
-            return _opened(root) if (root / NAME).is_file() and (root / ".lock").is_file() else None
+        listed = os.path.isfile(f"{root}/{NAME}")
+        if listed or os.path.isfile(f"{root}/config.yaml"):
+            return _opened(root) if listed and os.path.isfile(f"{root}/.lock") else None
     return None
 
 
@@ -62,6 +63,7 @@ class Manifest:
         self._name = ""
         self.damaged_lines: list[int] = []
         self._files: dict[str, Files] = {}
+        self._above = set[str]()  # the directories that hold any path of `_files`
         self._last, self._before = "", Files()  # the path of the last line, and what the manifest had of it before
         self._read, self._lines = 0, 0
         self._open: IO[bytes] | None = None  # kept open, so that its inode is not given to another file
@@ -181,6 +183,7 @@ class Manifest:
         if self._open is None or cut or not os.path.samestat(status, os.fstat(self._open.fileno())):  # written anew
             self._open = self.file.open("rb")
             self._name, self._files, self._last, self._before = "", {}, "", {}
+            self._above = set()
             self._read, self._lines, self.damaged_lines = 0, 0, []
         if status.st_size == self._read:
             return
@@ -209,8 +212,10 @@ class Manifest:
             return
         path, files = entry["path"], {name: (size, digest) for name, (size, digest) in entry["files"].items()}
         self._last, self._before = path, self._files.get(path, {})
-        for other in [other for other in self._files if other.startswith(f"{path}/")]:
-            del self._files[other]
+        if path in self._above:
+            for other in [other for other in self._files if other.startswith(f"{path}/")]:
+                del self._files[other]
+        self._above.update(str(parent) for parent in PurePath(path).parents)
         self._files[path] = files
         self.checked.discard(path)
 

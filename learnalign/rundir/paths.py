@@ -7,8 +7,9 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from learnalign.errors import InputError
+from learnalign.errors import InputError, short
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,31 @@ class Shard:
     def rows(self) -> str:
         """What a file of this shard says that it is of."""
         return f"{self.start}-{self.stop}"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Shards `number`, `number` + `count` … of a stage, counted from 1: the part of one of `count` processes that share the work."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Of "i/k"; raises InputError unless i is from 1 to k."""
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        number, count = (int(each) for each in found.groups()) if found else (0, 0)
+        if not 1 <= number <= count:
+            raise InputError(
+                f"--slice {short(text)}: give i/k, with i from 1 to k, e.g. 1/4, 2/4, 3/4 and 4/4 to share the work among four"
+            )
+        return cls(number, count)
+
+    def __contains__(self, shard: Shard) -> bool:
+        return shard.index % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
 
 
 class Paths:
@@ -74,6 +100,10 @@ class Paths:
     @property
     def exact_file(self) -> Path:
         return self.path / "gradients" / "exact.parquet"
+
+    @property
+    def cascade_file(self) -> Path:
+        return self.path / "gradients" / "cascade.parquet"
 
     def rollouts_file(self, shard: Shard) -> Path:
         return self.path / "rollouts" / f"part-{shard.index:05d}.parquet"

@@ -6,11 +6,11 @@ from typing import Any
 
 
 def rate_of(stage: str, entry: dict[str, Any]) -> dict[str, float]:
-    """Tokens sampled a second, gradients a second or seconds a step of a stage's entry; empty if it did no such work.
+    """Tokens sampled a second, gradients a second (both by one worker) or seconds a step of a stage's entry; empty if it did no such work.
 
     Its time includes loading the model and starting an engine, and so does that of the next run.
     """
-    counts, seconds = entry.get("counts", {}), entry.get("seconds", 0.0)
+    counts, seconds = entry.get("counts", {}), entry.get("seconds", 0.0) * entry.get("workers", 1)
     if not seconds:
         return {}
     if stage == "rollout" and counts.get("tokens") and entry.get("engine"):  # imported ones took no sampling

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from learnalign.config import Config, flatten, portable
+from learnalign.errors import counted
 from learnalign.rundir import files
 from learnalign.rundir.labels import label_of
 from learnalign.rundir.machine import describe_machine, versions
@@ -70,6 +72,16 @@ class Records(Tables):
         """Store the digests of the source and the model that this run reads."""
         self._update(inputs=inputs)
 
+    def cascade_note(self) -> str | None:
+        """What `grad.cascade` kept, in a sentence; None without it, or before the stage is done."""
+        kept = self.read_record()["stages"].get("grad", {}).get("cascade")
+        if not kept:
+            return None
+        return (
+            f"grad.cascade took gradients of {kept['kept']:,} of the {counted(kept['candidates'], 'prompt')} that can have one, those "
+            f"of the highest {kept['signal']}; the others cannot be chosen by a method that reads gradients"
+        )
+
     def note_export(self, file: str, **options: Any) -> None:
         """Keep what made a file of DIR/export: `export` with these options can make it again."""
         exports = self.read_record().get("exports", {})
@@ -85,27 +97,34 @@ class Records(Tables):
 
     def _update_stage(self, name: str, entry: dict[str, Any] | None) -> None:
         """Store the stage's entry; None deletes it."""
-        others = {other: stored for other, stored in self.read_record()["stages"].items() if other != name}
-        self._update(stages=others if entry is None else {**others, name: entry})
+        with self.alone():
+            others = {other: stored for other, stored in self.read_record()["stages"].items() if other != name}
+            self._update(stages=others if entry is None else {**others, name: entry})
 
     def _update(self, **changes: Any) -> None:
         about = {"versions": versions(), "machine": describe_machine(), "seed": self.config.seed}
         manifest = manifest_of(self.record_file)
         about |= {"manifest": manifest.name if manifest else None}
         about |= {"config": portable(self.config.model_dump(mode="json"), self.path)}
-        record = {"created": now(), **self.read_record(), **about, **changes}
-        files.write_json(self.record_file, record)
-        files.write_json(self.record_copy, record)
+        with self.alone():
+            record = {"created": now(), **self.read_record(), **about, **changes}
+            files.write_json(self.record_file, record)
+            files.write_json(self.record_copy, record)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Have the processes that share the run directory wait while the block writes what all of them write."""
+        raise NotImplementedError
 
     # prompts left out
 
     def quarantine(self, stage: str, entries: Sequence[Quarantined]) -> None:
         """Replace the lines of `stage` in quarantine.jsonl with `entries`."""
-        others = [line for line in self.quarantined() if line["stage"] != stage]
         places = [{"row": e.row} | ({} if e.line is None else {"line": e.line}) for e in entries]
         lines = [{"id": e.id, **p, "stage": stage, "reason": e.reason} for e, p in zip(entries, places, strict=True)]
-        if lines or self.quarantine_file.is_file():
-            files.write_jsonl(self.quarantine_file, [*others, *lines])
+        with self.alone():
+            others = [line for line in self.quarantined() if line["stage"] != stage]
+            if lines or self.quarantine_file.is_file():
+                files.write_jsonl(self.quarantine_file, [*others, *lines])
 
     def quarantined(self) -> list[dict[str, Any]]:
         """All lines of quarantine.jsonl: id, row, line (if the source has lines), stage, reason."""

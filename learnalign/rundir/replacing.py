@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from learnalign.config import NEXT
 from learnalign.rundir import files
+from learnalign.rundir.lock import OWN as LOCKS
 from learnalign.rundir.lock import InUse, Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Files, manifest_of, write_manifest
@@ -23,7 +24,7 @@ from learnalign.rundir.manifest import Files, manifest_of, write_manifest
 PLAN = "replaces.json"
 OWN = ("config.yaml", "run.json", ".run.json", "quarantine.jsonl")  # made anew from the old ones
 T = TypeVar("T")
-_NOT_LINKED = {*OWN, MANIFEST, PLAN, NEXT, ".lock", "work"}
+_NOT_LINKED = {*OWN, *LOCKS, MANIFEST, PLAN, NEXT, "work"}
 
 
 def begin(root: Path, request: dict[str, Any], replaced: Collection[Path], fill: Callable[[], None]) -> None:

@@ -14,14 +14,14 @@ from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError, RunError
 from learnalign.rundir import files, replacing
 from learnalign.rundir.checking import check_config, check_manifest
-from learnalign.rundir.lock import Lock
+from learnalign.rundir.lock import RECORDS_LOCK, Claims, Lock
 from learnalign.rundir.machine import Moment, peak_memory_gb, this_moment
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
-from learnalign.rundir.paths import Shard, here
+from learnalign.rundir.paths import Shard, Slice, here
 from learnalign.rundir.rates import rate_of
 from learnalign.rundir.records import Records, now
-from learnalign.rundir.stages import downstream, files_in, settings_of
+from learnalign.rundir.stages import STAGES, downstream, files_in, settings_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
 
@@ -34,18 +34,29 @@ class StageRecord:
 
 
 class RunDir(Records):
-    """A run directory and its configuration; made by `create`, `open`, `peek` or `overwriting`."""
+    """A run directory and its configuration; made by `create`, `open`, `peek` or `overwriting`.
 
-    def __init__(self, path: Path, config: Config) -> None:
+    With a `slice`, the stages do that part of their shards, and share the directory with the processes of other parts.
+    """
+
+    def __init__(self, path: Path, config: Config, slice: Slice | None = None) -> None:
         self.path = path
         self.config = config
-        self._lock = Lock(path)
+        self.slice = slice
+        self._lock = Lock(path, shared=slice is not None)
+        self._records_lock = Lock(path, RECORDS_LOCK, waits=True)
         self._prompt_count: int | None = None
         self._swept = False
 
     @classmethod
     def create(
-        cls, path: str | Path, config: Config, *, template_time: datetime | None = None, trust: bool = True
+        cls,
+        path: str | Path,
+        config: Config,
+        *,
+        template_time: datetime | None = None,
+        trust: bool = True,
+        slice: Slice | None = None,
     ) -> Self:
         """Open `path` with `config`, or make it; raises InputError if a stage was made with other settings, and for
         fields of `trainer` that TRL lacks.
@@ -54,7 +65,7 @@ class RunDir(Records):
         that is run. The caller's `config` is trusted with the code that it names (see `trust`); pass trust=False if it was
         read from a directory of somebody else's.
         """
-        run = cls(here(path), config)
+        run = cls(here(path), config, slice)
         if trust:
             remember_trust(run.path, config)
         run.check()
@@ -62,8 +73,9 @@ class RunDir(Records):
             raise InputError(_refusal(run.path, stale))
         run._check_fields()
         if not run.config_file.is_file():
-            with run.locked():
-                run._make(template_time)
+            with run.locked(), run.alone():
+                if not run.config_file.is_file():
+                    run._make(template_time)
         return run
 
     def _check_fields(self) -> None:
@@ -195,16 +207,27 @@ class RunDir(Records):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Lock]:
-        """Keep other commands out while the block runs; raises RunError if one is running."""
+        """Keep other commands out while the block runs, but for those of other slices; raises RunError if one is running."""
         with self._lock:
-            self._sweep()
-            if not (self.path / MANIFEST).is_file():
-                # New, or made by a version without: its files are taken as they are.
-                write_manifest(
-                    self.path, {str(path.relative_to(self.path)): files_of(path) for path in files_in(self.path)}
-                )
-            self._make_good()
+            with self.alone():
+                self._sweep()
+                if not (self.path / MANIFEST).is_file():
+                    # New, or made by a version without: its files are taken as they are.
+                    write_manifest(
+                        self.path, {str(path.relative_to(self.path)): files_of(path) for path in files_in(self.path)}
+                    )
+                self._make_good()
             yield self._lock
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the processes of other slices wait while the block writes what all of them share."""
+        with self._records_lock if self.slice else contextlib.nullcontext():
+            yield
+
+    def claims(self, stage: str) -> Claims:
+        """The shards of the stage that this process takes for itself, among those of other slices."""
+        return Claims(self.path, list(STAGES).index(stage))
 
     def _make_good(self) -> None:
         """Mend what a killed command may leave: half a line of the manifest, run.json without its copy."""
@@ -216,8 +239,11 @@ class RunDir(Records):
                 files.write_json(copy, self.read_record())
 
     def _sweep(self) -> None:
-        """Delete what killed commands left half-written, once: while this one has the lock, none but `report` writes here."""
-        if not self._swept:
+        """Delete what killed commands left half-written, once: while this one has the lock, none but `report` writes here.
+
+        A slice leaves it to later commands: others may write, and on other machines.
+        """
+        if not self._swept and self.slice is None:
             folders = [self.path, *(path for path in self.outputs() if path.is_dir())]
             for folder in folders:
                 for temporary in [*folder.glob(".*.tmp"), *folder.glob(".tmp??????")]:  # ours, and those of safetensors
@@ -231,10 +257,11 @@ class RunDir(Records):
 
     def save_config(self) -> str | None:
         """Write config.yaml if it has other settings; returns its former text."""
-        former = self.config_file.read_text("utf-8", "replace") if self.config_file.is_file() else None
-        if former != (text := dump_config(self.config, self.path)) or not files.is_intact(self.config_file):
-            files.write_text(self.config_file, text)
-            self._update()
+        with self.alone():
+            former = self.config_file.read_text("utf-8", "replace") if self.config_file.is_file() else None
+            if former != (text := dump_config(self.config, self.path)) or not files.is_intact(self.config_file):
+                files.write_text(self.config_file, text)
+                self._update()
         return former
 
     def note_command(self, command: str, **options: Any) -> None:
@@ -267,6 +294,11 @@ class RunDir(Records):
         with self.locked():
             self._update(dtype=dtype)
 
+    def note_workers(self, stage: str, workers: int) -> None:
+        """Keep how many processes do the work of a stage that has begun: its time is theirs together."""
+        entry = self.read_record()["stages"][stage]
+        self._update_stage(stage, {**entry, "workers": workers})
+
     @contextlib.contextmanager
     def stage(self, name: str, started: Moment | None = None) -> Iterator[StageRecord]:
         """Record that `name` has begun; when the block ends without error, that it is done: counts, time, peak memory.
@@ -277,36 +309,41 @@ class RunDir(Records):
         record, refused = StageRecord(), False
         started = this_moment() if started is None else started
         with self.locked():
-            if stale := self.stale():  # another command may have made it since this one began
-                raise InputError(_refusal(self.path, stale))
-            former = self.save_config()
-            previous = self.read_record()["stages"].get(name)
-            same = previous is not None and previous.get("fingerprint") == self.fingerprint(name)
-            earlier = previous if previous is not None and same else {}
-            settings = settings_of(self.config, name, self.path)
-            entry: dict[str, Any] = {"fingerprint": self.fingerprint(name), "settings": settings, "status": "begun"}
-            entry |= {"started": earlier.get("started", now()), "seconds": earlier.get("seconds", 0.0)}
-            entry["cpu_seconds"] = earlier.get(
-                "cpu_seconds", None if earlier else 0.0
-            )  # former versions did not count it
-            self._update_stage(name, {**earlier, **entry})
+            with self.alone():
+                if stale := self.stale():  # another command may have made it since this one began
+                    raise InputError(_refusal(self.path, stale))
+                former = self.save_config()
+                previous = self.read_record()["stages"].get(name)
+                same = previous is not None and previous.get("fingerprint") == self.fingerprint(name)
+                # Former versions did not count the CPU's time.
+                begun = {"cpu_seconds": None, **(previous or {})} if same else self._new_entry(name)
+                if not (self.slice and self.is_finished(name)):  # others may build on it already
+                    begun = begun | {"status": "begun"}
+                    self._update_stage(name, begun)
+            done: dict[str, Any] = {}
             try:
                 yield record
-                entry |= {"status": "done", "finished": now(), "counts": record.counts, **record.notes}
+                done = {"status": "done", "finished": now(), "counts": record.counts, **record.notes}
             except InputError:
                 refused = same or name == "pool" or not self.has_outputs(name)  # the pool is stored at its end
                 raise
             finally:
                 ended = this_moment()
-                entry["seconds"] = round(entry["seconds"] + ended.clock - started.clock, 3)
-                if entry["cpu_seconds"] is not None:
-                    entry["cpu_seconds"] = round(entry["cpu_seconds"] + max(0.0, ended.cpu - started.cpu), 3)
-                entry["peak_memory_gb"] = peak_memory_gb()
-                if rate := rate_of(name, entry):
-                    entry["rate"] = rate
-                self._update_stage(name, previous if refused else {**earlier, **entry})
-                if refused and former is not None and files.read_text(self.config_file) != former:
-                    files.write_text(self.config_file, former)
+                with self.alone():
+                    entry = self.read_record()["stages"].get(name, begun) | done | {"peak_memory_gb": peak_memory_gb()}
+                    entry["seconds"] = round(entry["seconds"] + ended.clock - started.clock, 3)
+                    if entry["cpu_seconds"] is not None:
+                        entry["cpu_seconds"] = round(entry["cpu_seconds"] + max(0.0, ended.cpu - started.cpu), 3)
+                    if rate := rate_of(name, entry):
+                        entry["rate"] = rate
+                    self._update_stage(name, previous if refused else entry)
+                    if refused and former is not None and files.read_text(self.config_file) != former:
+                        files.write_text(self.config_file, former)
+
+    def _new_entry(self, name: str) -> dict[str, Any]:
+        """What run.json has of a stage that begins."""
+        settings = {"fingerprint": self.fingerprint(name), "settings": settings_of(self.config, name, self.path)}
+        return {**settings, "status": "begun", "started": now(), "seconds": 0.0, "cpu_seconds": 0.0}
 
 
 def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -122,6 +123,7 @@ STAGES: dict[str, Stage] = {
             "grad.dim",
             "grad.width",
             "grad.modules",
+            "grad.cascade",
         ),
         more=_reference_of_gradients,
         outputs=("gradients",),
@@ -192,6 +194,7 @@ def files_in(root: Path) -> list[Path]:
     return [file for file in dict.fromkeys(every) if not file.name.endswith(".tmp")]
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def stage_of(path: str) -> str | None:
     """The stage that writes this path of a run directory, if one does."""
     for name, stage in STAGES.items():

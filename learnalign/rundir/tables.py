@@ -24,7 +24,7 @@ class Tables(Paths):
         raise NotImplementedError
 
     def prompts(self) -> Dataset:
-        """The pool: id, row, messages, answer, solution, and `source`, the input row as JSON."""
+        """The pool: id, row, messages, answer, solution, `source`, the input row as JSON, and `tokens` of the rendered prompt."""
         return as_dataset([read_parquet(_there(self.prompts_file))])
 
     def rollouts(self) -> Dataset:
@@ -39,6 +39,13 @@ class Tables(Paths):
         """
         self.check_method(method)
         return as_dataset([read_parquet(_there(self.scores_file(method)))])
+
+    def cut_ids(self) -> set[str]:
+        """The prompts whose gradients are not taken because of `grad.cascade`; none before that is chosen."""
+        if not self.cascade_file.is_file():
+            return set()
+        table = read_parquet(self.cascade_file, ["id", "kept"])
+        return {id for id, kept in zip(table["id"].to_pylist(), table["kept"].to_pylist(), strict=True) if not kept}
 
     def check_method(self, label: str) -> None:
         """Raise InputError, with the names that there are, unless `label` is a method's, or one whose scores are stored."""

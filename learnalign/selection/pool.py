@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError, counted
-from learnalign.prompts import Prompt, load_prompts
-from learnalign.rollouts.success import load_success
-from learnalign.rundir import RunDir
+from learnalign.prompts import load_prompts
+from learnalign.rollouts.success import success_table
+from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
@@ -53,10 +53,12 @@ class Pool:
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
-        self.prompts: list[Prompt] = load_prompts(run)
-        self.ids = [prompt.id for prompt in self.prompts]
-        self._checked = set[Path]()  # files whose content has been compared with what was written
-        self._place = {id: i for i, id in enumerate(self.ids)}
+        self.prompts = load_prompts(run)
+        self.ids = self.prompts.ids
+        self.id_column = self.prompts.column("id")
+        self._checked: dict[
+            Path, Int[np.ndarray, "rows"]
+        ] = {}  # places of gradients' files that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
 
@@ -66,16 +68,14 @@ class Pool:
     @functools.cached_property
     def success(self) -> SuccessColumns:
         """Success rates of all n prompts."""
-        rows, path = load_success(self.run), self.run.success_file
-        if missing := set(self.ids) - set(rows):
+        table, path = success_table(self.run), self.run.success_file
+        if missing := int((np.bincount(self._rows(table, path), minlength=len(self)) == 0).sum()):
             command = f"learnalign rollout {self.run.quoted}"
             raise RunError(
-                f"{path} lacks {len(missing)} of {counted(len(self), 'prompt')}; run `{command}` to its end first"
+                f"{path} lacks {missing} of {counted(len(self), 'prompt')}; run `{command}` to its end first"
             )
-        values = [(row.scored, row.correct, row.success_rate, row.learnability) for row in rows.values()]
-        columns = np.empty((4, len(self)))
-        columns[:, self.places(list(rows), path)] = np.array(values, float).T  # None becomes NaN
-        scored, correct, rate, learnability = columns
+        names = ("scored", "correct", "success_rate", "learnability")
+        scored, correct, rate, learnability = (self._column(table, name, path) for name in names)
         return SuccessColumns(scored.astype(np.int64), correct.astype(np.int64), rate, learnability)
 
     @property
@@ -111,7 +111,7 @@ class Pool:
         return self._column(table, "alignment", path), self._column(table, "norm", path)
 
     def gradients(self) -> Iterator[Vectors]:
-        """Features φ as unit rows, shard by shard."""
+        """Features φ as unit rows, shard by shard; those stored in float16 are units up to its rounding."""
         run, command = self.run, f"learnalign grad {self.run.quoted}"
         if run.config.grad.projection == "exact":
             raise InputError(
@@ -123,10 +123,10 @@ class Pool:
             if not path.is_file():
                 raise RunError(f"{path} is missing; run `{command}` first")
             tensors, metadata = read_safetensors(path, check=path not in self._checked)
-            self._checked.add(path)
-            _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-            places = self.places(json.loads(metadata["ids"]), path)
-            yield Vectors(places, tensors["features"], tensors["norms"].double().numpy())
+            if path not in self._checked:
+                _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
+                self._checked[path] = self._places_in(shard, json.loads(metadata["ids"]), path)
+            yield Vectors(self._checked[path], tensors["features"].float(), tensors["norms"].double().numpy())
 
     def hidden_features(self) -> Iterator[Vectors]:
         """Vectors of the `features` signal (position-weighted mean hidden states) as unit rows."""
@@ -148,13 +148,24 @@ class Pool:
 
     def _column(self, table: pa.Table, name: str, path: Path) -> Float[np.ndarray, "n"]:
         values = np.full(len(self), np.nan)
-        values[self.places(table["id"].to_pylist(), path)] = table[name].to_numpy().astype(np.float64)
+        values[self._rows(table, path)] = table[name].to_numpy().astype(np.float64)
         return values
+
+    def _rows(self, table: pa.Table, path: Path) -> Int[np.ndarray, "rows"]:
+        """Places in the pool of a table's rows."""
+        if table["id"].equals(self.id_column):
+            return np.arange(len(self))
+        return self.places(table["id"].to_pylist(), path)
+
+    def _places_in(self, shard: Shard, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
+        """`places` of prompts of one shard, without a look at the others."""
+        own = {id: place for place, id in enumerate(self.ids[shard.start : shard.stop], shard.start)}
+        return np.array([own[id] for id in ids], np.int64) if own.keys() >= set(ids) else self.places(ids, path)
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """Places in the pool of the `ids` in file `path`."""
         try:
-            return np.fromiter((self._place[id] for id in ids), np.int64, len(ids))
+            return np.fromiter((self.prompts.places[id] for id in ids), np.int64, len(ids))
         except KeyError as error:
             raise RunError(f"{path} has prompt {error.args[0]}, which is not in the pool; delete the file") from None
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 
 from learnalign.config.keys import type_of
@@ -31,7 +33,7 @@ class Ranking:
 def rank(score: Float[np.ndarray, "n"], ids: Sequence[str]) -> Int[np.ndarray, "n"]:
     """Places in the pool, best score first; ties by ascending id, prompts without a score (NaN) last."""
     key = np.where(np.isnan(score), np.inf, -score)
-    by_id = np.array(sorted(range(len(ids)), key=lambda i: ids[i]), dtype=np.int64)
+    by_id = pc.sort_indices(pa.array(ids, pa.string())).to_numpy().astype(np.int64)
     return by_id[np.argsort(key[by_id], kind="stable")]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Bool, Float
 
 from learnalign.config import words_of
 from learnalign.errors import RunError, counted
@@ -99,28 +100,33 @@ def check_learnable(pool: Pool) -> None:
 
 def describe_rates(success: SuccessColumns) -> str:
     """The distribution of p in words."""
-    counts = Counter(_kind(rate) for rate in success.rate)
-    return ", ".join(f"{counts[kind]} {kind}" for kind in ("never solved", "sometimes", "always solved", "not scored"))
+    return ", ".join(f"{members.sum()} {kind}" for kind, members in _kinds(success.rate).items())
 
 
-def _kind(rate: float) -> str:
-    if np.isnan(rate):
-        return "not scored"
-    return {0.0: "never solved", 1.0: "always solved"}.get(rate, "sometimes")
+def _kinds(rate: Float[np.ndarray, "n"]) -> dict[str, Bool[np.ndarray, "n"]]:
+    """The prompts of each kind of p."""
+    never, always, unknown = rate == 0, rate == 1, np.isnan(rate)
+    some = ~(never | always | unknown)
+    return {"never solved": never, "sometimes": some, "always solved": always, "not scored": unknown}
 
 
 def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]:
     """Why each prompt cannot be chosen (success rate, failed gradient, no signal, score); None if it can."""
     incomplete = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
-    kinds = [_kind(rate) for rate in pool.success.rate] if method.learnable else ["sometimes"] * len(pool)
+    reasons = np.full(len(pool), "no positive score", object)
+    reasons[method.eligible(scores.score)] = None
+    reasons[incomplete] = "no gradient" if method.reads == "grad" else "no signal"
     failed = {line["id"]: line["reason"] for line in pool.run.quarantined() if line["stage"] == "grad"}
-    otherwise = "no gradient" if method.reads == "grad" else "no signal"
-    reasons = [
-        kind if kind != "sometimes" else (failed.get(id, otherwise) if lacks_input else None)
-        for id, kind, lacks_input in zip(pool.ids, kinds, incomplete, strict=True)
-    ]
-    eligible = method.eligible(scores.score)
-    return [reason or (None if can else "no positive score") for reason, can in zip(reasons, eligible, strict=True)]
+    if method.reads == "grad":
+        failed |= dict.fromkeys(pool.run.cut_ids(), "cut by grad.cascade")
+    if failed:
+        for place in np.flatnonzero(incomplete).tolist():
+            reasons[place] = failed.get(pool.ids[place], reasons[place])
+    if method.learnable:
+        for kind, members in _kinds(pool.success.rate).items():
+            if kind != "sometimes":
+                reasons[members] = kind
+    return reasons.tolist()  # type: ignore[no-any-return]
 
 
 def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:
@@ -139,6 +145,8 @@ def inputs_notes(pool: Pool, method: Method) -> list[str]:
     )  # an adapter has linear layers only
     if method.reads == "grad" and not whole:
         notes.append(f"gradients of a part of the parameters (grad.modules: {modules}); all is the paper's gradient")
+    if method.reads == "grad" and (note := pool.run.cascade_note()):
+        notes.append(note)
     return notes
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DRAWS = 200
 TABLE = 4096  # draws of p from one posterior, from which every prompt with the same counts takes its own
+NEARLY = 0.9  # of the last chosen score in the first draw: lower ones are looked at only if a later draw reaches down to them
 STABLE = 0.8  # mean share that stays, from which on nothing need be done
 
 
@@ -80,16 +81,32 @@ def resample(
         seed: seeds the draws.
     """
     rng = np.random.default_rng(seed)
-    counts, kind = np.unique(np.stack([correct, scored], axis=1), axis=0, return_inverse=True)
-    p = rng.beta(counts[:, :1] + PRIOR, counts[:, 1:] - counts[:, :1] + PRIOR, (len(counts), TABLE))
-    values, first = (p * (1 - p)).ravel(), kind.ravel() * TABLE
+    base = int(scored.max(initial=0)) + 1
+    counts, kind = np.unique(correct.astype(np.int64) * base + scored, return_inverse=True)
+    c, s = counts[:, None] // base, counts[:, None] % base
+    p = rng.beta(c + PRIOR, s - c + PRIOR, (len(counts), TABLE))
+    v = p * (1 - p)
+    values, first = v.ravel(), kind.ravel() * TABLE
+    most = v.max(axis=1, initial=0)[kind.ravel()] * alignment  # the best score that any draw can give
+    everyone = likely = np.arange(len(alignment))
+    least = -np.inf  # the others' scores are below it in every draw
     times = np.zeros(len(alignment))
     for _ in range(draws):
-        scores = values[first + rng.integers(TABLE, size=len(alignment), dtype=np.uint16)] * alignment
-        times[_top(scores, size)] += 1
+        drawn = rng.integers(TABLE, size=len(alignment), dtype=np.uint16)
+        for some in (likely, everyone):
+            best, last = _top(values[first[some] + drawn[some]] * alignment[some], size)
+            if last >= least:
+                break
+        times[some[best]] += 1
+        if least == -np.inf and last > 0:
+            least = NEARLY * last
+            likely = np.flatnonzero(most >= least)
     return times / draws
 
 
-def _top(scores: Float[np.ndarray, " m"], size: int) -> Integer[np.ndarray, " best"]:
-    best = np.argpartition(-scores, size)[:size] if size < len(scores) else np.arange(len(scores))
-    return best[scores[best] > 0]
+def _top(scores: Float[np.ndarray, " m"], size: int) -> tuple[Integer[np.ndarray, " best"], float]:
+    """The places of the `size` best of positive score, and the last one's score; −∞ if there are no more than `size` at all."""
+    if size >= len(scores):
+        return np.flatnonzero(scores > 0), -np.inf
+    best = np.argpartition(-scores, size)[:size]
+    return best[scores[best] > 0], float(scores[best].min())

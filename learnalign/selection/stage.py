@@ -88,7 +88,7 @@ def select(
         options = {"size": count, "format": format, "fill": fill, "diversity": diversity}
         made_of = {"size": settings.size if size is None else size, "settings": choice_settings(run.config)}
         entry = _entry(result, options, {**made_of, "success": pool.success_digest, "signal": rule.signal})
-        subset = chosen_of(run, [pool.prompts[place] for place in ranking.chosen], str(result.subset))
+        subset = chosen_of(run, pool.prompts.take(ranking.chosen.tolist()), str(result.subset))
         handed = Handed(run=run, label=result.method, entry=entry, name=format, chosen=subset)
         if older := _older_exports(run, result, [prompt.id for prompt in subset.prompts]):
             result.notes.append(older)
@@ -185,7 +185,8 @@ def _rank(pool: Pool, method: Method, label: Label, size: int, scoring: Scoring,
 
 def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> SelectResult:
     run, eligible, chosen = pool.run, int(ranking.eligible.sum()), len(ranking.chosen)
-    taken = np.isin(np.arange(len(pool)), ranking.chosen)
+    taken = np.zeros(len(pool), bool)
+    taken[ranking.chosen] = True
     notes = [*inputs_notes(pool, ranking.method), *notes_of(ranking)]
     notes += [stability.describe(min(eligible, chosen))] if stability else []
     return SelectResult(

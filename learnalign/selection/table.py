@@ -23,12 +23,14 @@ def scores_table(pool: Pool, ranking: Ranking, kept: Float[np.ndarray, "n"] | No
     success, scores, count = pool.known_success, ranking.scores, len(pool)
     ranks = np.empty(count, np.int64)
     ranks[ranking.order] = np.arange(1, count + 1)
+    selected = np.zeros(count, bool)
+    selected[ranking.chosen] = True
     columns = {
-        "id": pa.array(pool.ids, pa.string()),
-        "row": pa.array([prompt.row for prompt in pool.prompts], pa.int64()),
+        "id": pool.id_column,
+        "row": pool.prompts.column("row"),
         "score": _numbers(scores.score, count),
         "rank": pa.array(ranks),
-        "selected": pa.array(np.isin(np.arange(count), ranking.chosen)),
+        "selected": pa.array(selected),
         "alignment": _numbers(scores.alignment, count),
         "learnability": _numbers(success and success.learnability, count),
         "success_rate": _numbers(success and success.rate, count),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from learnalign.errors import RunError, counted
 from learnalign.policy import prompt_ids
-from learnalign.prompts import Prompt
+from learnalign.pool_table import Prompt, each
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
 
@@ -55,7 +55,7 @@ def render_prompts(
 
 def check_answers(run: RunDir, prompts: Sequence[Prompt]) -> None:
     """Raises RunError if some prompts have no gold solution and the rollouts are not finished."""
-    without = sum(not prompt.solution for prompt in prompts)
+    without = sum(not solution for solution in each(prompts, "solution"))
     if without and not run.is_finished("rollout"):
         raise RunError(
             f"{without} of {counted(len(prompts), 'prompt has', 'prompts have')} no gold solution, so this signal is computed over a "

@@ -11,15 +11,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from learnalign.errors import InputError
-from learnalign.executor import Worker, execute, one_by_one
+from learnalign.executor import Work, Worker, execute, one_by_one
 from learnalign.names import SIGNALS, check_name
-from learnalign.policy import NamedModel, identify, other_than_policy
+from learnalign.policy import NamedModel, identify, other_than_policy, settled
 from learnalign.progress import Advance
-from learnalign.prompts import Prompt, load_prompts
+from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import fingerprint_of, is_done, read_parquet, remove, write_parquet
 from learnalign.signals.rendered import check_answers, render_prompts
-from learnalign.signals.signal import Signal, SignalInputs
+from learnalign.signals.signal import Compute, Signal, SignalInputs
 from learnalign.signals.table import part_file, signal_fingerprint, signal_table, stored_model, with_model
 
 STAGE = "signal"
@@ -70,17 +70,20 @@ def signal(
         ]
         if any(one.answers for one in missing):
             check_answers(run, prompts)
-        todo = {shard: _missing_parts(run, shard, missing, fingerprints) for shard in run.shards()}
-        shards = [shard for shard in run.shards() if todo[shard]]
-        label = "signals " + ", ".join(one.name for one in missing)
-        execute(run, label, shards, lambda: _make_worker(run, prompts, todo, fingerprints, model))
-        results = [
-            _complete(run, one, fingerprints[one.name], model if one.model else None, new=one in missing)
-            for one in signals
-        ]
-        earlier = run.read_record()["stages"].get(STAGE, {}).get("signals", {})
-        counts = {result.name: {**asdict(result), "path": result.path.name} for result in results}
-        record.notes["signals"] = {**earlier, **counts}
+        if missing:
+            settled(run)  # by this process, not by several workers
+            execute(run, _work(run, missing, fingerprints, model, overwrite))
+        with run.alone():
+            new = [
+                one for one in missing if overwrite or not is_done(run.signal_file(one.name), fingerprints[one.name])
+            ]
+            results = [
+                _complete(run, one, fingerprints[one.name], model if one.model else None, new=one in new)
+                for one in signals
+            ]
+            earlier = run.read_record()["stages"].get(STAGE, {}).get("signals", {})
+            counts = {result.name: {**asdict(result), "path": result.path.name} for result in results}
+            record.notes["signals"] = {**earlier, **counts}
     return results
 
 
@@ -106,31 +109,48 @@ def _refuse_other_model(run: RunDir, signal: Signal, requested: NamedModel | Non
             )
 
 
-def _missing_parts(
-    run: RunDir, shard: Shard, signals: Sequence[Signal], fingerprints: Mapping[str, str]
-) -> list[Signal]:
-    """Those of `signals` whose part of the shard has not been written with these settings."""
-    return [one for one in signals if not is_done(part_file(run, one.name, shard), fingerprints[one.name], shard.rows)]
+def _work(
+    run: RunDir, signals: Sequence[Signal], fingerprints: Mapping[str, str], model: NamedModel | None, anew: bool
+) -> Work:
+    """Parts of `signals`; `anew` even if another process has joined them already."""
+
+    def is_stored(one: Signal, shard: Shard) -> bool:
+        joined = not anew and is_done(run.signal_file(one.name), fingerprints[one.name])
+        return joined or _has_part(run, one.name, shard, fingerprints[one.name])
+
+    return Work(
+        stage=STAGE,
+        label="signals " + ", ".join(one.name for one in signals),
+        make=_make_worker,
+        done=lambda shard: all(is_stored(one, shard) for one in signals),
+        options={
+            "fingerprints": {one.name: fingerprints[one.name] for one in signals},
+            "model": asdict(model) if model else None,
+        },
+    )
 
 
-def _make_worker(
-    run: RunDir,
-    prompts: Sequence[Prompt],
-    todo: Mapping[Shard, Sequence[Signal]],
-    fingerprints: Mapping[str, str],
-    model: NamedModel | None,
-) -> Worker:
-    """A worker that writes the parts `todo` of a shard; loads what their signals need once."""
-    inputs = SignalInputs(run, model.name if model else "policy")
-    signals = {one.name: one for missing in todo.values() for one in missing}
-    compute = {name: one.make(inputs) for name, one in signals.items()}
+def _has_part(run: RunDir, name: str, shard: Shard, fingerprint: str) -> bool:
+    """Whether the signal's part of the shard has been written with these settings."""
+    return is_done(part_file(run, name, shard), fingerprint, shard.rows)
+
+
+def _make_worker(run: RunDir, fingerprints: dict[str, str], model: dict[str, str] | None) -> Worker:
+    """A worker that writes the parts of a shard that are missing; loads what their signals need once."""
+    prompts, named = load_prompts(run), NamedModel(**model) if model else None
+    inputs = SignalInputs(run, named.name if named else "policy")
+    signals = [find_signal(name) for name in fingerprints]
+    compute: dict[str, Compute] = {}
 
     def work(shard: Shard, advance: Advance) -> None:
-        answers = any(one.answers for one in todo[shard])
+        todo = [one for one in signals if not _has_part(run, one.name, shard, fingerprints[one.name])]
+        answers = any(one.answers for one in todo)
         rendered = render_prompts(run, shard, prompts[shard.start : shard.stop], inputs.tokenizer, answers)
-        for one in todo[shard]:
+        for one in todo:
+            if one.name not in compute:
+                compute[one.name] = one.make(inputs)
             table = signal_table(one, rendered, compute[one.name](rendered))
-            table = with_model(table, model if one.model else None)
+            table = with_model(table, named if one.model else None)
             write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name], shard.rows)
 
     return one_by_one(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import math
@@ -16,9 +17,10 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from learnalign import processes
 from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Curriculum
-from learnalign.errors import InputError, LearnAlignError
+from learnalign.errors import InputError, LearnAlignError, counted
 from learnalign.policy import check_finite, check_reference, check_weights, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
@@ -33,7 +35,7 @@ from learnalign.training.reporting import logs_in
 from learnalign.training.rewards import Rewards, Visit
 from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, refused, trainer_arguments
-from learnalign.training.steps import kept_steps
+from learnalign.training.steps import check_shares, kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
 from learnalign.verify.configured import configured_verifier
 
@@ -78,9 +80,20 @@ class JobResult:
 def optimise(run: RunDir, job: Job) -> JobResult:
     """Train (the objective of settings.trainer_arguments) and save the policy, its tokenizer and metrics.jsonl.
 
-    An interrupted job resumes from its last complete checkpoint and ends bitwise the same. Raises InputError for
+    An interrupted job resumes from its last complete checkpoint and ends bitwise the same. Of several processes
+    (`processes`), the first announces the job to the others, which call this too, and alone writes. Raises InputError for
     invalid settings, RunError if disk or GPU memory runs out or the training diverges.
     """
+    try:
+        return _optimise(run, job)
+    except RuntimeError as error:
+        if processes.is_loss(error):
+            raise processes.Lost from error
+        raise
+
+
+def _optimise(run: RunDir, job: Job) -> JobResult:
+    leads = processes.rank() == 0
     tokenizer = run_tokenizer(run)
     if job.reference is not None:
         check_reference(run.config)
@@ -91,11 +104,21 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
     check_context(run.config, job.start, job.section, job.settings, longest)
     check_weights(run.config, "model.name", job.start)
-    job.work.mkdir(parents=True, exist_ok=True)
+    check_shares(job.settings, job.section, processes.count())
+    if processes.count() > 1 and job.curriculum.redraws:
+        raise InputError(
+            f"{job.section}.curriculum {run.config.train.curriculum}: it draws again within a step, which several processes cannot; start "
+            "one process (--num_processes 1), or take another curriculum"
+        )
+    checkpoint = None
+    if leads:
+        job.work.mkdir(parents=True, exist_ok=True)
+        checkpoint = _checkpoint(job)
+        processes.announce(announcement(run, job))
+    processes.exchange(None)  # all are here, before torch waits for them, in which a signal would not be answered
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
-    checkpoint = checkpoints.latest(job.work)
     # Reporters print on stdout, which is the result's.
     with quiet(), contextlib.redirect_stdout(sys.stderr), configured_verifier(run.config) as verifier:
         tags = run.config.data.reasoning_tags
@@ -106,6 +129,11 @@ def optimise(run: RunDir, job: Job) -> JobResult:
         with logs_in(run.path, job.section):
             trainer = _trainer(job, arguments, rewards, tokenizer)
         check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
+        if trainer.is_divided and run.config.train.curriculum == "gain" and job.section == "train":
+            raise InputError(
+                "train.curriculum gain: it runs the policy on the first process, where FSDP and DeepSpeed keep a part of it; start with "
+                "plain data parallelism (configs/accelerate/ddp.yaml), or take another curriculum"
+            )
         if job.reference is not None and job.settings.beta > 0:
             trainer.refer_to(job.reference, run.config.model.reference_revision)
         save = functools.partial(_save, run, job, trainer, tokenizer)
@@ -113,8 +141,10 @@ def optimise(run: RunDir, job: Job) -> JobResult:
         kept = Kept(job.output.with_name(POLICIES), steps[:-1], save)
         trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
         left = len(steps) - len(kept.stored())
-        disk = checkpoints.check_disk(job.work, trained, with_checkpoints, left, checkpoint is not None)
-        remove_leftovers(job.output)
+        stored = checkpoint is not None
+        disk = checkpoints.check_disk(job.work, trained, with_checkpoints, left, stored) if leads else 0
+        if leads:
+            remove_leftovers(job.output)
         resumed, ended = _train(trainer, job, kept, checkpoint)
         result = JobResult(
             steps=trainer.step,
@@ -125,21 +155,55 @@ def optimise(run: RunDir, job: Job) -> JobResult:
             metrics=_metrics(trainer, job),
             disk_bytes=disk,
         )
-        with atomic_path(job.output) as folder:
-            save(folder)
-            write_jsonl(folder / "metrics.jsonl", result.metrics)
-    remove(job.work)
-    with contextlib.suppress(OSError):  # not empty if another job has checkpoints there
-        job.work.parent.rmdir()
+        if leads:
+            with atomic_path(job.output) as folder:
+                save(folder)
+                write_jsonl(folder / "metrics.jsonl", result.metrics)
+        else:
+            save(None)
+    if leads:
+        remove(job.work)
+        with contextlib.suppress(OSError):  # not empty if another job has checkpoints there
+            job.work.parent.rmdir()
     del trainer
     gc.collect()
     torch.cuda.empty_cache()
     return result
 
 
-def _save(run: RunDir, job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write the policy as it is now."""
-    save_policy(folder, trainer.accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start)
+def announcement(run: RunDir, job: Job) -> dict[str, Any]:
+    """The job in JSON values, of which `followers` make it again; its prompts are in the run directory."""
+    plain = {each.name: getattr(job, each.name) for each in dataclasses.fields(job)}
+    plain |= {
+        "settings": job.settings.model_dump(mode="json", include=set(GrpoConfig.model_fields)),
+        "until": job.until and job.until.model_dump(mode="json"),
+    }
+    plain |= {"prompts": [prompt.id for prompt in job.prompts], "curriculum": None}
+    plain |= {"work": str(job.work), "output": str(job.output)}
+    return {"run": str(run.path), "config": run.config.model_dump(mode="json"), "job": plain}
+
+
+def _checkpoint(job: Job) -> Path | None:
+    """The checkpoint to go on from; raises InputError if it is of another number of processes."""
+    checkpoint = checkpoints.latest(job.work)
+    if checkpoint is None:
+        return None
+    made_by = checkpoints.read_state(checkpoint).get("processes", 1)
+    if made_by != processes.count():
+        raise InputError(
+            f"{checkpoint} was made by {counted(made_by, 'process', 'processes')}, this command has {processes.count()}, and would "
+            f"sample with other random numbers. Ways out: start it with {made_by} (accelerate launch --num_processes {made_by}; 1: without "
+            f"accelerate launch), or delete {job.work} to begin again"
+        )
+    return checkpoint
+
+
+def _save(run: RunDir, job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path | None) -> None:
+    """Write the policy as it is now, whole; all processes call this if each has a part of it, with a folder in the first."""
+    accelerator = trainer.accelerator
+    weights = accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_divided else None
+    if folder is not None:
+        save_policy(folder, accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start, weights)
 
 
 def _loading(run: RunDir, job: Job) -> dict[str, Any]:
@@ -183,10 +247,7 @@ def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTo
 
 def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> tuple[int, str]:
     """Train to the end; returns the number of steps that an earlier process had done, and why the training ended."""
-    done = int(checkpoint.name.rpartition("-")[2]) // trainer.updates if checkpoint else 0
-    if not kept.begin(done):  # some were deleted, and only training from the beginning makes them again
-        kept.begin(0)
-        checkpoint, done = None, 0
+    checkpoint, done = _resume(trainer, kept, checkpoint)
     convergence = Convergence(job.until) if job.until else None
     if checkpoint is not None:
         state = checkpoints.read_state(checkpoint)
@@ -210,6 +271,8 @@ def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> t
         except torch.OutOfMemoryError as error:
             raise out_of_memory(error, job.section, trainer.args) from error
         except Exception as error:
+            if processes.is_loss(error):
+                raise
             if "probability tensor contains" in str(error):  # torch.multinomial's message if the policy is NaN
                 raise diverged(trainer.step, "the policy's probabilities are NaN or infinite") from error
             if progress.done > done:
@@ -218,6 +281,17 @@ def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> t
     if convergence is not None and convergence.reached:
         return done, "converged"
     return done, "epochs" if job.settings.steps is None else "steps"
+
+
+def _resume(trainer: Trainer, kept: Kept, checkpoint: Path | None) -> tuple[Path | None, int]:
+    """The checkpoint that all processes go on from, and its step."""
+    done = int(checkpoint.name.rpartition("-")[2]) // trainer.updates if checkpoint else 0
+    if processes.rank() == 0 and not kept.begin(done):
+        kept.begin(0)  # some were deleted, and only training from the beginning makes them again
+        checkpoint, done = None, 0
+    resumed, done = processes.shared([str(checkpoint) if checkpoint else None, done])
+    trainer.seed_alike()
+    return (Path(resumed) if resumed else None), done
 
 
 def _metrics(trainer: Trainer, job: Job) -> list[dict[str, Any]]:

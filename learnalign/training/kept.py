@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from learnalign import processes
 from learnalign.rundir.files import atomic_path, remove, remove_leftovers
 
 POLICIES = "policies"  # the directory of those of a training
@@ -16,10 +17,10 @@ class Kept:
     Args:
         folder: where they are, also while the training is unfinished.
         steps: after which the policy is kept.
-        save: writes the policy as it is now into a directory.
+        save: writes the policy as it is now into a directory; with None it takes part while process 0 writes.
     """
 
-    def __init__(self, folder: Path, steps: Collection[int], save: Callable[[Path], None]) -> None:
+    def __init__(self, folder: Path, steps: Collection[int], save: Callable[[Path | None], None]) -> None:
         self.folder, self.steps, self.save = folder, steps, save
 
     def stored(self) -> dict[int, Path]:
@@ -37,7 +38,9 @@ class Kept:
 
     def keep(self, step: int) -> None:
         """Save the policy if it is to be kept after `step`."""
-        if step in self.steps:
+        if step in self.steps and processes.rank():
+            self.save(None)
+        elif step in self.steps:
             with atomic_path(self.folder / f"step-{step:06d}") as folder:
                 self.save(folder)
 

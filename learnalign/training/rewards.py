@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from learnalign import processes
 from learnalign.prompts import Prompt
-from learnalign.rollouts.judging import completion_text, judge, refuse_unscored, unscored_reasons
+from learnalign.rollouts.judging import completion_texts, judge, refuse_unscored, unscored_reasons
 from learnalign.verify import Verifier
 
 
@@ -29,7 +31,8 @@ class Rewards:
     """Scores completions of `prompts` with `verifier`; `visits` holds every group so far, in the order of training.
 
     None (an unscorable completion) stays None: TRL leaves it out of the group's mean and std and gives it advantage 0,
-    so it does not move the policy. A call that scores nothing raises RunError.
+    so it does not move the policy. A call that scores nothing raises RunError. Each of several processes scores its own
+    completions, and has the groups of all in `visits`.
     """
 
     prompts: Sequence[Prompt]
@@ -46,7 +49,7 @@ class Rewards:
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], index: Sequence[int], **_: Any) -> list[float | None]:
         """One reward per completion; completion i answers row `index[i]` of `prompts`, and groups are contiguous."""
-        texts = [completion_text(self.tokenizer, ids, self.tags) for ids in completion_ids]
+        texts = completion_texts(self.tokenizer, completion_ids, self.tags)
         judged = [(self.prompts[row], text) for row, text in zip(index, texts, strict=True)]
         verdicts = judge(self.verifier, judged, self.opened)
         if len(set(index)) > 1:
@@ -54,16 +57,13 @@ class Rewards:
             refuse_unscored(reasons, len(verdicts), self.name, "training goes on from its last checkpoint")
         rewards = [verdict.reward for verdict in verdicts]
         size = self.num_generations
-        for start in range(0, len(rewards), size):
-            self._record(index[start], rewards[start : start + size])
+        own = [(index[start], *_counts(rewards[start : start + size])) for start in range(0, len(rewards), size)]
+        for row, correct, scored in itertools.chain.from_iterable(processes.exchange(own)):
+            id = self.prompts[row].id
+            self._seen[id] += 1
+            self.visits.append(Visit(id, self._seen[id], correct, scored))
+            self.unscored += size - scored
         return rewards
-
-    def _record(self, row: int, group: Sequence[float | None]) -> None:
-        scored = [reward for reward in group if reward is not None]
-        id = self.prompts[row].id
-        self._seen[id] += 1
-        self.visits.append(Visit(id, self._seen[id], round(sum(scored)), len(scored)))
-        self.unscored += len(group) - len(scored)
 
     def success_rates(self, count: int) -> list[float | None]:
         """Correct / scored of the last `count` groups; None if nothing was scored."""
@@ -87,3 +87,9 @@ class Rewards:
         self.unscored = state["unscored"]
         self.visits = [Visit(*visit) for visit in state["visits"]]
         self._seen = Counter(visit.id for visit in self.visits)
+
+
+def _counts(group: Sequence[float | None]) -> tuple[int, int]:
+    """How many completions are correct, and scored."""
+    scored = [reward for reward in group if reward is not None]
+    return round(sum(scored)), len(scored)

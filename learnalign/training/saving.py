@@ -13,8 +13,15 @@ from learnalign.rundir.files import atomic_path, read_json, write_json
 from learnalign.training.settings import base_dtype
 
 
-def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, config: Config, start: str) -> None:
-    """Write a model, or an adapter on `start`, and its tokenizer into `folder`.
+def save_policy(
+    folder: Path,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    config: Config,
+    start: str,
+    weights: dict[str, Any] | None = None,
+) -> None:
+    """Write a model, or an adapter on `start`, and its tokenizer into `folder`; `weights` if the model holds a part of them.
 
     Weights stay float32, to keep small steps; config.json names the base model's precision, in which `dtype: auto`
     reads them.
@@ -22,7 +29,7 @@ def save_policy(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase, co
     adapters = getattr(model, "peft_config", {})
     for adapter in adapters.values():  # absolute, to be valid in any working directory
         adapter.base_model_name_or_path = str(final_path(Path(start))) if Path(start).is_dir() else start
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
     tokenizer.save_pretrained(folder)
     settings = folder / "config.json"
     if settings.is_file():

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from learnalign import processes as together
 from learnalign.config import Config, GrpoConfig
 from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError, one_line
@@ -34,9 +35,10 @@ def trainer_arguments(
 ) -> GRPOConfig | RLOOConfig:
     """TRL's arguments for training on `count` prompts of at most `longest_prompt` tokens, checkpoints in `folder`.
 
-    A step is one batch of completions (`steps_per_generation` micro-batches), of which each `gradient_accumulation_steps` micro-batches
-    make an update; `max_steps`, `save_steps` and `logging_steps` count updates. With several updates a step, TRL shuffles the
-    step's completions and keeps their log-probabilities before the first update, for the ratio of Eq. 1.
+    A step is one batch of completions, of which each process has an equal share (`steps_per_generation` micro-
+    batches); each `gradient_accumulation_steps` micro-batches make an update; `max_steps`, `save_steps` and
+    `logging_steps` count updates. With several updates a step, TRL shuffles the step's completions and keeps their
+    log-probabilities before the first update, for the ratio of Eq. 1.
 
     For Eq. 1 (`grpo`), these replace TRL 1.16's defaults, which are not the paper's objective (`trainer` may change them):
 
@@ -65,7 +67,9 @@ def trainer_arguments(
     kind = CONFIGS[algorithm]
     check_known(settings.trainer, section, algorithm)
     steps, size = planned_steps(settings, section, count), update_size(settings, section)
-    per_device = _per_device(settings, section, size, longest_prompt)
+    processes = together.count()
+    share = size // processes
+    per_device = _per_device(settings, section, share, longest_prompt)
     iterations = settings.trainer.get("num_iterations", 1)
     if type(iterations) is not int or iterations < 1:
         raise InputError(
@@ -88,8 +92,8 @@ def trainer_arguments(
         **settings.trainer,
         "output_dir": str(folder),
         "per_device_train_batch_size": per_device,
-        "gradient_accumulation_steps": size // per_device,
-        "steps_per_generation": settings.batch_size // per_device,
+        "gradient_accumulation_steps": share // per_device,
+        "steps_per_generation": settings.batch_size // processes // per_device,
     }
     try:
         arguments = kind(**fields)
@@ -105,6 +109,9 @@ def trainer_arguments(
             f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; remove it (rollouts may use "
             "vLLM)"
         )
+    if together.count() > 1 and device().type == "cpu":
+        # accelerate's cpu:0, cpu:1 … are places that torch cannot load a checkpoint's optimiser to.
+        vars(arguments)["_setup_devices"] = torch.device("cpu")
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU; TRL refuses to start if it sees more
     return arguments
 
@@ -119,7 +126,10 @@ def refused(section: str, error: Exception) -> InputError:
 
 
 def _per_device(settings: GrpoConfig, section: str, update: int, longest_prompt: int) -> int:
-    """Completions of one forward and backward pass: the user's number, or as many as fit into the token budget."""
+    """Completions of one forward and backward pass: the user's number, or as many as fit into the token budget.
+
+    `update` is what a process has of those of an update.
+    """
     size = settings.trainer.get("per_device_train_batch_size")
     if size is None:
         tokens = longest_prompt + settings.max_completion_length
@@ -127,7 +137,8 @@ def _per_device(settings: GrpoConfig, section: str, update: int, longest_prompt:
     if not isinstance(size, int) or size < 1 or update % size:
         whole = "batch_size" if settings.mini_batch_size is None else "mini_batch_size"
         raise InputError(
-            f"{section}.trainer.per_device_train_batch_size: got {size!r}, but it must divide {section}.{whole} ({update})"
+            f"{section}.trainer.per_device_train_batch_size: got {size!r}, but it must divide {section}.{whole}"
+            f"{f', of which each process has {update}' if together.count() > 1 else f' ({update})'}"
         )
     return size
 
@@ -215,7 +226,15 @@ def _running(config: Config) -> dict[str, Any]:
         "logging_strategy": "steps",
         "disable_tqdm": True,
         "dataloader_pin_memory": gpu,
+        **_together(gpu),
     }
+
+
+def _together(gpu: bool) -> dict[str, Any]:
+    """Of several processes: every parameter has a gradient in every pass, and accelerate takes gloo only if it is told so."""
+    if together.count() == 1:
+        return {}
+    return {"ddp_find_unused_parameters": False, "use_cpu": not gpu}
 
 
 def _checkpointing(settings: GrpoConfig, kind: type) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from learnalign import processes
 from learnalign.gradients.capture.sharing import Sharing, tree_inputs
 from learnalign.policy.parts import base_of, context_length
 from learnalign.rollouts import Request, Sampling
@@ -34,10 +35,13 @@ class Shared(Base):
 
     @functools.cached_property
     def _sharing(self) -> Sharing | None:
-        """The costs of rows; None on a GPU, and if policy or reference cannot share them."""
+        """The costs of rows; None on a GPU, if policy or reference cannot share them, and if they are divided among processes."""
         models: list[Any] = [model for model in (self.model, self.ref_model) if model is not None]
         kept = any(base_of(model).is_gradient_checkpointing or _drops(model) for model in models)
-        if self.accelerator.device.type != "cpu" or kept:
+        divided = (
+            self.is_fsdp_enabled or self.is_deepspeed_enabled
+        )  # where all processes run each layer at the same time
+        if self.accelerator.device.type != "cpu" or kept or divided:
             return None
         sharing = Sharing(*models)
         return sharing if sharing.possible else None
@@ -58,7 +62,10 @@ class Shared(Base):
     def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> Any:
         if self._sampler is None:
             return super()._generate_single_turn(prompt_ids, *more)
-        seeds = iter(torch.randint(1 << 62, (len(prompt_ids),)).tolist())  # of the generator that checkpoints keep
+        # Of the generator that checkpoints keep. Several processes draw the seeds of all, so that a completion has the
+        # same in each number of them.
+        every, size = torch.randint(1 << 62, (len(prompt_ids) * processes.count(),)).tolist(), len(prompt_ids)
+        seeds = iter(every[processes.rank() * size :][:size])
         groups = [(prompt, len(list(equal))) for prompt, equal in itertools.groupby(prompt_ids)]
         requests = [
             Request(str(i), prompt, list(itertools.islice(seeds, size))) for i, (prompt, size) in enumerate(groups)
@@ -101,7 +108,7 @@ class Shared(Base):
         prompts = [tuple(ids[:-width][mask[:-width]].tolist()) for ids, mask in rows]
         completions = [tuple(ids[-width:][mask[-width:]].tolist()) for ids, mask in rows]
         trees = plant(prompts, completions, width, self._sharing.row_cost)
-        positions, mask = tree_inputs(trees.branches, model.dtype)
+        positions, mask = tree_inputs(trees.branches, self.accelerator.unwrap_model(model).dtype)
         with self.accelerator.autocast():
             output = model(
                 input_ids=trees.token_ids,

@@ -35,6 +35,25 @@ def update_size(settings: GrpoConfig, section: str) -> int:
     return size
 
 
+def check_shares(settings: GrpoConfig, section: str, processes: int) -> None:
+    """Raise InputError unless the prompts of a step, and the completions of an update, can be shared equally by the processes."""
+    groups, update = groups_per_step(settings, section), update_size(settings, section)
+    fewer = [k for k in range(1, processes) if not groups % k and not update % k]
+    way = f"start {' or '.join(map(str, fewer))} (accelerate launch --num_processes)"
+    if groups % processes:
+        near = sorted({max(1, groups // processes) * processes, (groups // processes + 1) * processes})
+        sizes = " or ".join(str(each * settings.num_generations) for each in near)
+        raise InputError(
+            f"{section}.batch_size: {counted(settings.batch_size, 'completion')} are {counted(groups, 'prompt')} a step, which {processes} "
+            f"processes cannot share equally; set it to {sizes}, which trains otherwise, or {way}"
+        )
+    if update % processes:
+        raise InputError(
+            f"{section}.mini_batch_size: {counted(update, 'completion')} an update cannot be shared equally by {processes} processes; give "
+            f"a multiple of {processes}, or {way}"
+        )
+
+
 def planned_steps(settings: GrpoConfig, section: str, prompts: int) -> int:
     """Steps on `prompts` prompts: `steps`, or those of `num_train_epochs` passes; at least 1.
 

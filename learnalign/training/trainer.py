@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 import warnings
@@ -13,8 +14,9 @@ from typing import Any
 import torch
 import transformers
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
+from learnalign import processes
 from learnalign.curriculum import Curriculum
 from learnalign.errors import RunError, counted, one_line
 from learnalign.progress import Progress
@@ -78,6 +80,19 @@ class Trainer(Refill, Shared):
         """The steps begun so far."""
         return math.ceil(self.state.global_step / self.updates)
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether each process may hold a part of the weights."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
+    def seed_alike(self) -> None:
+        """Give several processes the same random state, if each draws the seeds of all completions and takes its own (`Shared`).
+
+        TRL gives each its own, so that they do not sample the same.
+        """
+        if processes.count() > 1 and self._sampler is not None:
+            set_seed(self.args.seed)
+
     def refer_to(self, path: str, revision: str | None) -> None:
         """Take the model at `path` as π_ref, loaded and prepared as TRL does with the model trained from.
 
@@ -95,7 +110,11 @@ class Trainer(Refill, Shared):
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         groups = self.groups
         repeats = self.num_iterations * self.steps_per_generation
-        return GenerationSampler(lambda: self.curriculum.draw(groups), groups, self.generations, repeats)
+
+        def draw() -> list[int]:
+            return processes.shared(self.curriculum.draw(groups))  # the first process has the curriculum
+
+        return GenerationSampler(draw, groups, self.generations, repeats)
 
     def _generate_single_turn(self, *arguments: Any) -> Any:
         try:
@@ -109,7 +128,8 @@ class Trainer(Refill, Shared):
         if self.curriculum.redraws:
             inputs = self._with_spread(inputs)
         output = super()._generate_and_score_completions(inputs)
-        rows = [row["index"] for row in inputs][:: self.generations]
+        own = [row["index"] for row in inputs][:: self.generations]
+        rows = list(itertools.chain.from_iterable(processes.exchange(own)))
         self.curriculum.update(rows, self._success_rates(len(rows)), self.model)
         for name, value in self.curriculum.metrics().items():
             self._metrics["train"][f"curriculum/{name}"].append(value)
@@ -157,8 +177,15 @@ class Bookkeeping(TrainerCallback):
             self.kept.keep(step)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        own = {"rewards": self.trainer.rewards.state_dict(), "curriculum": self.trainer.curriculum.state_dict()}
+        processes.exchange(None)  # each writes its random state
+        if processes.rank():
+            return
+        own: dict[str, Any] = {
+            "rewards": self.trainer.rewards.state_dict(),
+            "curriculum": self.trainer.curriculum.state_dict(),
+        }
         own |= {"convergence": self.convergence.state_dict()} if self.convergence is not None else {}
+        own |= {"processes": processes.count()} if processes.count() > 1 else {}
         checkpoints.complete(self.folder, state.global_step, own)
 
     def on_log(

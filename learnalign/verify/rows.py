@@ -181,7 +181,7 @@ def _rows(path: Path, completion: str, answer: str) -> Iterator[Row]:
     if path.is_dir():
         raise InputError(f"{path}: a directory; name a JSONL file of completions or a run directory")
     check_file(path)
-    for number, _, row in json_lines(path):
+    for _, row, number, _ in json_lines(path):
         where = f"{path}, line {number}"
         texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
         yield Row(number, row, Item(*texts, messages=_messages(row), source=row))

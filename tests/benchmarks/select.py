@@ -1,10 +1,11 @@
 """What `select` costs, from run directory to subset, beside the least that it must do: read the features twice and multiply.
 
-    python -m tests.benchmarks.select [--rows N] [--dim D] [--rounds K] [--json FILE]
+    python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--json FILE]
 
-The run directory is made up: random success rates, and random unit rows with a common direction in shards as `grad` writes them. Each
-side runs in turn in a process of its own, with one thread; its CPU seconds are those after the imports, and its memory is the
-process's most. By default 17,917 × 8192, the size of DAPO-Math-17k.
+The run directories are made up: random success rates, and random unit rows with a common direction in shards as `grad` writes them. Each
+side runs in turn in a process of its own, with one thread, on files that are in the page cache; its CPU and wall seconds are those after
+the imports. Its memory is the most that the process had resident (VmHWM) with the imports: both sides read into memory of their own and
+map no file of features, so that the page cache is in neither's. By default 17,917 × 8192, the size of DAPO-Math-17k.
 """
 
 from __future__ import annotations
@@ -19,40 +20,45 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
+from learnalign.pool_table import ROWS, schema
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.rundir.files import write_safetensors
+from learnalign.rundir.files import write_parquet, write_safetensors
 from tests.benchmarks.grad_data import about
 from tests.selection.measured import GROUP, write_success
 from tests.tiny import make_run
 
+SHARD = 256
 MEASURE = """
-import json, resource, sys, time
+import json, pathlib, sys, time
 import numpy as np, torch
 torch.set_num_threads(1)
 {imports}
-started = time.process_time()
+cpu, wall = time.process_time(), time.perf_counter()
 {work}
-seconds = time.process_time() - started
-print(json.dumps({{"cpu_seconds": seconds, "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}}))
+cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+print(json.dumps({{"cpu_seconds": cpu, "seconds": wall, "gigabytes": int(status["VmHWM"].split()[0]) / 1e6}}))
 """
 SIDES = {
     "select": (
-        "from pathlib import Path\nfrom learnalign.rundir import RunDir\nfrom learnalign.selection.stage import select\n"
-        "import learnalign.handoff, learnalign.policy",
-        "select(RunDir.open(Path(sys.argv[1])), 1000)",
+        "from learnalign.rundir import RunDir\nfrom learnalign.selection.stage import select\n"
+        "import learnalign.handoff, learnalign.policy, pandas, scipy.special",
+        "select(RunDir.open(sys.argv[1]), 1000)",
     ),
     "bare": (
-        "from pathlib import Path",
+        "",
         """
-files = sorted(Path(sys.argv[1], "gradients").glob("part-*.safetensors"))
-centroid, values = np.ones(int(sys.argv[2]), np.float32), []
+dim = int(sys.argv[2])
+centroid = torch.ones(dim)
 for _ in range(2):
-    for file in files:
-        rows = np.fromfile(file, np.float32, offset=file.stat().st_size % (4 * len(centroid)) // 4 * 4)
-        values.append(rows[: len(rows) // len(centroid) * len(centroid)].reshape(-1, len(centroid)) @ centroid)
+    for file in sorted(pathlib.Path(sys.argv[1], "gradients").glob("part-*.safetensors")):
+        content = np.fromfile(file, np.uint8)
+        features = content[len(content) % (2 * dim) :].view(np.float16).reshape(-1, dim)
+        values = torch.from_numpy(features).float() @ centroid
 """,
     ),
 }
@@ -60,20 +66,44 @@ for _ in range(2):
 
 def make_run_directory(folder: Path, rows: int, dim: int) -> RunDir:
     """A run directory that ends before the choice."""
-    run = make_run(folder, rows, grad={"dim": dim}, executor={"shard_size": 256})
+    run = make_run(folder, grad={"dim": dim}, executor={"shard_size": SHARD})
+    load_prompts(run)  # of a pool of twelve, in whose place another one is put
+    with run.stage("pool") as record:
+        pool = _pool(rows)
+        groups = (pool.slice(start, ROWS) for start in range(0, rows, ROWS))
+        write_parquet(run.prompts_file, groups, run.fingerprint("pool"))
+        record.counts |= {"rows": rows, "prompts": rows, "left_out": 0}
+    run = RunDir.open(run.path)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     correct = rng.integers(0, GROUP + 1, rows).tolist()
     write_success(run, correct)
-    ids = [prompt.id for prompt in load_prompts(run)]
-    fingerprint = run.fingerprint("grad")
+    ids, fingerprint = load_prompts(run).ids, run.fingerprint("grad")
     for shard in run.shards():
         places = [i for i in range(shard.start, shard.stop) if 0 < correct[i] < GROUP]
         features = torch.randn(len(places), dim, generator=generator) + 0.2
         norms = features.norm(dim=1)
-        tensors = {"features": features / norms[:, None], "norms": norms}
+        tensors = {"features": (features / norms[:, None]).half(), "norms": norms}
         metadata = {"ids": json.dumps([ids[i] for i in places])}
         write_safetensors(run.gradients_file(shard), tensors, metadata, fingerprint, shard.rows)
     return run
+
+
+def _pool(rows: int) -> pa.Table:
+    """Questions of different lengths, with a column of few values beside them."""
+    questions = [f"What is {i} + {i * i}?" for i in range(rows)]
+    source = [
+        json.dumps({"question": questions[i], "answer": str(i + i * i), "kind": f"kind {i % 5}", "level": i % 3})
+        for i in range(rows)
+    ]
+    columns = {
+        "id": [f"{i * 2654435761 % 2**32:08x}{i:08x}" for i in range(rows)],
+        "row": range(rows),
+        "messages": [[{"role": "user", "content": question}] for question in questions],
+        "answer": [str(i + i * i) for i in range(rows)],
+        "solution": [None] * rows,
+        "source": source,
+    }
+    return pa.table(columns, schema=schema())
 
 
 def measure(side: str, *arguments: str) -> dict[str, Any]:
@@ -83,28 +113,38 @@ def measure(side: str, *arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def measure_size(rows: int, dim: int, rounds: int) -> dict[str, Any]:
+    """Both sides in turn; prints and returns what each took."""
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as temporary:
+        run = make_run_directory(Path(temporary), rows, dim)
+        gradients = sum(file.stat().st_size for file in run.path.glob("gradients/*"))
+        for _ in range(rounds):
+            for side, results in found.items():
+                results.append(measure(side, str(run.path), str(dim)))
+    median = {side: statistics.median(result["cpu_seconds"] for result in found[side]) for side in SIDES}
+    for side, results in found.items():
+        seconds = [result["cpu_seconds"] for result in results]
+        words = f"{median[side]:.2f} CPU s ({min(seconds):.2f} to {max(seconds):.2f})"
+        print(f"{rows:,} × {dim}, {side}: {words}, {max(r['gigabytes'] for r in results):.2f} GB")
+    share = median["bare"] / median["select"]
+    print(f"bare / select: {share:.2f}", flush=True)
+    return {"rows": rows, "dim": dim, "features_gb": round(gradients / 1e9, 2), "share": round(share, 3), **found}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=17_917)
-    parser.add_argument("--dim", type=int, default=8192)
+    parser.add_argument("--sizes", nargs="+", default=["17917x8192"], metavar="ROWSxDIM")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
-    with tempfile.TemporaryDirectory() as temporary:
-        run = make_run_directory(Path(temporary), arguments.rows, arguments.dim)
-        for _ in range(arguments.rounds):
-            for side, results in found.items():
-                results.append(measure(side, str(run.path), str(arguments.dim)))
-    for side, results in found.items():
-        seconds = [result["cpu_seconds"] for result in results]
-        words = f"{statistics.median(seconds):.2f} CPU s ({min(seconds):.2f} to {max(seconds):.2f})"
-        print(f"{arguments.rows:,} × {arguments.dim}, {side}: {words}, {results[0]['gigabytes']:.2f} GB")
-    bare, ours = (statistics.median(r["cpu_seconds"] for r in found[side]) for side in ("bare", "select"))
-    print(f"select / bare: {ours / bare:.2f}")
-    if arguments.json:
-        record = {**about(rows=arguments.rows, dim=arguments.dim, shard=256), "found": found}
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+    sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes]
+    measured = []
+    for rows, dim in sizes:
+        measured.append(measure_size(rows, dim, arguments.rounds))
+        if arguments.json:
+            record = {**about(shard=SHARD, feature_dtype="float16"), "measured": measured}
+            arguments.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,14 +24,25 @@ RESULT = ["--overwrite", "--trust", "--dry-run", "--json", "--help"]
 OPTIONS = {
     "run": [*RUN, "--anyway", "--stages", *RESULT],
     "warmup": [*RUN, "--anyway", *RESULT],
-    "rollout": [*RUN, "--anyway", "--from", *RESULT],
-    "grad": [*RUN, "--anyway", "--verify", *RESULT],
+    "rollout": [*RUN, "--anyway", "--from", "--slice", *RESULT],
+    "grad": [*RUN, "--anyway", "--slice", "--verify", *RESULT],
     "select": [
         *("DIR", "-n", "--method", "--format", "-o", "--scoring", "--fill", "--diversity", "--seed", "--save-matrix"),
         *("--config", "--set", *RESULT),
     ],
     "export": ["DIR", "--to", "--method", "--data-source", "-o", "--json", "--help"],
-    "signal": ["DIR", "NAME...", "--policy", "--config", "--set", "--overwrite", "--trust", "--json", "--help"],
+    "signal": [
+        "DIR",
+        "NAME...",
+        "--policy",
+        "--config",
+        "--set",
+        "--overwrite",
+        "--slice",
+        "--trust",
+        "--json",
+        "--help",
+    ],
     "compare": ["DIR", "-n", "--norms", "--trust", "--json", "--help"],
     "train": ["DIR", "--subset", "--name", "--curriculum", "--start", "--seed", "--config", "--set", *RESULT],
     "eval": ["DIR", "--data", "--k", "--rounds", "--policy", "--name", "--against", "--config", "--set", *RESULT],
@@ -57,6 +68,7 @@ OPTIONS = {
     "doctor": ["--config", "--set", "--json", "--help"],
     "init": ["FILE|NAME", "-o", "--model", "--name", "--split", "--json", "--help"],
     "config": ["KEY", "--schema", "--json", "--help"],
+    "plan": ["DIR", "--config", "--set", "--rows", "--gpus", "--trust", "--json", "--help"],
 }
 HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "pyarrow", "numpy", "pydantic", "math_verify")
 
@@ -213,7 +225,7 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
     sampled = 12 * settings["num_generations"] * settings["max_completion_length"]
     assert work["rollout"]["tokens"] > sampled
     assert work["rollout"]["disk_bytes"] == 6 * sampled
-    assert work["grad"]["disk_bytes"] == 12 * 4 * plan["config"]["grad"]["dim"]
+    assert work["grad"]["disk_bytes"] == 12 * 2 * plan["config"]["grad"]["dim"]
     assert work["warmup"]["disk_bytes"] is None
     assert not (tmp_path / "run").exists()
 

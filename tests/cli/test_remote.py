@@ -78,6 +78,7 @@ def test_reading_commands_take_no_lease_and_change_nothing(far: Path) -> None:
     assert json.loads(text)[0]["rollouts"]
     assert invoke("verify", url, "--json")[0] == 0
     assert invoke("select", url, "--dry-run", "--json")[0] == 0
+    assert invoke("plan", url, "--json")[0] == 0
     assert {path: path.read_bytes() for path in far.rglob("*") if path.is_file()} == before
 
 
@@ -131,6 +132,7 @@ def test_a_command_beside_another_is_refused_with_its_holder(far: Path) -> None:
         (["status", "memory://nothing/run"], "memory://nothing/run is not a run directory"),
         (["run", "s3://key:secret@bucket/run", "--config", "demo"], "credentials do not belong in a URL"),
         (["run", "nosuch://bucket/run", "--config", "demo"], "Protocol not known: nosuch"),
+        (["grad", "memory://bucket/run", "--slice", "1/2"], "--slice with memory://bucket/run: one command at a time"),
         (["paper", "learnalign-table-1", "--dir", "s3://bucket/run"], "give a directory on this machine"),
         (["report", "runs/demo", "--compare", "s3://bucket/run"], "give a directory on this machine"),
     ],

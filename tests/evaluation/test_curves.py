@@ -167,7 +167,7 @@ def test_existing_evaluations_are_points_and_are_not_repeated(evaluated: RunDir)
 def test_an_interrupted_curve_resumes(run: RunDir, questions: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from learnalign.rollouts.stage import RolloutWorker
 
-    work, calls = RolloutWorker.__call__, []
+    work, calls = RolloutWorker._work, []
 
     def once(self: RolloutWorker, shard: Any, advance: Any) -> None:
         if calls:
@@ -176,7 +176,7 @@ def test_an_interrupted_curve_resumes(run: RunDir, questions: str, monkeypatch: 
         work(self, shard, advance)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RolloutWorker, "__call__", once)
+        patch.setattr(RolloutWorker, "_work", once)
         with pytest.raises(KeyboardInterrupt):
             evaluate_curves(run, [questions], ["y"], overrides=SAMPLED)
     before = times(run)

@@ -167,7 +167,7 @@ def test_an_interrupted_evaluation_resumes(tmp_path: Path, monkeypatch: pytest.M
 
     run = _run(tmp_path)
     whole = evaluate(run, _questions(tmp_path), policy="base", name="whole")
-    work = RolloutWorker.__call__
+    work = RolloutWorker._work
     calls: list[Any] = []
 
     def once(self: RolloutWorker, shard: Any, advance: Any) -> None:
@@ -177,7 +177,7 @@ def test_an_interrupted_evaluation_resumes(tmp_path: Path, monkeypatch: pytest.M
         work(self, shard, advance)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RolloutWorker, "__call__", once)
+        patch.setattr(RolloutWorker, "_work", once)
         with pytest.raises(KeyboardInterrupt):
             evaluate(run, _questions(tmp_path), policy="base", name="broken")
     part = run.path / "eval" / "broken" / "rollouts" / "part-00000.parquet"

@@ -8,7 +8,7 @@ from learnalign.policy import prompt_ids
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.again import verify_run
 from learnalign.rollouts.groups import Rollout, load_opened, load_rollouts, write_rollouts
-from learnalign.rollouts.judging import completion_text, judge, opened_reasoning
+from learnalign.rollouts.judging import completion_texts, judge, opened_reasoning
 from learnalign.rundir import RunDir
 from learnalign.verify.configured import configured_verifier
 from tests.tiny import CHATML, make_run, save_tokenizer
@@ -24,10 +24,10 @@ def run(tmp_path: Path) -> RunDir:
 def test_special_tokens_that_are_reasoning_tags_stay_in_the_text(tmp_path: Path) -> None:
     tokenizer = save_tokenizer(tmp_path)
     ids = tokenizer("[THINK]I get 7.[/THINK]8<|im_end|>", add_special_tokens=False)["input_ids"]
-    assert completion_text(tokenizer, ids, ()) == "[THINK]I get 7.[/THINK]8"
+    assert completion_texts(tokenizer, [ids], ()) == ["[THINK]I get 7.[/THINK]8"]
     tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|im_start|>"]})
     ids = tokenizer("<|im_start|>[THINK]I get 7.[/THINK]8<|im_end|>", add_special_tokens=False)["input_ids"]
-    assert completion_text(tokenizer, ids, ()).replace(" ", "") == "[THINK]Iget7.[/THINK]8"
+    assert completion_texts(tokenizer, [ids], ())[0].replace(" ", "") == "[THINK]Iget7.[/THINK]8"
 
 
 @pytest.mark.parametrize(("template", "opened"), [(CHATML, ""), (OPENING, "<think>")])

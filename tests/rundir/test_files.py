@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from learnalign.errors import RunError
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import (
     atomic_path,
     disk_error,
@@ -24,7 +25,9 @@ from learnalign.rundir.files import (
     write_parquet,
     write_safetensors,
 )
+from learnalign.rundir.files import content as content_module
 from tests.rundir.writers import WRITERS
+from tests.tiny import make_config
 
 TABLE = pa.table({"id": ["a", "b"], "value": [1.0, None], "ids": [[1, 2], []]})
 TENSORS = {"features": torch.randn(3, 4), "norms": torch.rand(3)}
@@ -127,7 +130,9 @@ def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:
     assert not is_done(path, "f1")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EDQUOT])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EDQUOT, errno.ESTALE, errno.ENOTCONN]
+)
 def test_a_disk_that_refuses_gives_a_way_out(number: int) -> None:
     assert isinstance(disk_error(Path("x"), OSError(number, "no")), RunError)
 
@@ -150,3 +155,21 @@ def test_a_file_that_cannot_take_its_place_leaves_nothing(
     with pytest.raises((OSError, RunError)):
         WRITERS[name](tmp_path / "file")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_another_process_replaces_while_it_is_read_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir.create(tmp_path / "run", make_config(tmp_path))
+    run.record_inputs({"number": "1"})
+    read = content_module.content_of
+
+    def slowly(path: Path) -> bytearray:
+        taken = read(path)
+        monkeypatch.undo()
+        run.record_inputs({"number": "2"})
+        run.record_inputs({"number": "3"})
+        return taken
+
+    monkeypatch.setattr(content_module, "content_of", slowly)
+    assert run.read_record()["inputs"] == {"number": "3"}

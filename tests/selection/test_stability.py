@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learnalign.selection import select
-from learnalign.selection.stability import resample
+from learnalign.selection import select, stability
+from learnalign.selection.stability import TABLE, resample
 from learnalign.summary import summarise
 from tests.selection.measured import measured_run
 
@@ -87,3 +87,29 @@ def test_select_and_status_say_the_same_sentence(tmp_path: Path) -> None:
 def test_a_stored_stability_is_read_without_torch() -> None:
     code = "import sys, learnalign.summary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [1, 20, 399, 400, 500])
+def test_looking_at_the_likely_prompts_only_gives_the_shares_of_looking_at_all(size: int) -> None:
+    rng = np.random.default_rng(1)
+    correct, alignment = rng.integers(0, 9, 400), rng.normal(0.1, 0.1, 400)
+    scored = np.where(rng.random(400) < 0.5, 8, 16)
+    kept = resample(correct, scored, alignment, size, draws=50, seed=3)
+    rng = np.random.default_rng(3)
+    counts = np.unique(np.stack([correct, scored], axis=1), axis=0)
+    p = rng.beta(counts[:, :1] + 0.5, counts[:, 1:] - counts[:, :1] + 0.5, (len(counts), TABLE))
+    kind = [counts.tolist().index([c, s]) for c, s in zip(correct, scored, strict=True)]
+    times = np.zeros(400)
+    for _ in range(50):
+        drawn = p[kind, rng.integers(TABLE, size=400, dtype=np.uint16)]
+        scores = drawn * (1 - drawn) * alignment
+        best = np.argsort(-scores)[:size]
+        times[best[scores[best] > 0]] += 1
+    np.testing.assert_array_equal(kept, times / 50)
+
+
+def test_a_draw_that_reaches_below_the_likely_prompts_looks_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    correct, scored, alignment = np.full(50, 1), np.full(50, 2), np.linspace(1, 2, 50)
+    few = resample(correct, scored, alignment, 10, draws=60)
+    monkeypatch.setattr(stability, "NEARLY", 1.1)  # most draws end lower
+    np.testing.assert_array_equal(resample(correct, scored, alignment, 10, draws=60), few)

@@ -169,7 +169,10 @@ def test_an_adapter_is_saved_as_an_adapter_and_loads_on_the_base_model(tmp_path:
     assert (run.warmup_dir / "tokenizer.json").is_file()
 
 
-def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(tmp_path: Path) -> None:
+def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learnalign.policy.loading.faster_on_cpu", lambda own: own)  # whatever this CPU has
     run = _run(tmp_path, learning_rate=1e-6)
     base = AutoModelForCausalLM.from_pretrained(model_path(run.config), dtype=torch.bfloat16)
     base.save_pretrained(model_path(run.config))

@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from learnalign.config import words_of
 from learnalign.errors import InputError
-from learnalign.gradients.capture.sites import Embedding, Norm, Site, Sites
+from learnalign.gradients.capture.sites import Embedding, Norm, Site, Sites, on_device
 from learnalign.policy.parts import adapter_layers, blocks_of, embedding_of, head_of, is_adapted, last_hidden
 
 KEYWORDS = ("all", "linear", "norms", "embedding", "head")
@@ -163,7 +163,7 @@ def _probe(model: nn.Module) -> _Probe:
                 first = next((owner for tensor, owner in seen if tensor is args[0]), name)
                 seen.append((args[0], first))
                 probe.readers.setdefault(name, first)
-            probe.calls.setdefault(name, (module, args, output.detach().clone()))
+            probe.calls.setdefault(name, (module, on_device(args, output.device), output.detach().clone()))
 
         return hook
 

@@ -154,7 +154,7 @@ def _hook(site: Any, tap: Callable[..., Take], sink: Sink, rows: int):  # type: 
         if not torch.is_grad_enabled():
             return None
         with torch.no_grad():
-            take = tap(site, args, sink, rows)
+            take = tap(site, on_device(args, output.device), sink, rows)
         shared = len(output) == 1 < rows  # positions are looked up once for all rows
         if shared:
             output = output.expand(rows, *output.shape[1:])
@@ -173,6 +173,11 @@ def _hook(site: Any, tap: Callable[..., Take], sink: Sink, rows: int):  # type: 
         return output if shared else None
 
     return forward_hook
+
+
+def on_device(args: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
+    """The arguments of a layer where it computes: of a model on several devices, hooks see them before they are moved."""
+    return tuple(each.to(device) if isinstance(each, Tensor) else each for each in args)
 
 
 def _linear(site: Site, args: tuple[Tensor, ...], sink: Sink, rows: int) -> Take:

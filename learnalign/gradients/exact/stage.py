@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -27,14 +27,16 @@ from learnalign.rundir.files import is_done, read_parquet, read_safetensors, rem
 SAVE_SECONDS = 300.0  # between two saved states of pass 1
 
 
-def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int) -> GradResult:
-    """Write exact.parquet: id, norm, alignment of every prompt that has a gradient."""
+def exact_alignments(
+    run: RunDir, success: Mapping[str, Success], expected: int, cut: Container[str] = frozenset()
+) -> GradResult:
+    """Write exact.parquet: id, norm, alignment of every prompt that has a gradient, without those that a cascade `cut`."""
     fingerprint = run.fingerprint("grad")
     if not is_done(run.exact_file, fingerprint):
         engine = make_engine(run)
         total = _RunningSum(run, engine, fingerprint)
-        _first_pass(run, success, expected, engine, total)
-        _second_pass(run, success, engine, total)
+        _first_pass(run, success, expected, engine, total, cut)
+        _second_pass(run, success, engine, total, cut)
         _finish(run, total.account, fingerprint)
     remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
@@ -86,12 +88,17 @@ class _RunningSum:
 
 
 def _first_pass(
-    run: RunDir, success: Mapping[str, Success], expected: int, engine: GradientEngine, total: _RunningSum
+    run: RunDir,
+    success: Mapping[str, Success],
+    expected: int,
+    engine: GradientEngine,
+    total: _RunningSum,
+    cut: Container[str],
 ) -> None:
     todo = [shard for shard in run.shards() if shard.index not in total.shards]
     count = run.count_prompts()
     with Progress(count, "prompts", "exact gradients, pass 1 of 2", count - sum(map(len, todo))) as progress:
-        for window in _windows(run, success, engine, todo):
+        for window in _windows(run, success, engine, todo, cut):
             samples = [sample for _, read in window for sample in read.samples]
             weights = [success[sample.id].learnability / count for sample in samples]
             with progress.part(sum(len(shard) for shard, _ in window)) as advance:
@@ -103,11 +110,13 @@ def _first_pass(
             total.save(at_once=window[-1][0] is todo[-1])
 
 
-def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum) -> None:
+def _second_pass(
+    run: RunDir, success: Mapping[str, Success], engine: GradientEngine, total: _RunningSum, cut: Container[str]
+) -> None:
     todo = [shard for shard in run.shards() if not is_done(_part(run, shard), total.fingerprint, shard.rows)]
     count = run.count_prompts()
     with Progress(count, "prompts", "exact gradients, pass 2 of 2", count - sum(map(len, todo))) as progress:
-        for window in _windows(run, success, engine, todo):
+        for window in _windows(run, success, engine, todo, cut):
             good = [[sample for sample in read.samples if sample.id in total.norms] for _, read in window]
             with progress.part(sum(len(shard) for shard, _ in window)) as advance:
                 products = inner_products(engine, list(chain.from_iterable(good)), total.direction, advance).cpu()
@@ -118,10 +127,10 @@ def _second_pass(run: RunDir, success: Mapping[str, Success], engine: GradientEn
 
 
 def _windows(
-    run: RunDir, success: Mapping[str, Success], engine: GradientEngine, shards: Sequence[Shard]
+    run: RunDir, success: Mapping[str, Success], engine: GradientEngine, shards: Sequence[Shard], cut: Container[str]
 ) -> Iterator[list[tuple[Shard, ShardSamples]]]:
     def read(shard: Shard) -> ShardSamples:
-        return read_samples(run.rollouts_file(shard), success, run.config.grad)
+        return read_samples(run.rollouts_file(shard), success, run.config.grad, cut)
 
     return windows(shards, read, lambda: engine.budget.window)
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from learnalign.gradients.capture.sites import Embedding, Site, Sites
+from learnalign.gradients.projections.totals import Totals
 from learnalign.randomness import key_of, splitmix64
 
 BLOCK_ENTRIES = 1 << 25  # entries of Γ that exist at a time: 128 MB
@@ -27,7 +28,12 @@ class Dense:
 
     def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
         """Start a batch of `rows` rows with features of zero."""
-        self.features: Float[Tensor, "B dim"] = torch.zeros(rows, self.dim, device=device, dtype=dtype)
+        self._totals = Totals(rows, self.dim, device, dtype)
+
+    @property
+    def features(self) -> Float[Tensor, "B dim"]:
+        """The batch's features, on the device given to `begin`."""
+        return self._totals.gathered()
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
         """Saves the input unchanged."""
@@ -35,7 +41,7 @@ class Dense:
 
     def on_gradient(self, site: Site, saved: Float[Tensor, "B T I"], delta: Float[Tensor, "B T O"]) -> None:
         """Form each row's gradient and add its projection."""
-        dtype = self.features.dtype
+        dtype = self._totals.dtype
         gradient = torch.bmm(delta.to(dtype).transpose(1, 2), saved.to(dtype)).flatten(1)
         self._add(f"{site.name}.weight", gradient)
         if site.has_bias:
@@ -43,13 +49,13 @@ class Dense:
 
     def on_vector(self, name: str, gradient: Float[Tensor, "B P"]) -> None:
         """Add a norm's gradient, projected."""
-        self._add(name, gradient.to(self.features.dtype))
+        self._add(name, gradient.to(self._totals.dtype))
 
     def on_lookup(self, site: Embedding, indices: Int[Tensor, "B T"], delta: Float[Tensor, "B T D"]) -> None:
         """Add the projection of an embedding's gradient, made of the rows of Γ of the batch's tokens alone."""
         width = delta.shape[-1]
         for token in indices.unique().tolist():
-            gradient = (delta * (indices == token).unsqueeze(-1)).sum(1, dtype=self.features.dtype)
+            gradient = (delta * (indices == token).unsqueeze(-1)).sum(1, dtype=self._totals.dtype)
             self._add(f"{site.name}.weight", gradient, token * width)
 
     def on_tokens(
@@ -60,7 +66,7 @@ class Dense:
         parts: Sequence[tuple[int, slice]],
     ) -> None:
         """Add the projection of the head's gradient of these tokens, some rows of the weight at a time."""
-        dtype, (outputs, inputs) = self.features.dtype, site.sizes
+        dtype, (outputs, inputs) = self._totals.dtype, site.sizes
         x, delta, rows = x.to(dtype), delta.to(dtype), [row for row, _ in parts]
         step = max(1, BLOCK_ENTRIES // self.dim // inputs)
         for start in range(0, outputs, step):
@@ -79,7 +85,7 @@ class Dense:
             part = gradient[:, start : start + step]
             signs = sign_rows(key, first + start, part.shape[1], self.dim, part.device).to(part.dtype)
             projected.addmm_(part, signs, alpha=self.dim**-0.5)
-        self.features[slice(None) if rows is None else rows] += projected
+        self._totals.on(projected.device)[slice(None) if rows is None else rows] += projected
 
 
 def sign_rows(

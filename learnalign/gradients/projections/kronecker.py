@@ -18,6 +18,7 @@ from torch import Tensor
 
 from learnalign.gradients.capture.sites import Embedding, Norm, Site, Sites
 from learnalign.gradients.projections.fold import Folder, Sketch
+from learnalign.gradients.projections.totals import Totals
 
 
 class Kronecker:
@@ -49,8 +50,13 @@ class Kronecker:
 
     def begin(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
         """Start a batch of `rows` rows with features of zero."""
-        self.features: Float[Tensor, "B dim"] = torch.zeros(rows, self.dim, device=device, dtype=dtype)
+        self._totals = Totals(rows, self.dim, device, dtype)
         self._shared = None
+
+    @property
+    def features(self) -> Float[Tensor, "B dim"]:
+        """The batch's features, on the device given to `begin`."""
+        return self._totals.gathered()
 
     def on_input(self, site: Site, x: Float[Tensor, "B T I"]) -> Float[Tensor, "B T P"]:
         """S_in x, computed once for all layers that read the same tensor."""
@@ -68,7 +74,7 @@ class Kronecker:
         product = torch.bmm(folded.transpose(1, 2), saved)
         self._add(f"{site.name}.weight", product.flatten(1))
         if site.has_bias:
-            self._add(f"{site.name}.bias", folded.sum(1, dtype=self.features.dtype))
+            self._add(f"{site.name}.bias", folded.sum(1, dtype=self._totals.dtype))
 
     def on_vector(self, name: str, gradient: Float[Tensor, "B P"]) -> None:
         """Add a norm's gradient, sketched."""
@@ -76,8 +82,8 @@ class Kronecker:
 
     def on_lookup(self, site: Embedding, indices: Int[Tensor, "B T"], delta: Float[Tensor, "B T D"]) -> None:
         """Add Σ_t (S_out e_t)(S_in δ_t)ᵀ, sketched, with e_t the unit vector of token t."""
-        inputs = self._inputs[site.input_name](delta.reshape(-1, delta.shape[-1])).to(self.features.dtype)
-        outputs = self._outputs[site.name].rows(indices.flatten()).to(self.features.dtype)
+        inputs = self._inputs[site.input_name](delta.reshape(-1, delta.shape[-1])).to(self._totals.dtype)
+        outputs = self._outputs[site.name].rows(indices.flatten()).to(self._totals.dtype)
         grid = (*indices.shape, -1)
         product = torch.bmm(outputs.view(grid).transpose(1, 2), inputs.view(grid))
         self._add(f"{site.name}.weight", product.flatten(1))
@@ -90,8 +96,8 @@ class Kronecker:
         parts: Sequence[tuple[int, slice]],
     ) -> None:
         """Add the head's gradient of these tokens, row by row."""
-        inputs = self._inputs[site.input_name](x).to(self.features.dtype)
-        outputs = self._outputs[site.name](delta.to(x.dtype)).to(self.features.dtype)
+        inputs = self._inputs[site.input_name](x).to(self._totals.dtype)
+        outputs = self._outputs[site.name](delta.to(x.dtype)).to(self._totals.dtype)
         for row, part in parts:
             product = outputs[part].T @ inputs[part]
             self._add(f"{site.name}.weight", product.view(1, -1), slice(row, row + 1))
@@ -99,7 +105,7 @@ class Kronecker:
                 self._add(f"{site.name}.bias", outputs[part].sum(0, keepdim=True), slice(row, row + 1))
 
     def _add(self, name: str, gradient: Tensor, rows: slice = slice(None)) -> None:
-        self._sketches[name].add(gradient.to(self.features.dtype), self.features[rows])
+        self._sketches[name].add(gradient.to(self._totals.dtype), self._totals.on(gradient.device)[rows])
 
 
 PROJECTION = Kronecker

@@ -65,6 +65,10 @@ class Engine(Protocol):
     def context_length(self) -> int:
         """The most tokens of prompt and completion together; a prompt must be shorter."""
 
+    @property
+    def shards(self) -> int:
+        """How many threads may usefully call `generate` at once, so that the engine has work while completions are judged."""
+
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, ended: Advance = unseen
     ) -> dict[str, list[Completion]]:

@@ -6,12 +6,15 @@ to a file that is read only if one fails.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -21,7 +24,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from learnalign.config import Config
-from learnalign.errors import RunError
+from learnalign.errors import WorkerError
 from learnalign.isolation import python
 from learnalign.policy import is_adapter
 from learnalign.progress import Advance, unseen
@@ -36,7 +39,7 @@ END_LIMIT = 30.0  # seconds to end by itself
 class VllmEngine:
     """Samples from the model or adapter at `path`; a context manager that starts and ends vLLM's processes."""
 
-    name = "vllm"
+    name, shards = "vllm", 2
 
     def __init__(self, config: Config, path: str, max_length: int | None = None) -> None:
         self._config, self._path, self._max_length = config, path, max_length
@@ -95,6 +98,8 @@ class Replica:
     def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
         self._options, self._environment = options, environment
         self._ready = False
+        self._numbers, self._sending = itertools.count(), threading.Lock()
+        self._jobs: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
 
     def __enter__(self) -> Self:
         self._log: IO[bytes] = tempfile.TemporaryFile(prefix="learnalign-vllm-")
@@ -134,20 +139,57 @@ class Replica:
 
     def wait_until_ready(self) -> int:
         """Returns the context length; raises RunError with vLLM's last error and what to change if it cannot start."""
-        context_length = int(self._receive(START_LIMIT)["ready"])
+        try:
+            if not self._connection.poll(START_LIMIT):
+                raise self._failure(f"it was silent for {START_LIMIT:.0f} s")
+            context_length = int(json.loads(self._connection.recv_bytes())["ready"])
+        except (EOFError, OSError):
+            raise self._failure("its process ended") from None
         self._ready = True
+        threading.Thread(target=self._hand_out, daemon=True).start()
         return context_length
 
+    def _hand_out(self) -> None:
+        """Give each message to the jobs that it is about; all learn that the process lives, or has ended."""
+        while True:
+            try:
+                message: dict[str, Any] = json.loads(self._connection.recv_bytes())
+            except (EOFError, OSError, ValueError):
+                message = {"gone": True}
+            for inbox in list(self._jobs.values()):
+                inbox.put(message)
+            if "gone" in message:
+                self._ready = False
+                return
+
     def generate(self, requests: Sequence[Request], sampling: Sampling, ended: Advance) -> dict[str, list[Completion]]:
-        """Completions by request id, in the order of the seeds."""
-        job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests]
-        self._send({"sampling": asdict(sampling), "requests": job})
+        """Completions by request id, in the order of the seeds; several threads may ask at once."""
+        number, inbox = next(self._numbers), queue.SimpleQueue[dict[str, Any]]()
         groups: dict[str, dict[int, Completion]] = {request.id: {} for request in requests}
-        while "done" not in (message := self._receive(SILENCE_LIMIT)):
-            for request, sample, completion_ids, reason in message.get("ended", []):
-                groups[requests[request].id][sample] = Completion(completion_ids, reason)
-            ended(len(message.get("ended", [])))
+        job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests]
+        self._jobs[number] = inbox
+        try:
+            self._send({"job": number, "sampling": asdict(sampling), "requests": job})
+            while number not in (message := self._receive(inbox)).get("done", []):
+                self._take(message, number, requests, groups, ended)
+            self._take(message, number, requests, groups, ended)
+        finally:
+            del self._jobs[number]
         return {request.id: self._in_order(request, groups[request.id]) for request in requests}
+
+    @staticmethod
+    def _take(
+        message: dict[str, Any],
+        number: int,
+        requests: Sequence[Request],
+        groups: dict[str, dict[int, Completion]],
+        ended: Advance,
+    ) -> None:
+        """Add the completions of this job."""
+        own = [one for job, *one in message["ended"] if job == number]
+        for request, sample, completion_ids, reason in own:
+            groups[requests[request].id][sample] = Completion(completion_ids, reason)
+        ended(len(own))
 
     def _in_order(self, request: Request, group: dict[int, Completion]) -> list[Completion]:
         for sample in range(len(request.seeds)):
@@ -157,22 +199,24 @@ class Replica:
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
-            self._connection.send_bytes(json.dumps(message).encode())
+            with self._sending:
+                self._connection.send_bytes(json.dumps(message).encode())
         except OSError:
             raise self._failure("its process ended") from None
 
-    def _receive(self, limit: float) -> dict[str, Any]:
+    def _receive(self, inbox: queue.SimpleQueue[dict[str, Any]]) -> dict[str, Any]:
         try:
-            if not self._connection.poll(limit):
-                raise self._failure(f"it was silent for {limit:.0f} s")
-            return json.loads(self._connection.recv_bytes())
-        except (EOFError, OSError):
-            raise self._failure("its process ended") from None
+            message = inbox.get(timeout=SILENCE_LIMIT)
+        except queue.Empty:
+            raise self._failure(f"it was silent for {SILENCE_LIMIT:.0f} s") from None
+        if "gone" in message:
+            raise self._failure("its process ended")
+        return message
 
-    def _failure(self, what: str) -> RunError:
+    def _failure(self, what: str) -> WorkerError:
         self._log.seek(0)
         text = self._log.read().decode(errors="replace")
-        return RunError(f"vLLM failed ({what}). {explain(text)}")
+        return WorkerError(f"vLLM failed ({what}). {explain(text)}")
 
 
 ENGINE = VllmEngine

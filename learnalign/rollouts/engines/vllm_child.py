@@ -1,7 +1,7 @@
 """The process that vLLM runs in: `python -m learnalign.rollouts.engines.vllm_child FD`, started by `vllm.py`.
 
-Messages are JSON over the socket FD. In: first the engine's arguments, then jobs. Out: `ready`, then for every job its
-completions as they end, a sign of life every few seconds, and `done`. It ends on an empty message or with the parent.
+Messages are JSON over the socket FD. In: first the engine's arguments, then jobs, also while others are worked on. Out: `ready`, then
+for every job its completions as they end, a sign of life every few seconds, and `done`. It ends on an empty message or with the parent.
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ def main() -> None:
         llm = _start(options["arguments"])
         send({"ready": llm.model_config.max_model_len})
         lora = _lora(options["adapter"])
-        while job := inbox.get():
-            _submit(llm, job, lora, options["stop"], options["per_sample"])
-            if _collect(llm, send, lambda: not inbox.empty()):
-                send({"done": True})
+        left: dict[int, int] = {}  # completions that are still to come, by job
+        while True:
+            while not left or not inbox.empty():
+                if not (job := inbox.get()):
+                    return
+                left[job["job"]] = sum(len(seeds) for _, _, seeds in job["requests"])
+                _submit(llm, job, lora, options["stop"], options["per_sample"])
+            _step(llm, send, left)
     except KeyboardInterrupt:
         pass  # the parent has died
     finally:
@@ -79,7 +83,7 @@ def _lora(adapter: str | None) -> Any:
 def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int], per_sample: bool) -> None:
     """Submit a job of requests [id, prompt_ids, seeds], each as one request of vLLM, or `per_sample` with its own seed as several.
 
-    A request is named by its place and its first sample. vLLM draws the tokens of requests with seeds one by one.
+    A request is named by its job, its place in it and its first sample. vLLM draws the tokens of requests with seeds one by one.
     """
     from vllm import SamplingParams
     from vllm.inputs import TokensPrompt
@@ -99,26 +103,28 @@ def _submit(llm: Any, job: dict[str, Any], lora: Any, stop: list[int], per_sampl
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             prompt = TokensPrompt(prompt_token_ids=prompt_ids)
-            engine.add_request(f"{request}/{sample}", prompt, parameters, lora_request=lora)
+            engine.add_request(f"{job['job']}/{request}/{sample}", prompt, parameters, lora_request=lora)
 
 
-def _collect(llm: Any, send: Callable[[dict[str, Any]], None], called_off: Callable[[], bool]) -> bool:
-    """Send completions as they end, until all have or the parent sends a message; returns whether all have."""
-    engine, sent = llm.llm_engine, time.monotonic()
-    while engine.has_unfinished_requests():
+def _step(llm: Any, send: Callable[[dict[str, Any]], None], left: dict[int, int]) -> None:
+    """Have the engine work until some completions end, or a sign of life is due; send them, and which jobs are done."""
+    engine, started = llm.llm_engine, time.monotonic()
+    ended: list[list[Any]] = []
+    while engine.has_unfinished_requests() and not ended and time.monotonic() - started < ALIVE_EVERY:
         outputs = [(output.request_id, one) for output in engine.step() if output.finished for one in output.outputs]
-        if outputs or time.monotonic() - sent > ALIVE_EVERY:
-            send({"ended": [[*_place(name, one), list(one.token_ids), one.finish_reason] for name, one in outputs]})
-            sent = time.monotonic()
-        if called_off():
-            return False
-    return True
+        ended = [[*_place(name, one), list(one.token_ids), one.finish_reason] for name, one in outputs]
+    for job, *_ in ended:
+        left[job] -= 1
+    done = [job for job, count in left.items() if not count or not engine.has_unfinished_requests()]
+    for job in done:
+        del left[job]
+    send({"ended": ended, "done": done})
 
 
-def _place(name: str, output: Any) -> tuple[int, int]:
-    """The request and the sample of an output."""
-    request, first = map(int, name.split("/"))
-    return request, first + output.index
+def _place(name: str, output: Any) -> tuple[int, int, int]:
+    """The job, the request and the sample of an output."""
+    job, request, first = map(int, name.split("/"))
+    return job, request, first + output.index
 
 
 if __name__ == "__main__":

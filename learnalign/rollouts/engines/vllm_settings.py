@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnalign import isolation
 from learnalign.config import Config
 from learnalign.errors import InputError, counted
+from learnalign.executor import visible_gpus
 from learnalign.policy import (
     check_finite_files,
     check_weights,
@@ -93,9 +95,7 @@ def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[
         ours |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     merged = {**ours, **isolation.environment()}
     if replicas > 1 and torch.cuda.is_available():
-        each = int(arguments.get("tensor_parallel_size", 1)) * int(arguments.get("pipeline_parallel_size", 1))
-        every = ",".join(str(gpu) for gpu in range(torch.cuda.device_count()))
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", every).split(",")
+        each, visible = gpus_of(arguments), visible_gpus()
         mine = visible[replica * each : (replica + 1) * each]
         if len(mine) < each:
             raise InputError(
@@ -104,6 +104,12 @@ def environment(arguments: dict[str, Any], replica: int, replicas: int) -> dict[
             )
         merged["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
     return merged
+
+
+def gpus_of(arguments: Mapping[str, Any]) -> int:
+    """The GPUs that an engine with these arguments takes, all its replicas together."""
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return math.prod(int(arguments.get(size) or 1) for size in sizes)
 
 
 _HINTS = {

@@ -18,7 +18,7 @@ from learnalign.rundir.files.content import (
     verified,
 )
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
-from learnalign.rundir.files.parquet import FINGERPRINT, read_parquet, write_parquet
+from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_parquet, write_parquet
 from learnalign.rundir.files.tensors import read_arrays, read_metadata, read_safetensors, write_safetensors
 from learnalign.rundir.files.text import (
     as_json,
@@ -57,6 +57,7 @@ __all__ = [
     "is_intact",
     "is_own",
     "missing",
+    "parquet_groups",
     "put",
     "read_arrays",
     "read_json",

@@ -43,8 +43,14 @@ def missing(path: Path) -> RunError:
 def verified(path: Path) -> bytearray:
     """The content of a file; raises RunError if it is missing, or is in a run directory and not what was written there."""
     content = content_of(path)
-    is_listed(path, content)
-    return content
+    while True:
+        try:
+            is_listed(path, content)
+            return content
+        except RunError:
+            before, content = content, content_of(path)
+            if content == before:  # else another process has replaced it meanwhile
+                raise
 
 
 def content_of(path: Path) -> bytearray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnalign.errors import one_line
-from learnalign.rundir.files.content import damaged, verified
+from learnalign.rundir.files.content import damaged, has_changed, missing, verified
 from learnalign.rundir.files.whole import atomic_path
 
 if TYPE_CHECKING:
@@ -16,17 +18,49 @@ FINGERPRINT = "learnalign.fingerprint"
 ROWS = "learnalign.rows"
 
 
-def write_parquet(path: Path, table: pa.Table, fingerprint: str, rows: str = "") -> None:
-    """Write `table` with `fingerprint` in the file's metadata; `rows` says which rows of the pool a shard is of."""
+def write_parquet(path: Path, table: pa.Table | Iterable[pa.Table], fingerprint: str, rows: str = "") -> None:
+    """Write a table, or one in groups of rows, with `fingerprint` in its metadata; `rows` says which rows of the pool a shard is of."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = {
-        **(table.schema.metadata or {}),
-        FINGERPRINT.encode(): fingerprint.encode(),
-        ROWS.encode(): rows.encode(),
-    }
-    with atomic_path(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd", write_page_checksum=True)
+    groups = iter([table] if isinstance(table, pa.Table) else table)
+    first = next(groups)
+    about = {FINGERPRINT.encode(): fingerprint.encode(), ROWS.encode(): rows.encode()}
+    schema = first.schema.with_metadata({**(first.schema.metadata or {}), **about})
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for group in itertools.chain([first], groups):
+            writer.write_table(group)
+
+
+def parquet_groups(path: Path, columns: list[str]) -> tuple[list[int], Callable[[int, list[str] | None], pa.Table]]:
+    """The sizes of a table's groups of rows, and what reads columns (None: all) of the group of a number.
+
+    Raises RunError if the file is missing, damaged, or lacks one of the `columns`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise missing(path)
+    if has_changed(path):
+        raise damaged(path)
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged(path, one_line(error, 200)) from None
+    if lacking := set(columns) - set(file.schema_arrow.names):
+        raise damaged(path, f"it has no column {', '.join(sorted(lacking))}")
+
+    def read(group: int, columns: list[str] | None) -> pa.Table:
+        try:
+            return file.read_row_group(group, columns)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise damaged(path, one_line(error, 200)) from None
+
+    return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)], read
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -23,9 +23,12 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
+_UNICODE = json.JSONEncoder(ensure_ascii=False)  # made once: json.dumps makes one a text
+
+
 def as_json(value: Any, **options: Any) -> str:
     """`value` as JSON, in Unicode if that can be written (half a surrogate pair cannot), else escaped."""
-    text = json.dumps(value, ensure_ascii=False, **options)
+    text = json.dumps(value, ensure_ascii=False, **options) if options else _UNICODE.encode(value)
     try:
         text.encode()
     except UnicodeEncodeError:

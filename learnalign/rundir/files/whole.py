@@ -102,6 +102,9 @@ def delete(path: Path) -> None:
             path.unlink()
 
 
+_LOST = "its network file system does not answer; when it is there again, run the same command again"
+
+
 def disk_error(path: Path, error: OSError) -> Exception:
     """A DiskError with a way out if the disk refused the write; any other error unchanged."""
     reasons = {
@@ -112,6 +115,10 @@ def disk_error(path: Path, error: OSError) -> Exception:
         errno.EROFS: "the disk is read-only; choose a run directory on another one",
         errno.EACCES: "no permission to write there; change it or choose another run directory",
         errno.EPERM: "no permission to write there; change it or choose another run directory",
+        errno.ESTALE: _LOST,
+        errno.ENOTCONN: _LOST,
+        errno.ETIMEDOUT: _LOST,
+        errno.EHOSTDOWN: _LOST,
         errno.ENOTDIR: "a file is in the place of a directory; choose another run directory",
     }
     reason = reasons.get(error.errno or 0)

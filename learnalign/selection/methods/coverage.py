@@ -22,7 +22,7 @@ def coverage(pool: Pool, scoring: Scoring) -> Scores:
     Ours, not the papers': Eq. 8 adds up how well a prompt agrees with all others, so that its top N may all be of one kind; f
     asks how well each prompt's gradient is matched by the nearest of the chosen ones (facility location). f is monotone and
     submodular: the first N in this order cover at least 1 − 1/e of what the best N can (Nemhauser, Wolsey and Fisher, 1978),
-    for every N. Score 0 have prompts without a gradient or with V = 0, and those whose gradient is that of one before.
+    for every N. Score 0 have prompts with V = 0, and those whose gradient is that of one before; none, those without a gradient.
 
     Raises RunError if the cosines of all pairs would take more than 8 GB.
     """
@@ -37,7 +37,8 @@ def coverage(pool: Pool, scoring: Scoring) -> Scores:
             "pool (data.limit), or by another method"
         )
     units = torch.cat([block.units for block in blocks])[torch.from_numpy(learnable)]
-    score = np.zeros(len(pool))
+    units = torch.nn.functional.normalize(units)  # in float16, copies have a cosine a little below 1
+    score = np.where(learnability > 0, np.nan, 0.0)
     score[places] = cover(units, learnability[places]) / len(pool)
     return Scores(score=score)
 

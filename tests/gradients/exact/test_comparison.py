@@ -74,7 +74,9 @@ def test_the_figures_are_kept_in_run_json(tmp_path):
 
 
 def test_what_a_choice_of_parameters_costs_is_told_apart_from_what_the_projection_costs(tmp_path):
-    run = run_with_rollouts(tmp_path, MIXED, grad={"width": 512, "dim": 65536, "modules": "*.0.*v_proj"})
+    run = run_with_rollouts(
+        tmp_path, MIXED, grad={"width": 512, "dim": 65536, "modules": "*.0.*v_proj", "feature_dtype": "float32"}
+    )
     result = grad(run, verify=8).verification
     assert result.modules == "*.0.*v_proj"
     assert result.projection_alone.cosine_error < 1e-6 < 0.01 < result.without_projection.cosine_error

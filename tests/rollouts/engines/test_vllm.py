@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ import torch
 from learnalign.config import Config
 from learnalign.errors import InputError, RunError
 from learnalign.rollouts import Engine, Request, Sampling, load_rollouts, open_engine, rollout
+from learnalign.rollouts.engines import vllm
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rollouts.engines.vllm import _of_replica
 from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment, explain
@@ -215,9 +217,38 @@ def test_replicas_get_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None
         environment(arguments, 2, 3)
 
 
+def test_each_replica_is_a_tensor_parallel_engine_on_its_own_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[dict[str, Any], str]] = []
+
+    class Started(contextlib.nullcontext):  # type: ignore[type-arg]
+        def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
+            super().__init__(self)
+            started.append((options["arguments"], environment["CUDA_VISIBLE_DEVICES"]))
+
+        def wait_until_ready(self) -> int:
+            return 100
+
+    config = make_config(tmp_path, rollout={"vllm": {"tensor_parallel_size": 2, "data_parallel_size": 2}})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(vllm, "Replica", Started)
+    monkeypatch.setattr(vllm, "engine_arguments", lambda *_: dict(config.rollout.vllm, model="some/model", seed=0))
+    with vllm.VllmEngine(config, config.model.name):
+        assert [devices for _, devices in started] == ["0,1", "2,3"]
+    for number, (arguments, _) in enumerate(started):
+        assert arguments == {
+            "model": "some/model",
+            "seed": number,
+            "tensor_parallel_size": 2,
+        }  # and no data parallelism in it
+
+
 def test_replicas_draw_other_numbers(tmp_path: Path) -> None:
-    for seed, vllm in ((7, {}), (0, {"seed": None})):
-        config = make_config(tmp_path, seed=7, rollout={"vllm": vllm})
+    for seed, given in ((7, {}), (0, {"seed": None})):
+        config = make_config(tmp_path, seed=7, rollout={"vllm": given})
         options = {"arguments": engine_arguments(config, config.model.name, 120), "stop": [0]}
         assert [_of_replica(options, i)["arguments"]["seed"] for i in (0, 1)] == [seed, seed + 1]
 

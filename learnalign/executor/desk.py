@@ -1,0 +1,72 @@
+"""Who has which shard, and what becomes of the shards of a worker that is lost."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+
+from learnalign.rundir import Shard
+
+TRIES = 3  # a shard that loses its worker so often is given up
+
+
+class Desk:
+    """Hands shards to workers, each known by a number, and takes back those of workers that are lost.
+
+    Args:
+        shards: in the order in which they are handed out.
+        done: whether the file of a shard is stored.
+        claim: whether this process may have the shard; one that it may not is another process's.
+    """
+
+    def __init__(
+        self,
+        shards: Iterable[Shard],
+        done: Callable[[Shard], bool],
+        claim: Callable[[Shard], bool] = lambda shard: True,
+    ) -> None:
+        self._left, self._done, self._claim = deque(shards), done, claim
+        self._held: dict[int, list[Shard]] = {}
+        self._lost: Counter[Shard] = Counter()
+        self._reasons: dict[Shard, str] = {}
+
+    def take(self, worker: int) -> Shard | None:
+        """The next shard for this worker; None if none is left, though others may come back yet."""
+        while self._left:
+            shard = self._left.popleft()
+            if self._claim(shard):
+                self._held.setdefault(worker, []).append(shard)
+                return shard
+        return None
+
+    def finish(self, worker: int) -> None:
+        """The worker has done all that it has."""
+        self._held.pop(worker, None)
+
+    def lose(self, worker: int, reason: str) -> int:
+        """Take back what the worker had and has not stored; returns the prompts of what it had stored."""
+        stored = 0
+        for shard in reversed(self._held.pop(worker, [])):
+            if self._done(shard):
+                stored += len(shard)
+                continue
+            self._lost[shard] += 1
+            self._reasons[shard] = reason
+            if self._lost[shard] < TRIES:
+                self._left.appendleft(shard)
+        return stored
+
+    @property
+    def left(self) -> int:
+        """Shards that no worker has."""
+        return len(self._left)
+
+    @property
+    def held(self) -> int:
+        """Workers that have a shard."""
+        return len(self._held)
+
+    @property
+    def given_up(self) -> Mapping[Shard, str]:
+        """Shards that were lost too often, and why they were the last time."""
+        return {shard: self._reasons[shard] for shard, count in self._lost.items() if count >= TRIES}

@@ -1,0 +1,191 @@
+"""The prompts of a pool as columns, in memory or in prompts.parquet: a million prompts without a million objects."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+from learnalign.columns import Messages
+from learnalign.rundir import Quarantined
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 2048  # of a group of rows, which is made, written and read as one
+_KEPT = 8  # groups that stay in memory once they are read
+TOKENS = "tokens"  # a column of prompts.parquet: of the rendered prompt; files of earlier versions have none
+FIELDS = ("id", "row", "messages", "answer", "solution", "source", "line")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question with its gold answer; `row` counts the input's rows from 0, `source` is that row's JSON.
+
+    `line` is where it begins in a file of lines, from 1; it is known when the pool is read, and not stored.
+    """
+
+    id: str
+    row: int
+    messages: Messages
+    answer: str
+    solution: str | None
+    source: str
+    line: int | None = field(default=None, compare=False)
+
+    def left_out(self, reason: str) -> Quarantined:
+        """The line of quarantine.jsonl for it."""
+        return Quarantined(id=self.id, row=self.row, line=self.line, reason=reason)
+
+
+Packed = tuple[int, "pa.Buffer"]  # a group: its number of rows, and their content
+Fields = tuple[str, int, Messages, str, str | None, str, int | None]  # of a Prompt
+
+
+class Prompts(Sequence[Prompt]):
+    """Prompts whose text stays in columns: a `Prompt` is made when it is asked for, a slice is a list of them.
+
+    `column` reads one column alone. Items at places far from each other are cheaper by `take`.
+    """
+
+    def __init__(self, sizes: Sequence[int], read: Callable[[int, list[str] | None], pa.Table]) -> None:
+        """`sizes` of the groups of rows; `read` gives the columns of a group, None for all."""
+        self._starts = [0, *itertools.accumulate(sizes)]
+        self._read = read
+        self._group = functools.lru_cache(_KEPT)(lambda group: read(group, None))
+
+    @classmethod
+    def of(cls, groups: Sequence[Packed]) -> Prompts:
+        """Prompts in memory."""
+        return cls([size for size, _ in groups], lambda group, names: _unpacked(groups[group][1], names))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column: id, row, messages, answer, solution or source."""
+        import pyarrow as pa
+
+        chunks = [chunk for column in self.chunks(name) for chunk in column.chunks]
+        return pa.chunked_array(chunks, schema().field(name).type)
+
+    def chunks(self, name: str) -> Iterator[pa.ChunkedArray]:
+        """A column, one group of rows after another."""
+        return (self._read(group, [name])[name] for group in range(len(self._starts) - 1))
+
+    @functools.cached_property
+    def ids(self) -> list[str]:
+        return self.column("id").to_pylist()  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """Places by id."""
+        return {id: place for place, id in enumerate(self.ids)}
+
+    def named(self, ids: Sequence[str]) -> list[Prompt]:
+        """The prompts with these ids, in their order."""
+        return self.take([self.places[id] for id in ids])
+
+    @overload
+    def __getitem__(self, place: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Prompt]: ...
+    def __getitem__(self, place: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(place, slice):
+            return self.take(range(*place.indices(len(self))))
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"prompt {place} of {len(self)}")
+        return self.take([place % len(self)])[0]
+
+    def __iter__(self) -> Iterator[Prompt]:
+        for group in self.groups():
+            yield from prompts_of(group)
+
+    def groups(self) -> Iterator[pa.Table]:
+        """The columns, one group of rows after another."""
+        return (self._read(group, None) for group in range(len(self._starts) - 1))
+
+    def take(self, places: Sequence[int]) -> list[Prompt]:
+        """The prompts at these places (from 0), in this order; each group of rows is read once."""
+        taken: dict[int, Prompt] = {}
+        in_order = sorted(set(places))
+        for group, members in itertools.groupby(in_order, lambda place: bisect.bisect(self._starts, place) - 1):
+            start = self._starts[group]
+            wanted = list(members)
+            taken |= zip(wanted, prompts_of(self._group(group).take([place - start for place in wanted])), strict=True)
+        return [taken[place] for place in places]
+
+    def without(self, ids: Iterable[str | None]) -> Prompts:
+        """Those that have none of these ids."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not (left_out := pa.array(ids, pa.string())):
+            return self
+        kept = [pc.invert(pc.is_in(column, left_out)) for column in self.chunks("id")]
+        sizes = [pc.sum(mask).as_py() or 0 for mask in kept]
+        return Prompts(sizes, lambda group, names: self._read(group, names).filter(kept[group]))
+
+
+def each(prompts: Sequence[Prompt], name: str) -> Iterator[Any]:
+    """One field of each prompt; of those in columns, no other is read."""
+    if isinstance(prompts, Prompts):
+        return (value for column in prompts.chunks(name) for value in column.to_pylist())
+    return (getattr(prompt, name) for prompt in prompts)
+
+
+def prompts_of(table: pa.Table) -> list[Prompt]:
+    """The prompts of a group of rows."""
+    columns = [table[name].to_pylist() for name in FIELDS if name in table.column_names]
+    return [Prompt(*values) for values in zip(*columns, strict=True)]
+
+
+def schema() -> pa.Schema:
+    """The columns of prompts.parquet that every version writes."""
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    kinds = [pa.string(), pa.int64(), pa.list_(message), pa.string(), pa.string(), pa.string()]
+    return pa.schema(list(zip(FIELDS[:-1], kinds, strict=True)))
+
+
+def group_of(columns: Sequence[Sequence[Any]]) -> pa.Table:
+    """A group of rows of these `FIELDS`."""
+    import pyarrow as pa
+
+    named = dict(zip(FIELDS, columns, strict=True))
+    full = schema().append(pa.field("line", pa.int64()))
+    return pa.table({**named, "messages": messages_column(named["messages"])}, schema=full)
+
+
+def messages_column(messages: Sequence[Messages]) -> pa.Array:
+    """Messages as a column; faster than from a list of dictionaries."""
+    import pyarrow as pa
+
+    turns = list(itertools.chain.from_iterable(messages))
+    texts = [pa.array([turn[name] for turn in turns], pa.string()) for name in ("role", "content")]
+    ends = list(itertools.accumulate(map(len, messages), initial=0))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(texts, ["role", "content"]))
+
+
+def packed(table: pa.Table) -> Packed:
+    """A group of rows, compressed: less memory to keep, and to get from the system."""
+    import pyarrow as pa
+
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    return len(table), stream.getvalue()
+
+
+def _unpacked(content: pa.Buffer, names: list[str] | None) -> pa.Table:
+    import pyarrow as pa
+
+    reader = pa.ipc.open_stream(content)
+    if names is not None:
+        fields = [reader.schema.get_field_index(name) for name in names]
+        reader = pa.ipc.open_stream(content, options=pa.ipc.IpcReadOptions(included_fields=fields))
+    return reader.read_all()

@@ -1,0 +1,44 @@
+"""Who has which shard."""
+
+from learnalign.executor.desk import TRIES, Desk
+from learnalign.rundir import Shard
+
+SHARDS = [Shard(i, 10 * i, 10 * i + 10) for i in range(4)]
+
+
+def taken(desk: Desk, worker: int) -> list[int]:
+    return [shard.index for shard in iter(lambda: desk.take(worker), None)]
+
+
+def test_every_shard_is_handed_out_once_and_in_order() -> None:
+    desk = Desk(SHARDS, lambda shard: False)
+    assert [desk.take(1), desk.take(2), desk.take(1)] == SHARDS[:3]
+    assert (desk.left, desk.held) == (1, 2)
+    assert taken(desk, 2) == [3]
+    desk.finish(1)
+    desk.finish(2)
+    assert (desk.left, desk.held) == (0, 0)
+
+
+def test_the_shards_of_a_lost_worker_come_back_first_but_for_those_it_has_stored() -> None:
+    desk = Desk(SHARDS, lambda shard: shard.index == 0)
+    for _ in range(3):
+        desk.take(1)
+    assert desk.lose(1, "killed") == 10  # prompts of shard 0
+    assert desk.held == 0
+    assert taken(desk, 2) == [1, 2, 3]
+
+
+def test_a_shard_that_is_lost_too_often_is_given_up_and_the_others_are_done() -> None:
+    desk = Desk(SHARDS, lambda shard: False)
+    for worker in range(TRIES):
+        assert desk.take(worker) == SHARDS[0]
+        desk.lose(worker, f"reason {worker}")
+    assert desk.given_up == {SHARDS[0]: "reason 2"}
+    assert taken(desk, 9) == [1, 2, 3]
+
+
+def test_a_shard_that_another_process_has_is_left_to_it() -> None:
+    desk = Desk(SHARDS, lambda shard: False, claim=lambda shard: shard.index % 2 == 1)
+    assert taken(desk, 1) == [1, 3]
+    assert desk.left == 0

@@ -1,0 +1,96 @@
+"""Workers in processes of their own: every shard is done once, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import psutil
+import pytest
+
+from learnalign.errors import InputError, RunError
+from learnalign.executor import execute
+from learnalign.executor.desk import TRIES
+from learnalign.executor.local import Processes
+from learnalign.rundir import RunDir
+from tests.executor.workers import done, file_of, work
+
+
+def execute_work(run: RunDir, **options: Any) -> None:
+    with run.stage("rollout"):
+        execute(run, work(run, **options))
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_two_workers_do_every_shard_once(run: RunDir, together: int, capsys: pytest.CaptureFixture[str]) -> None:
+    execute_work(run, fails={"0": ["wait"]}, together=together)
+    assert done(run) == [1] * 6
+    workers = {file_of(run, shard).read_text() for shard in run.shards()}
+    assert len(workers) == 2
+    assert run.read_record()["stages"]["rollout"]["workers"] == 2
+    assert "work: 12/12 prompts" in capsys.readouterr().err
+    assert not [child for child in psutil.Process().children() if "executor.process" in " ".join(child.cmdline())]
+
+
+def test_shards_of_workers_that_are_lost_are_done_by_others(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
+    execute_work(run, fails={"1": ["kill", "exit"], "4": ["error", "error"]}, together=2)
+    assert done(run) == [1] * 6
+    assert "work: 12/12 prompts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("kill", "its process ended by signal 9"),
+        ("exit", "its process ended with exit status 3: out of luck"),
+        ("error", "RuntimeError: CUDA error: an illegal memory access"),
+    ],
+)
+def test_a_shard_that_loses_every_worker_is_given_up_and_the_others_are_stored(
+    run: RunDir, way: str, words: str
+) -> None:
+    with pytest.raises(
+        RunError, match=rf"1 shard was given up after 3 lost workers, .* prompts 4 to 5 of prompts.parquet: {words}"
+    ):
+        execute_work(run, fails={"2": [way] * TRIES})
+    assert done(run) == [1, 1, 0, 1, 1, 1]
+    execute_work(run)  # as the message says
+    assert done(run) == [1] * 6
+
+
+@pytest.mark.parametrize(("way", "kind"), [("input", InputError), ("run", RunError)])
+def test_an_error_that_every_worker_would_meet_ends_the_stage_at_once(run: RunDir, way: str, kind: type) -> None:
+    with pytest.raises(kind, match="it has moved|gradients are bad"):
+        execute_work(run, fails={str(shard): [way] for shard in range(6)})
+    assert sum(done(run)) < 6
+
+
+def test_workers_that_cannot_start_are_an_error_that_says_why(run: RunDir) -> None:
+    with pytest.raises(RunError, match="3 workers in a row could not be started; .*RuntimeError: no such model"):
+        execute_work(run, fails={"start": ["no such model"]})
+
+
+def test_a_worker_that_sees_another_run_directory_is_refused(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunDir, "fingerprint", lambda run, stage: "another")
+    with pytest.raises(
+        InputError, match="has other settings here than where the stage was started; .* a file system that all share"
+    ):
+        execute_work(run)
+
+
+def test_a_stranger_that_says_nothing_or_the_wrong_thing_keeps_no_worker_out(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, strangers = Processes.start, list[socket.socket]()
+
+    def start(self: Processes, number: int, address: tuple[str, int], *others: Any) -> None:
+        for words in (b"", b"\0\0\0\x05hello", b"GET / HTTP/1.1\r\n\r\n"):
+            strangers.append(socket.create_connection(address))
+            strangers[-1].sendall(words)
+        begin(self, number, address, *others)
+
+    monkeypatch.setattr(Processes, "start", start)
+    execute_work(run)
+    assert done(run) == [1] * 6
+    for stranger in strangers:
+        stranger.close()

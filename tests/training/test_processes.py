@@ -1,0 +1,211 @@
+"""Trainings of several processes, started by `accelerate launch` on the CPU (gloo), beside those of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import learnalign_configs
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
+from safetensors.torch import load_file
+
+from learnalign import processes
+from learnalign.config import GrpoConfig, UntilConfig
+from learnalign.curriculum import Shuffled
+from learnalign.errors import InputError
+from learnalign.policy import load_policy
+from learnalign.prompts import load_prompts
+from learnalign.rundir import RunDir
+from learnalign.training import train
+from learnalign.training.followers import Elsewhere, _job_of
+from learnalign.training.job import Job, announcement
+from learnalign.training.steps import check_shares
+from tests.tiny import make_run
+
+CONFIGS = Path(str(learnalign_configs.__file__)).parent / "accelerate"
+SETTINGS: dict[str, Any] = {
+    "size": 8,
+    "steps": 2,
+    "batch_size": 8,
+    "num_generations": 2,
+    "max_completion_length": 8,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant",
+    "warmup_steps": 0,
+}
+
+
+def _run(folder: Path, **changes: Any) -> RunDir:
+    return make_run(folder, 12, verifier="tests.training.coin_verifier:coin", warmup={**SETTINGS, **changes})
+
+
+def _start(*arguments: str, count: int = 2) -> subprocess.Popen[str]:
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        str(CONFIGS / "ddp.yaml"),
+        "--num_processes",
+        str(count),
+    ]
+    command = [sys.executable, *launch, "-m", "learnalign_cli", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def _launch(*arguments: str, count: int = 2) -> tuple[int, str, str]:
+    process = _start(*arguments, count=count)
+    output, errors = process.communicate(timeout=240)
+    return process.returncode, output, errors
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Path) -> None:
+    run = _run(tmp_path, size=0, learning_rate=0.1, trainer={"optim": "sgd"})  # AdamW makes large steps of rounding
+    pool, kept = str(tmp_path / "pool.jsonl"), "train.keep_checkpoints=2"
+    code, output, errors = _launch(
+        "train", str(run.path), "--subset", pool, "--name", "two", "--set", kept, "--json", "--trust"
+    )
+    assert code == 0, errors
+    assert json.loads(output)["steps"] == 2  # one result, not two
+    assert errors.count("train: 2 steps") == 1
+    train(run, pool, "one", overrides=[kept])
+    one, two = run.path / "train/one", run.path / "train/two"
+    visits = [pq.read_table(folder / "rewards.parquet").to_pydict() for folder in (one, two)]
+    assert visits[0]["id"] == visits[1]["id"]
+    assert len(visits[0]["id"]) == 8  # two steps of 8 completions, 2 for each prompt
+    assert visits[0]["correct"][:4] == visits[1]["correct"][:4]  # the first step samples the same
+    metrics = [json.loads((folder / "policy/metrics.jsonl").read_text().splitlines()[0]) for folder in (one, two)]
+    assert metrics[0]["grad_norm"] > 0
+    assert metrics[0]["grad_norm"] == pytest.approx(metrics[1]["grad_norm"], rel=1e-4)
+    first = [_weights(folder / "policies/step-000001") for folder in (one, two)]
+    assert first[0].keys() == first[1].keys()
+    start = _weights(Path(run.config.model.name))
+    for name in first[0]:
+        torch.testing.assert_close(first[0][name], first[1][name], atol=1e-6, rtol=1e-4)
+    assert any(not torch.equal(first[0][name], start[name]) for name in first[0])
+    assert RunDir.open(two).read_record()["stages"]["train"]["status"] == "done"
+
+
+def test_settings_that_are_refused_are_said_once(tmp_path: Path) -> None:
+    run = _run(tmp_path, batch_size=6)  # three prompts a step
+    code, _, errors = _launch("warmup", str(run.path), "--trust")
+    assert code == 1  # the launcher's own
+    assert errors.count("learnalign: ") == 1
+    assert "6 completions are 3 prompts a step, which 2 processes cannot share equally; set it to 4 or 8" in errors
+    assert "exitcode  : 2" in errors  # process 0's
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_training_and_it_resumes(tmp_path: Path, victim: int) -> None:
+    run = _run(tmp_path, steps=60, trainer={"save_steps": 1})
+    launcher = _start("warmup", str(run.path), "--trust")
+    _wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    _process(launcher, victim).send_signal(signal.SIGKILL)
+    _, errors = launcher.communicate(timeout=200)
+    assert launcher.returncode == 1
+    assert errors.count("learnalign: ") <= 1, errors
+    assert "this is a bug" not in errors
+    assert not run.is_finished("warmup")
+    code, _, errors = _launch("warmup", str(run.path), "--trust")
+    assert code == 0, errors
+    assert run.read_record()["stages"]["warmup"]["resumed_steps"] > 0
+    assert [json.loads(line)["step"] for line in (run.warmup_dir / "metrics.jsonl").open()] == list(range(1, 61))
+    assert load_policy(run) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_launcher_ends_all_and_is_said_once(tmp_path: Path, number: int) -> None:
+    run = _run(tmp_path, steps=60, trainer={"save_steps": 1})
+    launcher = _start("warmup", str(run.path), "--trust")
+    _wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    every = psutil.Process(launcher.pid).children(recursive=True)
+    launcher.send_signal(number)
+    _, errors = launcher.communicate(timeout=200)
+    assert launcher.returncode != 0
+    assert errors.count("learnalign: ") == 1
+    assert "run the same command again to resume" in errors
+    assert not [process for process in every if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def _process(launcher: subprocess.Popen[str], rank: int) -> psutil.Process:
+    children = psutil.Process(launcher.pid).children()
+    return next(child for child in children if child.environ().get("RANK") == str(rank))
+
+
+def _wait_for(ready: Any) -> None:
+    deadline = time.monotonic() + 150
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp", "deepspeed"])
+def test_accelerate_reads_the_shipped_configurations(name: str) -> None:
+    config: Any = load_config_from_file(str(CONFIGS / f"{name}.yaml"))
+    kind = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "deepspeed": "DEEPSPEED"}[name]
+    assert str(config.distributed_type.value) == kind
+    assert (config.num_machines, config.mixed_precision, config.num_processes) == (1, "no", 2)
+    options = {action.dest for action in launch_command_parser()._actions}
+    section = {"ddp": {}, "fsdp": config.fsdp_config, "deepspeed": config.deepspeed_config}[name]
+    prefixed = {key if key.startswith("fsdp_") or name == "deepspeed" else f"fsdp_{key}" for key in section}
+    assert prefixed <= options
+    assert bool(section) == (name != "ddp")
+
+
+def test_shares_are_equal_or_refused_with_every_way_out() -> None:
+    settings = GrpoConfig(batch_size=48, num_generations=8)
+    for count in (1, 2, 3, 6):
+        check_shares(settings, "warmup", count)
+    with pytest.raises(InputError, match="48 completions are 6 prompts a step, which 4 processes") as refused:
+        check_shares(settings, "warmup", 4)
+    assert "set it to 32 or 64" in str(refused.value)
+    assert "start 1 or 2 or 3 (accelerate launch --num_processes)" in str(refused.value)
+    with pytest.raises(InputError, match=r"mini_batch_size: 3 completions an update .* give a multiple of 2"):
+        check_shares(GrpoConfig(batch_size=24, num_generations=6, mini_batch_size=3), "train", 2)
+
+
+def test_the_others_get_the_whole_job(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    prompts = load_prompts(run)[3:7][::-1]
+    job = Job(
+        section="train",
+        settings=run.config.warmup,
+        prompts=prompts,
+        curriculum=Shuffled(4, 0),
+        start="start",
+        reference="reference",
+        algorithm="rloo",
+        until=UntilConfig(patience=3),
+        keep=4,
+        work=tmp_path / "work",
+        output=tmp_path / "output",
+    )
+    other, same = _job_of(json.loads(json.dumps(announcement(run, job))))
+    assert (other.path, other.config) == (run.path, run.config)
+    plain = {name: getattr(run.config.warmup, name) for name in GrpoConfig.model_fields}
+    assert isinstance(same.curriculum, Elsewhere)
+    assert replace(same, curriculum=job.curriculum) == replace(job, settings=GrpoConfig(**plain))
+
+
+def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")  # of a cluster's own
+    assert (processes.count(), processes.rank(), processes.exchange([1])) == (1, 0, [[1]])
+    assert processes.is_first_to_fail()
