@@ -68,13 +68,12 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         if cascade:
             record.notes["cascade"] = dataclasses.asdict(cascade)
         cut = run.cut_ids() if cascade else set()
-        if run.config.model.kernels != "off":
-            record.notes["kernels"] = choose_kernels(run.config.model.kernels)
         expected = sum(why_skipped(row, settings.prompts) is None for row in success.values()) - len(cut)
         work = exact_alignments if settings.projection == "exact" else _features
         result = _count_missing(run, success, work(run, success, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
+        record.notes["kernels"] = result.kernels
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
         if verify:
             result = dataclasses.replace(result, verification=verify_features(run, success, verify))
@@ -115,6 +114,7 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int) -> Gra
         account.tokens += int(metadata["tokens"])
         account.skipped.update(json.loads(metadata["skipped"]))
         account.bad |= json.loads(metadata["bad"])
+        account.kernels[metadata.get("kernels", "off")] += 1
     return account.result()
 
 
@@ -162,6 +162,7 @@ class _GradientWorker:
             "bad": json.dumps(bad),
             "skipped": json.dumps(read.skipped),
             "tokens": str(count_tokens(samples)),
+            "kernels": choose_kernels(run.config.model.kernels),
         }
         write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint(STAGE), shard.rows)
         self._bad |= bad

@@ -20,6 +20,7 @@ from learnalign.gradients.exact.alignment import Direction, accumulate, inner_pr
 from learnalign.gradients.inputs import ShardSamples, make_engine, windows
 from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
+from learnalign.policy.kernels import choose_kernels
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
@@ -40,7 +41,7 @@ def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int)
         _finish(run, total.account, fingerprint)
     remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
-    return GradResult(**account)
+    return Account(**account).result()
 
 
 class _RunningSum:
@@ -51,7 +52,7 @@ class _RunningSum:
         self.direction: Direction = zero_direction(engine)
         self.shards: set[int] = set()
         self.norms: dict[str, float] = {}
-        self.account = Account()
+        self.account, self._kernels = Account(), choose_kernels(run.config.model.kernels)
         self._saved = time.monotonic()
         if is_done(self.file, fingerprint):
             self._read()
@@ -65,6 +66,7 @@ class _RunningSum:
         self.account = Account(state["features"], state["tokens"])
         self.account.skipped.update(state["skipped"])
         self.account.bad |= state["bad"]
+        self.account.kernels.update(state.get("kernels", {}))
 
     def record(self, shard: Shard, read: ShardSamples, norms: list[float]) -> None:
         """Record the norms and counts of a shard that is in U."""
@@ -76,6 +78,7 @@ class _RunningSum:
         account.tokens += count_tokens(read.samples)
         account.skipped.update(read.skipped)
         account.bad |= bad
+        account.kernels[self._kernels] += 1
 
     def save(self, at_once: bool = False) -> None:
         """Write the state, unless it was written less than SAVE_SECONDS ago."""
