@@ -114,6 +114,7 @@ bench-grad: setup-test
 
 bench-rollout: setup-test
 	$(BIN)/python -m tests.benchmarks.rollout
+	$(BIN)/python -m tests.benchmarks.rollout_stage
 
 bench-step: setup-test
 	$(BIN)/python -m tests.benchmarks.grpo_step

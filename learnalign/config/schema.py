@@ -46,6 +46,11 @@ class ModelConfig(Section):
         None,
         description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, layer by layer; null: one device",
     )
+    kernels: Literal["off", "auto", "compile"] = Field(
+        "off",
+        description="norms, rotary embeddings and gated MLPs fused by torch.compile in `grad`; auto: on a GPU, if triton is installed; "
+        "compile: on a CPU too",
+    )
 
     @property
     def is_reference(self) -> bool:

@@ -15,6 +15,7 @@ from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.grpo import Sample, UsedRollout, advantages, used_rollouts
 from learnalign.gradients.result import count_tokens
 from learnalign.policy import load_policy, model_without_weights, needs_reference
+from learnalign.policy.kernels import fused
 from learnalign.rollouts.success import Success
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
@@ -132,4 +133,4 @@ def make_engine(run: RunDir, modules: str | None = None) -> GradientEngine:
         width=config.grad.width,
         batch_tokens=config.grad.batch_tokens,
     )
-    return GradientEngine(load_policy(run, spread=True), settings)
+    return GradientEngine(fused(load_policy(run, spread=True), config.model.kernels), settings)

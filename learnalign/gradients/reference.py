@@ -25,6 +25,7 @@ from learnalign.gradients.inputs import ShardSamples, read_samples, windows
 from learnalign.gradients.logprobs import token_log_probs
 from learnalign.gradients.passes import Groups, Passes
 from learnalign.policy import load_reference, model_digest, needs_reference, reference_path, settled
+from learnalign.policy.kernels import fused
 from learnalign.policy.memory import release_cached_memory
 from learnalign.policy.parts import blocks_of
 from learnalign.progress import Advance, Progress, unseen
@@ -148,7 +149,8 @@ class _ReferenceWorker:
     def __init__(self, run: RunDir, success: Mapping[str, Success]) -> None:
         self._run, self._success, self._cut = run, success, _cut(run)
         self._fingerprint = _fingerprints(run, self._cut)
-        model, config = load_reference(settled(run), spread=True), run.config
+        config = run.config
+        model = fused(load_reference(settled(run), spread=True), config.model.kernels)
         self._log_probs = LogProbs(model, config.rollout.temperature, config.grad.batch_tokens)
 
     def __call__(self, shards: Iterator[Shard], progress: Progress) -> None:

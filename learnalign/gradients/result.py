@@ -45,12 +45,16 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True)
 class GradResult:
-    """`features`: prompts with a gradient; `skipped`: prompts without one, by reason; `bad`: reason by id; `tokens` processed."""
+    """`features`: prompts with a gradient; `skipped`: prompts without one, by reason; `bad`: reason by id; `tokens` processed.
+
+    `kernels`: what `model.kernels` was on the machines that made them, `off`, `compile`, or both.
+    """
 
     features: int
     skipped: dict[str, int]
     bad: dict[str, str]
     tokens: int
+    kernels: str = "off"
     verification: Verification | None = None
 
 
@@ -62,9 +66,11 @@ class Account:
     tokens: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     bad: dict[str, str] = field(default_factory=dict)
+    kernels: Counter[str] = field(default_factory=Counter)
 
     def result(self) -> GradResult:
-        return GradResult(features=self.features, skipped=dict(self.skipped), bad=self.bad, tokens=self.tokens)
+        more = {"skipped": dict(self.skipped), "bad": self.bad, "kernels": ", ".join(sorted(self.kernels)) or "off"}
+        return GradResult(features=self.features, tokens=self.tokens, **more)  # type: ignore[arg-type]
 
 
 def count_tokens(samples: Sequence[Sample]) -> int:

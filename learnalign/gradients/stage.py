@@ -20,6 +20,7 @@ from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine
 from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.policy import settled
+from learnalign.policy.kernels import choose_kernels
 from learnalign.progress import Progress
 from learnalign.rollouts.success import Success, load_success
 from learnalign.rundir import Quarantined, RunDir, Shard
@@ -68,6 +69,7 @@ def grad(run: RunDir, verify: int = 0, anyway: bool = False) -> GradResult:
         result = _count_missing(run, success, work(run, expected))
         run.quarantine(STAGE, [Quarantined(id=id, reason=reason) for id, reason in result.bad.items()])
         record.counts.update(features=result.features, bad=len(result.bad), tokens=result.tokens, **result.skipped)
+        record.notes["kernels"] = result.kernels
         check_bad(result.bad, result.features + len(result.bad), settings.max_bad)
         if verify:
             result = dataclasses.replace(result, verification=verify_features(run, success, verify))
@@ -108,6 +110,7 @@ def _features(run: RunDir, expected: int) -> GradResult:
         account.tokens += int(metadata["tokens"])
         account.skipped.update(json.loads(metadata["skipped"]))
         account.bad |= json.loads(metadata["bad"])
+        account.kernels[metadata.get("kernels", "off")] += 1
     return account.result()
 
 
@@ -155,6 +158,7 @@ class _GradientWorker:
             "bad": json.dumps(bad),
             "skipped": json.dumps(read.skipped),
             "tokens": str(count_tokens(samples)),
+            "kernels": choose_kernels(run.config.model.kernels),
         }
         write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint(STAGE), shard.rows)
         self._bad |= bad

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -40,6 +40,7 @@ from learnalign.rollouts.judging import (
     unscored_reasons,
 )
 from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
+from learnalign.rollouts.unfinished import MOST_SHARDS, Unfinished
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done
 from learnalign.verify.configured import configured_verifier
@@ -109,14 +110,6 @@ def _refuse_unscored(run: RunDir, shard: Shard) -> None:
         refuse_unscored(reasons, len(rollouts), run.config.verifier, SCORES_AGAIN)
 
 
-def _without_ended(running: set[Future[None]]) -> set[Future[None]]:
-    """Wait for one of them to end; returns the others, or raises its error."""
-    ended, running = wait(running, return_when=FIRST_COMPLETED)
-    for future in ended:
-        future.result()
-    return running
-
-
 class RolloutWorker:
     """The engine and the verifier of one process, working on shards; it `looks` at the first. `close` (or garbage collection) ends both."""
 
@@ -131,26 +124,33 @@ class RolloutWorker:
         self._source = Source(engine=engine)
         self._one_at_a_time = threading.Lock()  # tokenizer and verifier are not for several threads
         self._engine = stack.enter_context(open_engine(settled(run), policy_path(run), longest, engine))
+        self._unfinished = Unfinished()
+        size = config.rollout.num_generations
+        self._first = first_half(size) if config.rollout.adaptive else size
 
     def __call__(self, shards: Iterator[Shard], progress: Progress) -> None:
-        """As many shards at once as the engine wants: while one is judged and written, or waits for its longest completions,
+        """As many shards at once as keep the engine full: while one is judged and written, or waits for its longest completions,
         the engine works on the next."""
-        at_once = self._engine.shards
-        if at_once == 1:
+        wanted = self._engine.wanted
+        if not wanted:
             one_by_one(self._work)(shards, progress)
             return
-        with ThreadPoolExecutor(at_once) as threads:
+        with ThreadPoolExecutor(MOST_SHARDS) as threads:
             running: set[Future[None]] = set()
             try:
                 for shard in shards:
-                    running.add(threads.submit(self._part, shard, progress))
-                    if len(running) == at_once:
-                        running = _without_ended(running)
-                while running:
-                    running = _without_ended(running)
+                    running.add(self._begin(shard, progress, threads))
+                    running = self._unfinished.wait(wanted, running)
+                self._unfinished.wait(0, running)
             except BaseException:
                 self.close()  # else the threads, for which the pool waits, would go on
                 raise
+
+    def _begin(self, shard: Shard, progress: Progress, threads: ThreadPoolExecutor) -> Future[None]:
+        self._unfinished.expect(shard, len(shard) * self._first)
+        future = threads.submit(self._part, shard, progress)
+        future.add_done_callback(lambda _: self._unfinished.expect(shard, 0))
+        return future
 
     def _part(self, shard: Shard, progress: Progress) -> None:
         with progress.part(len(shard)) as advance:
@@ -169,17 +169,19 @@ class RolloutWorker:
             if len(ids[p.id]) >= limit
         ]
         prompts = [prompt for prompt in prompts if len(ids[prompt.id]) < limit]
-        size = config.rollout.num_generations
-        first = first_half(size) if config.rollout.adaptive else size
+        size, first = config.rollout.num_generations, self._first
 
         def ended(count: float) -> None:
             advance(count / size)
+            self._unfinished.ended(shard, count)
 
+        self._unfinished.expect(shard, len(prompts) * first)
         groups = self._draw(prompts, ids, range(first), ended)
         if first < size:
             halves = [half_of([rollout.reward for rollout in groups[prompt.id]]) for prompt in prompts]
             needed = needs_second_half(halves, size, share_wanted(config, self._run.count_prompts()))
             unfinished = [prompt for prompt, more in zip(prompts, needed, strict=True) if more]
+            self._unfinished.expect(shard, len(unfinished) * (size - first))
             for id, rest in self._draw(unfinished, ids, range(first, size), ended).items():
                 groups[id] += rest
         rollouts = [rollout for prompt in prompts for rollout in groups[prompt.id]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -168,13 +169,15 @@ class Bergson:
     projection = 16
 
     def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        self.model, self.samples, self.batch_tokens = model, samples, batch_tokens
+
+    def data(self) -> Any:
+        """The samples as bergson takes them."""
         from datasets import Dataset
 
-        self.model = model
-        rows = [[*s.prompt_ids, *s.rollouts[0].token_ids] for s in samples]
-        labels = [[-100] * len(s.prompt_ids) + list(s.rollouts[0].token_ids) for s in samples]
-        self.data = Dataset.from_dict({"input_ids": rows, "labels": labels, "length": [len(row) for row in rows]})
-        self.batch_tokens = batch_tokens
+        rows = [[*s.prompt_ids, *s.rollouts[0].token_ids] for s in self.samples]
+        labels = [[-100] * len(s.prompt_ids) + list(s.rollouts[0].token_ids) for s in self.samples]
+        return Dataset.from_dict({"input_ids": rows, "labels": labels, "length": [len(row) for row in rows]})
 
     def run(self) -> None:
         from bergson.collector.collector import CollectorComputer
@@ -185,14 +188,15 @@ class Bergson:
 
         embedding = self.model.get_input_embeddings()  # type: ignore[operator]
         embedding.requires_grad_(True)  # as its own build does, so that there is a graph
-        batches = allocate_batches(self.data["length"][:], self.batch_tokens)
+        data = self.data()
+        batches = allocate_batches(data["length"][:], self.batch_tokens)
         with tempfile.TemporaryDirectory() as folder:
             config = IndexConfig(run_path=f"{folder}/run", token_batch_size=self.batch_tokens)
             config.partial_run_path.mkdir()
             processor = GradientProcessor(projection_dim=self.projection, projection_seed=0)
             body = self.model.base_model
-            collector = InMemoryCollector(model=body, cfg=config, processor=processor, data=self.data)
-            computer = CollectorComputer(self.model, self.data, collector=collector, batches=batches, cfg=config)
+            collector = InMemoryCollector(model=body, cfg=config, processor=processor, data=data)
+            computer = CollectorComputer(self.model, data, collector=collector, batches=batches, cfg=config)
             computer.run_with_collector_hooks()
         embedding.requires_grad_(False)
 

@@ -125,13 +125,13 @@ def _until(row: list[int], stop: frozenset[int]) -> int:
 
 
 @contextmanager
-def bare_vllm(job: Job) -> Iterator[Side]:
-    """vLLM's own LLM.generate in a process that does nothing else."""
-    arguments = engine_arguments(with_engine(job.config, "vllm"), model_path(job.config), job.longest)
+def bare_vllm(job: Job, longest: int | None = None) -> Iterator[Side]:
+    """vLLM's own LLM.generate in a process that does nothing else; all requests at once, without seeds."""
+    arguments = engine_arguments(with_engine(job.config, "vllm"), model_path(job.config), longest or job.longest)
     message = {
         "arguments": arguments,
         "stop": sorted(stop_ids(job.config, model_path(job.config))),
-        "room": job.room,
+        "sampling": {"max_tokens": job.room, "temperature": job.config.rollout.temperature, "detokenize": False},
         "requests": [[list(request.prompt_ids), len(request.seeds)] for request in job.requests],
     }
     process = subprocess.Popen(
@@ -169,9 +169,7 @@ def serve_bare_vllm() -> None:
     prompts, parameters = [], []
     for ids, count in message["requests"]:
         prompts.append(TokensPrompt(prompt_token_ids=ids))
-        parameters.append(
-            SamplingParams(n=count, max_tokens=message["room"], stop_token_ids=message["stop"], detokenize=False)
-        )
+        parameters.append(SamplingParams(n=count, stop_token_ids=message["stop"], **message["sampling"]))
     for _ in sys.stdin:
         started = time.process_time()
         outputs = llm.generate(prompts, parameters, use_tqdm=False)

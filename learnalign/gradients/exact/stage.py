@@ -28,6 +28,7 @@ from learnalign.gradients.inputs import ShardSamples, make_engine, windows
 from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
 from learnalign.policy import settled
+from learnalign.policy.kernels import choose_kernels
 from learnalign.policy.memory import release_cached_memory
 from learnalign.progress import Progress
 from learnalign.rollouts.success import load_success
@@ -88,7 +89,7 @@ def exact_alignments(run: RunDir, expected: int) -> GradResult:
             _finish(run, fingerprint)
         remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
-    return GradResult(**account)
+    return Account(**account).result()
 
 
 def _sums(run: RunDir) -> list[Path]:
@@ -152,7 +153,7 @@ class _RunningSum:
         self.direction: Direction = zero_direction(engine)
         self.shards: set[int] = set()
         self.norms: dict[str, float] = {}
-        self.account = Account()
+        self.account, self._kernels = Account(), choose_kernels(run.config.model.kernels)
         self._saved, self._stored = time.monotonic(), 0
         if is_done(self.file, self.fingerprint):
             self._read()
@@ -172,6 +173,7 @@ class _RunningSum:
         account.tokens += count_tokens(read.samples)
         account.skipped.update(read.skipped)
         account.bad |= bad
+        account.kernels[self._kernels] += 1
 
     def save(self, at_once: bool = False) -> None:
         """Write the state if it is another than the stored one, unless that was written less than SAVE_SECONDS ago."""
@@ -196,6 +198,7 @@ def _add_account(account: Account, state: State) -> None:
     account.tokens += state["tokens"]
     account.skipped.update(state["skipped"])
     account.bad |= state["bad"]
+    account.kernels.update(state.get("kernels", {}))
 
 
 def _make_first_pass(run: RunDir, expected: int) -> Worker:

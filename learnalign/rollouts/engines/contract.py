@@ -66,8 +66,11 @@ class Engine(Protocol):
         """The most tokens of prompt and completion together; a prompt must be shorter."""
 
     @property
-    def shards(self) -> int:
-        """How many threads may usefully call `generate` at once, so that the engine has work while completions are judged."""
+    def wanted(self) -> int:
+        """So many completions should be asked for and not yet ended at any time, by several threads, to keep the engine full.
+
+        0: it takes one call of `generate` after another.
+        """
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, ended: Advance = unseen

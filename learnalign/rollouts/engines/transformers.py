@@ -27,7 +27,7 @@ from learnalign.rollouts.engines.slots import ATTENTION
 class TransformersEngine:
     """Samples from the model or adapter at `path`; a context manager that holds the model while it is open."""
 
-    name, shards = "transformers", 1
+    name, wanted = "transformers", 0
 
     def __init__(self, config: Config, path: str, max_length: int | None = None) -> None:
         self._config, self._path, self._max_length = config, path, max_length

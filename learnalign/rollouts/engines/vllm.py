@@ -39,7 +39,7 @@ END_LIMIT = 30.0  # seconds to end by itself
 class VllmEngine:
     """Samples from the model or adapter at `path`; a context manager that starts and ends vLLM's processes."""
 
-    name, shards = "vllm", 2
+    name = "vllm"
 
     def __init__(self, config: Config, path: str, max_length: int | None = None) -> None:
         self._config, self._path, self._max_length = config, path, max_length
@@ -58,7 +58,10 @@ class VllmEngine:
                 stack.enter_context(Replica(_of_replica(options, i), environment(arguments, i, replicas)))
                 for i in range(replicas)
             ]
-            self.context_length: int = min(replica.wait_until_ready() for replica in self._replicas)
+            limits = [replica.wait_until_ready() for replica in self._replicas]
+            self.context_length: int = min(longest for longest, _ in limits)
+            # Twice what it works on: as many again wait for a place while the next shard is prepared.
+            self.wanted: int = 2 * sum(rows for _, rows in limits)
             self._stack = stack.pop_all()
         return self
 
@@ -137,17 +140,20 @@ class Replica:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def wait_until_ready(self) -> int:
-        """Returns the context length; raises RunError with vLLM's last error and what to change if it cannot start."""
+    def wait_until_ready(self) -> tuple[int, int]:
+        """Returns the context length and how many completions it works on at once.
+
+        Raises RunError with vLLM's last error and what to change if it cannot start.
+        """
         try:
             if not self._connection.poll(START_LIMIT):
                 raise self._failure(f"it was silent for {START_LIMIT:.0f} s")
-            context_length = int(json.loads(self._connection.recv_bytes())["ready"])
+            context_length, rows = json.loads(self._connection.recv_bytes())["ready"]
         except (EOFError, OSError):
             raise self._failure("its process ended") from None
         self._ready = True
         threading.Thread(target=self._hand_out, daemon=True).start()
-        return context_length
+        return int(context_length), int(rows)
 
     def _hand_out(self) -> None:
         """Give each message to the jobs that it is about; all learn that the process lives, or has ended."""

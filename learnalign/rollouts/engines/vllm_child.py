@@ -31,7 +31,8 @@ def main() -> None:
     try:
         options = inbox.get()
         llm = _start(options["arguments"])
-        send({"ready": llm.model_config.max_model_len})
+        rows = llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        send({"ready": [llm.model_config.max_model_len, rows]})
         lora = _lora(options["adapter"])
         left: dict[int, int] = {}  # completions that are still to come, by job
         while True:

@@ -227,8 +227,8 @@ def test_each_replica_is_a_tensor_parallel_engine_on_its_own_gpus(
             super().__init__(self)
             started.append((options["arguments"], environment["CUDA_VISIBLE_DEVICES"]))
 
-        def wait_until_ready(self) -> int:
-            return 100
+        def wait_until_ready(self) -> tuple[int, int]:
+            return 100, 64
 
     config = make_config(tmp_path, rollout={"vllm": {"tensor_parallel_size": 2, "data_parallel_size": 2}})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -236,8 +236,9 @@ def test_each_replica_is_a_tensor_parallel_engine_on_its_own_gpus(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(vllm, "Replica", Started)
     monkeypatch.setattr(vllm, "engine_arguments", lambda *_: dict(config.rollout.vllm, model="some/model", seed=0))
-    with vllm.VllmEngine(config, config.model.name):
+    with vllm.VllmEngine(config, config.model.name) as engine:
         assert [devices for _, devices in started] == ["0,1", "2,3"]
+        assert (engine.context_length, engine.wanted) == (100, 2 * 2 * 64)
     for number, (arguments, _) in enumerate(started):
         assert arguments == {
             "model": "some/model",
