@@ -19,7 +19,7 @@ from learnalign.rundir.files.content import (
 )
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
 from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_parquet, write_parquet
-from learnalign.rundir.files.tensors import read_arrays, read_metadata, read_safetensors, write_safetensors
+from learnalign.rundir.files.tensors import Place, read_arrays, read_metadata, read_places, read_safetensors, write_safetensors
 from learnalign.rundir.files.text import (
     as_json,
     read_json,
@@ -43,6 +43,7 @@ from learnalign.rundir.files.whole import (
 
 __all__ = [
     "FINGERPRINT",
+    "Place",
     "as_json",
     "atomic_path",
     "check_whole",
@@ -64,6 +65,7 @@ __all__ = [
     "read_jsonl",
     "read_metadata",
     "read_parquet",
+    "read_places",
     "read_safetensors",
     "read_text",
     "remove",
