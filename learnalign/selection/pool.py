@@ -142,7 +142,10 @@ class Pool:
                 raise RunError(f"{path} is missing; run `{command}` first")
             arrays, metadata, places = read_places(path)
             _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-            of_pool, norms = self._places_in(shard, json.loads(metadata["ids"]), path), arrays["norms"].astype(np.float64)
+            of_pool, norms = (
+                self._places_in(shard, json.loads(metadata["ids"]), path),
+                arrays["norms"].astype(np.float64),
+            )
             self._checked.append(_Checked(of_pool, norms, places["features"]))
             yield Vectors(of_pool, torch.from_numpy(arrays["features"]), norms)
 

@@ -77,26 +77,32 @@ def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"]) -> Alignments
             product = own[:, part] @ rows
             centroids = centroids.add_(product) if len(centroids) else product
     for block in stream():
-        products = [centroids @ rows.T for rows, _ in _in_float64(block.units)]
+        products = [centroids @ rows.T for rows, _ in _in_float64(block.units, times=2)]
         if products:
             result.alignment[:, block.places] = torch.cat(products, dim=1).numpy() / weights.shape[1]
         result.norm[block.places] = block.norms
     return result
 
 
-def _in_float64(units: Float[torch.Tensor, "rows D"]) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
-    """As many rows at a time as stay in a processor's cache, valid until the next are asked for, and which they are.
+def _in_float64(
+    units: Float[torch.Tensor, "rows D"], times: int = 1
+) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
+    """Some rows at a time, about what stays in a processor's cache or `times` that, valid until the next are asked for; and which.
 
-    By way of float32: a processor converts float16 to that at once, but not to float64.
+    By way of float32: a processor converts float16 to that at once, but not to float64. The last part is the same whatever `times`
+    is, since libraries round a product with very few rows in another way.
     """
-    size = max(1, CACHE_ENTRIES // max(1, units.shape[1]))
-    double = torch.empty(min(size, len(units)), units.shape[1], dtype=torch.float64)
+    count, width = units.shape
+    size = max(1, CACHE_ENTRIES // max(1, width))
+    whole = count - count % size
+    double = torch.empty(min(times * size, count), width, dtype=torch.float64)
     single = torch.empty_like(double, dtype=torch.float32)
-    for start in range(0, len(units), size):
-        rows = units[start : start + size]
-        if rows.dtype != torch.float32:
+    for start in [*range(0, whole, times * size), *range(whole, count, size)]:
+        part = slice(start, min(start + times * size, whole if start < whole else count))
+        rows = units[part]
+        if rows.dtype == torch.float16:
             rows = single[: len(rows)].copy_(rows)
-        yield double[: len(rows)].copy_(rows), slice(start, start + size)
+        yield double[: len(rows)].copy_(rows), part
 
 
 def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlock | None = None) -> Alignments:

@@ -19,7 +19,14 @@ from learnalign.rundir.files.content import (
 )
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
 from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_parquet, write_parquet
-from learnalign.rundir.files.tensors import Place, read_arrays, read_metadata, read_places, read_safetensors, write_safetensors
+from learnalign.rundir.files.tensors import (
+    Place,
+    read_arrays,
+    read_metadata,
+    read_places,
+    read_safetensors,
+    write_safetensors,
+)
 from learnalign.rundir.files.text import (
     as_json,
     read_json,
