@@ -2,13 +2,14 @@
 
     python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--keep FOLDER] [--json FILE]
 
-A third side is the least by the contract, in plain NumPy, Arrow and torch: the same in float64 and with digests, ids and success rates read,
-the ranking written. It has a share of its own and replaces the bare read nowhere.
+A third side, `contract`, is the least that gives the same numbers, in plain NumPy, Arrow and torch: the bare read in float64 and with
+digests, ids and success rates read, the ranking written. It has a share of its own and replaces the bare read nowhere.
 
-The run directories are made up: random success rates, and 4,096 random unit rows with a common direction, of which every prompt has one, in
-shards as `grad` writes them. Each side runs in turn in a process of its own, with one thread, on files that are in the page cache; its CPU and wall seconds are those after
-the imports. Its memory is the most that the process had resident (VmHWM) with the imports: both sides read into memory of their own and
-map no file of features, so that the page cache is in neither's. By default 17,917 × 8192, the size of DAPO-Math-17k.
+The run directories are made up: random success rates, and 4,096 random unit rows with a common direction, of which every prompt with
+0 < p < 1 has one, in shards as `grad` writes them. Each side runs in turn in a process of its own, with one thread, on files that are in
+the page cache if they fit; its CPU and wall seconds are those after the imports. Its memory is the most that the process had resident
+(VmHWM) with the imports: all sides read into memory of their own and map no file of features, so that the page cache is in none's. By
+default 17,917 × 8192, the size of DAPO-Math-17k.
 """
 
 from __future__ import annotations
