@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from learnalign.errors import RunError, counted
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
 from learnalign.rollouts.first_look import caution
-from learnalign.rollouts.success import load_success
+from learnalign.rollouts.success import success_table
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import is_done, read_parquet
 from learnalign.rundir.stages import STAGES
@@ -53,14 +52,14 @@ def success_summary(run: RunDir) -> dict[str, Any] | None:
     """Mean and histogram of p by its values k/G, unscored rollouts, prompts with V > 0; None before rollouts."""
     if not run.success_file.is_file():
         return None
-    rows = load_success(run, check=False).values()
-    rates = np.array([row.success_rate for row in rows if row.success_rate is not None])
+    table = success_table(run, check=False)
+    rates, samples = table["success_rate"].drop_null().to_numpy(), table["samples"].to_numpy()
     return {
         "mean": float(rates.mean()) if len(rates) else None,
-        "learnable": sum(row.learnability > 0 for row in rows),
-        "unscored_prompts": len(rows) - len(rates),
-        "unscored_rollouts": sum(row.samples - row.scored for row in rows),
-        "histogram": _histogram(rates, max([1, *(row.samples for row in rows)])),
+        "learnable": int((table["learnability"].to_numpy() > 0).sum()),
+        "unscored_prompts": len(table) - len(rates),
+        "unscored_rollouts": int(samples.sum() - table["scored"].to_numpy().sum()),
+        "histogram": _histogram(rates, int(samples.max(initial=1))),
     }
 
 
@@ -69,8 +68,8 @@ def _caution(run: RunDir, entry: dict[str, Any]) -> str | None:
     counts = entry.get("counts", {})
     if entry.get("status") != "done" or not run.success_file.is_file():
         return None
-    rows = load_success(run, check=False).values()
-    correct, scored, count = (sum(getattr(row, name) for row in rows) for name in ("correct", "scored", "samples"))
+    table = success_table(run, check=False)
+    correct, scored, count = (int(table[name].to_numpy().sum()) for name in ("correct", "scored", "samples"))
     return caution(run, f"all {count:,}", correct, scored, counts.get("truncated", 0), count) or None
 
 
@@ -111,7 +110,7 @@ def _total(run: RunDir) -> float | None:
 def _histogram(rates: np.ndarray, group: int) -> list[list[Any]]:
     """[p, prompts] for every possible p of a small group, for tenths of a large one."""
     parts = group if group <= 16 else 10
-    counts = Counter(np.rint(rates * parts).astype(int).tolist())
+    counts = np.bincount(np.rint(rates * parts).astype(int), minlength=parts + 1).tolist()
     return [[f"{k}/{parts}", counts[k]] for k in range(parts + 1)]
 
 

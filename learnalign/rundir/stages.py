@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import translate
 from pathlib import Path
 from typing import Any
 
@@ -200,15 +201,17 @@ def files_in(root: Path) -> list[Path]:
     return [file for file in dict.fromkeys(every) if not file.name.endswith(".tmp")]
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def stage_of(path: str) -> str | None:
     """The stage that writes this path of a run directory, if one does; `REFERENCE` for what `grad` keeps beside the rollouts."""
-    if fnmatch(path, REFERENCE_FILES):
-        return REFERENCE
-    for name, stage in STAGES.items():
-        if any(fnmatch(path, pattern) or fnmatch(path, f"{pattern}/*") for pattern in stage.outputs):
-            return name
-    return None
+    return next((name for name, outputs in _outputs().items() if outputs.match(path)), None)
+
+
+@functools.cache
+def _outputs() -> dict[str, re.Pattern[str]]:
+    """What matches the paths that each stage writes: a run directory may have tens of thousands."""
+    patterns = {name: [each for own in stage.outputs for each in (own, f"{own}/*")] for name, stage in STAGES.items()}
+    patterns = {REFERENCE: [REFERENCE_FILES], **patterns}
+    return {name: re.compile("|".join(map(translate, own))) for name, own in patterns.items()}
 
 
 def command_of(path: str) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from learnalign.config import DataConfig
 from learnalign.errors import RunError
-from learnalign.pool_table import Prompt, each
+from learnalign.pool_table import Prompt, Prompts
 from learnalign.prompts import stored_prompts
 from learnalign.rundir import Label, RunDir
 from learnalign.rundir.files import read_parquet
@@ -27,7 +27,7 @@ FEWEST_VALUES, MOST_VALUES = 2, 12
 FEWEST_PROMPTS = 3  # of a value, on average
 MOST_COLUMNS = 4
 _LONGEST = 60  # characters of a value
-_ROWS = 8192  # of the source, read as one
+_ROWS = 8192  # of the source, read as one, or a few more
 
 Places = dict[str, np.ndarray]  # by value
 
@@ -83,10 +83,10 @@ def _few_places(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, Places
     """As `few_valued`: by column, the places of each value, in order."""
     parts: dict[str, dict[str, list[np.ndarray]]] = {}
     many: set[str | None] = {data.prompt, *data.answers, data.solution, data.id}  # columns that are out
-    sources, start = each(prompts, "source"), 0
-    while rows := list(itertools.islice(sources, _ROWS)):
+    start = 0
+    for rows in _sources(prompts):
         fast = _read_fast(rows, many)
-        for column, by_value in (_read(rows, many) if fast is None else fast).items():
+        for column, by_value in (_read(rows.to_pylist(), many) if fast is None else fast).items():
             values = parts.setdefault(column, {})
             for value, places in by_value.items():
                 values.setdefault(value, []).append(np.asarray(places) + start)
@@ -97,6 +97,24 @@ def _few_places(data: DataConfig, prompts: Sequence[Prompt]) -> dict[str, Places
     columns = {column: _with_null(values, start) for column, values in parts.items() if column not in many}
     few = {column: places for column, places in columns.items() if _are_few(len(places), start)}
     return dict(itertools.islice(few.items(), MOST_COLUMNS))
+
+
+def _sources(prompts: Sequence[Prompt]) -> Iterator[pa.StringArray]:
+    """The prompts' rows as JSON, not many at once."""
+    import pyarrow as pa
+
+    if isinstance(prompts, Prompts):
+        chunks = (chunk for column in prompts.chunks("source") for chunk in column.chunks)
+    else:
+        chunks = iter([pa.array([prompt.source for prompt in prompts], pa.string())])
+    held: list[pa.StringArray] = []
+    for piece in (chunk.slice(start, _ROWS) for chunk in chunks for start in range(0, len(chunk), _ROWS)):
+        held.append(piece)
+        if sum(map(len, held)) >= _ROWS:
+            yield pa.concat_arrays(held)
+            held = []
+    if held:
+        yield pa.concat_arrays(held)
 
 
 def _with_null(parts: dict[str, list[np.ndarray]], count: int) -> Places:
@@ -120,15 +138,16 @@ def _read(sources: Sequence[str], without: Collection[str | None]) -> dict[str, 
     return found
 
 
-def _read_fast(sources: Sequence[str], without: Collection[str | None]) -> dict[str, Places] | None:
+def _read_fast(sources: pa.StringArray, without: Collection[str | None]) -> dict[str, Places] | None:
     """As `_read`, without the places of null, ten times as fast; None for values that Arrow would write otherwise."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow.json import ReadOptions, read_json
 
-    content = "\n".join(sources).encode()
+    lines = pc.binary_join(pa.ListArray.from_arrays([0, len(sources)], sources), "\n")
+    content = lines[0].as_buffer()
     try:
-        table = read_json(pa.BufferReader(content), ReadOptions(use_threads=False, block_size=len(content) + 1))
+        table = read_json(pa.BufferReader(content), ReadOptions(use_threads=False, block_size=content.size + 1))
     except pa.ArrowException:  # a column of several types
         return None
     if len(table) != len(sources):

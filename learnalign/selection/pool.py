@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from learnalign.errors import InputError, RunError, counted
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_table
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import FINGERPRINT, read_parquet, read_safetensors
+from learnalign.rundir.files import FINGERPRINT, Place, read_parquet, read_places
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
 
@@ -37,11 +38,20 @@ class SuccessColumns:
 
 @dataclass(frozen=True)
 class Vectors:
-    """A block of prompts' vectors: their places in the pool, unit rows, and the norms before scaling."""
+    """A block of prompts' vectors: their places in the pool, unit rows as they are stored, and the norms before scaling."""
 
     places: Int[np.ndarray, "rows"]
     units: Float[torch.Tensor, "rows dim"]
     norms: Float[np.ndarray, "rows"]
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A file of gradients that was compared with what was written: its prompts' places in the pool, norms, where its features are."""
+
+    places: Int[np.ndarray, "rows"]
+    norms: Float[np.ndarray, "rows"]
+    features: Place
 
 
 class Pool:
@@ -54,28 +64,31 @@ class Pool:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.prompts = load_prompts(run)
-        self.ids = self.prompts.ids
         self.id_column = self.prompts.column("id")
-        self._checked: dict[
-            Path, Int[np.ndarray, "rows"]
-        ] = {}  # places of gradients' files that have been read and compared
+        self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
 
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @property
+    def ids(self) -> list[str]:
+        """The prompts' ids; `id_column` takes less time where a column does."""
+        return self.prompts.ids
+
     @functools.cached_property
     def success(self) -> SuccessColumns:
         """Success rates of all n prompts."""
         table, path = success_table(self.run), self.run.success_file
-        if missing := int((np.bincount(self._rows(table, path), minlength=len(self)) == 0).sum()):
+        places = self._rows(table, path)
+        if missing := int((np.bincount(places, minlength=len(self)) == 0).sum()):
             command = f"learnalign rollout {self.run.quoted}"
             raise RunError(
                 f"{path} lacks {missing} of {counted(len(self), 'prompt')}; run `{command}` to its end first"
             )
         names = ("scored", "correct", "success_rate", "learnability")
-        scored, correct, rate, learnability = (self._column(table, name, path) for name in names)
+        scored, correct, rate, learnability = (self._column(table, name, places) for name in names)
         return SuccessColumns(scored.astype(np.int64), correct.astype(np.int64), rate, learnability)
 
     @property
@@ -95,8 +108,9 @@ class Pool:
 
     def signal(self, name: str, *columns: str) -> list[Float[np.ndarray, "n"]]:
         """Columns of a signal, NaN for prompts without a value."""
-        table, path = self._signal(name), self.run.signal_file(name)
-        return [self._column(table, column, path) for column in columns]
+        table = self._signal(name)
+        places = self._rows(table, self.run.signal_file(name))
+        return [self._column(table, column, places) for column in columns]
 
     def _signal(self, name: str) -> pa.Table:
         path, command = self.run.signal_file(name), f"learnalign signal {self.run.quoted} {name}"
@@ -108,7 +122,8 @@ class Pool:
         """Exact alignments (1/n Σ_j V_j cos(g_i, g_j)) and gradient norms, NaN for prompts without a gradient."""
         path = self.run.exact_file
         table = self._read(path, self.fingerprint("grad"), f"learnalign grad {self.run.quoted}")
-        return self._column(table, "alignment", path), self._column(table, "norm", path)
+        places = self._rows(table, path)
+        return self._column(table, "alignment", places), self._column(table, "norm", places)
 
     def gradients(self) -> Iterator[Vectors]:
         """Features φ as unit rows, shard by shard; those stored in float16 are units up to its rounding."""
@@ -118,15 +133,25 @@ class Pool:
                 "grad.projection: exact stores alignments but no features, which this method needs; use method "
                 "learnalign, or compute features in a new run directory with --set grad.projection=kronecker"
             )
-        for shard in run.shards():
-            path = run.gradients_file(shard)
-            if not path.is_file():
+        for shard, path in self._gradient_files:
+            if shard.index < len(self._checked):
+                checked = self._checked[shard.index]
+                yield Vectors(checked.places, torch.from_numpy(checked.features.read()), checked.norms)
+                continue
+            if not os.path.isfile(path):
                 raise RunError(f"{path} is missing; run `{command}` first")
-            tensors, metadata = read_safetensors(path, check=path not in self._checked)
-            if path not in self._checked:
-                _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-                self._checked[path] = self._places_in(shard, json.loads(metadata["ids"]), path)
-            yield Vectors(self._checked[path], tensors["features"].float(), tensors["norms"].double().numpy())
+            arrays, metadata, places = read_places(path)
+            _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
+            of_pool, norms = (
+                self._places_in(shard, json.loads(metadata["ids"]), path),
+                arrays["norms"].astype(np.float64),
+            )
+            self._checked.append(_Checked(of_pool, norms, places["features"]))
+            yield Vectors(of_pool, torch.from_numpy(arrays["features"]), norms)
+
+    @functools.cached_property
+    def _gradient_files(self) -> list[tuple[Shard, Path]]:
+        return [(shard, self.run.gradients_file(shard)) for shard in self.run.shards()]
 
     def hidden_features(self) -> Iterator[Vectors]:
         """Vectors of the `features` signal (position-weighted mean hidden states) as unit rows."""
@@ -146,9 +171,9 @@ class Pool:
         _check_settings(path, stored, fingerprint, command)
         return table
 
-    def _column(self, table: pa.Table, name: str, path: Path) -> Float[np.ndarray, "n"]:
+    def _column(self, table: pa.Table, name: str, places: Int[np.ndarray, "rows"]) -> Float[np.ndarray, "n"]:
         values = np.full(len(self), np.nan)
-        values[self._rows(table, path)] = table[name].to_numpy().astype(np.float64)
+        values[places] = table[name].to_numpy().astype(np.float64)
         return values
 
     def _rows(self, table: pa.Table, path: Path) -> Int[np.ndarray, "rows"]:
@@ -159,8 +184,11 @@ class Pool:
 
     def _places_in(self, shard: Shard, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """`places` of prompts of one shard, without a look at the others."""
-        own = {id: place for place, id in enumerate(self.ids[shard.start : shard.stop], shard.start)}
-        return np.array([own[id] for id in ids], np.int64) if own.keys() >= set(ids) else self.places(ids, path)
+        own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
+        try:
+            return np.fromiter(map(own.__getitem__, ids), np.int64, len(ids))
+        except KeyError:
+            return self.places(ids, path)
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """Places in the pool of the `ids` in file `path`."""

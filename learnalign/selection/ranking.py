@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,10 @@ from learnalign.selection.methods.method import Method, Scores
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The pool ranked by a method: `order` holds places in the pool, best first, `chosen` those of the subset."""
+    """The pool ranked by a method: `order` holds places in the pool, best first, `chosen` those of the subset.
+
+    `reasons` says why a prompt cannot be chosen, null if it can.
+    """
 
     method: Method
     label: str
@@ -27,14 +29,19 @@ class Ranking:
     eligible: Bool[np.ndarray, "n"]
     chosen: Int[np.ndarray, "chosen"]
     clusters: Int[np.ndarray, "n"] | None
-    reasons: list[str | None]
+    reasons: pa.StringArray
 
 
-def rank(score: Float[np.ndarray, "n"], ids: Sequence[str]) -> Int[np.ndarray, "n"]:
+def rank(score: Float[np.ndarray, "n"], ids: pa.StringArray | pa.ChunkedArray) -> Int[np.ndarray, "n"]:
     """Places in the pool, best score first; ties by ascending id, prompts without a score (NaN) last."""
     key = np.where(np.isnan(score), np.inf, -score)
-    by_id = pc.sort_indices(pa.array(ids, pa.string())).to_numpy().astype(np.int64)
-    return by_id[np.argsort(key[by_id], kind="stable")]
+    order = np.argsort(key)
+    same = key[order[1:]] == key[order[:-1]]
+    tied = np.append(same, False) | np.insert(same, 0, False)
+    places = order[tied]
+    by_id = places[pc.sort_indices(ids.take(pa.array(places))).to_numpy()]
+    order[tied] = by_id[np.argsort(key[by_id], kind="stable")]
+    return order
 
 
 def choose(

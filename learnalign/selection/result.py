@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,8 +109,8 @@ def _kinds(rate: Float[np.ndarray, "n"]) -> dict[str, Bool[np.ndarray, "n"]]:
     return {"never solved": never, "sometimes": some, "always solved": always, "not scored": unknown}
 
 
-def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]:
-    """Why each prompt cannot be chosen (success rate, failed gradient, no signal, score); None if it can."""
+def skip_reasons(pool: Pool, method: Method, scores: Scores) -> pa.StringArray:
+    """Why each prompt cannot be chosen (success rate, failed gradient, no signal, score); null if it can."""
     incomplete = np.isnan(scores.score) | (np.isnan(scores.alignment) if scores.alignment is not None else False)
     reasons = np.full(len(pool), "no positive score", object)
     reasons[method.eligible(scores.score)] = None
@@ -126,12 +125,13 @@ def skip_reasons(pool: Pool, method: Method, scores: Scores) -> list[str | None]
         for kind, members in _kinds(pool.success.rate).items():
             if kind != "sometimes":
                 reasons[members] = kind
-    return reasons.tolist()  # type: ignore[no-any-return]
+    return pa.array(reasons, pa.string())
 
 
-def count_reasons(reasons: Sequence[str | None]) -> dict[str, int]:
+def count_reasons(reasons: pa.StringArray) -> dict[str, int]:
     """How many prompts were skipped for each reason, most frequent first."""
-    return dict(Counter(reason for reason in reasons if reason).most_common())
+    counts = pc.value_counts(reasons.drop_null()).to_pylist()
+    return dict(Counter({each["values"]: each["counts"] for each in counts}).most_common())
 
 
 def inputs_notes(pool: Pool, method: Method) -> list[str]:

@@ -81,22 +81,38 @@ def align(stream: Stream, weights: Float[np.ndarray, "k n"], scoring: Scoring) -
 def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"]) -> Alignments:
     """Alignments in O(n·D) and two passes over the vectors, in float64, of which few rows are held at a time."""
     result, centroids = _missing(weights, "centroid"), torch.zeros(0)
-    for places, rows, _ in _in_float64(stream):
-        part = torch.from_numpy(weights[:, places]) @ rows
-        centroids = centroids + part if len(centroids) else part
-    for places, rows, norms in _in_float64(stream):
-        result.alignment[:, places] = (centroids @ rows.T).numpy() / weights.shape[1]
-        result.norm[places] = norms
+    for block in stream():
+        own = torch.from_numpy(weights[:, block.places])
+        for rows, part in _in_float64(block.units):
+            product = own[:, part] @ rows
+            centroids = centroids.add_(product) if len(centroids) else product
+    for block in stream():
+        products = [centroids @ rows.T for rows, _ in _in_float64(block.units, times=2)]
+        if products:
+            result.alignment[:, block.places] = torch.cat(products, dim=1).numpy() / weights.shape[1]
+        result.norm[block.places] = block.norms
     return result
 
 
-def _in_float64(stream: Stream) -> Iterator[tuple[Int[np.ndarray, "rows"], Float[torch.Tensor, "rows D"], np.ndarray]]:
-    """Places, rows and norms, as many rows at a time as stay in a processor's cache."""
-    for block in stream():
-        size = max(1, CACHE_ENTRIES // max(1, block.units.shape[1]))
-        for start in range(0, len(block.places), size):
-            part = slice(start, start + size)
-            yield block.places[part], block.units[part].double(), block.norms[part]
+def _in_float64(
+    units: Float[torch.Tensor, "rows D"], times: int = 1
+) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
+    """Some rows at a time, about what stays in a processor's cache or `times` that, valid until the next are asked for; and which.
+
+    By way of float32: a processor converts float16 to that at once, but not to float64. The last part is the same whatever `times`
+    is, since libraries round a product with very few rows in another way.
+    """
+    count, width = units.shape
+    size = max(1, CACHE_ENTRIES // max(1, width))
+    whole = count - count % size
+    double = torch.empty(min(times * size, count), width, dtype=torch.float64)
+    single = torch.empty_like(double, dtype=torch.float32)
+    for start in [*range(0, whole, times * size), *range(whole, count, size)]:
+        part = slice(start, min(start + times * size, whole if start < whole else count))
+        rows = units[part]
+        if rows.dtype == torch.float16:
+            rows = single[: len(rows)].copy_(rows)
+        yield double[: len(rows)].copy_(rows), part
 
 
 def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlock | None = None) -> Alignments:
@@ -110,7 +126,7 @@ def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlo
         return result
     places = np.concatenate([block.places for block in blocks])
     result.norm[places] = np.concatenate([block.norms for block in blocks])
-    units = torch.cat([block.units for block in blocks])
+    units = torch.cat([block.units for block in blocks]).float()
     del blocks
     units = units.to(device())
     weight = torch.from_numpy(weights[:, places]).to(units.device)

@@ -168,7 +168,7 @@ def _rank(pool: Pool, method: Method, label: Label, size: int, scoring: Scoring,
         check_learnable(pool)
     clusters = clusters_of(pool, label.clusters, scoring.seed) if label.clusters else None
     scores = method.score(pool, scoring)
-    order = rank(scores.score, pool.ids)
+    order = rank(scores.score, pool.id_column)
     eligible = method.eligible(scores.score)
     reasons = skip_reasons(pool, method, scores)
     if not eligible.any():
@@ -209,5 +209,5 @@ def _result(pool: Pool, ranking: Ranking, stability: Stability | None) -> Select
         way=ranking.scores.way,
         stability=stability,
         notes=notes,
-        shares=count_shares(run.config.data, pool.prompts, ranking.eligible.tolist(), taken.tolist()),
+        shares=count_shares(run.config.data, pool.prompts, ranking.eligible, taken),
     )

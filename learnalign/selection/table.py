@@ -34,17 +34,22 @@ def scores_table(pool: Pool, ranking: Ranking, kept: Float[np.ndarray, "n"] | No
         "alignment": _numbers(scores.alignment, count),
         "learnability": _numbers(success and success.learnability, count),
         "success_rate": _numbers(success and success.rate, count),
-        "scored": pa.array(success.scored if success else [None] * count, pa.int64()),
-        "correct": pa.array(success.correct if success else [None] * count, pa.int64()),
+        "scored": _whole(success and success.scored, count),
+        "correct": _whole(success and success.correct, count),
         "norm": _numbers(scores.norm, count),
         "signal": _numbers(scores.signal, count),
-        "cluster": pa.array(ranking.clusters if ranking.clusters is not None else [None] * count, pa.int64()),
+        "cluster": _whole(ranking.clusters, count),
         "kept": _numbers(kept, count),
-        "skipped": pa.array(ranking.reasons, pa.string()),
+        "skipped": ranking.reasons,
     }
     return pa.table(columns).replace_schema_metadata({SIZE: str(ranking.size)})
 
 
 def _numbers(values: Any, count: int) -> pa.Array:
     """A column of doubles, null for NaN; all null if `values` is None."""
-    return pa.array(np.full(count, np.nan) if values is None else values, pa.float64(), from_pandas=True)
+    return pa.nulls(count, pa.float64()) if values is None else pa.array(values, pa.float64(), from_pandas=True)
+
+
+def _whole(values: Any, count: int) -> pa.Array:
+    """A column of whole numbers; all null if `values` is None."""
+    return pa.nulls(count, pa.int64()) if values is None else pa.array(values, pa.int64())

@@ -1,11 +1,15 @@
-"""What `select` costs, from run directory to subset, beside the least that it must do: read the features twice and multiply.
+"""What the command `select` costs, from run directory to subset, beside a bare read: the features read twice and multiplied, float32.
 
-    python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--json FILE]
+    python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--keep FOLDER] [--json FILE]
 
-The run directories are made up: random success rates, and random unit rows with a common direction in shards as `grad` writes them. Each
-side runs in turn in a process of its own, with one thread, on files that are in the page cache; its CPU and wall seconds are those after
-the imports. Its memory is the most that the process had resident (VmHWM) with the imports: both sides read into memory of their own and
-map no file of features, so that the page cache is in neither's. By default 17,917 × 8192, the size of DAPO-Math-17k.
+A third side, `contract`, is the least that gives the same numbers, in plain NumPy, Arrow and torch: the bare read in float64 and with
+digests, ids and success rates read, the ranking written. It has a share of its own and replaces the bare read nowhere.
+
+The run directories are made up: random success rates, and 4,096 random unit rows with a common direction, of which every prompt with
+0 < p < 1 has one, in shards as `grad` writes them. Each side runs in turn in a process of its own, with one thread, on files that are in
+the page cache if they fit; its CPU and wall seconds are those after the imports. Its memory is the most that the process had resident
+(VmHWM) with the imports: all sides read into memory of their own and map no file of features, so that the page cache is in none's. By
+default 17,917 × 8192, the size of DAPO-Math-17k.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from tests.selection.measured import GROUP, write_success
 from tests.tiny import make_run
 
 SHARD = 256
+VARIOUS = 4096  # different rows of features, of which every prompt gets one: their values change no time, and making them takes long
 MEASURE = """
 import json, pathlib, sys, time
 import numpy as np, torch
@@ -45,9 +50,12 @@ print(json.dumps({{"cpu_seconds": cpu, "seconds": wall, "gigabytes": int(status[
 """
 SIDES = {
     "select": (
-        "from learnalign.rundir import RunDir\nfrom learnalign.selection.stage import select\n"
-        "import learnalign.handoff, learnalign.policy, pandas, scipy.special",
-        "select(RunDir.open(sys.argv[1]), 1000)",
+        """
+import learnalign.handoff.exporting, learnalign.policy, learnalign.selection.stage, learnalign.signals.rendered, learnalign.summary
+import learnalign_cli.app, pandas, pyarrow.fs, pyarrow.json, pyarrow.pandas_compat, pyarrow.parquet, rich._emoji_codes, rich.console
+import rich.table, scipy.special, typer._adapters, typer._click.decorators
+""",
+        "learnalign_cli.app.app(['select', sys.argv[1], '-n', '1000'], standalone_mode=False)",
     ),
     "bare": (
         "",
@@ -59,6 +67,36 @@ for _ in range(2):
         content = np.fromfile(file, np.uint8)
         features = content[len(content) % (2 * dim) :].view(np.float16).reshape(-1, dim)
         values = torch.from_numpy(features).float() @ centroid
+""",
+    ),
+    "contract": (
+        "import pyarrow as pa, pyarrow.parquet as pq, xxhash",
+        """
+run, dim = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+pool = pq.read_table(run / "prompts.parquet", columns=["id", "row"], use_threads=False)
+success = pq.read_table(run / "success.parquet", use_threads=False).drop_columns(["id"])
+learnability = success["learnability"].to_numpy()
+places = np.flatnonzero(learnability > 0)
+weights, centroid, alignment = torch.from_numpy(learnability[places]), 0, np.full(len(pool), np.nan)
+for again in (False, True):
+    start = 0
+    for file in sorted((run / "gradients").glob("part-*.safetensors")):
+        content = np.fromfile(file, np.uint8)
+        features = content[len(content) % (2 * dim) :].view(np.float16).reshape(-1, dim)
+        rows = torch.from_numpy(features).float().double()
+        own = slice(start, start := start + len(rows))
+        if again:
+            alignment[places[own]] = rows @ centroid
+        else:
+            xxhash.xxh3_128_hexdigest(content)
+            centroid = centroid + weights[own] @ rows
+score = np.where(np.isnan(alignment), 0, learnability * alignment)
+ranks = np.argsort(np.argsort(-score, kind="stable"))
+table = pool.append_column("score", pa.array(score)).append_column("rank", pa.array(ranks))
+table = table.append_column("alignment", pa.array(alignment)).append_column("norm", pa.array(alignment))
+for name in success.column_names:
+    table = table.append_column(name, success[name])
+pq.write_table(table, run / ".contract.parquet", compression="zstd")
 """,
     ),
 }
@@ -75,14 +113,16 @@ def make_run_directory(folder: Path, rows: int, dim: int) -> RunDir:
         record.counts |= {"rows": rows, "prompts": rows, "left_out": 0}
     run = RunDir.open(run.path)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    various = torch.randn(VARIOUS, dim, generator=generator) + 0.2
+    norms = various.norm(dim=1)
+    units = (various / norms[:, None]).half()
     correct = rng.integers(0, GROUP + 1, rows).tolist()
     write_success(run, correct)
     ids, fingerprint = load_prompts(run).ids, run.fingerprint("grad")
     for shard in run.shards():
         places = [i for i in range(shard.start, shard.stop) if 0 < correct[i] < GROUP]
-        features = torch.randn(len(places), dim, generator=generator) + 0.2
-        norms = features.norm(dim=1)
-        tensors = {"features": (features / norms[:, None]).half(), "norms": norms}
+        drawn = torch.randint(VARIOUS, (len(places),), generator=generator)
+        tensors = {"features": units[drawn], "norms": norms[drawn]}
         metadata = {"ids": json.dumps([ids[i] for i in places])}
         write_safetensors(run.gradients_file(shard), tensors, metadata, fingerprint, shard.rows)
     return run
@@ -113,11 +153,13 @@ def measure(side: str, *arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_size(rows: int, dim: int, rounds: int) -> dict[str, Any]:
-    """Both sides in turn; prints and returns what each took."""
+def measure_size(rows: int, dim: int, rounds: int, kept: Path | None) -> dict[str, Any]:
+    """All sides in turn; prints and returns what each took. The run directory is made in `kept`, if it is not there yet."""
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as temporary:
-        run = make_run_directory(Path(temporary), rows, dim)
+        folder = Path(temporary) if kept is None else kept / f"{rows}x{dim}"
+        folder.mkdir(parents=True, exist_ok=True)
+        run = RunDir.open(folder / "run") if (folder / "run").is_dir() else make_run_directory(folder, rows, dim)
         gradients = sum(file.stat().st_size for file in run.path.glob("gradients/*"))
         for _ in range(rounds):
             for side, results in found.items():
@@ -127,21 +169,22 @@ def measure_size(rows: int, dim: int, rounds: int) -> dict[str, Any]:
         seconds = [result["cpu_seconds"] for result in results]
         words = f"{median[side]:.2f} CPU s ({min(seconds):.2f} to {max(seconds):.2f})"
         print(f"{rows:,} × {dim}, {side}: {words}, {max(r['gigabytes'] for r in results):.2f} GB")
-    share = median["bare"] / median["select"]
-    print(f"bare / select: {share:.2f}", flush=True)
-    return {"rows": rows, "dim": dim, "features_gb": round(gradients / 1e9, 2), "share": round(share, 3), **found}
+    shares = {f"{side}_share": round(median[side] / median["select"], 3) for side in ("bare", "contract")}
+    print(*(f"{name}: {share:.2f}" for name, share in shares.items()), sep=", ", flush=True)
+    return {"rows": rows, "dim": dim, "features_gb": round(gradients / 1e9, 2), **shares, **found}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["17917x8192"], metavar="ROWSxDIM")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="where run directories are made, and stay for the next time")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes]
     measured = []
     for rows, dim in sizes:
-        measured.append(measure_size(rows, dim, arguments.rounds))
+        measured.append(measure_size(rows, dim, arguments.rounds, arguments.keep))
         if arguments.json:
             record = {**about(shard=SHARD, feature_dtype="float16"), "measured": measured}
             arguments.json.write_text(json.dumps(record, indent=1) + "\n")

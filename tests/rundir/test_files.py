@@ -19,6 +19,7 @@ from learnalign.rundir.files import (
     disk_error,
     is_done,
     read_parquet,
+    read_places,
     read_safetensors,
     remove_leftovers,
     write_json,
@@ -117,8 +118,26 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(RunError, match="damaged"):
-        read_safetensors(path)
+    for read in (read_safetensors, read_places):
+        with pytest.raises(RunError, match="damaged"):
+            read(path)
+
+
+def test_an_array_is_read_again_from_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    stored = {"features": torch.randn(3, 4).half(), "none": torch.empty(0, 4), "norms": torch.rand(3)}
+    write_safetensors(path, stored, {"ids": "[1]"}, "f1")
+    arrays, metadata, places = read_places(path)
+    assert metadata["ids"] == "[1]"
+    for name, tensor in stored.items():
+        assert torch.equal(torch.from_numpy(arrays[name]), tensor)
+        assert torch.equal(torch.from_numpy(places[name].read()), tensor)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(RunError, match="shorter"):
+        places["norms"].read()
+    path.unlink()
+    with pytest.raises(RunError, match="missing"):
+        places["norms"].read()
 
 
 def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from learnalign.rundir import RunDir
+from learnalign.rundir.files import content as content_module
+from learnalign.rundir.files import tensors
 from learnalign.selection import compare, select
 from tests.selection.measured import measured_run
 
@@ -44,6 +46,21 @@ def test_select_computes_the_fingerprint_of_gradients_once_for_all_shards(tmp_pa
         select(run, 3, scoring=scoring)
     assert many.fingerprints["grad"] == 1
     assert many.reads == few.reads
+
+
+def test_select_compares_each_file_of_gradients_with_what_was_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: Counter[Path] = Counter()
+
+    def is_listed(path: Path, content: bytearray) -> bool:
+        compared[path] += 1
+        return content_module.is_listed(path, content)
+
+    monkeypatch.setattr(tensors, "is_listed", is_listed)
+    run = measured_run(tmp_path, [4] * 24, executor={"shard_size": 8})
+    select(run, 3, scoring="centroid")
+    assert compared == {run.gradients_file(shard): 1 for shard in run.shards()}
 
 
 def test_compare_computes_each_fingerprint_once_for_all_methods(tmp_path: Path) -> None:

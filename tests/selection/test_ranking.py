@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from learnalign.errors import InputError
@@ -10,11 +11,20 @@ from learnalign.selection.ranking import choose, rank, size_of
 
 
 def test_ties_go_by_ascending_id_as_strings() -> None:
-    assert rank(np.array([1.0, 2.0, 2.0, 2.0]), ["a", "9", "10", "b"]).tolist() == [2, 1, 3, 0]
+    assert rank(np.array([1.0, 2.0, 2.0, 2.0]), pa.array(["a", "9", "10", "b"])).tolist() == [2, 1, 3, 0]
 
 
 def test_prompts_without_a_score_come_last() -> None:
-    assert rank(np.array([np.nan, -5.0, np.nan, 0.0]), ["b", "c", "a", "d"]).tolist() == [3, 1, 2, 0]
+    assert rank(np.array([np.nan, -5.0, np.nan, 0.0]), pa.array(["b", "c", "a", "d"])).tolist() == [3, 1, 2, 0]
+
+
+def test_a_ranking_is_a_sort_by_score_and_id() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.choice([0.0, -0.0, 1.0, np.nan, *rng.normal(size=50)], 400)
+    ids = [f"{id:x}" for id in rng.permutation(400)]
+    expected = sorted(range(400), key=lambda i: (np.inf if np.isnan(score[i]) else -score[i], ids[i]))
+    chunks = pa.chunked_array([ids[:150], ids[150:]])
+    assert rank(score, chunks).tolist() == expected
 
 
 def test_clusters_give_their_best_in_proportion_to_their_eligible_prompts() -> None:

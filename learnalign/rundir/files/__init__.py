@@ -20,9 +20,11 @@ from learnalign.rundir.files.content import (
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
 from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_parquet, write_parquet
 from learnalign.rundir.files.tensors import (
+    Place,
     peek_metadata,
     read_arrays,
     read_metadata,
+    read_places,
     read_safetensors,
     write_safetensors,
 )
@@ -49,6 +51,7 @@ from learnalign.rundir.files.whole import (
 
 __all__ = [
     "FINGERPRINT",
+    "Place",
     "as_json",
     "atomic_path",
     "check_whole",
@@ -71,6 +74,7 @@ __all__ = [
     "read_jsonl",
     "read_metadata",
     "read_parquet",
+    "read_places",
     "read_safetensors",
     "read_text",
     "remove",

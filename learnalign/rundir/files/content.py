@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import FileIO
 from pathlib import Path
 
 import xxhash
@@ -55,14 +56,20 @@ def verified(path: Path) -> bytearray:
 
 def content_of(path: Path) -> bytearray:
     """The content of a file, as it is; raises RunError if it is missing."""
-    if not path.is_file():
-        raise missing(path)
-    with path.open("rb", buffering=0) as file:
+    with opened(path) as file:
         content = bytearray(os.fstat(file.fileno()).st_size)
         view, start = memoryview(content), 0
         while start < len(content) and (count := file.readinto(view[start:])):
             start += count
     return content
+
+
+def opened(path: Path) -> FileIO:
+    """A file, to be read in bytes; raises RunError if it is missing."""
+    try:
+        return open(path, "rb", buffering=0)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise missing(path) from None
 
 
 def is_listed(path: Path, content: bytearray) -> bool:

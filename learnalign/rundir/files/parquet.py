@@ -56,7 +56,7 @@ def parquet_groups(path: Path, columns: list[str]) -> tuple[list[int], Callable[
 
     def read(group: int, columns: list[str] | None) -> pa.Table:
         try:
-            return file.read_row_group(group, columns)
+            return file.read_row_group(group, columns, use_threads=False)  # too few rows to share
         except (pa.ArrowException, OSError, ValueError) as error:
             raise damaged(path, one_line(error, 200)) from None
 

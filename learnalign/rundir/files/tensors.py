@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from learnalign.errors import one_line
-from learnalign.rundir.files.content import content_of, damaged, is_listed, verified
+from learnalign.rundir.files.content import content_of, damaged, is_listed, opened, verified
 from learnalign.rundir.files.parquet import FINGERPRINT, ROWS
 from learnalign.rundir.files.whole import atomic_path
 
@@ -55,16 +56,13 @@ def _sort_header(path: Path) -> None:
         file.write(text.ljust(size))
 
 
-def read_safetensors(path: Path, check: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file, without a copy; raises RunError if the file is missing or damaged.
-
-    Without `check`, for a file that this process has checked before, its data are not compared with what was written.
-    """
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file, without a copy; raises RunError if the file is missing or damaged."""
     import torch
     from safetensors.torch import _TYPES as types
 
     content = content_of(path)
-    check = check and not is_listed(path, content)  # else the digest of the manifest covers all of it
+    listed = is_listed(path, content)  # then the digest of the manifest covers all of it
     header, start = _header(path, content)
     metadata = header.pop("__metadata__", {})
     tensors = {}
@@ -74,26 +72,71 @@ def read_safetensors(path: Path, check: bool = True) -> tuple[dict[str, Tensor],
         empty = torch.empty(0, dtype=torch.uint8)  # `frombuffer` refuses to make one
         raw = torch.frombuffer(content, dtype=torch.uint8, offset=begin, count=end - begin) if end > begin else empty
         tensors[name] = raw.view(kind).view(about["shape"])
-    if check and metadata.get(CHECKSUM, digest := _digest(tensors)) != digest:
+    if not listed and metadata.get(CHECKSUM, digest := _digest(tensors)) != digest:
         raise damaged(path)
     return tensors, metadata
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the numbers of an array lie in a file: from byte `start` on, of NumPy's type `kind`."""
+
+    path: Path
+    start: int
+    kind: str
+    shape: tuple[int, ...]
+
+    def view(self, content: bytearray) -> np.ndarray:
+        """The array in the file's content, without a copy."""
+        import numpy as np
+
+        return np.ndarray(self.shape, self.kind, content, self.start)
+
+    def read(self) -> np.ndarray:
+        """The array, read from the file and not compared with what was written, for one that this process has checked before."""
+        import numpy as np
+
+        array = np.empty(self.shape, self.kind)
+        view = memoryview(array.reshape(-1).view(np.uint8))
+        with opened(self.path) as file:
+            file.seek(self.start)
+            while view and (count := file.readinto(view)):
+                view = view[count:]
+        if view:
+            raise damaged(self.path, "it has become shorter")
+        return array
+
+
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """As `read_safetensors`, for numbers that NumPy has, without torch, for files of a run directory."""
-    import numpy as np
-
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
     content = verified(path)
+    places, metadata = _places(path, content)
+    return {name: place.view(content) for name, place in places.items()}, metadata
+
+
+def read_places(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Place]]:
+    """Arrays and metadata as `read_safetensors` gives them, and from where each array can be read again."""
+    content = content_of(path)
+    if not is_listed(path, content):
+        read_safetensors(path)  # compares the data with the digest in the file
+    places, metadata = _places(path, content)
+    return {name: place.view(content) for name, place in places.items()}, metadata, places
+
+
+_KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
+
+
+def _places(path: Path, content: bytearray) -> tuple[dict[str, Place], dict[str, str]]:
+    """Where the arrays of a file are, and its metadata."""
     header, start = _header(path, content)
     metadata = header.pop("__metadata__", {})
-    arrays = {}
+    places = {}
     for name, about in header.items():
-        begin, end = (start + offset for offset in about["data_offsets"])
-        if about["dtype"] not in kinds:
+        if about["dtype"] not in _KINDS:
             raise damaged(path, f"{name} holds {about['dtype']}")
-        arrays[name] = np.frombuffer(memoryview(content)[begin:end], kinds[about["dtype"]]).reshape(about["shape"])
-    return arrays, metadata
+        begin, kind, shape = start + about["data_offsets"][0], _KINDS[about["dtype"]], tuple(about["shape"])
+        places[name] = Place(path, begin, kind, shape)
+    return places, metadata
 
 
 def _header(path: Path, content: bytearray) -> tuple[dict[str, Any], int]:

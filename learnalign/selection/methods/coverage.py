@@ -36,7 +36,7 @@ def coverage(pool: Pool, scoring: Scoring) -> Scores:
             f"{4 * len(places) ** 2 / 1e9:,.0f} GB; at most {int(ENTRIES**0.5):,} prompts are possible: choose from a part of the "
             "pool (data.limit), or by another method"
         )
-    units = torch.cat([block.units for block in blocks])[torch.from_numpy(learnable)]
+    units = torch.cat([block.units for block in blocks]).float()[torch.from_numpy(learnable)]
     units = torch.nn.functional.normalize(units)  # in float16, copies have a cosine a little below 1
     score = np.where(learnability > 0, np.nan, 0.0)
     score[places] = cover(units, learnability[places]) / len(pool)
