@@ -50,7 +50,7 @@ def grad(
 ) -> None:
     """Compute each learnable prompt's projected GRPO gradient; samples missing rollouts first."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway)
+        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway, slice=slice)
     with open_run(directory, config, overrides, overwrite, stage="grad", trust=trust, slice=slice) as run:
         from learnalign.gradients import grad as compute_gradients
 

@@ -28,18 +28,22 @@ def show_plan(
     trust: bool,
     *checked: str,
     anyway: bool = True,
+    slice: str | None = None,
 ) -> None:
     """Print the work of the three heavy stages, once they and further `checked` stages can work; nothing is written.
 
-    Golds that are whole solutions are refused, as the command itself does, unless `anyway`.
+    Golds that are whole solutions are refused, as the command itself does, unless `anyway`. With a `slice` i/k, the work is that of
+    all k, and its times those of k at once.
     """
     from learnalign.rundir import RunDir
+    from learnalign.rundir import Slice as Part
 
+    slices = Part.parse(slice).count if slice is not None else 1
     heavy = ["warmup", "rollout", "grad"]
     run = RunDir(directory, resolve_config(directory, config, overrides, trust))
     stale = [f"{name} ({'; '.join(differences)})" for name, differences in run.stale()]
     more = {"stale": stale} if stale else {}
-    show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, **more)
+    show_work(run.config, as_json, heavy, [*heavy, *checked], run, anyway=anyway, slices=slices, **more)
 
 
 def show_work(
@@ -50,6 +54,7 @@ def show_work(
     run: RunDir | None = None,
     *,
     anyway: bool = True,
+    slices: int = 1,
     **more: Any,
 ) -> None:
     """Print the work of some stages, by the rates that `run` has measured; `more` is added to it, settings by --verbose."""
@@ -57,7 +62,7 @@ def show_work(
 
     from learnalign.plan import plan
 
-    planned = plan(config, stages, checked, run, anyway=anyway)
+    planned = plan(config, stages, checked, run, anyway=anyway, slices=slices)
     free = None if run is None else free_bytes(run.path)
     if as_json:
         config_ = config.model_dump(mode="json")
@@ -112,6 +117,9 @@ def print_work(planned: Plan) -> None:
         for one in planned.stages
     ]
     print_table("work", [*AMOUNTS, "memory at least", "time"], works)
+    if shared := [one for one in planned.stages if one.workers > 1]:
+        words = ", ".join(f"{one.stage} by {counted(one.workers, 'worker')}" for one in shared)
+        print(f"at once, as executor.devices and --slice say: {words}")
     if any(one.time and not one.time.measured for one in planned.stages):
         print("times are rough, from the model's size and this machine; a finished stage's rate is used instead")
 
@@ -125,7 +133,7 @@ def _amounts(one: Work, planned: Plan) -> list[Any]:
 
 def print_ahead(planned: Plan) -> None:
     """What `learnalign plan` shows: each stage's work, hours, disk and memory; where rates come from; what is assumed or breaks."""
-    from learnalign.ahead import SHARED
+    from learnalign.plan import SHARED
 
     works = [
         [

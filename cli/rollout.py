@@ -41,7 +41,7 @@ def rollout(
 ) -> None:
     """Sample G completions of every prompt and score them: success rates and learnability."""
     if dry_run:
-        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway or file is not None)
+        return show_plan(directory, config, overrides, as_json, trust, anyway=anyway or file is not None, slice=slice)
     if slice and file:
         raise InputError("--slice is for sampling; --from reads the whole file at once: leave --slice away")
     with open_run(directory, config, overrides, overwrite, stage="rollout", trust=trust, slice=slice) as run:

@@ -11,7 +11,7 @@ from learnalign.config import Config
 from learnalign.errors import InputError, counted
 from learnalign.limits import select_seconds, strains
 from learnalign.names import SIGNALS
-from learnalign.plan import Plan, PoolSize, Work, chosen_of, kept_of, read_source, work
+from learnalign.plan import SHARED, Plan, PoolSize, Work, chosen_of, kept_of, over_workers, read_source, work
 from learnalign.policy import ModelSize, model_path, model_size
 from learnalign.progress import duration
 from learnalign.rates import Estimate, core, estimate, estimate_published, gpu, rates_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from learnalign.rundir import RunDir
 
 STAGES = ("warmup", "rollout", "grad", "select")
-SHARED = ("rollout", "grad")  # stages whose shards GPUs share
 PROMPT_TOKENS = 150  # of a prompt of a pool that is not there
 LONGEST_START = 60.0  # seconds of a measured stage that may have been its start, which a larger pool needs but once
 _MEASURED = "measured in"
@@ -80,7 +79,7 @@ def _time(work: Work, prompts: int, config: Config, size: ModelSize, gpus: int, 
         time = replace(time, sources=tuple(f"{source} and the peak of {device}" for source in time.sources))
     if work.stage not in SHARED:
         return time
-    return time.over(min(gpus, -(-work.prompts // config.executor.shard_size)))
+    return over_workers(time, gpus, work.prompts, config)
 
 
 def _measured(work: Work, prompts: int, config: Config, size: ModelSize, run: RunDir | None) -> Estimate | None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
+from learnalign.executor import planned_workers
 from learnalign.gradients import keep_of
 from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, reference_bytes, used_rollouts
 from learnalign.policy import ModelSize, load_tokenizer, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
 from learnalign.rates import Estimate, estimate, machine_for, rates_of
+from learnalign.rollouts.engines.vllm_settings import gpus_of
 from learnalign.training.steps import kept_steps, planned_steps
 
 if TYPE_CHECKING:
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
     from learnalign.rundir import Quarantined, RunDir
 
 
+SHARED = ("rollout", "grad")  # stages whose shards workers share
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
 
     `disk_bytes` is None for a training, whose files are those of `policies` models or adapters. `memory_bytes` is the least that a
-    GPU must have, None if the model's size is not known. `time` is an estimate.
+    GPU must have, None if the model's size is not known. `time` is an estimate, with `workers` at once.
     """
 
     stage: str
@@ -35,6 +40,7 @@ class Work:
     steps: int | None = None
     policies: int | None = None
     memory_bytes: int | None = None
+    workers: int = 1
     time: Estimate | None = None
 
 
@@ -88,8 +94,11 @@ def plan(
     *,
     anyway: bool = True,
     trl: bool = True,
+    slices: int = 1,
 ) -> Plan:
     """The work of `stages` (warmup, rollout, grad, train), with the rates that `run` has measured; writes nothing.
+
+    Times are those of the workers that the settings give to each of `slices` processes at once.
 
     Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them, and unless
     `anyway` for golds that are whole solutions; those that TRL alone finds, if it is asked (`trl`).
@@ -99,11 +108,11 @@ def plan(
     check(config, checked, read.prompts, lengths=read.lengths, run=run, anyway=anyway, trl=trl)
     pool = read.size
     model = model_size(config) if stages else None
-    works = [work(stage, config, pool, model) for stage in stages]
+    works = [replace(work(stage, config, pool, model), workers=workers(stage, config, slices)) for stage in stages]
     if model is not None:
         machine = machine_for(model.parameters)
         measured = rates_of(run.read_record() if run is not None else None)
-        works = [replace(one, time=estimate(one, config, machine, measured)) for one in works]
+        works = [replace(one, time=_shared(one, estimate(one, config, machine, measured), config)) for one in works]
     return Plan(
         config=config,
         rows=read.rows,
@@ -115,6 +124,27 @@ def plan(
         parameters=model.parameters if model is not None else None,
         chosen=chosen_of(config, pool) if "select" in checked else None,
     )
+
+
+def workers(stage: str, config: Config, slices: int = 1) -> int:
+    """How many workers a stage will have in the processes of all slices; raises InputError if it can have none."""
+    if stage not in SHARED:
+        return 1
+    tensor_parallel = stage == "rollout" and config.rollout.engine != "transformers"
+    return slices * planned_workers(config.executor, gpus_of(config.rollout.vllm) if tensor_parallel else 1)
+
+
+def over_workers(time: Estimate, workers: int, prompts: int, config: Config) -> Estimate:
+    """The time of a stage whose shards so many workers share: not more of them than it has shards."""
+    return time.over(min(workers, -(-prompts // config.executor.shard_size)))
+
+
+def _shared(work: Work, time: Estimate, config: Config) -> Estimate:
+    """Of the work's workers. A rough time on a CPU is one of all its cores, which several workers share."""
+    from learnalign.executor import visible_gpus
+
+    one = work.workers == 1 or not (time.measured or visible_gpus())
+    return time if one else over_workers(time, work.workers, work.prompts, config)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from learnalign.config import Config, dump_config, load_config
+from learnalign import executor
+from learnalign.config import Config, ExecutorConfig, dump_config, load_config
+from learnalign.errors import InputError, RunError
+from learnalign.executor import local
 from learnalign.plan import PoolSize, Work, plan
 from learnalign.plan import work as work_of
 from learnalign.rates import Machine, estimate, rates_of
 from learnalign.rollouts import rollout
-from learnalign.rundir import RunDir
-from learnalign.rundir.machine import describe_machine
+from learnalign.rundir import RunDir, rundir
+from learnalign.rundir.machine import Moment, describe_machine
 from learnalign.rundir.rates import rate_of
 from learnalign_cli.run import run as command
 from tests.tiny import make_config, make_run
@@ -130,3 +133,42 @@ def test_a_dry_run_refuses_a_method_whose_signal_no_stage_computes(
 
     with pytest.raises(InputError, match="select.method: ifd reads the signal ifd"):
         dry_run(tmp_path, make_config(tmp_path, warmup={"size": 0}, select={"method": "ifd", "size": 5}), capsys)
+
+
+def test_hours_are_those_of_the_workers_that_there_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path, executor={"shard_size": 2})
+    run._update(stages={"rollout": {"rate": {"tokens_per_second": 1e-3, "tokens_per_sample": 2.0}}})
+
+    def stages(slices: int = 1, **executor: Any) -> dict[str, Work]:
+        executor = {**run.config.executor.model_dump(), **executor}
+        config = run.config.model_copy(update={"executor": ExecutorConfig(**executor)})
+        return {one.stage: one for one in plan(config, ["warmup", "rollout", "grad"], run=run, slices=slices).stages}
+
+    one = stages()
+    alone = one["rollout"].time
+    assert alone is not None
+    for workers, more in ((2, {"devices": 2}), (3, {"slices": 3}), (6, {"slices": 3, "devices": 2})):
+        shared = stages(**more)
+        assert [work.workers for work in shared.values()] == [1, workers, workers]
+        assert shared["rollout"].time == alone.over(workers)
+        assert shared["warmup"].time == one["warmup"].time
+        assert shared["grad"].time == one["grad"].time  # rough, with all cores of the machine already
+    assert stages(slices=100)["rollout"].time == alone.over(6)  # shards
+    assert stages(kind="ray", devices=4)["rollout"].time == alone.over(4)
+    for module in (executor, local):
+        monkeypatch.setattr(module, "visible_gpus", lambda: ["0", "1"])
+    assert one["grad"].time is not None
+    assert stages()["grad"].time == one["grad"].time.over(2)
+    with pytest.raises(InputError, match="there is no GPU 3"):
+        stages(devices=[0, 3])
+
+
+def test_a_rate_counts_the_workers_that_each_command_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, clock = make_run(tmp_path), iter([0.0, 10.0, 100.0, 120.0])
+    monkeypatch.setattr(rundir, "this_moment", lambda: Moment(next(clock), 0.0))
+    with pytest.raises(RunError), run.stage("grad"):
+        run.note_workers("grad", 4)
+        raise RunError("killed")
+    with run.stage("grad") as record:
+        record.counts.update(features=60, tokens=600)
+    assert run.read_record()["stages"]["grad"]["rate"]["gradients_per_second"] == 60 / (4 * 10 + 20)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
+from learnalign.config import ExecutorConfig
 from learnalign.errors import Unfinished, counted
+from learnalign.executor.cluster import Cluster, ray_devices
 from learnalign.executor.desk import Desk
 from learnalign.executor.driver import Driver, Places, refuse_given_up
 from learnalign.executor.local import Processes, groups_of, visible_gpus
@@ -13,7 +15,7 @@ from learnalign.executor.work import Work, Worker, one_by_one
 from learnalign.progress import Progress
 from learnalign.rundir import RunDir, Shard
 
-__all__ = ["Work", "Worker", "execute", "one_by_one", "visible_gpus"]
+__all__ = ["Work", "Worker", "execute", "one_by_one", "planned_workers", "visible_gpus"]
 
 
 def execute(run: RunDir, work: Work) -> None:
@@ -63,12 +65,21 @@ def _places(run: RunDir, work: Work) -> Places | None:
     settings = run.config.executor
     gpus = max(work.gpus, settings.gpus_per_worker)
     if settings.kind == "ray":
-        from learnalign.executor.cluster import Cluster
-
         return Cluster(settings, gpus)
     groups = groups_of(settings.devices, gpus)
     here = len(groups) == 1 and groups[0] == visible_gpus()
     return None if here else Processes(groups)
+
+
+def planned_workers(settings: ExecutorConfig, gpus: int) -> int:
+    """How many workers of so many GPUs (or more, by `gpus_per_worker`) a stage will have here; raises InputError if it can have none.
+
+    Of a Ray cluster's own number, which grows and shrinks and is not asked for, it is 1.
+    """
+    if settings.kind == "ray":
+        devices = ray_devices(settings)
+        return devices if isinstance(devices, int) else 1
+    return len(groups_of(settings.devices, max(gpus, settings.gpus_per_worker)))
 
 
 def _refuse_unfinished(run: RunDir, work: Work) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 from learnalign.config import ExecutorConfig
 from learnalign.errors import InputError, RunError, one_line
@@ -25,31 +28,22 @@ class Cluster:
     counts_cpu = False
 
     def __init__(self, settings: ExecutorConfig, gpus: int) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError(
-                "executor.kind: ray is not installed; install it with `pip install 'learnalign[ray]'`, or work on this machine: "
-                "--set executor.kind=local"
-            ) from None
-        if isinstance(settings.devices, list):
-            raise InputError(
-                f"executor.devices {settings.devices}: GPUs by number are those of one machine; with executor.kind: ray give a number "
-                "of workers, or auto"
-            )
-        self._ray, self._devices, self._gpus = ray, settings.devices, gpus
+        devices = ray_devices(settings)
+        address = settings.address or os.environ.get("RAY_ADDRESS")
+        if not address:
+            _let_in_only_us()
+        import ray
+
+        self._ray, self._devices, self._gpus = ray, devices, gpus
         self._ours = not ray.is_initialized()
         if self._ours:
-            self._connect(settings.address or os.environ.get("RAY_ADDRESS"))
+            self._connect(address)
         self.host: str = ray.util.get_node_ip_address()
         self._tasks: dict[int, Any] = {}
         self._room, self._asked = 0, -ASKS
 
     def _connect(self, address: str | None) -> None:
-        own: dict[str, Any] = {
-            "_node_ip_address": "127.0.0.1",
-            "include_dashboard": False,
-        }  # Ray lets in whoever reaches it
+        own: dict[str, Any] = {"include_dashboard": False}
         try:
             if address and address != "auto":
                 _knock(address)
@@ -65,17 +59,30 @@ class Cluster:
 
     def room(self) -> int:
         if self._devices != "auto":
-            return int(self._devices)
+            return self._devices
         if (now := time.monotonic()) - self._asked >= ASKS:
-            nodes = [node for node in self._ray.nodes() if node["Alive"]]
+            with self._reached():
+                nodes = [node for node in self._ray.nodes() if node["Alive"]]
             gpus = sum(int(node["Resources"].get("GPU", 0)) // self._gpus for node in nodes)
             self._room, self._asked = gpus or len(nodes), now
         return self._room
 
     def start(self, number: int, address: tuple[str, int], key: bytes, job: dict[str, Any]) -> None:
-        gpus = self._gpus if self._ray.cluster_resources().get("GPU") else 0
-        task = self._ray.remote(serve).options(max_retries=0, num_gpus=gpus, num_cpus=1)
-        self._tasks[number] = task.remote(address, key, number, job)
+        with self._reached():
+            gpus = self._gpus if self._ray.cluster_resources().get("GPU") else 0
+            task = self._ray.remote(serve).options(max_retries=0, num_gpus=gpus, num_cpus=1)
+            self._tasks[number] = task.remote(address, key, number, job)
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Raise RunError if the cluster's head has gone."""
+        try:
+            yield
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise RunError(
+                f"the Ray cluster does not answer any more: {one_line(error, 300)}; what is stored stays: when the cluster is there "
+                "again, run the same command again"
+            ) from error
 
     def ended(self, number: int) -> str | None:
         task = self._tasks[number]
@@ -95,6 +102,27 @@ class Cluster:
             self.stop(number)
         if self._ours:
             self._ray.shutdown()
+
+
+def ray_devices(settings: ExecutorConfig) -> Literal["auto"] | int:
+    """`executor.devices`, which cannot be GPUs by number here; raises InputError also if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise InputError(
+            "executor.kind: ray is not installed; install it with `pip install 'learnalign[ray]'`, or work on this machine: "
+            "--set executor.kind=local"
+        )
+    if isinstance(settings.devices, list):
+        raise InputError(
+            f"executor.devices {settings.devices}: GPUs by number are those of one machine; with executor.kind: ray give a number "
+            "of workers, or auto"
+        )
+    return settings.devices
+
+
+def _let_in_only_us() -> None:
+    """Give a cluster that this process starts a token of its own: Ray listens on every interface, and runs what it is sent."""
+    if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:  # which reads them when it is imported
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _knock(address: str) -> None:

@@ -13,6 +13,8 @@ TRIES = 3  # a shard that loses its worker so often is given up
 class Desk:
     """Hands shards to workers, each known by a number, and takes back those of workers that are lost.
 
+    A shard that has lost a worker is from then on handed out alone: what is worked on beside it is not lost with it again.
+
     Args:
         shards: in the order in which they are handed out.
         done: whether the file of a shard is stored.
@@ -31,8 +33,9 @@ class Desk:
         self._reasons: dict[Shard, str] = {}
 
     def take(self, worker: int) -> Shard | None:
-        """The next shard for this worker; None if none is left, though others may come back yet."""
-        while self._left:
+        """The next shard for this worker; None if there is none beside those that it has, though others may come back yet."""
+        held = self._held.get(worker, [])
+        while self._left and not (held and any(self._lost[shard] for shard in (*held, self._left[0]))):
             shard = self._left.popleft()
             if self._claim(shard):
                 self._held.setdefault(worker, []).append(shard)

@@ -26,7 +26,8 @@ from learnalign.rundir import RunDir
 from learnalign.rundir.machine import spent_elsewhere
 
 PATIENCE = 60.0  # seconds
-LAST_WORDS = 2.0  # seconds for a connection to arrive whose worker has ended
+LOOKS = 1.0  # seconds between two looks at which workers have ended
+LAST_WORDS = 2.0  # seconds for what a worker that has ended said before
 TICK = 0.1  # seconds between two looks at workers that say nothing
 
 
@@ -57,7 +58,7 @@ class _Hired:
     line: Line | None = None
     ready: bool = False  # has loaded what it needs
     idle: bool = False  # wants a first shard
-    ended: float | None = None  # when it was seen to have ended, without a connection
+    ended: float | None = None  # when it was seen to have ended
     untold: float = 0.0  # prompts that it has reported of shards that it has not finished
 
 
@@ -75,6 +76,8 @@ class Driver:
     _number: int = 0
     _patience: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
     _failed: int = 0  # workers in a row that were lost before they were ready
+    _hires: bool = True  # whether lost workers are replaced
+    _looked: float = 0.0  # when it was last looked which workers have ended
 
     def __call__(self) -> None:
         """Raises an error that a worker met on purpose, and RunError if no worker can be started."""
@@ -127,6 +130,8 @@ class Driver:
 
     def _hire(self, address: tuple[str, int], job: dict[str, Any]) -> None:
         """Start as many workers as there is room and work for."""
+        if not self._hires:
+            return
         for _ in range(min(self.places.room(), self.desk.left + self.desk.held) - len(self._hired)):
             self._number += 1
             self._hired[self._number] = _Hired()
@@ -173,7 +178,7 @@ class Driver:
         worker.untold += message.get("advance", 0.0)
         self.progress.advance(message.get("advance", 0.0))
         if message.get("ready"):
-            worker.ready, worker.idle, self._failed = True, True, 0
+            worker.ready, worker.idle, self._failed, self._hires = True, True, 0, True
         if message.get("more"):
             shard = self.desk.take(number)
             line.send(shard=None if shard is None else shard.index)
@@ -188,11 +193,14 @@ class Driver:
             self._lose(number, message["text"])
 
     def _miss(self) -> None:
-        """Notice the workers that have ended before they could connect; what they have said may still be on its way."""
-        for number, worker in [(number, worker) for number, worker in self._hired.items() if worker.line is None]:
+        """Notice the workers that have ended unheard: before they could connect, or with their machine, whose connections stay open."""
+        if (now := time.monotonic()) - self._looked < LOOKS:
+            return
+        self._looked = now
+        for number, worker in list(self._hired.items()):
             if (how := self.places.ended(number)) is not None:
-                worker.ended = worker.ended or time.monotonic()
-                if time.monotonic() - worker.ended > LAST_WORDS:
+                worker.ended = worker.ended or now
+                if now - worker.ended > LAST_WORDS:
                     self._lose(number, how)
 
     def _how(self, number: int) -> str:
@@ -209,9 +217,22 @@ class Driver:
         if worker.line:
             worker.line.connection.close()
         self.progress.advance(self.desk.lose(number, reason) - worker.untold)
-        self._failed += not worker.ready
+        if worker.ready:  # its place is good
+            self._failed, self._hires = 0, True
+            return
+        self._failed += 1
         if self._failed >= TRIES:
-            raise RunError(f"{self.work.label}: {TRIES} workers in a row could not be started; the last one: {reason}")
+            self._stop_hiring(reason)
+
+    def _stop_hiring(self, reason: str) -> None:
+        """Go on with the workers that there are; raises RunError if none of them works."""
+        what = f"{self.work.label}: {TRIES} workers in a row could not be started; the last one: {reason}"
+        working = sum(worker.ready for worker in self._hired.values())
+        if not working:
+            raise RunError(what)
+        if self._hires:
+            self._hires = False
+            print(f"{what}; {counted(working, 'worker goes', 'workers go')} on", file=sys.stderr, flush=True)
 
 
 def _error(kind: str, text: str) -> LearnAlignError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -64,14 +64,24 @@ def rollout(run: RunDir, anyway: bool = False) -> RolloutResult:
         options: dict[str, Any] = {}
         if len(stored) < len(run.shards()):
             refuse_mixture(run, stored)
-            begun = next((source.engine for source in stored.values() if source.engine), None)
             settled(run)  # by this process, not by several workers
-            options = {"engine": engine_name(run.config, begun), "looks": looks and not look_at_first(run)}
+            options = {"engine": _engine(run, stored), "looks": looks and not look_at_first(run)}
         execute(run, _work(run, options))
         if engine := next((source.engine for source in stored_shards(run).values() if source.engine), None):
             record.notes["engine"] = engine
         with run.alone():
             return conclude(run, prompts, record)
+
+
+def _engine(run: RunDir, stored: Mapping[Shard, Source]) -> str:
+    """The engine to sample with: with `auto`, the one that the first rollouts came from, and the first slice has begun with."""
+    begun = next((source.engine for source in stored.values() if source.engine), None)
+    if run.slice is None:
+        return engine_name(run.config, begun)
+    with run.alone():  # slices begin at once, some perhaps where vLLM is installed and some where not
+        name = engine_name(run.config, begun or run.read_record()["stages"]["rollout"].get("engine"))
+        run.note("rollout", engine=name)
+    return name
 
 
 def _work(run: RunDir, options: dict[str, Any]) -> Work:

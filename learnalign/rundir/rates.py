@@ -10,7 +10,7 @@ def rate_of(stage: str, entry: dict[str, Any]) -> dict[str, float]:
 
     Its time includes loading the model and starting an engine, and so does that of the next run.
     """
-    counts, seconds = entry.get("counts", {}), entry.get("seconds", 0.0) * entry.get("workers", 1)
+    counts, seconds = entry.get("counts", {}), worker_seconds(entry)
     if not seconds:
         return {}
     if stage == "rollout" and counts.get("tokens") and entry.get("engine"):  # imported ones took no sampling
@@ -23,3 +23,8 @@ def rate_of(stage: str, entry: dict[str, Any]) -> dict[str, float]:
     if stage in ("warmup", "train") and counts.get("steps"):
         return {"seconds_per_step": seconds / counts["steps"]}
     return {}
+
+
+def worker_seconds(entry: dict[str, Any]) -> float:
+    """Seconds of a stage's entry times the workers that it had then, which may have changed between its commands."""
+    return float(entry.get("worker_seconds", entry.get("seconds", 0.0) * entry.get("workers", 1)))

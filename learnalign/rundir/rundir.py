@@ -19,7 +19,7 @@ from learnalign.rundir.machine import Moment, peak_memory_gb, this_moment
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Shard, Slice, here
-from learnalign.rundir.rates import rate_of
+from learnalign.rundir.rates import rate_of, worker_seconds
 from learnalign.rundir.records import Records, now
 from learnalign.rundir.stages import STAGES, downstream, files_in, settings_of
 from learnalign.rundir.trust import check_trust, remember_trust
@@ -46,6 +46,7 @@ class RunDir(Records):
         self._lock = Lock(path, shared=slice is not None)
         self._records_lock = Lock(path, RECORDS_LOCK, waits=True)
         self._prompt_count: int | None = None
+        self._workers: dict[str, int] = {}  # by stage, those of this process
         self._swept = False
 
     @classmethod
@@ -70,7 +71,7 @@ class RunDir(Records):
             remember_trust(run.path, config)
         run.check()
         if stale := run.stale():
-            raise InputError(_refusal(run.path, stale))
+            raise InputError(_refusal(run.path, stale, run.slice))
         run._check_fields()
         if not run.config_file.is_file():
             with run.locked(), run.alone():
@@ -295,9 +296,14 @@ class RunDir(Records):
             self._update(dtype=dtype)
 
     def note_workers(self, stage: str, workers: int) -> None:
-        """Keep how many processes do the work of a stage that has begun: its time is theirs together."""
-        entry = self.read_record()["stages"][stage]
-        self._update_stage(stage, {**entry, "workers": workers})
+        """Keep how many processes do the work of a stage that has begun: its time from now on is theirs together."""
+        self._workers[stage] = workers
+        self.note(stage, workers=workers)
+
+    def note(self, stage: str, **notes: Any) -> None:
+        """Keep in run.json what is known of a stage before it ends, for other processes that work on it."""
+        with self.alone():
+            self._update_stage(stage, {**self.read_record()["stages"][stage], **notes})
 
     @contextlib.contextmanager
     def stage(self, name: str, started: Moment | None = None) -> Iterator[StageRecord]:
@@ -311,12 +317,13 @@ class RunDir(Records):
         with self.locked():
             with self.alone():
                 if stale := self.stale():  # another command may have made it since this one began
-                    raise InputError(_refusal(self.path, stale))
+                    raise InputError(_refusal(self.path, stale, self.slice))
                 former = self.save_config()
                 previous = self.read_record()["stages"].get(name)
                 same = previous is not None and previous.get("fingerprint") == self.fingerprint(name)
                 # Former versions did not count the CPU's time.
                 begun = {"cpu_seconds": None, **(previous or {})} if same else self._new_entry(name)
+                begun = begun | {"worker_seconds": worker_seconds(begun)}
                 if not (self.slice and self.is_finished(name)):  # others may build on it already
                     begun = begun | {"status": "begun"}
                     self._update_stage(name, begun)
@@ -331,7 +338,9 @@ class RunDir(Records):
                 ended = this_moment()
                 with self.alone():
                     entry = self.read_record()["stages"].get(name, begun) | done | {"peak_memory_gb": peak_memory_gb()}
-                    entry["seconds"] = round(entry["seconds"] + ended.clock - started.clock, 3)
+                    seconds = ended.clock - started.clock
+                    entry["worker_seconds"] = round(worker_seconds(entry) + seconds * self._workers.pop(name, 1), 3)
+                    entry["seconds"] = round(entry["seconds"] + seconds, 3)
                     if entry["cpu_seconds"] is not None:
                         entry["cpu_seconds"] = round(entry["cpu_seconds"] + max(0.0, ended.cpu - started.cpu), 3)
                     if rate := rate_of(name, entry):
@@ -346,7 +355,7 @@ class RunDir(Records):
         return {**settings, "status": "begun", "started": now(), "seconds": 0.0, "cpu_seconds": 0.0}
 
 
-def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
+def _refusal(path: Path, stale: list[tuple[str, list[str]]], slice: Slice | None = None) -> str:
     listed = "; ".join(f"{stage}: {difference}" for stage, differences in stale for difference in differences)
     later = ""
     if any(stage in ("warmup", "rollout") and "seed: " in " ".join(differences) for stage, differences in stale):
@@ -354,6 +363,6 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]]) -> str:
             " for another seed of a later step alone, say `select --seed`, `train --seed` or `eval --set eval.seed=…`;"
         )
     return (
-        f"{path} was made with other settings: {listed}. Ways out: undo the change;{later} pass --overwrite to replace the old "
-        "results by new ones; or choose a new run directory"
+        f"{path} was made with other settings: {listed}. Ways out: undo the change;{later} pass --overwrite{' without --slice' if slice else ''} "
+        "to replace the old results by new ones; or choose a new run directory"
     )

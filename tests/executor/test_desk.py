@@ -20,13 +20,25 @@ def test_every_shard_is_handed_out_once_and_in_order() -> None:
     assert (desk.left, desk.held) == (0, 0)
 
 
-def test_the_shards_of_a_lost_worker_come_back_first_but_for_those_it_has_stored() -> None:
+def test_the_shards_of_a_lost_worker_come_back_first_each_alone_but_for_those_it_has_stored() -> None:
     desk = Desk(SHARDS, lambda shard: shard.index == 0)
     for _ in range(3):
         desk.take(1)
     assert desk.lose(1, "killed") == 10  # prompts of shard 0
     assert desk.held == 0
-    assert taken(desk, 2) == [1, 2, 3]
+    assert (taken(desk, 2), taken(desk, 3)) == ([1], [2])
+    desk.finish(3)
+    assert taken(desk, 3) == [3]
+
+
+def test_a_lost_shard_is_not_worked_on_beside_another() -> None:
+    desk = Desk(SHARDS, lambda shard: False)
+    assert [desk.take(1), desk.take(2)] == SHARDS[:2]
+    desk.lose(1, "killed")
+    assert desk.take(2) is None
+    assert desk.left == 3
+    desk.finish(2)
+    assert desk.take(2) == SHARDS[0]
 
 
 def test_a_shard_that_is_lost_too_often_is_given_up_and_the_others_are_done() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib.util
 import multiprocessing
 import os
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from learnalign.config import dump_config
 from learnalign.errors import InputError, RunError, Unfinished
-from learnalign.executor import execute
+from learnalign.executor import Work, execute
 from learnalign.prompts import load_prompts
+from learnalign.rollouts import stage
 from learnalign.rundir import RunDir, Shard, Slice
 from learnalign.selection import select
+from learnalign_cli.grad import grad as grad_command
+from learnalign_cli.rollout import rollout as rollout_command
 from tests.executor import slices
 from tests.executor.workers import done, work
 from tests.tiny import make_run
@@ -134,6 +139,52 @@ def test_gradients_of_a_slice_wait_for_the_rollouts_of_all(tmp_path: Path) -> No
         RunError, match="which need the rollouts of all slices; run `learnalign rollout .*` first, with --slice i/2"
     ):
         grad(run)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_slices_that_begin_at_once_sample_with_one_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """One on a machine with vLLM, the other on one without it."""
+    run = make_run(tmp_path, **{**SHAPE, "rollout": {**SHAPE["rollout"], "engine": "auto"}})
+    engines, find, installed = list[str](), importlib.util.find_spec, [first]
+
+    def spec(name: str) -> Any:
+        return ("vllm" if installed[0] else None) if name == "vllm" else find(name)
+
+    def begin(run: RunDir, work: Work) -> None:
+        engines.append(work.options["engine"])
+        raise Unfinished("begun")
+
+    monkeypatch.setattr(importlib.util, "find_spec", spec)
+    monkeypatch.setattr(stage, "execute", begin)
+    with pytest.raises(Unfinished):
+        stage.rollout(sliced(run, "1/2"), anyway=True)
+    installed[0] = not first
+    with pytest.raises(InputError if first else Unfinished, match="vllm is no longer installed|begun"):
+        stage.rollout(sliced(run, "2/2"), anyway=True)
+    assert set(engines) == {"vllm" if first else "transformers"}
+
+
+def test_a_slice_with_other_settings_is_told_what_it_can_do(tmp_path: Path) -> None:
+    run = make_run(tmp_path, **SHAPE)
+    load_prompts(run)
+    with run.stage("rollout"):
+        pass
+    other = make_config(tmp_path, **{**SHAPE, "rollout": {**SHAPE["rollout"], "temperature": 0.7}})
+    with pytest.raises(InputError, match=r"rollout.temperature: stored 1.0, .*; pass --overwrite without --slice to"):
+        RunDir.create(run.path, other, slice=Slice(1, 2))
+
+
+@pytest.mark.parametrize("command", [rollout_command, grad_command])
+def test_a_dry_run_knows_slices(tmp_path: Path, command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(dump_config(make_config(tmp_path, **SHAPE)))
+    with pytest.raises(InputError, match="--slice '4/3': give i/k"):
+        command(tmp_path / "run", config=str(config), slice="4/3", dry_run=True)
+    command(tmp_path / "run", config=str(config), slice="1/3", dry_run=True)
+    assert "rollout by 3 workers, grad by 3 workers" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("function", ["flock", "lockf"])

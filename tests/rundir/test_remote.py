@@ -360,6 +360,30 @@ def test_a_second_command_is_refused_and_reads(tmp_path: Path, monkeypatch: pyte
     assert "/bucket/run/.learnalign/lease.json" not in MemoryFileSystem.store
 
 
+def test_a_reader_that_another_command_overtakes_reads_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mirrored(URL) as local:
+        make(local)
+    own, cache, overtaken = MemoryFileSystem.get_file, os.environ[CACHE], list[str]()
+
+    def get(files: Any, there: str, here: str, **options: Any) -> None:
+        if there.endswith("success.parquet") and not overtaken:
+            overtaken.append(there)
+            monkeypatch.setenv(CACHE, cache)
+            with mirrored(URL) as first:
+                write_text(first / "success.parquet", "new rates")
+        own(files, there, here, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get)
+    elsewhere(monkeypatch, tmp_path, "second")
+    with mirrored(URL, reading=True) as seen:
+        assert overtaken
+        assert read_text(seen / "success.parquet") == "new rates"
+        assert not find_problems(seen)
+    assert "missing or damaged" not in capsys.readouterr().err
+
+
 def test_of_commands_that_begin_at_once_one_gets_the_lease() -> None:
     outcomes: list[str] = []
     barrier = threading.Barrier(6)
@@ -530,6 +554,7 @@ def test_a_damaged_index_is_named(value: bytes) -> None:
     [
         ("s3://key:secret@bucket/run", r"s3://…@bucket: credentials do not belong in a URL"),
         ("nosuch://bucket/run", "Protocol not known: nosuch"),
+        ("dir:///bucket/run", "fsspec cannot open dir://"),
         ("s3://bucket", "name a directory in the bucket"),
         ("memory:///", "name the bucket and a directory in it"),
         ("memory://bucket/../run", "leave out the dots"),

@@ -35,6 +35,7 @@ INDEX = ".learnalign/index.json"
 PENDING = ".learnalign/pending"
 INTERVAL = 30.0  # seconds between two pushes of a running command, each of which renews the lease
 AT_ONCE = 8  # transfers
+READS = 5  # times that a reading command begins again if others push meanwhile
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,19 @@ class Mirror:
 
     def pull(self) -> None:
         """Bring the local copy up to date; what it has that was not uploaded yet stays."""
+        self._pull()
+        for _ in range(READS):
+            if not self._lost or self._lease is not None or not self._is_overtaken():
+                break
+            self._pull()
+        if self._lost:
+            self._tell_lost()
+
+    def _is_overtaken(self) -> bool:
+        """Whether another command has pushed since the index was read, so that what was read may be of its files."""
+        return self._index is not None and (self._store.read_json(INDEX) or {}).get("version") != self._index.version
+
+    def _pull(self) -> None:
         self._index, sizes = self._read_index()
         index, (local, _) = self._index, self._copy.snapshot()
         if index is None:
@@ -159,8 +173,6 @@ class Mirror:
         lost = [path for each in (others, manifests) for path in _at_once(download, each) if path]
         self._drop(lost)
         self._lost = {path for path in lost if not (self._copy.root / path).is_file()}
-        if self._lost:
-            self._tell_lost()
 
     def _tell_lost(self) -> None:
         url = self._store.url

@@ -182,9 +182,10 @@ def _opened(url: str) -> tuple[Any, str]:
     except ImportError as error:
         ways = f"pip install 'learnalign[{EXTRAS[scheme]}]'" if scheme in EXTRAS else _said(error)
         raise InputError(f"DIR {url}: {scheme}:// needs a package that is not installed; {ways}") from None
-    except ValueError as error:
+    except Exception as error:  # an unknown scheme, or one that wants more than a URL: dir://, zip://
         raise InputError(
-            f"DIR {url}: {_said(error)}; known are s3://, gs://, file:// and what fsspec has beside them"
+            f"DIR {url}: fsspec cannot open {scheme}:// ({_said(error)}); known are s3://, gs://, file:// and what fsspec has beside them "
+            "that needs no other options"
         ) from None
     return files, root
 
