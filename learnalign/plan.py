@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Work:
     """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
 
-    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters. `memory_bytes` is the least that a
-    GPU must have, None if the model's size is not known. `time` is an estimate.
+    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters and, until its end, of so many
+    `checkpoints` of all weights. `memory_bytes` is the least that a GPU must have, None if the model's size is not known. `time` is an
+    estimate.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Work:
     disk_bytes: int | None
     steps: int | None = None
     policies: int | None = None
+    checkpoints: int = 0
     memory_bytes: int | None = None
     time: Estimate | None = None
 
@@ -176,7 +178,16 @@ def _training(stage: str, settings: GrpoConfig, size: int, pool: PoolSize, keep:
     length = pool.tokens / max(1, pool.prompts) + settings.max_completion_length
     tokens = round(steps * settings.batch_size * length)
     policies = len(kept_steps(steps, keep)) if steps else 0
-    return Work(stage=stage, prompts=size, tokens=tokens, disk_bytes=None, steps=steps, policies=policies)
+    stored = steps and settings.lora is None and settings.trainer.get("save_strategy") != "no"
+    return Work(
+        stage=stage,
+        prompts=size,
+        tokens=tokens,
+        disk_bytes=None,
+        steps=steps,
+        policies=policies,
+        checkpoints=2 if stored else 0,  # a new one is whole before the old one is deleted
+    )
 
 
 def _rollout(config: Config, pool: PoolSize) -> Work:
@@ -189,8 +200,13 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 def _grad(config: Config, pool: PoolSize) -> Work:
     part = pool.part(kept_of(config, pool.prompts))
     rollouts = 1 if config.grad.rollouts == "one-correct" else config.rollout.num_generations
-    tokens = rollouts * (part.tokens + part.prompts * config.rollout.max_completion_length)
+    tokens = passes_of(config) * rollouts * (part.tokens + part.prompts * config.rollout.max_completion_length)
     return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=part.prompts * feature_bytes(config))
+
+
+def passes_of(config: Config) -> int:
+    """How often `grad` computes each gradient."""
+    return 2 if config.grad.projection == "exact" else 1
 
 
 def kept_of(config: Config, prompts: int) -> int:
@@ -215,7 +231,8 @@ def _memory(work: Work, config: Config, size: ModelSize) -> int | None:
         adapted = config.model.adapter or (config.warmup.size and config.warmup.lora)
         same = is_own_reference(config) or (adapted and config.model.is_reference)
         models = 1 if config.grad.beta == 0 or same else 2
-        return models * weights + longest * (size.activation_bytes or 0)
+        mean = 4 * size.parameters if config.grad.projection == "exact" else 0  # Σ V_j ĝ_j / n, in float32
+        return models * weights + mean + longest * (size.activation_bytes or 0)
     if work.stage in ("warmup", "train"):
         settings = config.warmup if work.stage == "warmup" else config.train.over(config.warmup)
         # float32 weights, gradients and AdamW's two moments, and π_ref; an adapter's own are small.
