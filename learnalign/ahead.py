@@ -29,9 +29,9 @@ _MEASURED = "measured in"
 def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: RunDir | None = None) -> Plan:
     """The work of all four stages on `gpus` GPUs before anything is there: neither weights nor, if `rows` are given, the pool.
 
-    Rates are those that `run` has measured, on whatever machine, scaled by parameters if its model is another of at most ten times more or
-    fewer; then published ones (published_rates.yaml); then rough ones from the model's size. Raises InputError if the pool cannot be read and no `rows` are
-    given, or the model's size is not known.
+    Rates are those that `run` has measured, on whatever machine, scaled by parameters if its model is another, of at most ten times
+    more or fewer; then published ones (published_rates.yaml); then rough ones from the model's size. Raises InputError if the pool
+    cannot be read and no `rows` are given, or the model's size is not known.
     """
     size = model_size(config)
     assumed = []

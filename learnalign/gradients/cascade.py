@@ -59,8 +59,8 @@ def check_cascade(run: RunDir) -> None:
         )
     if fingerprint_of(path) != stored_fingerprint(run, find_signal(cascade.signal)):
         raise InputError(
-            f"grad.cascade.signal: {file} in {run.quoted} is damaged, or was made with other settings, data or model than this run directory has; "
-            f"`{command} --overwrite` makes it again"
+            f"grad.cascade.signal: {file} in {run.quoted} is damaged, or was made with other settings, data or model than the run has "
+            f"now; `{command} --overwrite` makes it again"
         )
 
 
