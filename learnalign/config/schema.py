@@ -45,7 +45,8 @@ class ModelConfig(Section):
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
     device_map: Literal["auto"] | None = Field(
         None,
-        description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, layer by layer; null: one device",
+        description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, or `executor.gpus_per_worker`, layer by layer; "
+        "null: one device",
     )
 
     @property

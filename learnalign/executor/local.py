@@ -109,6 +109,13 @@ def groups_of(devices: Literal["auto"] | int | Sequence[int], each: int) -> list
     return groups
 
 
+def gpus_of_one(devices: Literal["auto"] | int | Sequence[int]) -> int:
+    """The GPUs of a worker that takes as many of this machine's as `executor.devices` leaves it; 1 without GPUs."""
+    if isinstance(devices, list | tuple):
+        return len(devices)
+    return max(1, len(visible_gpus()) // (1 if isinstance(devices, str) else devices))
+
+
 def visible_gpus() -> list[str]:
     """The GPUs that processes started here may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from learnalign import rollouts
+from learnalign.config import Config
 from learnalign.errors import InputError, RunError
-from learnalign.executor import Work, Worker, execute
+from learnalign.executor import Work, Worker, execute, gpus_of_one
 from learnalign.gradients.cascade import check_cascade, choose_kept
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
@@ -106,6 +107,7 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int, cut: C
             make=_make_worker,
             done=lambda shard: is_done(run.gradients_file(shard), fingerprint, shard.rows),
             options={"expected": expected},
+            gpus=gpus_of(run.config),
         ),
     )
     account = Account()
@@ -116,6 +118,13 @@ def _features(run: RunDir, success: Mapping[str, Success], expected: int, cut: C
         account.skipped.update(json.loads(metadata["skipped"]))
         account.bad |= json.loads(metadata["bad"])
     return account.result()
+
+
+def gpus_of(config: Config) -> int:
+    """GPUs of a worker: those that its model is spread over, all of this machine unless `executor` says otherwise."""
+    executor = config.executor
+    spread = config.model.device_map is not None and executor.kind == "local" and executor.gpus_per_worker == 1
+    return gpus_of_one(executor.devices) if spread else 1
 
 
 def _make_worker(run: RunDir, expected: int) -> Worker:
