@@ -24,7 +24,7 @@ def kept(folder: Path, entry: Mapping[str, Any], started: Moment) -> Iterator[No
     def keep() -> None:
         while not over.wait(EVERY):
             with contextlib.suppress(OSError):  # a full disk, which the stage itself will meet
-                _write(folder / NAME, entry | add(entry, started, this_moment()))
+                _write(folder / NAME, {**entry, **add(entry, started, this_moment())})
 
     thread = threading.Thread(target=keep, daemon=True)
     thread.start()
