@@ -64,22 +64,24 @@ def show_work(
         config_ = config.model_dump(mode="json")
         print_json({**asdict(planned), "config": config_, **({} if free is None else {"free_bytes": free}), **more})
         return
-    print(_verdict(planned, free, stale=bool(more.get("stale"))))
+    left = [one for one in planned.stages if run is None or not run.is_finished(one.stage)]
+    needed = _needed(replace(planned, stages=left))
+    print(_verdict(needed, free, stale=bool(more.get("stale"))))
     print_work(planned)
     if planned.chosen is not None:
         print(_choice(planned, run))
     if free is not None:
-        print(f"disk: {size_text(_needed(planned))} at most, {size_text(free)} free")
+        print(f"disk: {size_text(needed)} at most, {size_text(free)} free")
     for name, value in more.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     print_settings(config)
 
 
-def _verdict(planned: Plan, free: int | None, stale: bool) -> str:
-    """The first line: can it run?"""
+def _verdict(needed: int, free: int | None, stale: bool) -> str:
+    """The first line: can it run, if it needs so many bytes?"""
     if stale:
         return "it cannot run here: stages were made with other settings (below); give --overwrite, or a new directory"
-    if free is not None and _needed(planned) > free:
+    if free is not None and needed > free:
         return "it may run out of disk (below); free some, or choose another place for the run directory; nothing else stands in the way"
     return "it can run: nothing stands in the way"
 

@@ -22,6 +22,8 @@ from learnalign.published import published_rates
 from learnalign.rates import estimate_published
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir
+from learnalign_cli import planning
+from learnalign_cli.common import size_text
 from learnalign_cli.plan import plan as command
 from tests.tiny import make_config, make_run, save_model
 
@@ -337,3 +339,21 @@ def test_a_run_directory_is_named_by_itself_or_by_its_config(
     assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
     with pytest.raises(InputError, match="give --config FILE, or a run directory"):
         command()
+
+
+def test_a_dry_run_asks_for_no_disk_of_stages_that_are_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk(run: RunDir, free: int) -> list[str]:
+        monkeypatch.setattr(planning, "free_bytes", lambda _: free)
+        planning.show_work(run.config, False, ["rollout", "grad"], run=run)
+        return [line for line in capsys.readouterr().out.splitlines() if "disk" in line and "│" not in line]
+
+    run = make_run(tmp_path, grad={"dim": 64})
+    completions = 12 * run.config.rollout.num_generations * run.config.rollout.max_completion_length * 6
+    gradients = 12 * 64 * 2
+    few = max(completions, gradients)
+    assert disk(run, few)[0].startswith("it may run out of disk")
+    rollout(run)
+    assert disk(run, few)[-1].startswith(f"disk: {size_text(gradients)} at most")
+    assert not any("run out of disk" in line for line in disk(run, few))

@@ -111,9 +111,9 @@ def groups_of(devices: Literal["auto"] | int | Sequence[int], each: int) -> list
 
 def gpus_of_one(devices: Literal["auto"] | int | Sequence[int]) -> int:
     """The GPUs of a worker that takes as many of this machine's as `executor.devices` leaves it; 1 without GPUs."""
-    if isinstance(devices, list | tuple):
-        return len(devices)
-    return max(1, len(visible_gpus()) // (1 if isinstance(devices, str) else devices))
+    if isinstance(devices, str):  # auto
+        return max(1, len(visible_gpus()))
+    return max(1, len(visible_gpus()) // devices) if isinstance(devices, int) else len(devices)
 
 
 def visible_gpus() -> list[str]:
