@@ -80,7 +80,7 @@ def as_size(given: str | float | None) -> float | None:
         return None
     with contextlib.suppress(ValueError):
         size = float(given)
-        if 0 < size < 1 or (size >= 1 and size.is_integer()):
+        if 0 < size < 1 or (size >= 1 and size.is_integer() and str(given) != "1.0"):  # which may mean one or all
             return size
     raise InputError(f"-n: got {short(given)}, but it should be {type_of('select.size')}, for a fraction of the pool")
 
@@ -282,6 +282,13 @@ def print_json(value: Any) -> None:
     print(as_json(value, indent=2, default=str))
 
 
+def table_width(stderr: bool = False) -> int:
+    """Characters of a line: the terminal's, or 120 in a file."""
+    from rich.console import Console
+
+    return Console(stderr=stderr).width if (sys.stderr if stderr else sys.stdout).isatty() else 120
+
+
 def print_table(title: str, columns: list[str], rows: list[list[Any]], stderr: bool = False) -> None:
     """Print a small table on stdout, or on stderr; numbers to the right."""
     from rich import box
@@ -290,13 +297,16 @@ def print_table(title: str, columns: list[str], rows: list[list[Any]], stderr: b
 
     table = Table(pad_edge=False, box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
+        name = not i and max((len(str(row[0])) for row in rows), default=0) < 40  # of a method, a stage
         table.add_column(
-            column, overflow="fold", justify="right" if i and rows and isinstance(rows[0][i], int | float) else "left"
+            column,
+            overflow="fold",
+            no_wrap=name,
+            justify="right" if i and rows and isinstance(rows[0][i], int | float) else "left",
         )
     for row in rows:
         table.add_row(*[_cell(value) for value in row])
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    console = Console(stderr=stderr, width=None if terminal else 120, markup=False)
+    console = Console(stderr=stderr, width=table_width(stderr), markup=False)
     if title:  # not the table's own, which is broken into lines as wide as the table
         console.print(title, style="bold", highlight=False)
     console.print(table)

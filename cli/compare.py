@@ -8,7 +8,7 @@ import typer
 
 from learnalign.errors import InputError, counted
 
-from .common import Dir, Json, Trust, as_size, print_json, print_table
+from .common import Dir, Json, Trust, as_size, print_json, print_table, table_width
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -107,14 +107,17 @@ def _show(comparison: Comparison) -> None:
 
 
 def _show_matrix(title: str, matrix: dict[str, Any]) -> None:
-    """A square table whose columns are the rows' numbers."""
+    """A square table whose columns are the rows' numbers; one that is too wide goes on below."""
     names = list(matrix)
-    columns = ["", *[str(number) for number in range(1, len(names) + 1)]]
-    rows = [
-        [f"{number} {name}", *[_percent(matrix[name][other]) for other in names]]
-        for number, name in enumerate(names, 1)
-    ]
-    print_table(title, columns, rows)
+    labels = {name: f"{number} {name}" for number, name in enumerate(names, 1)}
+    fit = max(
+        1, (table_width() - max(map(len, labels.values()), default=0) - 4) // 6
+    )  # three digits after three blanks
+    for start in range(0, len(names), fit):
+        part = names[start : start + fit]
+        columns = ["", *[str(number) for number in range(start + 1, start + len(part) + 1)]]
+        rows = [[label, *[_percent(matrix[name][other]) for other in part]] for name, label in labels.items()]
+        print_table("" if start else title, columns, rows)
 
 
 def _percent(value: float | None) -> int | None:

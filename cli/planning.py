@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,22 +69,24 @@ def show_work(
         config_ = config.model_dump(mode="json")
         print_json({**asdict(planned), "config": config_, **({} if free is None else {"free_bytes": free}), **more})
         return
-    print(_verdict(planned, free, stale=bool(more.get("stale"))))
+    left = [one for one in planned.stages if run is None or not run.is_finished(one.stage)]
+    needed = _needed(replace(planned, stages=left))
+    print(_verdict(needed, free, stale=bool(more.get("stale"))))
     print_work(planned)
     if planned.chosen is not None:
         print(_choice(planned, run))
     if free is not None:
-        print(f"disk: {size_text(_needed(planned))} at most, {size_text(free)} free")
+        print(f"disk: {size_text(needed)} at most, {size_text(free)} free")
     for name, value in more.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     print_settings(config)
 
 
-def _verdict(planned: Plan, free: int | None, stale: bool) -> str:
-    """The first line: can it run?"""
+def _verdict(needed: int, free: int | None, stale: bool) -> str:
+    """The first line: can it run, if it needs so many bytes?"""
     if stale:
         return "it cannot run here: stages were made with other settings (below); give --overwrite, or a new directory"
-    if free is not None and _needed(planned) > free:
+    if free is not None and needed > free:
         return "it may run out of disk (below); free some, or choose another place for the run directory; nothing else stands in the way"
     return "it can run: nothing stands in the way"
 
@@ -133,8 +136,6 @@ def _amounts(one: Work, planned: Plan) -> list[Any]:
 
 def print_ahead(planned: Plan) -> None:
     """What `learnalign plan` shows: each stage's work, hours, disk and memory; where rates come from; what is assumed or breaks."""
-    from learnalign.plan import SHARED
-
     works = [
         [
             *_amounts(one, planned),
@@ -152,10 +153,8 @@ def print_ahead(planned: Plan) -> None:
     for one in planned.stages:
         for source in one.time.sources if one.time else ():
             print(f"rate of {one.stage}: {source}")
-    alone = [one for one in planned.stages if one.stage not in SHARED and one.prompts]
-    if planned.gpus > 1:
-        words = ", ".join(f"{one.stage} ({hours_text(one.time)} hours)" for one in alone)
-        print(f"more GPUs do not help: {words}, each on one machine")
+    for line in [*_gpu_lines(planned), *_memory_lines(planned)]:
+        print(line)
     for line in planned.assumed:
         print(f"assumed: {line}")
     breaking = [strain for strain in planned.strains if strain.share >= 1]
@@ -163,6 +162,42 @@ def print_ahead(planned: Plan) -> None:
         print(f"breaks: {strain_text(strain)}; what helps: {strain.way}")
     if not breaking:
         print(f"breaks first if the pool grows: {strain_text(planned.strains[0])}")
+
+
+def _gpu_lines(planned: Plan) -> list[str]:
+    """What more GPUs do not help with."""
+    if planned.gpus == 1:
+        return []
+    hours = {one.stage: hours_text(one.time) for one in planned.stages if one.prompts}
+    lines = []
+    if "warmup" in hours:
+        lines.append(
+            f"warmup is counted on one GPU ({hours['warmup']} hours); accelerate launch shares it among those of a machine, how well is "
+            "not measured"
+        )
+    shards = -(-planned.prompts // planned.config.executor.shard_size)
+    if shards < planned.gpus:
+        lines.append(
+            f"rollout and grad are {counted(shards, 'shard')}, and no more GPUs help; a smaller executor.shard_size makes more"
+        )
+    return [*lines, f"more GPUs do not help select ({hours['select']} hours)"]
+
+
+GPU_BYTES = 80e9  # of an H100
+LARGER = {
+    "warmup": "accelerate launch with fsdp.yaml on several GPUs, or warmup.lora",
+    "rollout": "rollout.vllm.tensor_parallel_size",
+    "grad": "model.device_map: auto on several GPUs",
+}
+
+
+def _memory_lines(planned: Plan) -> list[str]:
+    """Stages that a GPU of 80 GB is too small for, and what helps."""
+    large = [one for one in planned.stages if (one.memory_bytes or 0) > GPU_BYTES]
+    return [
+        f"{one.stage} needs more than a GPU of {size_text(GPU_BYTES)}: {size_text(one.memory_bytes)}; what helps: {LARGER[one.stage]}"
+        for one in large
+    ]
 
 
 def strain_text(strain: Strain) -> str:
@@ -184,7 +219,8 @@ def hours_text(time: Estimate | None) -> str:
         return ""
     if 0 < time.high < 36:
         return "under 0.01"
-    low, high = two_digits(time.low / 3600), two_digits(time.high / 3600)
+    hours = time.low / 3600, time.high / 3600
+    low, high = (two_digits(each) if each >= 0.1 else f"{each:.2g}" if each >= 0.01 else "0" for each in hours)
     return low if low == high else f"{low} to {high}"
 
 
@@ -195,15 +231,21 @@ def two_digits(number: float) -> str:
 
 
 def _needed(planned: Plan) -> int:
-    """Bytes of all stages' files at most."""
-    return sum(_disk_of(one, planned) or 0 for one in planned.stages)
+    """Bytes of all stages' files at most, at any time: a training's checkpoints are gone when the next stage begins."""
+    kept = most = 0
+    for one in planned.stages:
+        most = max(most, kept + (_disk_of(one, planned) or 0))
+        kept += _disk_of(replace(one, checkpoints=0), planned) or 0
+    return most
 
 
 def _disk_of(work: Work, planned: Plan) -> int | None:
-    """Bytes of a stage's files; a policy's weights are stored in float32."""
+    """Bytes of a stage's files while it works; a policy's weights are stored in float32, a checkpoint has AdamW's moments too."""
+    from learnalign.training.checkpoints import CHECKPOINT_BYTES, POLICY_BYTES
+
     if work.disk_bytes is not None or planned.parameters is None:
         return work.disk_bytes
-    return 4 * planned.parameters * (work.policies or 0)
+    return planned.parameters * (POLICY_BYTES * (work.policies or 0) + CHECKPOINT_BYTES * work.checkpoints)
 
 
 def free_bytes(directory: Path) -> int:

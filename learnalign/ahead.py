@@ -11,10 +11,10 @@ from learnalign.config import Config
 from learnalign.errors import InputError, counted
 from learnalign.limits import select_seconds, strains
 from learnalign.names import SIGNALS
-from learnalign.plan import SHARED, Plan, PoolSize, Work, chosen_of, kept_of, over_workers, read_source, work
+from learnalign.plan import SHARED, Plan, PoolSize, Work, chosen_of, kept_of, passes_of, read_source, work
 from learnalign.policy import ModelSize, model_path, model_size
 from learnalign.progress import duration
-from learnalign.rates import Estimate, core, estimate, estimate_published, gpu, rates_of
+from learnalign.rates import FAR, Estimate, core, estimate, estimate_published, gpu, rates_of
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -28,9 +28,9 @@ _MEASURED = "measured in"
 def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: RunDir | None = None) -> Plan:
     """The work of all four stages on `gpus` GPUs before anything is there: neither weights nor, if `rows` are given, the pool.
 
-    Rates are those that `run` has measured, on whatever machine, scaled by parameters if its model is another; then published ones
-    (published_rates.yaml); then rough ones from the model's size. Raises InputError if the pool cannot be read and no `rows` are
-    given, or the model's size is not known.
+    Rates are those that `run` has measured, on whatever machine, scaled by parameters if its model is another, of at most ten times
+    more or fewer; then published ones (published_rates.yaml); then rough ones from the model's size. Raises InputError if the pool
+    cannot be read and no `rows` are given, or the model's size is not known.
     """
     size = model_size(config)
     assumed = []
@@ -41,7 +41,8 @@ def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: R
             raise InputError(f"{error}; to plan without the pool, give its rows with --rows N") from None
         count, left_out, reasons, pool = read.rows, len(read.left_out), read.reasons, read.size
     else:
-        count, left_out, reasons, pool = rows, 0, {}, PoolSize(rows, rows * PROMPT_TOKENS)
+        prompts = min(rows, config.data.limit or rows)
+        count, left_out, reasons, pool = rows, 0, {}, PoolSize(prompts, prompts * PROMPT_TOKENS)
         assumed.append(f"{PROMPT_TOKENS} tokens a prompt, and that every row is one")
     works = [work(stage, config, pool, size) for stage in STAGES]
     works = [replace(one, time=_time(one, pool.prompts, config, size, gpus, run)) for one in works]
@@ -57,7 +58,7 @@ def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: R
         parameters=size.parameters,
         chosen=chosen_of(config, pool),
         gpus=gpus,
-        assumed=[*assumed, *_assumed(config, works, size)],
+        assumed=[*assumed, *_assumed(config, works, size, run)],
         strains=strains(config, pool.prompts, kept),
     )
 
@@ -79,7 +80,7 @@ def _time(work: Work, prompts: int, config: Config, size: ModelSize, gpus: int, 
         time = replace(time, sources=tuple(f"{source} and the peak of {device}" for source in time.sources))
     if work.stage not in SHARED:
         return time
-    return over_workers(time, gpus, work.prompts, config)
+    return time.over(gpus, -(-prompts // config.executor.shard_size))
 
 
 def _measured(work: Work, prompts: int, config: Config, size: ModelSize, run: RunDir | None) -> Estimate | None:
@@ -88,13 +89,15 @@ def _measured(work: Work, prompts: int, config: Config, size: ModelSize, run: Ru
     rates = rates_of(record, anywhere=True)
     if run is None or work.stage not in rates or record["stages"][work.stage]["status"] != "done":
         return None
+    factor = _larger(config, size, run.config)
+    if not 1 / FAR <= factor <= FAR:
+        return None
     entry, machine = record["stages"][work.stage], record["machine"]
     device = (machine.get("gpus") or [counted(machine["cores"], "CPU core")])[0]
     source = f"{_MEASURED} {run.path} on {device} in {duration(entry['seconds'])}"
     time = estimate(work, config, core(size.parameters), rates)
     time = replace(time, low=time.low * (1 - min(0.9, LONGEST_START / entry["seconds"])))
     time = time.times(_completions(work.stage, config) / _completions(work.stage, run.config))
-    factor = _larger(config, size, run.config)
     if not 0.95 < factor < 1.05:  # time grows less than by parameters, or more
         time = replace(time.times(factor), low=time.low * factor / 1.5, high=time.high * factor * 1.5, measured=False)
         source += f", × {factor:.2g} for its parameters"
@@ -107,10 +110,12 @@ def _measured(work: Work, prompts: int, config: Config, size: ModelSize, run: Ru
 
 
 def _completions(stage: str, config: Config) -> int:
-    """Of what a stage's rate counts: of a gradient, or of a step."""
+    """Of what a stage's rate counts: of a gradient, as often as they are read, or of a step."""
     if stage == "warmup":
         return config.warmup.batch_size
-    return config.rollout.num_generations if stage == "grad" and config.grad.rollouts == "all" else 1
+    if stage == "rollout":
+        return 1
+    return passes_of(config) * (config.rollout.num_generations if config.grad.rollouts == "all" else 1)
 
 
 def _larger(config: Config, size: ModelSize, measured: Config) -> float:
@@ -130,14 +135,22 @@ def _signals(config: Config) -> list[str]:
     return [name for name in dict.fromkeys(needed) if name in SIGNALS]
 
 
-def _assumed(config: Config, works: Sequence[Work], size: ModelSize) -> list[str]:
+def _assumed(config: Config, works: Sequence[Work], size: ModelSize, run: RunDir | None) -> list[str]:
     """Sentences on what the estimates take for granted."""
     measured = {one.stage for one in works if one.time is not None and one.time.sources[0].startswith(_MEASURED)}
     longest = config.rollout.max_completion_length
     lines = []
+    if run is not None and not 1 / FAR <= (factor := _larger(config, size, run.config)) <= FAR:
+        more = f"{factor:,.0f} times the" if factor > 1 else f"a {1 / factor:,.0f}th of the"
+        lines.append(f"nothing of the rates of {run.path}: this model has {more} parameters of that one")
     if "rollout" not in measured:
         lines.append(
-            f"completions of half the longest length, {longest // 2:,} tokens, unless a published rate counts otherwise"
+            f"completions of half the longest length, {longest // 2:,} tokens; by LearnAlign's tables, of the same share of it as the "
+            "paper's had"
+        )
+    elif run is not None and longest != (there := run.config.rollout.max_completion_length):
+        lines.append(
+            f"completions as long as those of {run.path}, whose rollout.max_completion_length is {there:,}, not {longest:,}"
         )
     if "grad" not in measured:
         lines.append(

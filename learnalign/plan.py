@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from learnalign import gradients
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.executor import planned_workers
-from learnalign.gradients import keep_of
 from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, reference_bytes, used_rollouts
 from learnalign.policy import ModelSize, load_tokenizer, model_size
 from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
@@ -29,8 +29,9 @@ SHARED = ("rollout", "grad")  # stages whose shards workers share
 class Work:
     """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
 
-    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters. `memory_bytes` is the least that a
-    GPU must have, None if the model's size is not known. `time` is an estimate, with `workers` at once.
+    `disk_bytes` is None for a training, whose files are those of `policies` models or adapters and, until its end, of so many
+    `checkpoints` of all weights. `memory_bytes` is the least that a GPU must have, None if the model's size is not known. `time` is an
+    estimate, with `workers` at once.
     """
 
     stage: str
@@ -39,6 +40,7 @@ class Work:
     disk_bytes: int | None
     steps: int | None = None
     policies: int | None = None
+    checkpoints: int = 0
     memory_bytes: int | None = None
     workers: int = 1
     time: Estimate | None = None
@@ -112,7 +114,8 @@ def plan(
     if model is not None:
         machine = machine_for(model.parameters)
         measured = rates_of(run.read_record() if run is not None else None)
-        works = [replace(one, time=_shared(one, estimate(one, config, machine, measured), config)) for one in works]
+        shards = -(-pool.prompts // config.executor.shard_size)
+        works = [replace(one, time=_shared(one, estimate(one, config, machine, measured), shards)) for one in works]
     return Plan(
         config=config,
         rows=read.rows,
@@ -130,21 +133,19 @@ def workers(stage: str, config: Config, slices: int = 1) -> int:
     """How many workers a stage will have in the processes of all slices; raises InputError if it can have none."""
     if stage not in SHARED:
         return 1
-    tensor_parallel = stage == "rollout" and config.rollout.engine != "transformers"
-    return slices * planned_workers(config.executor, gpus_of(config.rollout.vllm) if tensor_parallel else 1)
+    if stage == "grad":
+        gpus = gradients.gpus_of(config)
+    else:
+        gpus = gpus_of(config.rollout.vllm) if config.rollout.engine != "transformers" else 1
+    return slices * planned_workers(config.executor, gpus)
 
 
-def over_workers(time: Estimate, workers: int, prompts: int, config: Config) -> Estimate:
-    """The time of a stage whose shards so many workers share: not more of them than it has shards."""
-    return time.over(min(workers, -(-prompts // config.executor.shard_size)))
-
-
-def _shared(work: Work, time: Estimate, config: Config) -> Estimate:
+def _shared(work: Work, time: Estimate, shards: int) -> Estimate:
     """Of the work's workers. A rough time on a CPU is one of all its cores, which several workers share."""
     from learnalign.executor import visible_gpus
 
     one = work.workers == 1 or not (time.measured or visible_gpus())
-    return time if one else over_workers(time, work.workers, work.prompts, config)
+    return time if one else time.over(work.workers, shards)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +207,16 @@ def _training(stage: str, settings: GrpoConfig, size: int, pool: PoolSize, keep:
     length = pool.tokens / max(1, pool.prompts) + settings.max_completion_length
     tokens = round(steps * settings.batch_size * length)
     policies = len(kept_steps(steps, keep)) if steps else 0
-    return Work(stage=stage, prompts=size, tokens=tokens, disk_bytes=None, steps=steps, policies=policies)
+    stored = steps and settings.lora is None and settings.trainer.get("save_strategy") != "no"
+    return Work(
+        stage=stage,
+        prompts=size,
+        tokens=tokens,
+        disk_bytes=None,
+        steps=steps,
+        policies=policies,
+        checkpoints=2 if stored else 0,  # a new one is whole before the old one is deleted
+    )
 
 
 def _rollout(config: Config, pool: PoolSize) -> Work:
@@ -218,15 +228,22 @@ def _rollout(config: Config, pool: PoolSize) -> Work:
 
 def _grad(config: Config, pool: PoolSize) -> Work:
     part = pool.part(kept_of(config, pool.prompts))
-    tokens = used_rollouts(config) * (part.tokens + part.prompts * config.rollout.max_completion_length)
+    tokens = (
+        passes_of(config) * used_rollouts(config) * (part.tokens + part.prompts * config.rollout.max_completion_length)
+    )
     disk_bytes = part.prompts * (feature_bytes(config) + reference_bytes(config))
     return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=disk_bytes)
+
+
+def passes_of(config: Config) -> int:
+    """How often `grad` computes each gradient."""
+    return 2 if config.grad.projection == "exact" else 1
 
 
 def kept_of(config: Config, prompts: int) -> int:
     """The most prompts of which gradients are taken."""
     cascade = config.grad.cascade
-    return prompts if cascade is None or not prompts else keep_of(cascade, prompts)
+    return prompts if cascade is None or not prompts else gradients.keep_of(cascade, prompts)
 
 
 def _select(config: Config, pool: PoolSize) -> Work:
@@ -242,7 +259,8 @@ def _memory(work: Work, config: Config, size: ModelSize) -> int | None:
     if work.stage == "rollout":
         return weights + longest * (size.cache_bytes or 0)
     if work.stage == "grad":
-        return weights + longest * (size.activation_bytes or 0)
+        mean = 4 * size.parameters if config.grad.projection == "exact" else 0  # Σ V_j ĝ_j / n, in float32
+        return weights + mean + longest * (size.activation_bytes or 0)
     if work.stage in ("warmup", "train"):
         settings = config.warmup if work.stage == "warmup" else config.train.over(config.warmup)
         # float32 weights, gradients and AdamW's two moments, and π_ref; an adapter's own are small.

@@ -49,7 +49,7 @@ _GPU_SHARE = {"sample": 0.06, "gradient": 0.3}
 _CPU_SHARE = {"sample": 0.2, "gradient": 0.5}
 _START = 30.0  # seconds of imports and loading
 _ROUGH, _PUBLISHED, _MEASURED = 3.0, 1.5, 1.3
-_FAR = 10  # times more or fewer parameters, beyond which a rate says little
+FAR = 10  # times more or fewer parameters, beyond which a rate says little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +69,12 @@ class Estimate:
         """Of work that takes `factor` times as long."""
         return replace(self, low=self.low * factor, high=self.high * factor)
 
-    def over(self, workers: int) -> Estimate:
-        """Of work that `workers` share; each of them starts for itself."""
+    def over(self, workers: int, shards: int) -> Estimate:
+        """Of work in `shards` that `workers` share, one of which does most; each of them starts for itself."""
+        most = -(-shards // workers)
 
         def shared(seconds: float, start: float) -> float:
-            return min(seconds, start) + max(0.0, seconds - start) / workers
+            return min(seconds, start) + max(0.0, seconds - start) * most / shards
 
         return replace(self, low=shared(self.low, _START), high=shared(self.high, 2 * _START))
 
@@ -150,7 +151,7 @@ def estimate_published(work: Work, parameters: int) -> Estimate | None:
     The range is from the fastest to the slowest, and `_PUBLISHED` more either way for other lengths, cards and versions. Each rate
     is scaled by parameters, and `sources` say so. None if there is no such rate.
     """
-    rates = [rate for rate in published_rates(work.stage) if 1 / _FAR <= parameters / rate.parameters <= _FAR]
+    rates = [rate for rate in published_rates(work.stage) if 1 / FAR <= parameters / rate.parameters <= FAR]
     if not rates:
         return None
     # Completions rarely have the longest length: of rates in actual tokens, half of the work's are taken.

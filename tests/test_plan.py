@@ -22,6 +22,8 @@ from learnalign.published import published_rates
 from learnalign.rates import estimate_published
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir
+from learnalign_cli import planning
+from learnalign_cli.common import size_text
 from learnalign_cli.plan import plan as command
 from tests.tiny import make_config, make_run, save_model
 
@@ -110,8 +112,48 @@ def test_gpus_share_rollout_and_grad_alone_and_no_more_than_there_are_shards() -
         assert hours(one, name)[1] / 8 < hours(eight, name)[1] < hours(one, name)[1] / 7
     for name in ("warmup", "select"):
         assert hours(one, name) == hours(eight, name)
-    four, thousand = (plan_ahead(DAPO, rows=1000, gpus=count) for count in (4, 1024))  # four shards of 256
+    three, four, thousand = (plan_ahead(DAPO, rows=1000, gpus=count) for count in (3, 4, 1024))  # four shards of 256
     assert hours(four, "rollout") == hours(thousand, "rollout")
+    start, whole = 1 / 60, hours(plan_ahead(DAPO, rows=1000), "rollout")[1]
+    assert hours(three, "rollout")[1] == pytest.approx(start + (whole - start) / 2)  # one of three has two shards
+
+
+def test_the_shards_that_gpus_share_are_those_of_the_pool_whatever_a_cascade_keeps() -> None:
+    config = changed(DAPO, grad={"cascade": {"keep": 1000}})
+    one, many = (stage(plan_ahead(config, rows=100_000, gpus=count), "grad").time for count in (1, 391))
+    assert one is not None
+    assert many is not None
+    assert many.high == pytest.approx(60 + (one.high - 60) / 391)
+
+
+def test_a_limit_of_the_pool_counts_with_rows_too() -> None:
+    planned = plan_ahead(changed(DAPO, data={"limit": 2000}), rows=10**6)
+    assert (planned.rows, planned.prompts, stage(planned, "rollout").prompts) == (10**6, 2000, 2000)
+
+
+def test_exact_alignments_read_every_token_twice_and_hold_the_mean_gradient() -> None:
+    projected, exact = (
+        stage(plan_ahead(changed(DAPO, grad={"projection": kind}), rows=1000), "grad")
+        for kind in ("kronecker", "exact")
+    )
+    assert exact.tokens == 2 * projected.tokens
+    assert exact.memory_bytes == (projected.memory_bytes or 0) + 4 * 3_000_000_000
+
+
+def test_disk_holds_two_checkpoints_of_all_weights_while_a_training_lasts(capsys: pytest.CaptureFixture[str]) -> None:
+    """float32 weights and two moments each, the policy beside them; afterwards the policy with rollouts and gradients."""
+
+    def disk(**sections: Any) -> str:
+        command(config="dapo-math-17k", rows=1000, overrides=[f"{key}={value}" for key, value in sections.items()])
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("all stages"))
+
+    assert f", {3 * (2 * 12 + 4)} GB of disk at most" in disk()
+    assert ", 12.1 GB of disk at most" in disk(**{"warmup.trainer": '{save_strategy: "no"}'})
+    assert ", 12.1 GB of disk at most" in disk(
+        **{"warmup.lora": "{r: 8}"}
+    )  # an adapter is smaller, how much is not known
+    completions, policy = 1000 * 8 * 10_000_000 * 6 / 1e9, 12
+    assert f", {completions + policy:.0f} GB of disk" in disk(**{"rollout.max_completion_length": 10_000_000})
 
 
 def test_published_rates_are_scaled_by_parameters_and_say_so() -> None:
@@ -225,6 +267,18 @@ def test_rates_of_a_run_with_another_model_are_scaled_and_said_to_be(tmp_path: P
     assert f"× {factor:.2g} for its parameters" in times[1].sources[0]
 
 
+def test_rates_of_a_run_with_a_far_smaller_model_or_other_completions_are_not_taken_silently(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    rollout(run)
+    planned = plan_ahead(DAPO, rows=2000, run=run)
+    assert stage(planned, "rollout").time == stage(plan_ahead(DAPO, rows=2000), "rollout").time
+    assert any(line.startswith(f"nothing of the rates of {run.path}: this model has ") for line in planned.assumed)
+    longer = changed(run.config, rollout={"max_completion_length": 4096})
+    [line] = [line for line in plan_ahead(longer, rows=2000, run=run).assumed if "max_completion_length" in line]
+    assert line.startswith(f"completions as long as those of {run.path}, whose rollout.max_completion_length is ")
+    assert line.endswith("not 4,096")
+
+
 def test_signals_that_a_cascade_or_a_method_reads_are_said_not_to_be_counted() -> None:
     def said(**sections: Any) -> list[str]:
         return [
@@ -258,7 +312,8 @@ def test_the_command_prints_each_stage_with_its_rate_and_what_does_not_scale(
         "17,000 prompts on 8 GPUs",
         "rate of rollout: LearnAlign, Table 10",
         "rate of grad: bergson's documentation (6.9B on one GH200",
-        "more GPUs do not help: warmup",
+        "warmup is counted on one GPU (1.3 to 3 hours); accelerate launch shares it",
+        "more GPUs do not help select (under 0.01 hours)",
         "assumed: every prompt has 0 < p < 1",
         "breaks first if the pool grows: ",
     ):
@@ -269,6 +324,13 @@ def test_the_command_prints_each_stage_with_its_rate_and_what_does_not_scale(
     assert told["time"]["low"] == pytest.approx(sum(one["time"]["low"] for one in told["stages"]))
     command(config="dapo-math-17k", rows=10**9)
     assert "breaks: memory of each process" in capsys.readouterr().out
+    command(config="papers/learnalign-dapo-7b", rows=1000, gpus=64)
+    said = capsys.readouterr().out
+    assert "rollout and grad are 4 shards, and no more GPUs help" in said
+    assert "warmup needs more than a GPU of 80 GB: 140 GB; what helps: accelerate launch with fsdp.yaml" in said
+    assert "grad needs more" not in said
+    command(config="gsm8k", rows=1000, gpus=8)  # rollouts of less than an hour
+    assert " 0 to 0.2 " in capsys.readouterr().out
 
 
 def test_a_run_directory_is_named_by_itself_or_by_its_config(
@@ -287,3 +349,21 @@ def test_a_run_directory_is_named_by_itself_or_by_its_config(
     assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
     with pytest.raises(InputError, match="give --config FILE, or a run directory"):
         command()
+
+
+def test_a_dry_run_asks_for_no_disk_of_stages_that_are_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk(run: RunDir, free: int) -> list[str]:
+        monkeypatch.setattr(planning, "free_bytes", lambda _: free)
+        planning.show_work(run.config, False, ["rollout", "grad"], run=run)
+        return [line for line in capsys.readouterr().out.splitlines() if "disk" in line and "│" not in line]
+
+    run = make_run(tmp_path, grad={"dim": 64})
+    completions = 12 * run.config.rollout.num_generations * run.config.rollout.max_completion_length * 6
+    gradients = 12 * 64 * 2
+    few = max(completions, gradients)
+    assert disk(run, few)[0].startswith("it may run out of disk")
+    rollout(run)
+    assert disk(run, few)[-1].startswith(f"disk: {size_text(gradients)} at most")
+    assert not any("run out of disk" in line for line in disk(run, few))

@@ -10,6 +10,7 @@ import regex
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from learnalign.config.section import (
+    Amount,
     Completions,
     Fraction,
     NonNegativeFloat,
@@ -44,7 +45,8 @@ class ModelConfig(Section):
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
     device_map: Literal["auto"] | None = Field(
         None,
-        description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, layer by layer; null: one device",
+        description="auto: `grad` spreads a model that is larger than a GPU over all GPUs, or `executor.gpus_per_worker`, layer by layer; "
+        "null: one device",
     )
     kernels: Literal["off", "auto", "compile"] = Field(
         "off",
@@ -245,9 +247,7 @@ class CascadeConfig(Section):
     signal: typing.Annotated[str, OneOf(CASCADES)] = Field(
         "learnability", description="what chooses them, the highest values first"
     )
-    keep: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-        description="prompts to keep (K), or a fraction of the pool"
-    )
+    keep: Amount = Field(description="prompts to keep (K), or a fraction of the pool")
 
 
 class GradConfig(Section):
@@ -306,9 +306,7 @@ class SignalConfig(Section):
 class SelectConfig(Section):
     """Stage 4, the top N by score (Eq. 8)."""
 
-    size: PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-        1000, description="prompts to choose, or a fraction of the pool"
-    )
+    size: Amount = Field(1000, description="prompts to choose, or a fraction of the pool")
     method: typing.Annotated[str, OneOf(METHODS)] = Field("learnalign", description="how to rank")
     seed: Seed | None = Field(None, description="of methods that draw, and of --diversity; null: the run's seed")
     scoring: Literal["auto", "matrix", "centroid"] = Field("auto", description="two exact ways to the same row means")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -31,6 +32,18 @@ NonNegativeFloat = typing.Annotated[float, Field(ge=0.0)]
 Seed = typing.Annotated[int, Field(ge=0, lt=1 << 32)]
 # The completions of a group, or of a training's step, are in memory together.
 Completions = typing.Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+def _not_all_or_one(size: Any) -> Any:
+    if isinstance(size, float) and size == 1:
+        raise ValueError("that may be one prompt or the whole pool; give 1, or the number of the pool's prompts")
+    return size
+
+
+# Prompts of a pool: a number, or a fraction.
+Amount = typing.Annotated[
+    PositiveInt | typing.Annotated[float, Field(gt=0.0, lt=1.0)], BeforeValidator(_not_all_or_one)
+]
 
 
 def _not_nearly_zero(temperature: float) -> float:

@@ -10,12 +10,12 @@ from learnalign.errors import Unfinished, counted
 from learnalign.executor.cluster import Cluster, ray_devices
 from learnalign.executor.desk import Desk
 from learnalign.executor.driver import Driver, Places, refuse_given_up
-from learnalign.executor.local import Processes, groups_of, visible_gpus
+from learnalign.executor.local import Processes, gpus_of_one, groups_of, visible_gpus
 from learnalign.executor.work import Work, Worker, one_by_one
 from learnalign.progress import Progress
 from learnalign.rundir import RunDir, Shard
 
-__all__ = ["Work", "Worker", "execute", "one_by_one", "planned_workers", "visible_gpus"]
+__all__ = ["Work", "Worker", "execute", "gpus_of_one", "one_by_one", "planned_workers", "visible_gpus"]
 
 
 def execute(run: RunDir, work: Work) -> None:

@@ -109,6 +109,13 @@ def groups_of(devices: Literal["auto"] | int | Sequence[int], each: int) -> list
     return groups
 
 
+def gpus_of_one(devices: Literal["auto"] | int | Sequence[int]) -> int:
+    """The GPUs of a worker that takes as many of this machine's as `executor.devices` leaves it; 1 without GPUs."""
+    if isinstance(devices, str):  # auto
+        return max(1, len(visible_gpus()))
+    return max(1, len(visible_gpus()) // devices) if isinstance(devices, int) else len(devices)
+
+
 def visible_gpus() -> list[str]:
     """The GPUs that processes started here may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch

@@ -19,7 +19,7 @@ from learnalign.gradients.grpo import Sample, UsedRollout
 from learnalign.gradients.inputs import check_modules
 from learnalign.gradients.reference import LogProbs, with_reference
 from learnalign.gradients.result import GradResult, Verification
-from learnalign.gradients.stage import grad
+from learnalign.gradients.stage import gpus_of, grad
 
 __all__ = [
     "GradResult",
@@ -31,6 +31,7 @@ __all__ = [
     "Verification",
     "check_cascade",
     "check_modules",
+    "gpus_of",
     "grad",
     "keep_of",
     "with_reference",

@@ -49,17 +49,18 @@ def check_cascade(run: RunDir) -> None:
     if cascade is None or cascade.signal == LEARNABILITY or is_done(run.cascade_file, run.fingerprint("grad")):
         return
     path, command = run.signal_file(cascade.signal), f"learnalign signal {run.quoted} {cascade.signal}"
+    file = path.relative_to(run.path)
     if not path.is_file():
         stages = ["warmup", "rollout"] if run.config.warmup.size else ["rollout"]
         commands = [f"`learnalign {stage} {run.quoted}`" for stage in stages if not run.is_finished(stage)]
         raise InputError(
-            f"grad.cascade.signal: {path} is not there; say {', '.join([*commands, f'`{command}`'])}, then this command again, or "
+            f"grad.cascade.signal: {run.quoted} has no {file}; say {', '.join([*commands, f'`{command}`'])}, then this command again, or "
             f"choose the signal {LEARNABILITY}, which the rollouts give"
         )
     if fingerprint_of(path) != stored_fingerprint(run, find_signal(cascade.signal)):
         raise InputError(
-            f"grad.cascade.signal: {path} is damaged, or was made with other settings, data or model than this run directory has; "
-            f"`{command} --overwrite` makes it again"
+            f"grad.cascade.signal: {file} in {run.quoted} is damaged, or was made with other settings, data or model than the run has "
+            f"now; `{command} --overwrite` makes it again"
         )
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from learnalign import rollouts
+from learnalign.config import Config
 from learnalign.errors import InputError, RunError
-from learnalign.executor import Work, Worker, execute
+from learnalign.executor import Work, Worker, execute, gpus_of_one
 from learnalign.gradients.cascade import check_cascade, choose_kept
 from learnalign.gradients.exact.comparison import FEWEST, verify_features
 from learnalign.gradients.exact.stage import exact_alignments
@@ -102,7 +103,9 @@ def _features(run: RunDir, expected: int) -> GradResult:
         return is_done(run.gradients_file(shard), fingerprint, shard.rows)
 
     refer(run, [shard for shard in run.shards() if not done(shard)])
-    execute(run, Work(stage=STAGE, label="gradients", make=_make_worker, done=done, options={"expected": expected}))
+    options = {"expected": expected}
+    gpus = gpus_of(run.config)
+    execute(run, Work(stage=STAGE, label="gradients", make=_make_worker, done=done, options=options, gpus=gpus))
     account = Account()
     for shard in run.shards():
         metadata = read_metadata(run.gradients_file(shard))
@@ -112,6 +115,13 @@ def _features(run: RunDir, expected: int) -> GradResult:
         account.bad |= json.loads(metadata["bad"])
         account.kernels[metadata.get("kernels", "off")] += 1
     return account.result()
+
+
+def gpus_of(config: Config) -> int:
+    """GPUs of a worker: those that its model is spread over, all of this machine unless `executor` says otherwise."""
+    executor = config.executor
+    spread = config.model.device_map is not None and executor.kind == "local" and executor.gpus_per_worker == 1
+    return gpus_of_one(executor.devices) if spread else 1
 
 
 def _make_worker(run: RunDir, expected: int) -> Worker:

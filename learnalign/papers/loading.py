@@ -116,12 +116,26 @@ def _key(item: Any) -> str:
     return ".".join(part for each in item["loc"] if not re.search(r"[\[\]]|^constrained-", part := str(each)))
 
 
+# What pydantic calls the kinds of values, as `learnalign config` says them.
+_KINDS = {
+    "list": "a list",
+    "dictionary": "a section of keys",
+    "string": "a text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+}
+
+
 def _problem(key: str, item: Any) -> str:
     if item["type"] == "missing":
         return f"{key} is required"
     if item["type"] == "extra_forbidden":
         return f"unknown key {key}"
     message = one_line(item["msg"].removeprefix("Value error, "), 300)
+    if kind := re.match(r"Input should be a valid (\w+)", message):
+        message = f"it should be {_KINDS[kind[1]]}"
+    message = message.replace("Input should be", "it should be", 1)
     return f"{key}: got {short(item['input'])}, but {message[0].lower()}{message[1:]}" if key else message
 
 

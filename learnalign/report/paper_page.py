@@ -12,7 +12,7 @@ from learnalign.papers.measures import Entry, average, curve, last, seconds, sta
 from learnalign.papers.results import Record, Results
 from learnalign.papers.table import Table, size_text
 from learnalign.report.page import fill
-from learnalign.report.svg import SERIES, Plot, axis, figure
+from learnalign.report.svg import SERIES, TELLABLE, Plot, axis, figure, series
 from learnalign.report.text import e, number, side_by_side, table
 from learnalign.rundir.files import write_text
 
@@ -84,7 +84,7 @@ def _contrasts(compared: Sequence[Contrast], shown: Table) -> str:
 def _over_steps(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:
     """Mean accuracy after so many steps of the first arms that are trained."""
     trained = {key: rows for key, rows in own.items() if "training" in rows[0]}
-    lines = {_name(*key, shown): _mean_curve(rows) for key, rows in [*trained.items()][:SERIES]}
+    lines = {_name(*key, shown): _mean_curve(rows) for key, rows in [*trained.items()][:TELLABLE]}
     if not lines:
         return ""
     points = [point for line in lines.values() for point in line]
@@ -95,10 +95,11 @@ def _over_steps(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> st
         title,
     )
     for k, line in enumerate(lines.values()):
-        plot.line([(x, y) for x, y, _ in line], f"s{k}")
+        kind = series(k)
+        plot.line([(x, y) for x, y, _ in line], kind)
         for x, y, error in line:
-            plot.line([(x, y - error), (x, y + error)], f"s{k} thin")
-            plot.dot(x, y, f"s{k} picked", f"step {x:,.0f}: {100 * y:.1f} %", 3.5)
+            plot.line([(x, y - error), (x, y + error)], f"{kind} thin")
+            plot.dot(x, y, f"{kind} picked", f"step {x:,.0f}: {100 * y:.1f} %", 3.5)
     caption = "accuracy over training steps; bars are standard errors over seeds"
     if len(trained) > len(lines):
         caption += f"; the first {len(lines)} of {len(trained)} arms and sizes"
@@ -136,13 +137,13 @@ def _over_compute(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> 
         axis("accuracy", [y + sign * error for _, y, error in points.values() for sign in (-1, 1)], unit="percent"),
         title,
     )
-    if len(points) > SERIES:  # more than there are colours
+    if numbered := len(points) > SERIES:
         points = {f"{k} {name}": point for k, (name, point) in enumerate(points.items(), 1)}
     for k, (name, (x, y, error)) in enumerate(points.items()):
-        kind = f"s{k % SERIES}"
+        kind = series(k)
         plot.line([(x, y - error), (x, y + error)], f"{kind} thin")
         plot.dot(x, y, f"{kind} picked", f"{name}: {x:,.0f} s, {100 * y:.1f} %", 3.5)
-        if len(points) > SERIES:
+        if numbered:
             plot.text(x, y, str(k + 1))
     rows = [[e(name), number(x), number(100 * y), number(100 * error)] for name, (x, y, error) in points.items()]
     numbers = table("", ["", "CPU seconds", "accuracy, %", "standard error"], rows)
@@ -150,7 +151,7 @@ def _over_compute(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> 
 
 
 def _legend(names: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(f"s{k % SERIES}", name) for k, name in enumerate(names)]
+    return [(series(k), name) for k, name in enumerate(names)]
 
 
 def _by_columns(own: Mapping[tuple[str, str], list[Record]], shown: Table) -> str:

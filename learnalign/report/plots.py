@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnalign.report.page import fill
-from learnalign.report.svg import SERIES, Plot, axis, figure
+from learnalign.report.svg import Plot, axis, figure, series
 from learnalign.report.text import e, number
 from learnalign.rundir.files import write_text
 
@@ -37,13 +37,13 @@ def _curves(curves: Curves, label: str | None, title: str) -> str:
     steps = [float(point.step) for point in curves.points]
     plot = Plot(axis("training step", steps, unit="count"), axis("accuracy", bounds, unit="percent"), title)
     for k, own in enumerate(points.values()):
-        kind = f"s{k % SERIES}"
+        kind = series(k)
         values = [(float(point.step), _bounds(point, curves, label)) for point in own]
         plot.line([(step, value) for step, (_, value, _) in values], kind)
         for step, (low, value, high) in values:
             plot.line([(step, low), (step, high)], f"{kind} thin")
             plot.dot(step, value, f"{kind} picked", f"step {step:,.0f}: {100 * value:.1f} %", 3.5)
-    return figure(plot.svg(), e(title), legend=[(f"s{k % SERIES}", name) for k, name in enumerate(trainings)])
+    return figure(plot.svg(), e(title), legend=[(series(k), name) for k, name in enumerate(trainings)])
 
 
 def _bounds(point: Point, curves: Curves, label: str | None) -> tuple[float, float, float]:

@@ -13,8 +13,14 @@ from learnalign.report.text import e, number
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 58, 24, 12, 46
 SERIES = 8  # classes s0 … s7
+TELLABLE = 2 * SERIES  # with open dots and dashed lines
 
 Unit = Literal["number", "count", "percent"]
+
+
+def series(number: int) -> str:
+    """The classes of a series: its colour and, when all were had, open dots and dashed lines."""
+    return f"s{number % SERIES}" + " again" * (number // SERIES % 2)
 
 
 @dataclass(frozen=True)

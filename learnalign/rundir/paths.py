@@ -62,8 +62,9 @@ class Paths:
 
     @property
     def quoted(self) -> str:
-        """The directory as one types it in a shell, for commands in messages."""
-        return shlex.quote(url_of(self.path) or str(self.path))
+        """The directory as one types it in a shell, for commands in messages; of what `--overwrite` makes, the one that it is for."""
+        path = self.path.parent if self.path.name == NEXT else self.path
+        return shlex.quote(url_of(path) or str(path))
 
     @property
     def config_file(self) -> Path:

@@ -20,12 +20,13 @@ from learnalign.rundir.lock import OWN as LOCKS
 from learnalign.rundir.lock import InUse, Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Files, manifest_of, write_manifest
+from learnalign.rundir.spent import NAME as SPENT
 from learnalign.rundir.stages import REFERENCE, stage_of
 
 PLAN = "replaces.json"
 OWN = ("config.yaml", "run.json", ".run.json", "quarantine.jsonl")  # made anew from the old ones
 T = TypeVar("T")
-_NOT_LINKED = {*OWN, *LOCKS, MANIFEST, PLAN, NEXT, "work"}
+_NOT_LINKED = {*OWN, *LOCKS, MANIFEST, SPENT, PLAN, NEXT, "work"}
 
 
 def begin(root: Path, request: dict[str, Any], replaced: Collection[Path], fill: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
 from learnalign.rundir.paths import Shard, Slice, here
 from learnalign.rundir.rates import rate_of, worker_seconds
 from learnalign.rundir.records import Records, now
+from learnalign.rundir.spent import add, kept, recovered
 from learnalign.rundir.stages import STAGES, downstream, files_in, settings_of
 from learnalign.rundir.trust import check_trust, remember_trust
 
@@ -314,7 +315,7 @@ class RunDir(Records):
         """
         record, refused = StageRecord(), False
         started = this_moment() if started is None else started
-        with self.locked():
+        with self.locked(), contextlib.ExitStack() as keeping:
             with self.alone():
                 if stale := self.stale():  # another command may have made it since this one began
                     raise InputError(_refusal(self.path, stale, self.slice))
@@ -323,10 +324,13 @@ class RunDir(Records):
                 same = previous is not None and previous.get("fingerprint") == self.fingerprint(name)
                 # Former versions did not count the CPU's time.
                 begun = {"cpu_seconds": None, **(previous or {})} if same else self._new_entry(name)
-                begun = begun | {"worker_seconds": worker_seconds(begun)}
+                begun |= recovered(self.path, begun)
+                begun |= {"worker_seconds": worker_seconds(begun)}
                 if not (self.slice and self.is_finished(name)):  # others may build on it already
                     begun = begun | {"status": "begun"}
                     self._update_stage(name, begun)
+            if self.slice is None:  # those of several slices are added to one entry
+                keeping.enter_context(kept(self.path, begun, started))
             done: dict[str, Any] = {}
             try:
                 yield record
@@ -340,9 +344,7 @@ class RunDir(Records):
                     entry = self.read_record()["stages"].get(name, begun) | done | {"peak_memory_gb": peak_memory_gb()}
                     seconds = ended.clock - started.clock
                     entry["worker_seconds"] = round(worker_seconds(entry) + seconds * self._workers.pop(name, 1), 3)
-                    entry["seconds"] = round(entry["seconds"] + seconds, 3)
-                    if entry["cpu_seconds"] is not None:
-                        entry["cpu_seconds"] = round(entry["cpu_seconds"] + max(0.0, ended.cpu - started.cpu), 3)
+                    entry |= add(entry, started, ended)
                     if rate := rate_of(name, entry):
                         entry["rate"] = rate
                     self._update_stage(name, previous if refused else entry)

@@ -37,6 +37,7 @@ from learnalign.training.saving import save_policy
 from learnalign.training.settings import base_dtype, refused, trainer_arguments
 from learnalign.training.steps import check_shares, kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
+from learnalign.verify import Verifier
 from learnalign.verify.configured import configured_verifier
 
 
@@ -95,55 +96,24 @@ def optimise(run: RunDir, job: Job) -> JobResult:
 def _optimise(run: RunDir, job: Job) -> JobResult:
     leads = processes.rank() == 0
     tokenizer = run_tokenizer(run)
-    if job.reference is not None:
-        check_reference(run.config)
-        if job.settings.trainer.get("cast_lm_head_to_fp32"):
-            raise InputError(
-                f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
-            )
     longest = max(len(prompt_ids(tokenizer, prompt.messages)) for prompt in job.prompts)
-    check_context(run.config, job.start, job.section, job.settings, longest)
-    check_weights(run.config, "model.name", job.start)
-    check_shares(job.settings, job.section, processes.count())
-    if processes.count() > 1 and job.curriculum.redraws:
-        raise InputError(
-            f"{job.section}.curriculum {run.config.train.curriculum}: it draws again within a step, which several processes cannot; start "
-            "one process (--num_processes 1), or take another curriculum"
-        )
-    checkpoint = None
-    if leads:
-        job.work.mkdir(parents=True, exist_ok=True)
-        checkpoint = _checkpoint(job)
-        processes.announce(announcement(run, job))
-    processes.exchange(None)  # all are here, before torch waits for them, in which a signal would not be answered
+    _check(run, job, longest)
+    checkpoint = _begin(run, job)
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
     # Reporters print on stdout, which is the result's.
     with quiet(), contextlib.redirect_stdout(sys.stderr), configured_verifier(run.config) as verifier:
-        tags = run.config.data.reasoning_tags
-        opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
-        rewards = Rewards(
-            job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened, run.config.verifier
-        )
-        with logs_in(run.path, job.section):
-            trainer = _trainer(job, arguments, rewards, tokenizer)
-        check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
-        if trainer.is_divided and run.config.train.curriculum == "gain" and job.section == "train":
-            raise InputError(
-                "train.curriculum gain: it runs the policy on the first process, where FSDP and DeepSpeed keep a part of it; start with "
-                "plain data parallelism (configs/accelerate/ddp.yaml), or take another curriculum"
-            )
-        if job.reference is not None and job.settings.beta > 0:
-            trainer.refer_to(job.reference, run.config.model.reference_revision)
+        rewards = _rewards(run, job, verifier, tokenizer)
+        trainer = _prepared(run, job, arguments, rewards, tokenizer)
         save = functools.partial(_save, run, job, trainer, tokenizer)
         steps = kept_steps(arguments.max_steps // trainer.updates, job.keep)
         kept = Kept(job.output.with_name(POLICIES), steps[:-1], save)
-        trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
-        left = len(steps) - len(kept.stored())
-        stored = checkpoint is not None
-        disk = checkpoints.check_disk(job.work, trained, with_checkpoints, left, stored) if leads else 0
+        disk = 0
         if leads:
+            trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
+            left, stored = len(steps) - len(kept.stored()), checkpoint is not None
+            disk = checkpoints.check_disk(job.work, trained, with_checkpoints, left, stored)
             remove_leftovers(job.output)
         resumed, ended = _train(trainer, job, kept, checkpoint)
         result = JobResult(
@@ -169,6 +139,35 @@ def _optimise(run: RunDir, job: Job) -> JobResult:
     gc.collect()
     torch.cuda.empty_cache()
     return result
+
+
+def _check(run: RunDir, job: Job, longest: int) -> None:
+    """Raise InputError for what can be known before a model is loaded; `longest`: tokens of a prompt."""
+    if job.reference is not None:
+        check_reference(run.config)
+        if job.settings.trainer.get("cast_lm_head_to_fp32"):
+            raise InputError(
+                f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
+            )
+    check_context(run.config, job.start, job.section, job.settings, longest)
+    check_weights(run.config, "model.name", job.start)
+    check_shares(job.settings, job.section, processes.count())
+    if processes.count() > 1 and job.curriculum.redraws:
+        raise InputError(
+            f"{job.section}.curriculum {run.config.train.curriculum}: it draws again within a step, which several processes cannot; start "
+            "one process (--num_processes 1), or take another curriculum"
+        )
+
+
+def _begin(run: RunDir, job: Job) -> Path | None:
+    """Announce the job, wait until all processes are there, and give the first one the checkpoint to go on from."""
+    checkpoint = None
+    if processes.rank() == 0:
+        job.work.mkdir(parents=True, exist_ok=True)
+        checkpoint = _checkpoint(job)
+        processes.announce(announcement(run, job))
+    processes.exchange(None)  # before torch waits for them, in which a signal would not be answered
+    return checkpoint
 
 
 def announcement(run: RunDir, job: Job) -> dict[str, Any]:
@@ -218,6 +217,27 @@ def _loading(run: RunDir, job: Job) -> dict[str, Any]:
     if job.start == model_path(run.config):
         options["revision"] = model.revision
     return options
+
+
+def _rewards(run: RunDir, job: Job, verifier: Verifier, tokenizer: PreTrainedTokenizerBase) -> Rewards:
+    tags = run.config.data.reasoning_tags
+    opened = opened_reasoning(tokenizer, prompt_ids(tokenizer, job.prompts[0].messages), tags)
+    return Rewards(job.prompts, verifier, tokenizer, job.settings.num_generations, tags, opened, run.config.verifier)
+
+
+def _prepared(run: RunDir, job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTokenizerBase) -> Trainer:
+    """The trainer with its model and π_ref, which are in order."""
+    with logs_in(run.path, job.section):
+        trainer = _trainer(job, arguments, rewards, tokenizer)
+    check_finite(f"model.name {job.start}", trainer.model)  # type: ignore[arg-type]  # TRL made it
+    if trainer.is_divided and run.config.train.curriculum == "gain" and job.section == "train":
+        raise InputError(
+            "train.curriculum gain: it runs the policy on the first process, where FSDP and DeepSpeed keep a part of it; start with "
+            "plain data parallelism (configs/accelerate/ddp.yaml), or take another curriculum"
+        )
+    if job.reference is not None and job.settings.beta > 0:
+        trainer.refer_to(job.reference, run.config.model.reference_revision)
+    return trainer
 
 
 def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTokenizerBase) -> Trainer:

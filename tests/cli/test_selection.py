@@ -62,7 +62,10 @@ def test_a_size_that_is_none_is_told_in_one_way(tmp_path: Path) -> None:
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
         assert words in result.stderr
         assert "select.size: got" in result.stderr or f"-n: got '{arguments[1]}'" in result.stderr
-    for given in ("many", "0", "1.5", "nan", "inf"):
+    assert (
+        "that may be one prompt or the whole pool" in learnalign("select", run.path, "--set", "select.size=1.0").stderr
+    )
+    for given in ("many", "0", "1.5", "1.0", "nan", "inf"):
         assert f"-n: got '{given}', {words}" in learnalign("compare", run.path, "-n", given).stderr
 
 

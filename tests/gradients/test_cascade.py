@@ -167,13 +167,14 @@ def test_a_signal_that_is_not_there_is_named_with_the_commands_before_anything_i
     run = make_run(tmp_path / "new", grad={"cascade": cascade})
     with pytest.raises(
         InputError,
-        match=r"perplexity\.parquet is not there; say `learnalign rollout .*`, `learnalign signal .*, then this",
+        match=r"has no signals/perplexity\.parquet; say `learnalign rollout .*`, `learnalign signal .*, then this",
     ):
         grad(run)
     assert not run.success_file.exists()
     write_rollouts(run)
     with pytest.raises(
-        InputError, match=r"is not there; say `learnalign signal .* perplexity`, then this command again"
+        InputError,
+        match=r"has no signals/perplexity\.parquet; say `learnalign signal .* perplexity`, then this command again",
     ):
         grad(run)
     columns = {"id": ["x"], "value": [1.0]}
@@ -188,6 +189,10 @@ def test_bad_cascades_are_refused_with_the_key(tmp_path: Path) -> None:
         ({"signal": "features", "keep": 5}, r"grad\.cascade\.signal"),
         ({"signal": "length", "keep": 0}, r"grad\.cascade\.keep"),
         ({"signal": "length", "keep": 1.5}, r"grad\.cascade\.keep"),
+        (
+            {"signal": "length", "keep": 1.0},
+            r"grad\.cascade\.keep: got 1\.0, but that may be one prompt or the whole pool",
+        ),
         ({"signal": "length"}, r"grad\.cascade\.keep"),
     ]:
         with pytest.raises(InputError, match=words):
@@ -206,6 +211,20 @@ def test_another_cascade_is_refused_where_gradients_are(tmp_path: Path) -> None:
     config["grad"]["cascade"]["keep"] = 6
     with pytest.raises(InputError, match=r"grad: grad\.cascade\.keep: stored 5, requested 6"):
         RunDir.create(run.path, build_config(config))
+
+
+def test_what_overwrite_misses_is_named_by_the_run_directory_itself(tmp_path: Path) -> None:
+    run = run_with(tmp_path, None)
+    grad(run)
+    config = run.config.model_dump(mode="json")
+    config["grad"]["cascade"] = {"signal": "length", "keep": 5}
+    with (
+        pytest.raises(
+            InputError, match=rf"^grad\.cascade\.signal: {run.path} has no .*`learnalign signal {run.path} length`"
+        ),
+        RunDir.overwriting(run.path, build_config(config), "grad") as new,
+    ):
+        grad(new)
 
 
 def test_show_and_the_report_say_which_prompts_were_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +247,7 @@ def test_show_and_the_report_say_which_prompts_were_cut(tmp_path: Path, capsys: 
 
 def test_a_dry_run_names_a_missing_signal_and_rounds_refuse_one(tmp_path: Path) -> None:
     run = make_run(tmp_path, grad={"cascade": {"signal": "length", "keep": 5}}, select={"size": 2})
-    with pytest.raises(InputError, match=r"length\.parquet is not there"):
+    with pytest.raises(InputError, match=r"has no signals/length\.parquet"):
         plan(run.config, ["rollout", "grad"], run=run)
     with pytest.raises(InputError, match=r"grad\.cascade\.signal: length is computed by no stage of a round"):
         plan_rounds(run.config, [0.5, 0.5])

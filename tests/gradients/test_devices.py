@@ -13,15 +13,18 @@ from accelerate import dispatch_model
 from torch import Tensor, nn
 
 from learnalign.config import apply_overrides, build_config
-from learnalign.errors import InputError
-from learnalign.gradients import grad
+from learnalign.errors import InputError, RunError
+from learnalign.executor import local
+from learnalign.gradients import grad, stage
 from learnalign.gradients.capture.sites import Norm, Site, Sites, tapped
 from learnalign.gradients.engine import GradientEngine, GradientSettings
 from learnalign.gradients.projections.dense import Dense
 from learnalign.gradients.projections.kronecker import Kronecker
 from learnalign.gradients.projections.totals import Totals
+from learnalign.gradients.stage import gpus_of
 from learnalign.policy import load_policy, load_reference, loading
 from learnalign.policy.loading import check_spread
+from tests.gradients.pool import run_with_rollouts
 from tests.gradients.tiny import random_samples, referred, tiny_model
 from tests.tiny import make_run
 
@@ -149,3 +152,35 @@ def test_exact_gradients_of_a_spread_model_are_refused(tmp_path: Path) -> None:
     exact = make_run(tmp_path / "exact", model=model, grad={"projection": "exact"})
     with pytest.raises(InputError, match="grad.projection: exact takes gradients of a model on one device"):
         grad(exact)
+
+
+@pytest.mark.parametrize(
+    ("executor", "gpus"),
+    [
+        ({}, 4),
+        ({"devices": 2}, 2),
+        ({"devices": [0, 3, 1]}, 3),
+        ({"gpus_per_worker": 2}, 1),  # which the executor takes in place of it
+        ({"kind": "ray"}, 1),
+    ],
+)
+def test_a_model_that_is_spread_has_the_gpus_for_it_in_one_worker(
+    executor: dict[str, Any], gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "visible_gpus", lambda: ["0", "1", "2", "3"])
+    settings = {"model": {"name": "demo", "device_map": "auto"}, "data": {"path": "demo"}, "executor": executor}
+    assert gpus_of(build_config(settings)) == gpus
+    assert gpus_of(build_config({**settings, "model": {"name": "demo"}})) == 1
+    if executor.get("kind") != "ray":
+        groups = local.groups_of(executor.get("devices", "auto"), max(gpus, executor.get("gpus_per_worker", 1)))
+        assert [len(group) for group in groups] == {4: [4], 2: [2, 2], 3: [3], 1: [2, 2]}[gpus]
+
+
+def test_grad_asks_for_these_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(local, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(stage, "execute", lambda run, work: asked.append(work.gpus))
+    run = run_with_rollouts(tmp_path, [[1.0, 0.0]], 2, model={"name": str(tmp_path / "model"), "device_map": "auto"})
+    with pytest.raises(RunError):  # there are no gradients then
+        grad(run)
+    assert asked == [2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def test_every_arm_has_a_name_and_a_place_of_its_own(tmp_path: Path, capsys: pyt
         assert f"{k + 1} the arm {k}, 12" in page  # in the legend of the compute plot
         assert f'">{k + 1}</text>' in page
         assert f"the arm {k}" in printed
+    over_steps, over_compute = page.split("<figure")[1:3]
+    for figure in (over_steps, over_compute):
+        kinds = re.findall(r'<li><svg[^>]*><circle class="([^"]*)"', figure)
+        assert len(kinds) == len(set(kinds)) == 10
+        assert all(f'<circle class="{kind} picked"' in figure for kind in kinds)
     assert "the arm 1, 12 − the arm 0, 12 (primary)" in page
     assert "the arm 1 − the arm 0" in printed
     assert "<td>a small pool</td>" in page

@@ -28,9 +28,9 @@ from learnalign.errors import InputError
 from learnalign.policy import load_policy
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.training import train
+from learnalign.training import checkpoints, train
 from learnalign.training.followers import Elsewhere, _job_of
-from learnalign.training.job import Job, announcement
+from learnalign.training.job import Job, _checkpoint, announcement
 from learnalign.training.steps import check_shares
 from tests.tiny import make_run
 
@@ -203,6 +203,32 @@ def test_the_others_get_the_whole_job(tmp_path: Path) -> None:
     plain = {name: getattr(run.config.warmup, name) for name in GrpoConfig.model_fields}
     assert isinstance(same.curriculum, Elsewhere)
     assert replace(same, curriculum=job.curriculum) == replace(job, settings=GrpoConfig(**plain))
+
+
+@pytest.mark.parametrize(
+    ("made_by", "here", "words"),
+    [
+        (2, 1, r"was made by 2 processes, this command has 1, .*accelerate launch --num_processes 2"),
+        (None, 2, r"was made by 1 process, this command has 2, .*delete .*work to begin again"),
+        (2, 2, None),
+        (None, 1, None),
+    ],
+)
+def test_a_checkpoint_of_another_number_of_processes_is_refused_with_every_way_out(
+    made_by: int | None, here: int, words: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    (work / "checkpoint-3").mkdir(parents=True)
+    checkpoints.complete(work, 3, {"processes": made_by} if made_by else {})
+    run = _run(tmp_path)
+    given: dict[str, Any] = {"section": "warmup", "settings": run.config.warmup, "prompts": [], "start": "start"}
+    job = Job(**given, curriculum=Shuffled(1, 0), work=work, output=tmp_path / "output")
+    monkeypatch.setattr(processes, "count", lambda: here)
+    if words is None:
+        assert _checkpoint(job) == work / "checkpoint-3"
+    else:
+        with pytest.raises(InputError, match=words):
+            _checkpoint(job)
 
 
 def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
