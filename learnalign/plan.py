@@ -133,11 +133,14 @@ def workers(stage: str, config: Config, slices: int = 1) -> int:
     """How many workers a stage will have in the processes of all slices; raises InputError if it can have none."""
     if stage not in SHARED:
         return 1
+    return slices * planned_workers(config.executor, _gpus_of_one(stage, config))
+
+
+def _gpus_of_one(stage: str, config: Config) -> int:
+    """GPUs of a worker of the stage."""
     if stage == "grad":
-        gpus = gradients.gpus_of(config)
-    else:
-        gpus = gpus_of(config.rollout.vllm) if config.rollout.engine != "transformers" else 1
-    return slices * planned_workers(config.executor, gpus)
+        return gradients.gpus_of(config)
+    return gpus_of(config.rollout.vllm) if config.rollout.engine != "transformers" else 1
 
 
 def _shared(work: Work, time: Estimate, shards: int) -> Estimate:

@@ -61,12 +61,12 @@ def test_slices_that_run_at_once_leave_what_one_process_leaves(tmp_path: Path) -
     whole = make_run(tmp_path / "whole", verifier="tests.rollouts.judges:by_first_letter", **SHAPE)
     shared = RunDir(tmp_path / "shared", whole.config)
     slices.stages(whole.path, whole.config, None)
-    for stage in ("rollout", "grad", "signal"):
-        ended = [start(slices.stage, shared.path, whole.config, f"{i}/3", stage) for i in (1, 2, 3)]
+    for name in ("rollout", "grad", "signal"):
+        ended = [start(slices.stage, shared.path, whole.config, f"{i}/3", name) for i in (1, 2, 3)]
         for process in ended:
             process.join()
         assert [process.exitcode for process in ended] == [0, 0, 0]
-        assert RunDir.peek(shared.path).is_finished(stage)
+        assert RunDir.peek(shared.path).is_finished(name)
     for run in (whole, RunDir.open(shared.path)):
         select(run, 4)
         select(run, 4, "ppl-middle")
