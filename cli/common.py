@@ -17,6 +17,7 @@ import typer
 from learnalign import processes
 from learnalign.errors import InputError, LearnAlignError, Unfinished, counted, one_line, short
 
+from .remote import by_url, directory_of
 from .stopping import arrived
 
 if TYPE_CHECKING:
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
 DEBUG, VERBOSE = "--debug", "--verbose"
 TOGETHER = ("warmup", "train")  # the commands that several processes may run
 
-Dir = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
+Dir = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="Run directory, here or by URL: s3://bucket/run.",
+        show_default=False,
+        parser=directory_of,
+    ),
+]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="YAML file, or the name of a ready config.")
 ]
@@ -82,7 +91,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         try:
-            _start(function, *args, **kwargs)
+            _start(by_url(function), *args, **kwargs)
         except Unfinished as ended:
             print_json(ended.state) if kwargs.get("as_json") else print(ended)
         except LearnAlignError as error:

@@ -16,6 +16,7 @@ from learnalign.names import SCALES, check_name, lined
 
 from .common import DryRun, Json, print_json, print_table
 from .paper_tables import show_table
+from .remote import local_directory
 
 if TYPE_CHECKING:
     from learnalign.papers.cells import Cell
@@ -29,7 +30,13 @@ Name = Annotated[
 ]
 Scale = Annotated[str, typer.Option("--scale", metavar="NAME", help=f"On what it is run.{lined(SCALES)}")]
 Folder = Annotated[
-    Path | None, typer.Option("--dir", metavar="DIR", help="Where everything is kept; default: runs/paper/TABLE-SCALE.")
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Where everything is kept; default: runs/paper/TABLE-SCALE.",
+        parser=local_directory,
+    ),
 ]
 Jobs = Annotated[
     int | None,

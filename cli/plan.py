@@ -11,6 +11,7 @@ from learnalign.errors import InputError
 
 from .common import ConfigFile, Json, Overrides, Trust, print_json, resolve_config
 from .planning import print_ahead
+from .remote import directory_of
 
 if TYPE_CHECKING:
     from learnalign.rundir import RunDir
@@ -20,6 +21,7 @@ RunOf = Annotated[
     typer.Argument(
         metavar="DIR",
         help="Run directory whose measured rates, and without --config settings, count.",
+        parser=directory_of,
         show_default=False,
     ),
 ]

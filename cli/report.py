@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from .common import Dir, Json, check_option, print_json, size_text
+from .remote import local_directory
 
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it here; DIR/report.html if not given.")
 ]
 Compare = Annotated[
-    Path | None, typer.Option("--compare", metavar="DIR2", help="Set a second run directory beside it.")
+    Path | None,
+    typer.Option("--compare", metavar="DIR2", help="Set a second run directory beside it.", parser=local_directory),
 ]
 
 

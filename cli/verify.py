@@ -15,13 +15,19 @@ from learnalign.errors import InputError, counted
 from learnalign.names import VERIFIERS, lined
 
 from .common import Json, Trust, check_option, print_json, print_table
+from .remote import directory_of
 
 if TYPE_CHECKING:
     from learnalign.verify.rows import Agreement, Report
 
 Source = Annotated[
     Path,
-    typer.Argument(metavar="FILE|DIR", help="JSONL file of completions, or a run directory.", show_default=False),
+    typer.Argument(
+        metavar="FILE|DIR",
+        help="JSONL file of completions, or a run directory.",
+        show_default=False,
+        parser=directory_of,
+    ),
 ]
 Names = Annotated[
     list[str] | None,

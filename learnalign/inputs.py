@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import math
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -31,6 +32,11 @@ class SourceRow(NamedTuple):
     row: dict[str, Any]
     line: int = 0
     fault: str | None = None
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` names a place by a scheme, such as s3://bucket/run."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
 def local_path(text: str, name: str) -> Path:

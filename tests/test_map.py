@@ -34,7 +34,7 @@ def test_every_package_is_in_the_wheel() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     packages = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
     data = {"learnalign.demo.model", "learnalign.demo.sets"}  # folders without code
-    data |= {f"learnalign_configs.{name}" for name in ("accelerate", "eval", "papers", "papers.tables")}
+    data |= {f"learnalign_configs.{name}" for name in ("accelerate", "eval", "papers", "papers.tables", "slurm")}
     assert packages | data | {"learnalign_cli", "learnalign_configs"} == set(listed)
 
 

@@ -14,6 +14,7 @@ from learnalign.rundir import files, replacing
 from learnalign.rundir.lock import Lock
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import Manifest, files_of, manifest_of, write_manifest
+from learnalign.rundir.paths import url_of
 from learnalign.rundir.stages import RECORDS, files_in, stage_of
 
 _NAMELESS = "1"  # what run.json of an earlier version says of its manifest, which has no name
@@ -133,8 +134,9 @@ def no_run(directory: Path) -> str:
         if directory.exists()
         else "there is nothing of that name"
     )
-    command = f"learnalign run {shlex.quote(str(directory))} --config FILE"
-    return f"{directory} is not a run directory ({why}); give that of a run, or make one with `{command}` (FILE: demo, to try it)"
+    name = url_of(directory) or str(directory)
+    command = f"learnalign run {shlex.quote(name)} --config FILE"
+    return f"{name} is not a run directory ({why}); give that of a run, or make one with `{command}` (FILE: demo, to try it)"
 
 
 def _unknown(root: Path, manifest: Manifest) -> list[str]:

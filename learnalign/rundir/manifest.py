@@ -228,11 +228,9 @@ def _opened(root: Path) -> Manifest:
 def write_manifest(root: Path, stored: Mapping[str, Files], name: str | None = None) -> None:
     """Write the whole manifest of a run directory: what is `stored` in it, by path; a new `name` if none is given."""
     temporary, path = root / f".{NAME}.tmp", root / NAME
-    lines = [_line({"name": name or secrets.token_hex(8)}), *(_entry(path, files) for path, files in stored.items())]
-    lines += [_line({DONE: path}) for path in list(stored)[-1:]]
     try:
         with _named(path), temporary.open("wb") as file:
-            file.write(b"".join(lines))
+            file.write(manifest_bytes(stored, name or secrets.token_hex(8)))
             file.flush()
             os.fsync(file.fileno())
         with _locked(path) if path.is_file() else contextlib.nullcontext():
@@ -240,6 +238,12 @@ def write_manifest(root: Path, stored: Mapping[str, Files], name: str | None = N
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def manifest_bytes(stored: Mapping[str, Files], name: str) -> bytes:
+    """The content of the manifest called `name` of what is `stored`, by path."""
+    lines = [_line({"name": name}), *(_entry(path, files) for path, files in stored.items())]
+    return b"".join(lines + [_line({DONE: path}) for path in list(stored)[-1:]])
 
 
 @contextlib.contextmanager

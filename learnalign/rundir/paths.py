@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Paths:
     @property
     def quoted(self) -> str:
         """The directory as one types it in a shell, for commands in messages."""
-        return shlex.quote(str(self.path))
+        return shlex.quote(url_of(self.path) or str(self.path))
 
     @property
     def config_file(self) -> Path:
@@ -129,6 +130,30 @@ class Paths:
     def export_file(self, label: str, suffix: str) -> Path:
         """A subset in a trainer's format; `label` is the format's name, and the method's unless it is learnalign."""
         return self.path / "export" / f"{label}{suffix}"
+
+
+COPIES = "runs"  # the directory of local copies in the cache, one folder each
+URL_FILE = "url"  # beside the local copy of a remote run directory
+
+
+def url_of(directory: Path) -> str | None:
+    """The URL of the run directory whose local copy `directory` is; None for any other directory."""
+    folder = Path(os.path.abspath(directory)).parent
+    if folder.parent.name != COPIES:
+        return None
+    try:
+        return (folder / URL_FILE).read_text("utf-8").strip()
+    except OSError:
+        return None
+
+
+def here(path: str | Path) -> Path:
+    """A path of this machine; raises InputError for a URL, be it a string or, with one slash less, a path."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise InputError(
+            f"{path}: a run directory by URL is worked on in a local copy: `with learnalign.rundir.remote.mirrored(URL) as directory:`"
+        )
+    return Path(path)
 
 
 def default_file_name(source: str | Path, *labels: str) -> str:

@@ -18,7 +18,7 @@ from learnalign.rundir.lock import RECORDS_LOCK, Claims, Lock
 from learnalign.rundir.machine import Moment, peak_memory_gb, this_moment
 from learnalign.rundir.manifest import NAME as MANIFEST
 from learnalign.rundir.manifest import files_of, manifest_of, write_manifest
-from learnalign.rundir.paths import Shard, Slice
+from learnalign.rundir.paths import Shard, Slice, here
 from learnalign.rundir.rates import rate_of
 from learnalign.rundir.records import Records, now
 from learnalign.rundir.stages import STAGES, downstream, files_in, settings_of
@@ -65,7 +65,7 @@ class RunDir(Records):
         that is run. The caller's `config` is trusted with the code that it names (see `trust`); pass trust=False if it was
         read from a directory of somebody else's.
         """
-        run = cls(Path(path), config, slice)
+        run = cls(here(path), config, slice)
         if trust:
             remember_trust(run.path, config)
         run.check()
@@ -113,7 +113,7 @@ class RunDir(Records):
     @classmethod
     def peek(cls, path: str | Path) -> Self:
         """Open for reading only, stale or not; raises InputError if it does not exist, RunError if it is damaged."""
-        run = cls(Path(path), load_config(check_config(Path(path))))
+        run = cls(here(path), load_config(check_config(here(path))))
         run.check()
         return run
 
@@ -136,7 +136,7 @@ class RunDir(Records):
         all that builds on them; and whatever the patterns `more` match. If the block fails, everything stays as it was, and
         the same call goes on with what was made. Raises RunError if another command is using the directory.
         """
-        old = cls(Path(path), config)
+        old = cls(here(path), config)
         if trust:
             remember_trust(old.path, config)
         old.check()
