@@ -17,5 +17,6 @@ submit() { # NAME COMMAND [OPTION...]: a job that begins when the one before has
 
 submit warmup "learnalign warmup $directory --config $config" "$@"
 submit rollout "learnalign rollout $directory --slice \$SLURM_ARRAY_TASK_ID/$k" "$@" --array="1-$k"
+# With grad.projection: exact, have this line twice: its second pass needs the first one of all slices.
 submit grad "learnalign grad $directory --slice \$SLURM_ARRAY_TASK_ID/$k" "$@" --array="1-$k"
 submit select "learnalign select $directory" "$@"

@@ -12,6 +12,7 @@ from learnalign.config import Config
 from learnalign.errors import Unfinished
 from learnalign.executor import execute
 from learnalign.gradients import grad
+from learnalign.gradients.exact import stage as exact_stage
 from learnalign.rollouts import rollout
 from learnalign.rundir import RunDir, Slice
 from learnalign.signals import signal
@@ -35,6 +36,12 @@ def stages(path: Path, config: Config, slice: str | None) -> None:
     """Run all stages that take slices."""
     for name in ("rollout", "grad", "signal"):
         stage(path, config, slice, name)
+
+
+def saving_stage(path: Path, config: Config, slice: str) -> None:
+    """A slice of exact gradients that stores pass 1 after each window."""
+    exact_stage.SAVE_SECONDS = 0.0
+    stage(path, config, slice, "grad")
 
 
 def slow_work(path: Path, slice: str) -> None:
