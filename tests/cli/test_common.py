@@ -21,7 +21,7 @@ def test_an_unexpected_error_is_one_line_that_asks_for_a_report(
     message = capsys.readouterr().err
     assert ended.value.code == 1
     assert message.startswith("learnalign: this is a bug in learnalign: TypeError: one two")
-    assert f"({__file__}:11); " in message
+    assert f"({__file__}:{broken.__code__.co_firstlineno + 1}); " in message
     assert message.count("\n") == 1
     assert len(message) < 800
     monkeypatch.setattr("sys.argv", ["learnalign", DEBUG])

@@ -12,14 +12,14 @@ import pytest
 
 from learnalign.ahead import plan_ahead
 from learnalign.config import build_config
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, RunError, Unfinished
 from learnalign.gradients import grad
 from learnalign.plan import plan
 from learnalign.prompts import load_prompts
 from learnalign.report import write_report
 from learnalign.rollouts.success import load_success
 from learnalign.rounds import plan_rounds
-from learnalign.rundir import RunDir
+from learnalign.rundir import RunDir, Slice
 from learnalign.rundir.files import is_done, read_metadata, read_parquet, read_safetensors, remove, write_parquet
 from learnalign.rundir.stages import settings_of
 from learnalign.selection import select
@@ -70,6 +70,19 @@ def test_exactly_the_best_by_the_signal_have_gradients(tmp_path: Path, projectio
     assert sorted(ids_with_gradients(run)) == sorted(order[:count])
     assert result.features == count
     assert result.skipped == {"solved": 4, "unsolved": 4, "cascade": 16 - count}
+
+
+def test_slices_keep_what_one_command_keeps(tmp_path: Path) -> None:
+    whole, shared = (run_with(tmp_path / name, {"signal": "learnability", "keep": 5}) for name in ("whole", "shared"))
+    result = grad(whole)
+    with pytest.raises(Unfinished):
+        grad(RunDir.create(shared.path, shared.config, slice=Slice.parse("2/2")))
+    grad(RunDir.create(shared.path, shared.config, slice=Slice.parse("1/2")))
+    assert ids_with_gradients(shared) == ids_with_gradients(whole)
+    counts = [run.read_record()["stages"]["grad"]["counts"] for run in (whole, shared)]
+    assert counts[0] == counts[1]
+    assert counts[0]["features"] == result.features == 5
+    assert sum(counts[1].values()) - counts[1]["tokens"] == COUNT
 
 
 def test_success_rates_keep_those_nearest_to_one_half(tmp_path: Path) -> None:
