@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation clean
+.PHONY: setup setup-test demo demo-code test test-slow test-s3 test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -81,6 +81,12 @@ test-trainers: setup-test
 # The report in headless Chromium (Debian: apt-get install chromium).
 test-browser: setup-test
 	$(BIN)/python -m pytest -m browser tests/report
+
+# Run directories by URL on S3, against a server of its own on this machine. Nothing is skipped.
+test-s3: setup-test
+	@$(PIP) $(CONSTRAINTS) -e ".[s3]" "moto[server]>=5"
+	@$(BIN)/python -c "import moto.server, s3fs"
+	$(BIN)/python -m pytest tests/rundir/test_remote_s3.py
 
 # The sandbox of code tasks, with bubblewrap installed first (Debian, Ubuntu; elsewhere install it yourself). Nothing is skipped.
 test-sandbox: setup-test

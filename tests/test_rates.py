@@ -172,3 +172,15 @@ def test_a_rate_counts_the_workers_that_each_command_had(tmp_path: Path, monkeyp
     with run.stage("grad") as record:
         record.counts.update(features=60, tokens=600)
     assert run.read_record()["stages"]["grad"]["rate"]["gradients_per_second"] == 60 / (4 * 10 + 20)
+
+
+def test_the_peak_memory_of_a_stage_is_that_of_the_command_that_took_the_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of the last one, which may have had nothing left to do."""
+    run = make_run(tmp_path)
+    for peaks in ({"process": 2.0, "child": 0.1}, {"process": 0.4, "child": 0.3}):
+        monkeypatch.setattr(rundir, "peak_memory_gb", lambda peaks=peaks: peaks)
+        with run.stage("grad"):
+            pass
+    assert run.read_record()["stages"]["grad"]["peak_memory_gb"] == {"process": 2.0, "child": 0.3}

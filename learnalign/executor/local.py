@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ class Processes:
         log.seek(0)
         lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
         how = f"ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
+        how += " (out of memory, if nobody killed it)" if -status == signal.SIGKILL else ""
         return one_line(f"its process {how}" + (f": {lines[-1].strip()}" if lines else ""), 500)
 
     def stop(self, number: int) -> None:

@@ -77,11 +77,21 @@ class Lock:
             raise InUse(f"{self._directory} is in use by another learnalign command; wait for it to end") from None
         except OSError as error:
             os.close(descriptor)
-            raise RunError(
-                f"{self._directory}: its file system cannot lock files ({error.strerror}), so that two commands might write at once; "
-                "choose a run directory on another one, or have it mounted with locks"
-            ) from error
+            raise _cannot_lock(self._directory, error) from error
         return descriptor
+
+
+def _cannot_lock(directory: Path, error: OSError) -> Exception:
+    """What to say of it: that the file system is lost or full, or else has no locks."""
+    known = disk_error(directory, error)
+    return (
+        RunError(
+            f"{directory}: its file system cannot lock files ({error.strerror}), so that two commands might write at once; "
+            "choose a run directory on another one, or have it mounted with locks"
+        )
+        if known is error
+        else known
+    )
 
 
 def _handed(descriptor: int) -> int | None:
@@ -103,8 +113,11 @@ class Claims:
     """Shards of a stage that this process works on, so that no other one does. The kernel frees them with the process."""
 
     def __init__(self, directory: Path, stage: int) -> None:
-        self._descriptor = os.open(directory / CLAIMS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._stage = stage
+        try:
+            self._descriptor = os.open(directory / CLAIMS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise disk_error(directory, error) from error
+        self._directory, self._stage = directory, stage
 
     def take(self, shard: int) -> bool:
         """Whether the shard is free, and this process's from now on."""
@@ -113,9 +126,7 @@ class Claims:
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
-            raise RunError(
-                f"{CLAIMS} of the run directory: its file system cannot lock files ({error.strerror})"
-            ) from error
+            raise _cannot_lock(self._directory, error) from error
         return True
 
     def close(self) -> None:

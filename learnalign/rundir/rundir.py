@@ -341,7 +341,9 @@ class RunDir(Records):
             finally:
                 ended = this_moment()
                 with self.alone():
-                    entry = self.read_record()["stages"].get(name, begun) | done | {"peak_memory_gb": peak_memory_gb()}
+                    entry = self.read_record()["stages"].get(name, begun) | done
+                    earlier, peaks = entry.get("peak_memory_gb", {}), peak_memory_gb()
+                    entry["peak_memory_gb"] = {of: max(peak, earlier.get(of, 0.0)) for of, peak in peaks.items()}
                     seconds = ended.clock - started.clock
                     entry["worker_seconds"] = round(worker_seconds(entry) + seconds * self._workers.pop(name, 1), 3)
                     entry |= add(entry, started, ended)

@@ -48,7 +48,7 @@ def test_shards_of_workers_that_are_lost_are_done_by_others(run: RunDir, capsys:
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        ("kill", "its process ended by signal 9"),
+        ("kill", r"its process ended by signal 9 \(out of memory, if nobody killed it\)"),
         ("exit", "its process ended with exit status 3: out of luck"),
         ("error", "RuntimeError: CUDA error: an illegal memory access"),
     ],

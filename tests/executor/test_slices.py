@@ -188,15 +188,23 @@ def test_a_dry_run_knows_slices(tmp_path: Path, command: Any, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("function", ["flock", "lockf"])
-def test_a_file_system_without_locks_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOLCK, "its file system cannot lock files"),
+        (errno.ESTALE, "its network file system does not answer; when it is there again, run the same command again"),
+        (errno.ENOSPC, "no space left on the disk"),
+    ],
+)
+def test_a_file_system_without_locks_and_one_that_is_lost_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int, words: str
 ) -> None:
     run = sliced(make_run(tmp_path, **SHAPE), "1/2")
     load_prompts(run)
 
     def fail(*arguments: Any) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, function, fail)
-    with pytest.raises(RunError, match="its file system cannot lock files"), run.stage("rollout"):
+    with pytest.raises(RunError, match=words), run.stage("rollout"):
         execute(run, work(run))
