@@ -82,9 +82,15 @@ def _without_compression(path: Path) -> str:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, decompressed by its ending; raises InputError if they cannot be read to the end."""
+    with readable(path), contextlib.ExitStack() as stack:
+        yield _open(path, stack)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise InputError if the block cannot read `path`."""
     try:
-        with contextlib.ExitStack() as stack:
-            yield _open(path, stack)
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {_said(error)}") from None
 
@@ -102,19 +108,26 @@ def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO:
 
 def json_lines(path: Path, name: str = "") -> Iterator[SourceRow]:
     """The objects of a JSONL file; blank lines are passed over. Errors of a line begin with `name` and the path."""
+    where = f"{name} {path}".lstrip()
     with opened(path) as file:
         for number, raw in enumerate(file, 1):
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if not text:
-                    continue
-                row = parse_json(text)
-                if not isinstance(row, dict):
-                    raise ValueError(f"this is a {json_kind(row)}, not a JSON object")
-            except ValueError as error:
-                reason = f"{f'{name} {path}'.lstrip()}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
-                raise InputError(reason) from None
-            yield SourceRow(text, row, number)
+            if row := json_line(raw, number, where):
+                yield row
+
+
+def json_line(raw: bytes, number: int, where: str) -> SourceRow | None:
+    """The object of line `number` of a JSONL file, None for a blank one; raises InputError, which begins with `where`."""
+    try:
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        if not text:
+            return None
+        row = parse_json(text)
+        if not isinstance(row, dict):
+            raise ValueError(f"this is a {json_kind(row)}, not a JSON object")
+    except ValueError as error:
+        reason = f"{where}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
+        raise InputError(reason) from None
+    return SourceRow(text, row, number)
 
 
 def parse_json(text: str, finite: bool = False) -> Any:
