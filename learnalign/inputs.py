@@ -14,6 +14,7 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator
+from json.encoder import encode_basestring as as_text
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -180,6 +181,21 @@ _FINITE = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, 
 
 def _children(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def escaped(texts: list[str]) -> list[str]:
+    """What stands between the quotes of these texts, which have no half of a surrogate pair, in JSON; faster than one by one."""
+    joined = "\0".join(texts)
+    content = joined.encode()
+    if len(content) - len(content.translate(None, _RARE)) != len(texts) - 1:  # more than what is between the texts
+        return [as_text(text)[1:-1] for text in texts]
+    for plain, escape in _ESCAPES.items():
+        joined = joined.replace(plain, escape)
+    return joined.split("\0")
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_RARE = bytes({*range(32)} - {*b"\n\t\r"})  # other characters that JSON escapes
 
 
 def json_kind(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from learnalign import demo
 from learnalign.inputs import check_file
-from learnalign.policy import prompt_ids, run_tokenizer
+from learnalign.policy import run_tokenizer, token_ids
 from learnalign.progress import Progress
 from learnalign.prompts import Prompts, load_prompts, pool_examples
 from learnalign.rollouts.given import Given, GivenCompletion, seekable
@@ -30,6 +30,7 @@ from learnalign.rollouts.judging import completion_texts, judge, refuse_unscored
 from learnalign.rollouts.result import RolloutResult, conclude
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.stages import digest_of
+from learnalign.tokenised import asked_ids
 from learnalign.verify import Verifier
 from learnalign.verify.configured import configured_verifier
 
@@ -127,19 +128,19 @@ def _rollouts(
     texts = [next(decoded) if one.text is None else one.text for _, one in asked]
     verdicts = judge(verifier, [(prompt, text) for (prompt, _), text in zip(asked, texts, strict=True)])
     tokens = _tokens(tokenizer, [one for _, one in asked])
-    asked_ids = {id: prompt_ids(tokenizer, prompt.messages) for id, prompt in {p.id: p for p, _ in asked}.items()}
+    prompt_ids = asked_ids(prompts, shard.start, shard.stop, tokenizer)
     rollouts, sizes = [], Counter[str]()
-    for (prompt, one), ids, text, verdict in zip(asked, tokens, texts, verdicts, strict=True):
-        of_prompt = asked_ids[prompt.id]
-        rollouts.append(judged_rollout(prompt.id, sizes[prompt.id], of_prompt, ids, text, one.finish_reason, verdict))
-        sizes[prompt.id] += 1
+    for (place, one), ids, text, verdict in zip(completions, tokens, texts, verdicts, strict=True):
+        id, asked_with = members[place - shard.start].id, prompt_ids[place - shard.start]
+        rollouts.append(judged_rollout(id, sizes[id], asked_with, ids, text, one.finish_reason, verdict))
+        sizes[id] += 1
     return rollouts
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, completions: Sequence[GivenCompletion]) -> list[list[int]]:
     """The token ids of completions; those of texts are closed by an EOS unless they were cut off."""
-    texts = [one.text for one in completions if one.completion_ids is None]
-    tokenised = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else ())
+    texts = [one.text or "" for one in completions if one.completion_ids is None]
+    tokenised = iter(token_ids(tokenizer, texts))
     closing = {"stop": [tokenizer.eos_token_id], "length": []}
     return [
         [*next(tokenised), *closing[one.finish_reason]] if one.completion_ids is None else one.completion_ids

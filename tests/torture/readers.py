@@ -374,7 +374,7 @@ def _imports(folder: Path, content: bytes) -> str:
         [None] * count,
     ]
     pool, file = (
-        pool_table.Prompts.of([pool_table.packed(pool_table.group_of(columns))]),
+        pool_table.Prompts.of([pool_table.packed(pool_table.group_of(columns, []))]),
         _file(folder, "rollouts.jsonl", content),
     )
     with seekable(file, folder) as lines:
