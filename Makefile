@@ -136,6 +136,7 @@ bench-read: setup-test
 
 bench-pool: setup-test
 	$(BIN)/python -m tests.benchmarks.pool
+	$(BIN)/python -m tests.benchmarks.imports
 
 bench-verify: setup-test
 	$(BIN)/python -m tests.benchmarks.verify_speed

@@ -12,9 +12,10 @@ from learnalign.errors import InputError
 from learnalign.golds import refuse_solutions
 from learnalign.gradients import check_cascade, check_modules, keep_of
 from learnalign.policy import check_models, model_path, run_tokenizer
-from learnalign.prompts import Prompt, count_tokens, stored_tokens
+from learnalign.prompts import Prompt, stored_prompts, stored_tokens
 from learnalign.rollouts.engines.choice import engine_name
 from learnalign.rundir import RunDir
+from learnalign.tokenised import count_tokens
 from learnalign.training.context import check_context
 from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
@@ -93,7 +94,7 @@ def _training(
     check_known(settings.trainer, section, algorithm)
     lengths = subject.lengths
     if lengths is None and subject.run is not None:
-        lengths = stored_tokens(subject.run) if subject.run.prompts_file.is_file() else None
+        lengths = stored_tokens(stored_prompts(subject.run)) if subject.run.prompts_file.is_file() else None
         lengths = lengths or count_tokens(subject.config.data, run_tokenizer(subject.run), prompts)[0]
     if lengths is None:
         return

@@ -18,11 +18,12 @@ from learnalign.errors import LearnAlignError, counted, one_line, short
 from learnalign.golds import find_solutions
 from learnalign.policy import check_models, load_tokenizer, model_path, model_without_weights, prompt_ids, prompt_text
 from learnalign.pool_table import Prompts
-from learnalign.prompts import count_tokens, read_pool, reason_counts, unusable_golds
+from learnalign.prompts import read_pool, reason_counts, unusable_golds
 from learnalign.randomness import seed_of
 from learnalign.rollouts.engines.choice import engine_name, open_engine
 from learnalign.rollouts.engines.contract import Request, Sampling
 from learnalign.rollouts.judging import completion_texts, judge, opened_reasoning
+from learnalign.tokenised import count_tokens
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ from learnalign.config import PRESETS, Config, DataConfig, build_config, write_y
 from learnalign.errors import InputError, counted, listed_briefly, one_line, short
 from learnalign.guess import Guess, Row, first_rows, gold_reasons, guess
 from learnalign.policy import load_tokenizer, model_config, prompt_text
-from learnalign.pool_rows import NO_ID, TAKEN, Prompt
-from learnalign.prompts import count_tokens, read_pool, reason_counts
+from learnalign.pool_rows import NO_ID, TAKEN
+from learnalign.pool_table import Prompt
+from learnalign.prompts import read_pool, reason_counts
+from learnalign.tokenised import count_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

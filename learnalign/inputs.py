@@ -14,6 +14,7 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator
+from json.encoder import encode_basestring as as_text
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -82,9 +83,15 @@ def _without_compression(path: Path) -> str:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, decompressed by its ending; raises InputError if they cannot be read to the end."""
+    with readable(path), contextlib.ExitStack() as stack:
+        yield _open(path, stack)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise InputError if the block cannot read `path`."""
     try:
-        with contextlib.ExitStack() as stack:
-            yield _open(path, stack)
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {_said(error)}") from None
 
@@ -102,19 +109,26 @@ def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO:
 
 def json_lines(path: Path, name: str = "") -> Iterator[SourceRow]:
     """The objects of a JSONL file; blank lines are passed over. Errors of a line begin with `name` and the path."""
+    where = f"{name} {path}".lstrip()
     with opened(path) as file:
         for number, raw in enumerate(file, 1):
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if not text:
-                    continue
-                row = parse_json(text)
-                if not isinstance(row, dict):
-                    raise ValueError(f"this is a {json_kind(row)}, not a JSON object")
-            except ValueError as error:
-                reason = f"{f'{name} {path}'.lstrip()}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
-                raise InputError(reason) from None
-            yield SourceRow(text, row, number)
+            if row := json_line(raw, number, where):
+                yield row
+
+
+def json_line(raw: bytes, number: int, where: str) -> SourceRow | None:
+    """The object of line `number` of a JSONL file, None for a blank one; raises InputError, which begins with `where`."""
+    try:
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        if not text:
+            return None
+        row = parse_json(text)
+        if not isinstance(row, dict):
+            raise ValueError(f"this is a {json_kind(row)}, not a JSON object")
+    except ValueError as error:
+        reason = f"{where}, line {number}: {one_line(error, 200)}; every line must be one JSON object in UTF-8"
+        raise InputError(reason) from None
+    return SourceRow(text, row, number)
 
 
 def parse_json(text: str, finite: bool = False) -> Any:
@@ -167,6 +181,21 @@ _FINITE = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, 
 
 def _children(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def escaped(texts: list[str]) -> list[str]:
+    """What stands between the quotes of these texts, which have no half of a surrogate pair, in JSON; faster than one by one."""
+    joined = "\0".join(texts)
+    content = joined.encode()
+    if len(content) - len(content.translate(None, _RARE)) != len(texts) - 1:  # more than what is between the texts
+        return [as_text(text)[1:-1] for text in texts]
+    for plain, escape in _ESCAPES.items():
+        joined = joined.replace(plain, escape)
+    return joined.split("\0")
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_RARE = bytes({*range(32)} - {*b"\n\t\r"})  # other characters that JSON escapes
 
 
 def json_kind(value: Any) -> str:

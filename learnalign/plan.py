@@ -12,14 +12,23 @@ from learnalign.config import Config, GrpoConfig
 from learnalign.executor import planned_workers
 from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, reference_bytes, used_rollouts
 from learnalign.policy import ModelSize, load_tokenizer, model_size
-from learnalign.prompts import check_some, count_tokens, read_pool, reason_counts, unusable_golds
+from learnalign.prompts import (
+    check_some,
+    prepared_prompts,
+    read_pool,
+    reason_counts,
+    stored_tokens,
+    unusable_golds,
+)
 from learnalign.rates import Estimate, estimate, machine_for, rates_of
 from learnalign.rollouts.engines.vllm_settings import gpus_of
+from learnalign.rundir import Quarantined
+from learnalign.tokenised import count_tokens
 from learnalign.training.steps import kept_steps, planned_steps
 
 if TYPE_CHECKING:
     from learnalign.pool_table import Prompts
-    from learnalign.rundir import Quarantined, RunDir
+    from learnalign.rundir import RunDir
 
 
 SHARED = ("rollout", "grad")  # stages whose shards workers share
@@ -105,7 +114,7 @@ def plan(
     Raises InputError for faults that would end one of the `checked` stages (default: `stages`), select among them, and unless
     `anyway` for golds that are whole solutions; those that TRL alone finds, if it is asked (`trl`).
     """
-    read = read_source(config)
+    read = read_source(config, run)
     checked = stages if checked is None else checked
     check(config, checked, read.prompts, lengths=read.lengths, run=run, anyway=anyway, trl=trl)
     pool = read.size
@@ -169,8 +178,14 @@ class Source:
         return reason_counts({"reason": entry.reason} for entry in self.left_out)
 
 
-def read_source(config: Config) -> Source:
-    """Read the pool, count its tokens and try its golds; raises InputError if no prompt is left."""
+def read_source(config: Config, run: RunDir | None = None) -> Source:
+    """Read the pool, count its tokens and try its golds; raises InputError if no prompt is left.
+
+    What `run` has prepared with the same settings is read from there.
+    """
+    if run is not None and (stored := prepared_prompts(run)) is not None and (counts := stored_tokens(stored)):
+        reasons = [Quarantined(reason=line["reason"]) for line in run.quarantined() if line["stage"] == "pool"]
+        return Source(prompts=stored, lengths=counts, left_out=reasons, rows=len(stored) + len(reasons))
     prompts, left_out, rows = read_pool(config.data)
     lengths, unaskable = count_tokens(config.data, load_tokenizer(config), prompts)
     prompts = prompts.without(entry.id for entry in unaskable)

@@ -6,11 +6,12 @@ import bisect
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring as as_text
 from typing import TYPE_CHECKING, Any
 
+from learnalign.batches import Batch, read_batches
 from learnalign.columns import (
     REGEX_SECONDS,
     LeaveOut,
@@ -28,12 +29,11 @@ from learnalign.columns import (
 )
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, counted, listed_briefly, short
-from learnalign.inputs import SourceRow
-from learnalign.pool_table import FIELDS, ROWS, Fields, Packed, Prompt, Prompts, group_of, packed
+from learnalign.inputs import SourceRow, escaped
+from learnalign.pool_table import FIELDS, ROWS, Fields, Packed, Prompts, group_of, packed
 from learnalign.rundir import Quarantined
 from learnalign.rundir.files import as_json
 from learnalign.scored import MARK, is_scored, original
-from learnalign.sources import read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,9 +46,9 @@ TAKEN, NO_ID = "its id is that of row", "no id in column"  # begin reasons to le
 
 def read_prompts(data: DataConfig) -> tuple[Prompts, Rows, int]:
     """The prompts of a source; its rows as they were read, those left out among them; and their number."""
-    rows, columns, count = Rows(), set[str](), 0
-    for given in _batches(read_rows(data)):
-        columns.update(*(one.row for one in given))
+    rows, columns, count = Rows(data.system_prompt), set[str](), 0
+    for given in read_batches(data):
+        columns.update(*given.rows)
         plain = _plain_columns(given, count, data)
         if plain is None:
             for row, one in enumerate(given, count):
@@ -60,12 +60,6 @@ def read_prompts(data: DataConfig) -> tuple[Prompts, Rows, int]:
     return rows.prompts(), rows, count
 
 
-def _batches(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
-    while batch := list(itertools.islice(rows, _BATCH)):
-        yield batch
-
-
-_BATCH = 512
 # Rows on which a regular expression runs out of time until the pool is refused; fewer if no row has become a prompt yet.
 _MOST_OUT_OF_TIME, _MOST_OUT_OF_TIME_AT_FIRST = 100, 5
 
@@ -73,7 +67,8 @@ _MOST_OUT_OF_TIME, _MOST_OUT_OF_TIME_AT_FIRST = 100, 5
 class Rows:
     """The rows read so far: different prompts, and the rows left out, duplicates among them."""
 
-    def __init__(self) -> None:
+    def __init__(self, system_prompt: str | None) -> None:
+        self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
         self.left_out: list[Quarantined] = []
         self.scored: set[str] = set()  # ids of those that are read as they were scored
         self._groups: list[Packed] = []  # of ROWS prompts each
@@ -141,14 +136,14 @@ class Rows:
         return True
 
     def _close(self) -> None:
-        group = group_of(self._open)
+        group = group_of(self._open, self._system)
         self._groups.append(packed(group))
         self._keys.append(group.select(["id", "row", "answer"]))
         self._starts.append(len(self) - len(group))
         self._open = [[] for _ in FIELDS]
 
     def _leave_out(self, fields: Fields, reason: str) -> None:
-        self.left_out.append(Prompt(*fields).left_out(reason))
+        self.left_out.append(Quarantined(id=fields[0], row=fields[1], line=fields[6], reason=reason))
 
     def _kept(self, place: int) -> tuple[str, int, str]:
         """Id, row and gold of a prompt."""
@@ -171,16 +166,21 @@ class Rows:
         return Prompts.of(self._groups).without(prompt.id for prompt in conflicting)
 
 
-def _plain_columns(
-    given: Sequence[SourceRow], start: int, data: DataConfig
-) -> tuple[list[str], Sequence[Sequence[Any]]] | None:
-    """`_fields_of` the rows from row `start` on as columns, in one go.
+def _plain_columns(given: Batch, start: int, data: DataConfig) -> tuple[list[str], Sequence[Sequence[Any]]] | None:
+    """`_fields_of` the rows from row `start` on as columns, in one go; of the messages, the questions alone.
 
     None unless every row has a text as the question, texts or whole numbers as gold and id, and a text or null as the solution,
     in columns of their own that no setting changes.
     """
-    rows = [one.row for one in given]
-    if data.where or data.prompt_template or data.prompt_regex or data.answer_regex or isinstance(data.answer, list):
+    rows = given.rows
+    if (
+        given.faults
+        or data.where
+        or data.prompt_template
+        or data.prompt_regex
+        or data.answer_regex
+        or isinstance(data.answer, list)
+    ):
         return None
     try:
         asked, golds = ([row[name] for row in rows] for name in (data.prompt, data.answer))
@@ -194,18 +194,27 @@ def _plain_columns(
     golds = [str(gold).strip() for gold in golds]
     ids = ids and [str(id) for id in ids]
     empty = not all(golds) or not all(map(str.strip, asked)) or not all(ids or [True])
-    if empty or any(one.fault or MARK in one.row for one in given):
+    if empty or any(MARK in row for row in rows):
         return None
     try:
         "".join([*asked, *golds, *(ids or ()), *filter(None, solutions)]).encode()
     except UnicodeEncodeError:
         return None
-    system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
-    messages = [[*system, {"role": "user", "content": question}] for question in asked]
-    questions = [question_digest(each) for each in messages]
-    texts, lines = [one.text for one in given], [one.line or None for one in given]
-    places = range(start, start + len(rows))
-    return questions, (ids or questions, places, messages, golds, solutions, texts, lines)
+    questions = _digests(asked, data.system_prompt)
+    places, lines = range(start, start + len(rows)), given.lines or [*itertools.repeat(None, len(given))]
+    return questions, (ids or questions, places, asked, golds, solutions, given.texts, lines)
+
+
+def _digests(asked: list[str], system_prompt: str | None) -> list[str]:
+    """`question_digest` of several questions after the same system prompt."""
+    system = f'{{"role": "system", "content": {as_text(system_prompt.strip())}}}, ' if system_prompt else ""
+    begun = hashlib.sha256(f'[{system}{{"role": "user", "content": "'.encode())
+    digests = []
+    for text in escaped([text.strip() for text in asked]):
+        digest = begun.copy()
+        digest.update(f'{text}"}}]'.encode())
+        digests.append(digest.hexdigest()[:16])
+    return digests
 
 
 def _fields_of(source: dict[str, Any], given: SourceRow, row: int, data: DataConfig) -> tuple[str, Fields]:

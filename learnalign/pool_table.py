@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 ROWS = 2048  # of a group of rows, which is made, written and read as one
 _KEPT = 8  # groups that stay in memory once they are read
-TOKENS = "tokens"  # a column of prompts.parquet: of the rendered prompt; files of earlier versions have none
+TOKENS, PROMPT_IDS = (
+    "tokens",
+    "prompt_ids",
+)  # columns of prompts.parquet, of the rendered prompt; files of earlier versions lack them
 FIELDS = ("id", "row", "messages", "answer", "solution", "source", "line")
 
 
@@ -42,7 +45,7 @@ class Prompt:
 
 
 Packed = tuple[int, "pa.Buffer"]  # a group: its number of rows, and their content
-Fields = tuple[str, int, Messages, str, str | None, str, int | None]  # of a Prompt
+Fields = tuple[str, int, Messages | str, str, str | None, str, int | None]  # of a Prompt
 
 
 class Prompts(Sequence[Prompt]):
@@ -51,11 +54,17 @@ class Prompts(Sequence[Prompt]):
     `column` reads one column alone. Items at places far from each other are cheaper by `take`.
     """
 
-    def __init__(self, sizes: Sequence[int], read: Callable[[int, list[str] | None], pa.Table]) -> None:
-        """`sizes` of the groups of rows; `read` gives the columns of a group, None for all."""
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        read: Callable[[int, list[str] | None], pa.Table],
+        more: Collection[str] = (),
+    ) -> None:
+        """`sizes` of the groups of rows; `read` gives the columns of a group, None for those of prompts; `more` columns there are."""
         self._starts = [0, *itertools.accumulate(sizes)]
-        self._read = read
+        self._read, self.more = read, more
         self._group = functools.lru_cache(_KEPT)(lambda group: read(group, None))
+        self._column = functools.lru_cache(_KEPT)(lambda group, name: read(group, [name])[name])
 
     @classmethod
     def of(cls, groups: Sequence[Packed]) -> Prompts:
@@ -75,6 +84,15 @@ class Prompts(Sequence[Prompt]):
     def chunks(self, name: str) -> Iterator[pa.ChunkedArray]:
         """A column, one group of rows after another."""
         return (self._read(group, [name])[name] for group in range(len(self._starts) - 1))
+
+    def part(self, name: str, start: int, stop: int) -> list[Any]:
+        """The values of a column from place `start` to `stop`, which is past the last."""
+        values: list[Any] = []
+        for group, (begin, end) in enumerate(itertools.pairwise(self._starts)):
+            if max(start, begin) < min(stop, end):
+                column = self._column(group, name)
+                values += column.slice(max(start - begin, 0), min(stop, end) - max(start, begin)).to_pylist()
+        return values
 
     @functools.cached_property
     def ids(self) -> list[str]:
@@ -127,7 +145,7 @@ class Prompts(Sequence[Prompt]):
             return self
         kept = [pc.invert(pc.is_in(column, left_out)) for column in self.chunks("id")]
         sizes = [pc.sum(mask).as_py() or 0 for mask in kept]
-        return Prompts(sizes, lambda group, names: self._read(group, names).filter(kept[group]))
+        return Prompts(sizes, lambda group, names: self._read(group, names).filter(kept[group]), self.more)
 
 
 def each(prompts: Sequence[Prompt], name: str) -> Iterator[Any]:
@@ -152,22 +170,31 @@ def schema() -> pa.Schema:
     return pa.schema(list(zip(FIELDS[:-1], kinds, strict=True)))
 
 
-def group_of(columns: Sequence[Sequence[Any]]) -> pa.Table:
-    """A group of rows of these `FIELDS`."""
+def group_of(columns: Sequence[Sequence[Any]], system: Messages) -> pa.Table:
+    """A group of rows of these `FIELDS`; a text in place of messages is a question after `system`."""
     import pyarrow as pa
 
     named = dict(zip(FIELDS, columns, strict=True))
     full = schema().append(pa.field("line", pa.int64()))
-    return pa.table({**named, "messages": messages_column(named["messages"])}, schema=full)
+    return pa.table({**named, "messages": messages_column(named["messages"], system)}, schema=full)
 
 
-def messages_column(messages: Sequence[Messages]) -> pa.Array:
-    """Messages as a column; faster than from a list of dictionaries."""
+def messages_column(messages: Sequence[Messages | str], system: Messages) -> pa.Array:
+    """Messages as a column, faster than from a list of dictionaries; texts are questions after `system`."""
     import pyarrow as pa
 
-    turns = list(itertools.chain.from_iterable(messages))
-    texts = [pa.array([turn[name] for turn in turns], pa.string()) for name in ("role", "content")]
-    ends = list(itertools.accumulate(map(len, messages), initial=0))
+    if all(isinstance(one, str) for one in messages):
+        turns = len(system) + 1
+        ends = list(range(0, turns * len(messages) + 1, turns))
+        roles = [*(turn["role"] for turn in system), "user"] * len(messages)
+        before = (itertools.repeat(turn["content"]) for turn in system)
+        contents = list(itertools.chain.from_iterable(zip(*before, messages, strict=False)))
+    else:
+        full = [[*system, {"role": "user", "content": one}] if isinstance(one, str) else one for one in messages]
+        every = list(itertools.chain.from_iterable(full))
+        roles, contents = [turn["role"] for turn in every], [turn["content"] for turn in every]
+        ends = list(itertools.accumulate(map(len, full), initial=0))
+    texts = [pa.array(values, pa.string()) for values in (roles, contents)]
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(texts, ["role", "content"]))
 
 

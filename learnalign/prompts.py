@@ -5,46 +5,33 @@ Every input row becomes either a prompt or a line of quarantine.jsonl, so that t
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnalign.columns import (
-    Messages,
-)
 from learnalign.config import NEXT, Config, DataConfig, Example
 from learnalign.errors import InputError, RunError, counted, listed_briefly
 from learnalign.few_shot import show, worked_examples
 from learnalign.inputs import local_path
-from learnalign.policy import (
-    TemplateRefusal,
-    longest_token,
-    model_path,
-    prompt_ids,
-    prompt_text,
-    run_tokenizer,
-    settled,
-    token_counts,
-)
+from learnalign.policy import model_path, run_tokenizer, settled
 from learnalign.pool_rows import Rows, read_prompts
-from learnalign.pool_table import TOKENS, Prompt, Prompts, each, messages_column, packed, prompts_of, schema
+from learnalign.pool_table import PROMPT_IDS, TOKENS, Prompt, Prompts, each, messages_column, packed, prompts_of, schema
 from learnalign.rundir import Quarantined, RunDir, check_trust
 from learnalign.rundir.files import parquet_groups, write_parquet
 from learnalign.rundir.stages import digest_of
 from learnalign.scored import check_readable
 from learnalign.sources import local_source
+from learnalign.tokenised import Tokenising
 from learnalign.verify.code import gold_reason
 from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from transformers import PreTrainedTokenizerBase
 
 
 def load_prompts(run: RunDir) -> Prompts:
@@ -55,9 +42,7 @@ def load_prompts(run: RunDir) -> Prompts:
     check_trust(run.path, run.config)
     inputs = _digests(run)
     if run.is_finished("pool") or run.has_results():
-        for name, digest in run.read_record()["inputs"].items():
-            if name in inputs and inputs[name] != digest:
-                raise InputError(_changed(run, f"{name} {_names(run)[name]}"))
+        _refuse_changed(run, inputs)
     if not run.is_finished("pool"):
         with run.alone():
             if not run.is_finished("pool"):  # another slice may have prepared it meanwhile
@@ -66,11 +51,29 @@ def load_prompts(run: RunDir) -> Prompts:
     return stored_prompts(run)
 
 
+def prepared_prompts(run: RunDir) -> Prompts | None:
+    """The pool of a run if it is prepared; raises InputError if the source has changed since. Runs no code and writes nothing."""
+    if not run.is_finished("pool"):
+        return None
+    _refuse_changed(run, _digests(run))
+    return stored_prompts(run)
+
+
+def _refuse_changed(run: RunDir, inputs: Mapping[str, str]) -> None:
+    for name, digest in run.read_record()["inputs"].items():
+        if name in inputs and inputs[name] != digest:
+            raise InputError(_changed(run, f"{name} {_names(run)[name]}"))
+
+
 def stored_prompts(run: RunDir) -> Prompts:
     """The pool that a run has stored, whatever has become of its source; raises RunError if there is none."""
     if not run.prompts_file.is_file():
         raise RunError(f"{run.prompts_file} does not exist; run `learnalign rollout {run.quoted}` first")
-    return Prompts(*parquet_groups(run.prompts_file, schema().names))
+    import pyarrow.parquet as pq
+
+    sizes, read = parquet_groups(run.prompts_file, schema().names)
+    more = set(pq.read_schema(run.prompts_file).names) - set(schema().names)
+    return Prompts(sizes, lambda group, names: read(group, names or schema().names), more)
 
 
 def read_pool(data: DataConfig) -> tuple[Prompts, list[Quarantined], int]:
@@ -98,7 +101,7 @@ def _with_examples(prompts: Prompts, rows: Rows, examples: Sequence[Example]) ->
             if not own and _question(prompt) in shown:
                 left_out.append(prompt.left_out("worked example of data.few_shot"))
         place = group.schema.get_field_index("messages")
-        groups.append(packed(group.set_column(place, "messages", messages_column(messages))))
+        groups.append(packed(group.set_column(place, "messages", messages_column(messages, []))))
     rows.left_out += left_out
     return Prompts.of(groups).without(entry.id for entry in left_out)
 
@@ -119,91 +122,9 @@ def elsewhere(data: DataConfig, path: str | Path) -> DataConfig:
     )
 
 
-def count_tokens(
-    data: DataConfig, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
-) -> tuple[dict[str, int], list[Quarantined]]:
-    """Tokens of every prompt that can be asked, by id; and those left out: refused by the chat template, or too long.
-
-    Raises InputError if the template refuses every prompt, or worked examples make every one too long.
-    """
-    lengths: dict[str, int] = {}
-    left_out, refusal = [], None
-    limit, longest = data.max_prompt_tokens, longest_token(tokenizer)
-    every = iter(prompts)
-    while some := list(itertools.islice(every, _TOKENISED)):
-        texts = [_rendered(tokenizer, prompt) for prompt in some]
-        least = [-(-len(text) // longest) if longest and isinstance(text, str) else 0 for text in texts]
-        askable = [text for text, bound in zip(texts, least, strict=True) if isinstance(text, str) and bound <= limit]
-        counts = iter(token_counts(tokenizer, askable))
-        for prompt, text, bound in zip(some, texts, least, strict=True):
-            if isinstance(text, TemplateRefusal):
-                refusal = refusal or text
-                left_out.append(prompt.left_out(f"refused by the chat template: {text.reason}"))
-                continue
-            length = lengths[prompt.id] = bound if bound > limit else next(counts)
-            if length > limit:
-                count = f"at least {length}" if length == bound else f"{length}"
-                left_out.append(prompt.left_out(f"too long: {count} tokens, data.max_prompt_tokens is {limit}"))
-    if refusal is not None and not lengths:
-        raise _refused(data, tokenizer, prompts[0].messages, refusal)
-    _check_room(data, lengths.values())
-    return {id: length for id, length in lengths.items() if length <= limit}, left_out
-
-
-_TOKENISED = 256  # prompts that are tokenised at once, on all cores
-
-
-def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str | TemplateRefusal:
-    try:
-        return prompt_text(tokenizer, prompt.messages)
-    except TemplateRefusal as error:
-        return error
-
-
-def stored_tokens(run: RunDir) -> dict[str, int] | None:
-    """Tokens of the stored prompts by id; None if an earlier version, which did not keep them, has made the pool."""
-    import pyarrow.parquet as pq
-
-    prompts = stored_prompts(run)
-    if TOKENS not in pq.read_schema(run.prompts_file).names:
-        return None
-    return dict(zip(prompts.ids, each(prompts, TOKENS), strict=True))
-
-
-def _refused(
-    data: DataConfig, tokenizer: PreTrainedTokenizerBase, messages: Messages, refusal: TemplateRefusal
-) -> InputError:
-    """The error for a template that refuses every prompt, with the setting that is the cause, if one is."""
-
-    def renders(fewer: Messages) -> bool:
-        try:
-            prompt_ids(tokenizer, fewer)
-        except TemplateRefusal:
-            return False
-        return True
-
-    what, ways = (
-        "every prompt",
-        "correct the prompts (data.prompt, data.prompt_template, data.system_prompt, data.few_shot)",
-    )
-    if data.few_shot and renders([m for m in messages[:-1] if m["role"] == "system"] + messages[-1:]):
-        what, ways = "the worked examples of data.few_shot", "set data.few_shot: null"
-    elif data.system_prompt and messages[0]["content"] == data.system_prompt and renders(messages[1:]):
-        what = "the system message of data.system_prompt"
-        ways = "set data.system_prompt: null, put its text into the question with data.prompt_template"
-    return InputError(
-        f"{refusal.where}: its chat template refuses {what} ({refusal.reason}); {ways}, or use another model or "
-        "chat_template.jinja"
-    )
-
-
-def _check_room(data: DataConfig, lengths: Collection[int]) -> None:
-    """Raise InputError if worked examples make every prompt longer than `data.max_prompt_tokens`."""
-    if data.few_shot and lengths and min(lengths) > data.max_prompt_tokens:
-        raise InputError(
-            f"data.few_shot: with the worked examples, the shortest prompt has at least {counted(min(lengths), 'token')}, but "
-            f"data.max_prompt_tokens is {data.max_prompt_tokens}; raise it, or give fewer or shorter examples"
-        )
+def stored_tokens(prompts: Prompts) -> dict[str, int] | None:
+    """Tokens of a run's prompts by id; None if an earlier version, which did not keep them, has made the pool."""
+    return dict(zip(prompts.ids, each(prompts, TOKENS), strict=True)) if TOKENS in prompts.more else None
 
 
 def _solved(prompts: Prompts, data: DataConfig) -> list[Example]:
@@ -224,7 +145,7 @@ def reason_counts(left_out: Iterable[dict[str, Any]]) -> dict[str, int]:
     return dict(kinds.most_common())
 
 
-def check_some(data: DataConfig, prompts: Collection[Any], left_out: Sequence[Quarantined]) -> None:
+def check_some(data: DataConfig, prompts: Collection[Any] | bool, left_out: Sequence[Quarantined]) -> None:
     """Raise InputError, with the reasons, if no prompt remains."""
     if not prompts:
         kinds = reason_counts([{"reason": entry.reason} for entry in left_out])
@@ -248,26 +169,57 @@ def _changed(run: RunDir, what: str) -> str:
 
 
 def _prepare(run: RunDir) -> None:
+    config = run.config
     with run.stage("pool") as record:
-        prompts, left_out, count = read_pool(run.config.data)
+        prompts, left_out, count = read_pool(config.data)
         settled(run)
-        tokens, unaskable = count_tokens(run.config.data, run_tokenizer(run), prompts)
-        prompts = prompts.without(entry.id for entry in unaskable)
-        unusable = unusable_golds(run.config, prompts)
-        prompts = prompts.without(entry.id for entry in unusable)
-        left_out += unaskable + unusable
-        left_out.sort(key=lambda entry: entry.row or 0)
-        check_some(run.config.data, prompts, left_out)
-        run.quarantine("pool", left_out)
-        groups = (_with_tokens(group.select(schema().names), tokens) for group in prompts.groups())
+        groups = _usable(
+            prompts, Tokenising(config.data, run_tokenizer(run)), gold_reasons(config, prompts), left_out, config
+        )
         write_parquet(run.prompts_file, groups, run.fingerprint("pool"))
-        record.counts |= {"rows": count, "prompts": len(prompts), "left_out": len(left_out)}
+        run.quarantine("pool", sorted(left_out, key=lambda entry: entry.row or 0))
+        record.counts |= {"rows": count, "prompts": count - len(left_out), "left_out": len(left_out)}
 
 
-def _with_tokens(group: pa.Table, tokens: dict[str, int]) -> pa.Table:
+def _usable(
+    prompts: Prompts, tokenising: Tokenising, golds: Mapping[str, str], left_out: list[Quarantined], config: Config
+) -> Iterator[pa.Table]:
+    """The prompts that can be asked and scored, with their tokens, in groups of rows; the others join `left_out`.
+
+    `golds` has the reasons of unusable answers. Raises InputError if no prompt is left.
+    """
     import pyarrow as pa
 
-    return group.append_column(TOKENS, pa.array([tokens[id] for id in group["id"].to_pylist()], pa.int32()))
+    some = False
+    for group in prompts.groups():
+        asked = prompts_of(group)
+        token_ids = tokenising(asked)
+        left_out += [
+            prompt.left_out(f"unusable answer: {golds[prompt.answer]}")
+            for prompt, ids in zip(asked, token_ids, strict=True)
+            if ids is not None and prompt.answer in golds
+        ]
+        kept = [ids is not None and prompt.answer not in golds for prompt, ids in zip(asked, token_ids, strict=True)]
+        ids = [each or [] for each, keep in zip(token_ids, kept, strict=True) if keep]
+        if ids:
+            some = True
+            table = group.select(schema().names).filter(pa.array(kept))
+            lengths = pa.array(map(len, ids), pa.int32())
+            yield table.append_column(TOKENS, lengths).append_column(PROMPT_IDS, pa.array(ids, pa.list_(pa.int32())))
+    tokenising.check()
+    left_out += tokenising.left_out
+    check_some(config.data, some, sorted(left_out, key=lambda entry: entry.row or 0))
+
+
+def gold_reasons(config: Config, prompts: Prompts) -> dict[str, str]:
+    """The gold answers that the verifier cannot use, each with its reason."""
+    answers = sorted(prompts.column("answer").unique().to_pylist())
+    if config.verifier == "code":  # reading tests needs no sandbox
+        reasons = [gold_reason(answer) for answer in answers]
+    else:
+        with configured_verifier(config) as verifier:
+            reasons = verifier.check_golds(answers)
+    return {answer: reason for answer, reason in zip(answers, reasons, strict=True) if reason}
 
 
 def unusable_golds(config: Config, prompts: Prompts) -> list[Quarantined]:
@@ -275,14 +227,8 @@ def unusable_golds(config: Config, prompts: Prompts) -> list[Quarantined]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    golds = prompts.column("answer")
-    answers = sorted(golds.unique().to_pylist())
-    if config.verifier == "code":  # reading tests needs no sandbox
-        reasons = {answer: gold_reason(answer) for answer in answers}
-    else:
-        with configured_verifier(config) as verifier:
-            reasons = dict(zip(answers, verifier.check_golds(answers), strict=True))
-    unusable = pc.is_in(golds, pa.array([gold for gold, reason in reasons.items() if reason], golds.type))
+    reasons = gold_reasons(config, prompts)
+    unusable = pc.is_in(prompts.column("answer"), pa.array(list(reasons), pa.string()))
     places = np.flatnonzero(unusable).tolist()
     return [prompt.left_out(f"unusable answer: {reasons[prompt.answer]}") for prompt in prompts.take(places)]
 

@@ -24,6 +24,7 @@ from learnalign.inputs import (
     COMPRESSIONS,
     SourceRow,
     check_file,
+    escaped,
     json_lines,
     kind_of,
     local_path,
@@ -40,6 +41,7 @@ FORMATS = (
     "a .json, .jsonl or .csv file (also .gz or .zst), a .parquet file, a directory of .parquet or .jsonl files or saved by "
     "`datasets`, or a hub name"
 )
+_TOGETHER = 512  # rows of a Parquet file
 BINARY = "base64"  # the one key of a value that is bytes, not text
 _SHARD = re.compile(r"-\d+-of-\d+$|(?<=[a-z])\d+$")  # train-00000-of-00002, test2
 _SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
@@ -73,22 +75,32 @@ def read_rows(data: DataConfig) -> Iterator[SourceRow]:
     UTF-8, else {"base64": …}. Raises InputError naming the file, the line and a way out if the source is missing or not
     of the kind its name says.
     """
-    path = local_source(data)
+    path, parts = local_source(data), parts_of(data)
     if path is None:
         rows = _hub_rows(data)
-    elif not path.is_dir():
-        if has_changed(path):
-            raise InputError(
-                f"data.path {path}: it is not what was written there, and so is no result of this run directory; make it again "
-                "(`learnalign status DIR --repair`), or copy it to another place to use it as it is"
-            )
-        rows = READERS[kind_of(path)](path)
-    elif _is_saved(path):
+    elif not parts:
         rows = _saved_rows(path, data)
+    elif parts == [path]:
+        rows = READERS[kind_of(path)](path)
     else:
-        read = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in _shards(path, data))
+        read = itertools.chain.from_iterable(READERS[kind_of(file)](file) for file in parts)
         rows = (row._replace(line=0) for row in read)
     return itertools.islice(rows, data.limit)
+
+
+def parts_of(data: DataConfig) -> list[Path]:
+    """The files whose rows are those of the source: itself, or a directory's shards; none if `datasets` reads it."""
+    path = local_source(data)
+    if path is None:
+        return []
+    if path.is_dir():
+        return [] if _is_saved(path) else _shards(path, data)
+    if has_changed(path):
+        raise InputError(
+            f"data.path {path}: it is not what was written there, and so is no result of this run directory; make it again "
+            "(`learnalign status DIR --repair`), or copy it to another place to use it as it is"
+        )
+    return [path]
 
 
 def _reader(path: Path) -> Reader | None:
@@ -117,7 +129,7 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
 
     def batches() -> Iterator[pa.RecordBatch]:
         with opened(path) as file:
-            yield from pq.ParquetFile(file, page_checksum_verification=True).iter_batches()
+            yield from pq.ParquetFile(file, page_checksum_verification=True).iter_batches(_TOGETHER)
 
     return _arrow_rows(batches, f"{path}", "not a Parquet file, or damaged")
 
@@ -246,14 +258,46 @@ def _arrow_rows(batches: Callable[[], Iterator[pa.RecordBatch]], where: str, dam
             place = f", row {count}"
             batch.validate(full=True)  # of a damaged file, offsets may point anywhere
             _distinct(batch.schema.names, where)
-            plain = all(map(_is_plain, batch.schema.types))
+            if all(map(_is_plain, batch.schema.types)):
+                yield from _plain_rows(batch)
+                count += len(batch)
+                continue
             for row in batch.to_pylist():
                 place = f", row {count}"
-                text = as_json(row) if plain else as_json(row, default=_plain)
-                yield SourceRow(text, row if plain else json.loads(text))
+                text = as_json(row, default=_plain)
+                yield SourceRow(text, json.loads(text))
                 count += 1
     except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError, RecursionError) as error:
         raise InputError(f"{where}{place}: {damaged} ({one_line(error, 200)})") from None
+
+
+def _plain_rows(batch: pa.RecordBatch) -> Iterator[SourceRow]:
+    """The rows of plain columns, as `as_json` would write them."""
+    import pyarrow.types as types
+
+    values, texts = [], []
+    for column in batch.columns:
+        if _is_text(column.type):
+            values.append(column.to_numpy(zero_copy_only=False).tolist())  # faster than to_pylist
+            inner = escaped(["" if value is None else value for value in values[-1]])
+            texts.append(["null" if v is None else f'"{text}"' for v, text in zip(values[-1], inner, strict=True)])
+        else:
+            values.append(column.to_pylist())
+            as_text = str if types.is_integer(column.type) else as_json
+            texts.append(["null" if value is None else as_text(value) for value in values[-1]])
+    names = batch.schema.names
+    keys = [as_json(name).replace("%", "%%") for name in names]
+    form = "{" + ", ".join(f"{key}: %s" for key in keys) + "}"
+    if not names:
+        return map(SourceRow, ["{}"] * len(batch), batch.to_pylist())
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+    return map(SourceRow, (form % row for row in zip(*texts, strict=True)), rows)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

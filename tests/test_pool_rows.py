@@ -12,15 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from learnalign import pool_rows
+from learnalign import batches, pool_rows, tokenised
 from learnalign.checks import check
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
+from learnalign.plan import plan
 from learnalign.policy import load_tokenizer, prompt_ids
 from learnalign.pool_table import Prompts, each, packed, schema
 from learnalign.prompts import load_prompts, read_pool, stored_tokens
+from learnalign.rollouts import load_rollouts, rollout
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet
+from learnalign.signals import signal
+from learnalign.tokenised import asked_ids
 from tests.tiny import make_config, make_run
 
 Row = dict[str, Any]
@@ -129,7 +133,7 @@ def write(path: Path, rows: list[Row]) -> list[int | None]:
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several groups and batches, of few rows."""
     monkeypatch.setattr(pool_rows, "ROWS", request.param[0])
-    monkeypatch.setattr(pool_rows, "_BATCH", request.param[1])
+    monkeypatch.setattr(batches, "_TOGETHER", request.param[1])
 
 
 def fields(prompts: Any) -> list[list[Any]]:
@@ -192,28 +196,53 @@ def test_a_stored_pool_is_the_pool_that_was_read(tmp_path: Path) -> None:
     assert table["id"].to_pylist() == stored.ids
 
 
-def test_stored_token_counts_are_those_of_single_prompts(tmp_path: Path) -> None:
+def test_stored_tokens_are_those_of_single_prompts(tmp_path: Path) -> None:
     rows = [{"question": "12 + " * (i % 40) + f"{i}?", "answer": "1"} for i in range(700)]
     write(tmp_path / "p.jsonl", rows)
     data = {"path": str(tmp_path / "p.jsonl"), "prompt": "question", "answer": "answer", "max_prompt_tokens": 100}
     run = RunDir.create(tmp_path / "run", make_config(tmp_path, data=data, verifier="exact"))
     prompts, tokenizer = load_prompts(run), load_tokenizer(run.config)
     single = {prompt.id: len(prompt_ids(tokenizer, prompt.messages)) for prompt in read_pool(run.config.data)[0]}
-    assert stored_tokens(run) == {prompt.id: single[prompt.id] for prompt in prompts}
+    assert stored_tokens(prompts) == {prompt.id: single[prompt.id] for prompt in prompts}
+    assert asked_ids(prompts, 0, len(prompts), tokenizer) == [prompt_ids(tokenizer, p.messages) for p in prompts]
     assert {line["id"] for line in run.quarantined()} == {id for id, count in single.items() if count > 100}
     assert 0 < len(prompts) < len(rows)
 
 
-def test_a_pool_of_an_earlier_version_is_read_without_its_token_counts(tmp_path: Path) -> None:
+def test_a_pool_of_an_earlier_version_is_read_without_its_tokens(tmp_path: Path) -> None:
     run = make_run(tmp_path, 5)
     prompts = list(load_prompts(run))
-    former = pq.read_table(run.prompts_file).drop_columns(["tokens"])
+    former = pq.read_table(run.prompts_file).drop_columns(["tokens", "prompt_ids"])
     write_parquet(run.prompts_file, former, run.fingerprint("pool"))
     again = RunDir.open(run.path)
     assert list(load_prompts(again)) == prompts
     assert again.stale() == []
-    assert stored_tokens(again) is None
+    assert stored_tokens(load_prompts(again)) is None
+    tokenizer = load_tokenizer(run.config)
+    assert asked_ids(load_prompts(again), 1, 4, tokenizer) == [prompt_ids(tokenizer, p.messages) for p in prompts[1:4]]
     check(again.config, ["warmup"], load_prompts(again), run=again)
+
+
+def test_what_is_prepared_is_not_tokenised_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path, 7, executor={"shard_size": 3})
+    expected, done = plan(run.config, ["grad"]), load_prompts(run)
+    monkeypatch.setattr(tokenised, "prompt_text", lambda *_: pytest.fail("a prompt was rendered again"))
+    monkeypatch.setattr(tokenised, "prompt_ids", lambda *_: pytest.fail("a prompt was tokenised again"))
+    assert plan(run.config, ["grad"], run=run) == expected
+    rollout(run, anyway=True)
+    signal(run, ["length"])
+    tokenizer = load_tokenizer(run.config)
+    ids = {one.id: one.prompt_ids for shard in run.shards() for one in load_rollouts(run, shard)}
+    assert ids == {prompt.id: prompt_ids(tokenizer, prompt.messages) for prompt in done}
+
+
+def test_dry_run_of_a_pool_whose_source_has_changed_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, 5)
+    load_prompts(run)
+    with Path(run.config.data.path).open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match="has changed since"):
+        plan(run.config, ["grad"], run=run)
 
 
 def test_ids_are_read_without_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

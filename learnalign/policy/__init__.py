@@ -25,7 +25,7 @@ from learnalign.policy.loading import (
     reference_path,
     run_tokenizer,
     settled,
-    token_counts,
+    token_ids,
 )
 from learnalign.policy.size import ModelSize, model_size
 from learnalign.policy.template import TemplateRefusal
@@ -69,6 +69,6 @@ __all__ = [
     "reference_path",
     "run_tokenizer",
     "settled",
-    "token_counts",
+    "token_ids",
     "with_adapter",
 ]

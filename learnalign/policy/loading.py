@@ -144,9 +144,9 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]
     return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False, verbose=False)["input_ids"]
 
 
-def token_counts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[int]:
-    """Tokens of each text, which are tokenised together: a fast tokenizer takes several cores."""
-    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]] if texts else []
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids of each text, as it is; a fast tokenizer takes several cores for them."""
+    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
 
 
 def load_policy(run: RunDir, spread: bool = False) -> PreTrainedModel:

@@ -75,16 +75,14 @@ def _threshold(values: np.ndarray, chances: np.ndarray, share: float) -> float:
     return float(values.ravel()[order[enough[0]]]) if len(enough) else 0.0
 
 
-def report(
-    rows: Sequence[Success], outcomes: Mapping[str, Sequence[Outcome]], generations: int, size: int
-) -> dict[str, float]:
+def report(rows: Sequence[Success], outcomes: Mapping[str, Outcome], generations: int, size: int) -> dict[str, float]:
     """Tokens that stopping groups early saved, and the changes that full groups would bring, expected under the posterior.
 
     The prior is fitted to the pool (`fit_prior`): it includes prompts that are never or always solved.
 
     Args:
         rows: success of every prompt.
-        outcomes: of the rollouts of every sampled group, by id.
+        outcomes: of every sampled group, by id.
         generations: G.
         size: N, prompts that will be chosen.
 
@@ -97,7 +95,7 @@ def report(
     stopped = [row for row in rows if row.id in outcomes and row.samples == generations - more < generations]
     prior = fit_prior([row.correct for row in rows], [row.scored for row in rows])
     values, chances = _full_groups([FirstHalf(row.correct, row.scored) for row in stopped], more, prior)
-    lengths = [sum(outcome.tokens for outcome in outcomes[row.id]) / len(outcomes[row.id]) for row in stopped]
+    lengths = [outcomes[row.id].tokens / outcomes[row.id].samples for row in stopped]
     uniform = np.array([row.learnability == 0 for row in stopped], bool)
     ranked = sorted((row.learnability for row in rows), reverse=True)
     nth = ranked[min(size, len(ranked)) - 1] if ranked else 0.0

@@ -51,14 +51,14 @@ def verify_run(
     place, limits = sandbox or run.config.verifier_sandbox, configured_limits(run.config)
     tags = [*run.config.data.reasoning_tags, *reasoning_tags]
     stored = stored_prompts(run)
-    outcomes, counts, _ = load_outcomes(run)
-    if not outcomes:
+    held = load_outcomes(run)
+    if not held.outcomes:
         raise InputError(
-            f"{path} holds no completions ({counted(len(counts), 'prompt has', 'prompts have')} counts only); there is none to judge"
+            f"{path} holds no completions ({counted(len(held.counts), 'prompt has', 'prompts have')} counts only); there is none to judge"
         )
-    total = sum(map(len, outcomes.values()))
+    total = sum(outcome.samples for outcome in held.outcomes.values())
     tallies = [Tally(STORED), *(Tally(short_name(name)) for name in names)]
-    report = Report(total, tallies, places="rollout", without_completions=len(counts))
+    report = Report(total, tallies, places="rollout", without_completions=len(held.counts))
     with contextlib.ExitStack() as stack:
         verifiers = [
             stack.enter_context(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from learnalign.errors import InputError
@@ -53,12 +54,15 @@ def judged_rollout(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A rollout's reward, its number of sampled tokens, whether it was cut off, and the reason if it was not scored."""
+    """What the rollouts of a prompt came to: how many there are, are scored, correct, cut off, and cut off before the longest
+    that the run allows; and their sampled tokens."""
 
-    reward: float | None
+    samples: int
+    scored: int
+    correct: int
     tokens: int
-    truncated: bool
-    reason: str | None = None
+    truncated: int
+    cut_short: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,27 +175,42 @@ def refuse_mixture(run: RunDir, stored: Mapping[Shard, Source], requested: Sourc
             )
 
 
-def load_outcomes(run: RunDir) -> tuple[dict[str, list[Outcome]], dict[str, Counts], list[Quarantined]]:
-    """What all shards hold but tokens and text: outcomes by prompt id and ascending sample, counts by id, left-out prompts."""
+@dataclass(frozen=True)
+class Stored:
+    """What all shards hold but tokens and text: outcomes and counts by prompt id, unscored rollouts by the reason, and prompts left out."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    unscored: Counter[str | None] = field(default_factory=Counter)
+    left_out: list[Quarantined] = field(default_factory=list)
+
+
+def load_outcomes(run: RunDir) -> Stored:
+    """What all shards hold, in memory for a prompt, not for a rollout; raises RunError if one is missing."""
+    import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    outcomes: dict[str, list[Outcome]] = {}
-    counts: dict[str, Counts] = {}
-    left_out: list[Quarantined] = []
+    stored, room = Stored(), run.config.rollout.max_completion_length
     for shard in run.shards():
         table = _read(run, shard, ["id", "reward", "reason", "completion_ids", "finish_reason"])
-        lengths = pc.list_value_length(table["completion_ids"]).to_pylist()
-        columns = [table[name].to_pylist() for name in ("id", "reward", "finish_reason")]
-        reasons = table["reason"].to_pylist() if "reason" in table.column_names else [None] * len(table)
-        for id, reward, finish, reason, tokens in zip(*columns, reasons, lengths, strict=True):
-            why = reason if reward is None else None
-            outcomes.setdefault(id, []).append(Outcome(reward, tokens, finish == "length", why))
+        ids = table["id"].combine_chunks().dictionary_encode()
+        groups, size = ids.indices.to_numpy(), len(ids.dictionary)
+        scored = table["reward"].is_valid().to_numpy()
+        cut = pc.equal(table["finish_reason"], "length").to_numpy()
+        tokens = pc.list_value_length(table["completion_ids"]).to_numpy()
+        rewards = table["reward"].fill_null(0.0).to_numpy()
+        numbers = (None, scored, rewards, tokens, cut, cut & (tokens < room))
+        sums = [np.bincount(groups, each, size).astype(int).tolist() for each in numbers]
+        stored.outcomes.update(zip(ids.dictionary.to_pylist(), map(Outcome, *sums), strict=True))
+        reasons = table["reason"] if "reason" in table.column_names else pa.nulls(len(table), pa.string())
+        stored.unscored.update(reasons.filter(pa.array(~scored)).to_pylist())
         metadata = table.schema.metadata
-        counts |= {id: Counts(id, *numbers) for id, *numbers in json.loads(metadata.get(COUNTS, b"[]"))}
-        left_out += [
-            Quarantined(id=id, row=row, reason=why) for id, row, why in json.loads(metadata.get(LEFT_OUT, b"[]"))
-        ]
-    return outcomes, counts, left_out
+        counts = json.loads(metadata.get(COUNTS, b"[]"))
+        stored.counts.update((id, Counts(id, *numbers)) for id, *numbers in counts)
+        left_out = json.loads(metadata.get(LEFT_OUT, b"[]"))
+        stored.left_out.extend(Quarantined(id=id, row=row, reason=why) for id, row, why in left_out)
+    return stored
 
 
 def none_scored(run: RunDir, shard: Shard) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +42,16 @@ class RolloutResult:
 def conclude(run: RunDir, prompts: Prompts, record: StageRecord) -> RolloutResult:
     """Write success.parquet and the stage's lines of quarantine.jsonl from the stored shards; fill in the record."""
     settings = run.config.rollout
-    outcomes, counts, left_out = load_outcomes(run)
-    every = [outcome for group in outcomes.values() for outcome in group]
-    reasons = unscored_reasons(outcome.reason for outcome in every if outcome.reward is None)
+    stored = load_outcomes(run)
+    outcomes, counts = stored.outcomes, stored.counts
+    reasons = unscored_reasons(stored.unscored.elements())
     if not counts:
-        refuse_unscored(reasons, len(every), run.config.verifier, SCORES_AGAIN)
+        every = sum(outcome.samples for outcome in outcomes.values())
+        refuse_unscored(reasons, every, run.config.verifier, SCORES_AGAIN)
     frequent = dict(list(reasons.items())[:MOST_REASONS])
     rows = summarize(prompts.ids, outcomes, counts)
     write_success(run, rows)
-    run.quarantine("rollout", left_out)
+    run.quarantine("rollout", stored.left_out)
     adaptive = {}
     if settings.adaptive and not counts:
         adaptive = report(
@@ -58,7 +59,7 @@ def conclude(run: RunDir, prompts: Prompts, record: StageRecord) -> RolloutResul
         )
     fewer = fewer_scored(rows, settings.adaptive)
     result = RolloutResult(
-        counts=_counts(rows, outcomes, fewer, settings.max_completion_length),
+        counts=_counts(rows, outcomes.values(), fewer),
         distribution=distribution(rows),
         unscored=frequent,
         fewer_scored=fewer,
@@ -71,18 +72,15 @@ def conclude(run: RunDir, prompts: Prompts, record: StageRecord) -> RolloutResul
     return result
 
 
-def _counts(
-    rows: Sequence[Success], outcomes: Mapping[str, Sequence[Outcome]], fewer: Mapping[str, int], room: int
-) -> dict[str, int]:
-    every = [outcome for group in outcomes.values() for outcome in group]
+def _counts(rows: Sequence[Success], outcomes: Collection[Outcome], fewer: Mapping[str, int]) -> dict[str, int]:
     samples = sum(row.samples for row in rows)
     return {
         "prompts": sum(row.samples > 0 for row in rows),
         "left_out": sum(row.samples == 0 for row in rows),
         "samples": samples,
-        "tokens": sum(outcome.tokens for outcome in every),
-        "truncated": sum(outcome.truncated for outcome in every),
-        "cut_short": sum(outcome.truncated and outcome.tokens < room for outcome in every),
+        "tokens": sum(outcome.tokens for outcome in outcomes),
+        "truncated": sum(outcome.truncated for outcome in outcomes),
+        "cut_short": sum(outcome.cut_short for outcome in outcomes),
         "unscored": samples - sum(row.scored for row in rows),
         "learnable": sum(row.learnability > 0 for row in rows),
         "fewer_scored": len(fewer),

@@ -11,9 +11,9 @@ from typing import Any
 
 from learnalign.executor import Work, Worker, execute, one_by_one
 from learnalign.golds import refuse_solutions
-from learnalign.policy import policy_path, prompt_ids, run_tokenizer, settled
+from learnalign.policy import policy_path, run_tokenizer, settled
 from learnalign.progress import Advance, Progress
-from learnalign.prompts import Prompt, load_prompts
+from learnalign.prompts import Prompt, Prompts, load_prompts
 from learnalign.randomness import seed_of
 from learnalign.rollouts.adaptive import first_half, half_of, needs_second_half, share_wanted
 from learnalign.rollouts.engines.choice import engine_name, open_engine
@@ -43,6 +43,7 @@ from learnalign.rollouts.result import SCORES_AGAIN, RolloutResult, conclude
 from learnalign.rollouts.unfinished import MOST_SHARDS, Unfinished
 from learnalign.rundir import Quarantined, RunDir, Shard
 from learnalign.rundir.files import is_done
+from learnalign.tokenised import asked_ids
 from learnalign.verify.configured import configured_verifier
 
 
@@ -123,7 +124,7 @@ def _refuse_unscored(run: RunDir, shard: Shard) -> None:
 class RolloutWorker:
     """The engine and the verifier of one process, working on shards; it `looks` at the first. `close` (or garbage collection) ends both."""
 
-    def __init__(self, run: RunDir, prompts: Sequence[Prompt], engine: str, looks: bool = False) -> None:
+    def __init__(self, run: RunDir, prompts: Prompts, engine: str, looks: bool = False) -> None:
         self._run, self._prompts, self._looks = run, prompts, looks
         config = run.config
         longest = config.data.max_prompt_tokens + config.rollout.max_completion_length
@@ -169,7 +170,8 @@ class RolloutWorker:
     def _work(self, shard: Shard, advance: Advance) -> None:
         config, prompts = self._run.config, self._prompts[shard.start : shard.stop]
         with self._one_at_a_time:
-            ids = {prompt.id: prompt_ids(self._tokenizer, prompt.messages) for prompt in prompts}
+            tokens = asked_ids(self._prompts, shard.start, shard.stop, self._tokenizer)
+            ids = {prompt.id: each for prompt, each in zip(prompts, tokens, strict=True)}
         limit = self._engine.context_length
         left_out = [
             Quarantined(

@@ -45,18 +45,16 @@ def success_of(id: str, samples: int, scored: int, correct: int) -> Success:
 _interval = functools.lru_cache(maxsize=None)(credible_interval)
 
 
-def summarize(
-    ids: Sequence[str], outcomes: Mapping[str, Sequence[Outcome]], counts: Mapping[str, Counts]
-) -> list[Success]:
+def summarize(ids: Sequence[str], outcomes: Mapping[str, Outcome], counts: Mapping[str, Counts]) -> list[Success]:
     """Success of the prompts with these ids, from their counts or their rollouts; without either one has 0 samples."""
     rows = []
     for id in ids:
         if group := counts.get(id):
             rows.append(success_of(id, group.scored, group.scored, group.correct))
+        elif outcome := outcomes.get(id):
+            rows.append(success_of(id, outcome.samples, outcome.scored, outcome.correct))
         else:
-            rewards = [outcome.reward for outcome in outcomes.get(id, ())]
-            scored = [reward for reward in rewards if reward is not None]
-            rows.append(success_of(id, len(rewards), len(scored), int(sum(scored))))
+            rows.append(success_of(id, 0, 0, 0))
     return rows
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from learnalign.errors import RunError, counted
-from learnalign.policy import prompt_ids
-from learnalign.pool_table import Prompt, each
+from learnalign.pool_table import Prompt, Prompts, each
 from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import read_parquet
+from learnalign.tokenised import asked_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,13 +36,13 @@ class RenderedPrompt:
 
 
 def render_prompts(
-    run: RunDir, shard: Shard, prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, answers: bool
+    run: RunDir, shard: Shard, pool: Prompts, tokenizer: PreTrainedTokenizerBase, answers: bool
 ) -> list[RenderedPrompt]:
-    """Renders a shard's prompts; without `answers`, only solutions are answers and no rollout is read."""
+    """Renders the prompts of a shard of the `pool`; without `answers`, only solutions are answers and no rollout is read."""
+    prompts, asked = pool[shard.start : shard.stop], asked_ids(pool, shard.start, shard.stop, tokenizer)
     rollouts = _first_rollouts(run, shard) if answers and not all(prompt.solution for prompt in prompts) else {}
     rendered = []
-    for prompt in prompts:
-        ids = prompt_ids(tokenizer, prompt.messages)
+    for prompt, ids in zip(prompts, asked, strict=True):
         if prompt.solution:
             answer = tokenizer(prompt.solution, add_special_tokens=False)["input_ids"]
             rendered.append(RenderedPrompt(prompt, ids, answer, prompt.solution, "solution"))

@@ -145,7 +145,7 @@ def _make_worker(run: RunDir, fingerprints: dict[str, str], model: dict[str, str
     def work(shard: Shard, advance: Advance) -> None:
         todo = [one for one in signals if not _has_part(run, one.name, shard, fingerprints[one.name])]
         answers = any(one.answers for one in todo)
-        rendered = render_prompts(run, shard, prompts[shard.start : shard.stop], inputs.tokenizer, answers)
+        rendered = render_prompts(run, shard, prompts, inputs.tokenizer, answers)
         for one in todo:
             if one.name not in compute:
                 compute[one.name] = one.make(inputs)

@@ -12,7 +12,7 @@ from learnalign.config import DataConfig
 from learnalign.evaluation import evaluate
 from learnalign.evaluation.columns import Part, by_columns
 from learnalign.evaluation.metrics import wilson
-from learnalign.pool_rows import Prompt
+from learnalign.pool_table import Prompt
 from learnalign.prompts import stored_prompts
 from learnalign.rollouts import load_rollouts
 from learnalign.rundir import RunDir

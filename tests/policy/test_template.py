@@ -175,7 +175,7 @@ def test_every_stage_asks_the_same_tokens(algorithm: str, tmp_path: Path, traine
     stored = {one.id: one.prompt_ids for shard in run.shards() for one in load_rollouts(run, shard)}
     assert stored == expected
     shard = run.shards()[0]
-    rendered = render_prompts(run, shard, prompts[: shard.stop], SignalInputs(run, "policy").tokenizer, False)
+    rendered = render_prompts(run, shard, prompts, SignalInputs(run, "policy").tokenizer, False)
     assert [one.prompt_ids for one in rendered] == [expected[prompt.id] for prompt in prompts[: shard.stop]]
     evaluate(run, run.config.data.path, name="same")
     sub = RunDir.peek(run.path / "eval" / "same")

@@ -45,7 +45,7 @@ def test_the_report_expects_what_full_groups_show(generations: int) -> None:
         else success_of(f"{i:05d}", half, half, int(first[i]))
         for i in range(count)
     ]
-    outcomes = {row.id: [Outcome(None, 10, False)] * row.samples for row in rows}
+    outcomes = {row.id: Outcome(row.samples, row.scored, row.correct, 10 * row.samples, 0, 0) for row in rows}
     result = report(rows, outcomes, generations, size)
     stopped = ~np.array(on)
     assert result["stopped_early"] == stopped.sum() > count / 4
@@ -63,5 +63,5 @@ def test_the_report_expects_what_full_groups_show(generations: int) -> None:
 
 def test_nothing_stopped_saves_nothing() -> None:
     rows = [success_of("a", 8, 8, 3), success_of("b", 0, 0, 0)]
-    result = report(rows, {"a": [Outcome(1.0, 5, False)] * 8}, 8, 1)
+    result = report(rows, {"a": Outcome(8, 8, 3, 40, 0, 0)}, 8, 1)
     assert set(result.values()) == {0}

@@ -191,12 +191,18 @@ def test_concluding_reads_every_shard_once(run: RunDir, monkeypatch: pytest.Monk
     files: list[Path] = []
     read = groups.read_parquet
     monkeypatch.setattr(groups, "read_parquet", lambda file, columns: files.append(file) or read(file, columns))
-    outcomes, counts, left_out = groups.load_outcomes(run)
+    held = groups.load_outcomes(run)
     assert files == [run.rollouts_file(shard) for shard in run.shards()]
-    assert (counts, left_out) == ({}, [])
-    expected: dict[str, list[groups.Outcome]] = {}
+    assert (held.counts, held.left_out) == ({}, [])
+    members: dict[str, list[Rollout]] = {}
     for one in stored(run):
-        reason = one.reason if one.reward is None else None
-        outcome = groups.Outcome(one.reward, len(one.completion_ids), one.finish_reason == "length", reason)
-        expected.setdefault(one.id, []).append(outcome)
-    assert outcomes == expected
+        members.setdefault(one.id, []).append(one)
+    expected = {}
+    for id, group in members.items():
+        rewards = [one.reward for one in group if one.reward is not None]
+        lengths = [len(one.completion_ids) for one in group]
+        cut = [length for one, length in zip(group, lengths, strict=True) if one.finish_reason == "length"]
+        short = sum(length < run.config.rollout.max_completion_length for length in cut)
+        expected[id] = groups.Outcome(len(group), len(rewards), int(sum(rewards)), sum(lengths), len(cut), short)
+    assert held.outcomes == expected
+    assert held.unscored == Counter(one.reason for one in stored(run) if one.reward is None)

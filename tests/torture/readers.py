@@ -25,11 +25,12 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from learnalign import pool_table
 from learnalign.config import Config, DataConfig, build_config, load_config
 from learnalign.errors import InputError
 from learnalign.evaluation.testset import settings_of
-from learnalign.prompts import Prompt, read_pool
-from learnalign.rollouts.imports import _PromptIndex, _read
+from learnalign.prompts import read_pool
+from learnalign.rollouts.given import Given, seekable
 from learnalign.sources import read_rows
 from learnalign.verify.rows import verify_file
 
@@ -361,12 +362,26 @@ def _few_shot(folder: Path, example: Pair) -> str:
 
 
 def _imports(folder: Path, content: bytes) -> str:
-    prompts = [
-        Prompt(row["id"], i, [{"role": "user", "content": row["prompt"]}], "1", None, "{}")
-        for i, row in enumerate(ROWS)
+    asked = [[{"role": "user", "content": row["prompt"]}] for row in ROWS]
+    count = len(ROWS)
+    columns = [
+        [row["id"] for row in ROWS],
+        range(count),
+        asked,
+        ["1"] * count,
+        [None] * count,
+        ["{}"] * count,
+        [None] * count,
     ]
-    given = _read(_file(folder, "rollouts.jsonl", content), _PromptIndex(prompts, 0))
-    assert given.rows >= len(given.unmatched) + len(given.counts)
+    pool, file = (
+        pool_table.Prompts.of([pool_table.packed(pool_table.group_of(columns, []))]),
+        _file(folder, "rollouts.jsonl", content),
+    )
+    with seekable(file, folder) as lines:
+        given = Given(file, lines, pool, 0)
+        counts = [each for place in range(count) if (each := given.counts(place))]
+        assert given.rows >= len(given.unmatched) + len(counts)
+        assert bool(given) == bool(given.completions(0, count))
     return "read"
 
 
