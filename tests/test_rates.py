@@ -144,21 +144,21 @@ def test_hours_are_those_of_the_workers_that_there_would_be(tmp_path: Path, monk
         config = run.config.model_copy(update={"executor": ExecutorConfig(**executor)})
         return {one.stage: one for one in plan(config, ["warmup", "rollout", "grad"], run=run, slices=slices).stages}
 
-    one = stages()
+    one = stages()  # of six shards
     alone = one["rollout"].time
     assert alone is not None
     for workers, more in ((2, {"devices": 2}), (3, {"slices": 3}), (6, {"slices": 3, "devices": 2})):
         shared = stages(**more)
         assert [work.workers for work in shared.values()] == [1, workers, workers]
-        assert shared["rollout"].time == alone.over(workers)
+        assert shared["rollout"].time == alone.over(workers, 6)
         assert shared["warmup"].time == one["warmup"].time
         assert shared["grad"].time == one["grad"].time  # rough, with all cores of the machine already
-    assert stages(slices=100)["rollout"].time == alone.over(6)  # shards
-    assert stages(kind="ray", devices=4)["rollout"].time == alone.over(4)
+    assert stages(slices=100)["rollout"].time == alone.over(6, 6)
+    assert stages(kind="ray", devices=4)["rollout"].time == alone.over(4, 6)
     for module in (executor, local):
         monkeypatch.setattr(module, "visible_gpus", lambda: ["0", "1"])
     assert one["grad"].time is not None
-    assert stages()["grad"].time == one["grad"].time.over(2)
+    assert stages()["grad"].time == one["grad"].time.over(2, 6)
     with pytest.raises(InputError, match="there is no GPU 3"):
         stages(devices=[0, 3])
 

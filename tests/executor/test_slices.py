@@ -23,7 +23,7 @@ from learnalign_cli.grad import grad as grad_command
 from learnalign_cli.rollout import rollout as rollout_command
 from tests.executor import slices
 from tests.executor.workers import done, work
-from tests.tiny import make_run
+from tests.tiny import make_config, make_run
 
 SHAPE: dict[str, Any] = {
     "rollout": {"engine": "transformers", "num_generations": 4, "max_completion_length": 6},
