@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -41,7 +42,8 @@ def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int)
         _finish(run, total.account, fingerprint)
     remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
-    return Account(**account).result()
+    counters = {name: Counter(account.pop(name, {})) for name in ("skipped", "kernels")}
+    return Account(**account, **counters).result()
 
 
 class _RunningSum:
