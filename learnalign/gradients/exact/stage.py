@@ -42,8 +42,8 @@ def exact_alignments(run: RunDir, success: Mapping[str, Success], expected: int)
         _finish(run, total.account, fingerprint)
     remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
-    counters = {name: Counter(account.pop(name, {})) for name in ("skipped", "kernels")}
-    return Account(**account, **counters).result()
+    account |= {name: Counter(account.get(name, {})) for name in ("skipped", "kernels")}
+    return Account(**account).result()
 
 
 class _RunningSum:
