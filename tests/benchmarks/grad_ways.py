@@ -5,6 +5,7 @@ Every way is a class built from a model and samples whose `run()` goes through a
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from learnalign.gradients import GradientEngine, GradientSettings, Sample
 from learnalign.gradients.capture.batching import Row, collate, rows_of
 from learnalign.gradients.logprobs import hidden_gradient
 from learnalign.gradients.projections.fold import random_integers, random_signs
+from learnalign.policy.kernels import fused
 from learnalign.policy.parts import last_hidden
 from learnalign.randomness import key_of
 
@@ -52,6 +54,13 @@ class EngineHead(Engine):
     """The engine on the linear layers of the blocks and the output head."""
 
     modules = "linear,head"
+
+
+class EngineCompiled(Engine):
+    """The engine with `model.kernels: compile`."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Sample], batch_tokens: int) -> None:
+        super().__init__(fused(copy.deepcopy(model), "compile"), samples, batch_tokens)
 
 
 class Floor:
@@ -219,6 +228,7 @@ WAYS: dict[str, type] = {
     "engine": Engine,
     "engine_linear": EngineLinear,
     "engine_head": EngineHead,
+    "engine_compiled": EngineCompiled,
     "sparse": SparseSketch,
     "sparse_layers": SparseLayers,
     "less": LessGradients,

@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain
@@ -89,6 +90,7 @@ def exact_alignments(run: RunDir, expected: int) -> GradResult:
             _finish(run, fingerprint)
         remove(_folder(run))
     account = json.loads((read_parquet(run.exact_file).schema.metadata or {})[b"account"])
+    account |= {name: Counter(account.get(name, {})) for name in ("skipped", "kernels")}
     return Account(**account).result()
 
 
