@@ -52,8 +52,8 @@ class Error:
     def describe(self) -> str:
         """The words for the user."""
         return (
-            f"by {counted(self.landmarks, 'landmark')} it is off by {100 * self.relative:.2g} % between {self.prompts} sampled prompts "
-            f"(Frobenius), and a cosine by {self.cosine:.2g} (root mean square), at most {self.cosine_max:.2g}"
+            f"by {counted(self.landmarks, 'landmark')}; between {counted(self.prompts, 'sampled prompt')}, S is off by "
+            f"{100 * self.relative:.2g} % (Frobenius) and a cosine by {self.cosine:.2g} (root mean square), at most {self.cosine_max:.2g}"
         )
 
 

@@ -92,7 +92,7 @@ def select(
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
         if error := ranking.scores.error:
-            result.notes.append(f"{factor_to}: factor, S ≈ factor · factorᵀ; {error.describe()}; the scores are exact")
+            result.notes.append(f"{factor_to}: S ≈ factor · factorᵀ {error.describe()}; the scores are exact")
         options = {"size": count, "format": format, "fill": fill, "diversity": diversity}
         made_of = {"size": settings.size if size is None else size, "settings": choice_settings(run.config)}
         entry = _entry(result, options, {**made_of, "success": pool.success_digest, "signal": rule.signal})

@@ -159,7 +159,10 @@ def test_select_writes_the_factor_of_s_and_says_how_far_it_is_off(tmp_path: Path
     wrong, size = (np.linalg.norm(each[part][pairs]) for each in (factor @ factor.T - exact, exact))
     assert error["relative"] == pytest.approx(wrong / size, rel=1e-3)
     assert error["relative"] > 0.01
-    assert any(f"by 6 landmarks it is off by {100 * wrong / size:.2g} %" in note for note in result.notes)
+    assert any(
+        f"by 6 landmarks; between {len(there)} sampled prompts, S is off by {100 * wrong / size:.2g} %" in note
+        for note in result.notes
+    )
     select(run, 3, save_nystrom=24)
     with safe_open(scores / "nystrom.safetensors", framework="np") as file:
         factor = file.get_tensor("factor")
