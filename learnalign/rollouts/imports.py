@@ -5,6 +5,7 @@ The run's verifier judges the completions. `given` says what FILE holds; it may 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ from learnalign.verify.configured import configured_verifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+_TOGETHER = 64  # texts that are tokenised at once: a tokenizer takes about 100 bytes a token for what it says of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +144,8 @@ def _rollouts(
 def _tokens(tokenizer: PreTrainedTokenizerBase, completions: Sequence[GivenCompletion]) -> list[list[int]]:
     """The token ids of completions; those of texts are closed by an EOS unless they were cut off."""
     texts = [one.text or "" for one in completions if one.completion_ids is None]
-    tokenised = iter(token_ids(tokenizer, texts))
+    parts = (texts[start : start + _TOGETHER] for start in range(0, len(texts), _TOGETHER))
+    tokenised = itertools.chain.from_iterable(token_ids(tokenizer, part) for part in parts)
     closing = {"stop": [tokenizer.eos_token_id], "length": []}
     return [
         [*next(tokenised), *closing[one.finish_reason]] if one.completion_ids is None else one.completion_ids
