@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from learnalign.config import DataConfig
 from learnalign.errors import RunError
@@ -58,9 +59,7 @@ def shares(run: RunDir, method: str = "learnalign") -> list[Share]:
     return count_shares(run.config.data, prompts, *zip(*(state[id] for id in prompts.ids), strict=True))
 
 
-def count_shares(
-    data: DataConfig, prompts: Sequence[Prompt], eligible: Sequence[bool], chosen: Sequence[bool]
-) -> list[Share]:
+def count_shares(data: DataConfig, prompts: Sequence[Prompt], eligible: ArrayLike, chosen: ArrayLike) -> list[Share]:
     """The shares of the first columns of the source rows with few values, a column's most frequent value first."""
     could, taken, found = np.asarray(eligible, bool), np.asarray(chosen, bool), []
     for column, by_value in _few_places(data, prompts).items():
@@ -103,10 +102,12 @@ def _sources(prompts: Sequence[Prompt]) -> Iterator[pa.StringArray]:
     """The prompts' rows as JSON, not many at once."""
     import pyarrow as pa
 
+    columns: Iterable[pa.ChunkedArray]
     if isinstance(prompts, Prompts):
-        chunks = (chunk for column in prompts.chunks("source") for chunk in column.chunks)
+        columns = prompts.chunks("source")
     else:
-        chunks = iter([pa.array([prompt.source for prompt in prompts], pa.string())])
+        columns = [pa.chunked_array([[prompt.source for prompt in prompts]], pa.string())]
+    chunks = (chunk for column in columns for chunk in column.chunks)
     held: list[pa.StringArray] = []
     for piece in (chunk.slice(start, _ROWS) for chunk in chunks for start in range(0, len(chunk), _ROWS)):
         held.append(piece)

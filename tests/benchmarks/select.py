@@ -82,7 +82,9 @@ for again in (False, True):
     start = 0
     for file in sorted((run / "gradients").glob("part-*.safetensors")):
         content = np.fromfile(file, np.uint8)
-        features = content[len(content) % (2 * dim) :].view(np.float16).reshape(-1, dim)
+        header = 8 + int.from_bytes(content[:8].tobytes(), "little")
+        begin, end = json.loads(content[8:header].tobytes())["features"]["data_offsets"]
+        features = content[header + begin : header + end].view(np.float16).reshape(-1, dim)
         rows = torch.from_numpy(features).float().double()
         own = slice(start, start := start + len(rows))
         if again:

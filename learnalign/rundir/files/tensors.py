@@ -97,7 +97,7 @@ class Place:
         import numpy as np
 
         array = np.empty(self.shape, self.kind)
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = array.reshape(-1).view(np.uint8).data
         with opened(self.path) as file:
             file.seek(self.start)
             while view and (count := file.readinto(view)):
