@@ -84,7 +84,9 @@ def test_a_cluster_of_others_is_entered_as_the_user_says(fake: None) -> None:
 
 def test_a_cluster_whose_head_has_gone_is_one_line(fake: None) -> None:
     cluster = Cluster(ExecutorConfig(kind="ray"), 1)
-    with pytest.raises(RunError, match="does not answer any more: no connection to the head; .* the same command again"):
+    with pytest.raises(
+        RunError, match="does not answer any more: no connection to the head; .* the same command again"
+    ):
         cluster.room()
 
 
