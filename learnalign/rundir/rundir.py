@@ -366,8 +366,7 @@ def _refusal(path: Path, stale: list[tuple[str, list[str]]], slice: Slice | None
         later = (
             " for another seed of a later step alone, say `select --seed`, `train --seed` or `eval --set eval.seed=…`;"
         )
-    alone = " without --slice" if slice else ""
     return (
-        f"{path} was made with other settings: {listed}. Ways out: undo the change;{later} pass --overwrite{alone} to replace"
-        " the old results by new ones; or choose a new run directory"
+        f"{path} was made with other settings: {listed}. Ways out: undo the change;{later} "
+        f"pass --overwrite{' without --slice' if slice else ''} to replace the old results by new ones; or choose a new run directory"
     )

@@ -16,7 +16,7 @@ from learnalign.config import dump_config
 from learnalign.errors import InputError, RunError, Unfinished
 from learnalign.executor import Work, execute
 from learnalign.prompts import load_prompts
-from learnalign.rollouts import stage
+from learnalign.rollouts import stage as rollouts
 from learnalign.rundir import RunDir, Shard, Slice
 from learnalign.selection import select
 from learnalign_cli.grad import grad as grad_command
@@ -157,12 +157,12 @@ def test_slices_that_begin_at_once_sample_with_one_engine(
         raise Unfinished("begun")
 
     monkeypatch.setattr(importlib.util, "find_spec", spec)
-    monkeypatch.setattr(stage, "execute", begin)
+    monkeypatch.setattr(rollouts, "execute", begin)
     with pytest.raises(Unfinished):
-        stage.rollout(sliced(run, "1/2"), anyway=True)
+        rollouts.rollout(sliced(run, "1/2"), anyway=True)
     installed[0] = not first
     with pytest.raises(InputError if first else Unfinished, match="vllm is no longer installed|begun"):
-        stage.rollout(sliced(run, "2/2"), anyway=True)
+        rollouts.rollout(sliced(run, "2/2"), anyway=True)
     assert set(engines) == {"vllm" if first else "transformers"}
 
 
