@@ -201,7 +201,8 @@ def _plain_columns(given: Batch, start: int, data: DataConfig) -> tuple[list[str
     except UnicodeEncodeError:
         return None
     questions = _digests(asked, data.system_prompt)
-    places, lines = range(start, start + len(rows)), given.lines or list(itertools.repeat(None, len(given)))
+    places = range(start, start + len(rows))
+    lines: Sequence[int | None] = [None] * len(rows) if given.lines is None else given.lines
     return questions, (ids or questions, places, asked, golds, solutions, given.texts, lines)
 
 
