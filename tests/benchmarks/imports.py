@@ -1,6 +1,6 @@
 """What importing completions costs (`rollout --from FILE`): completions a CPU second, and memory.
 
-    python -m tests.benchmarks.imports [--prompts N] [--generations 8,32,128] [--beside DIRECTORY] [--json FILE]
+    python -m tests.benchmarks.imports [--prompts 500,2000,8000] [--generations G] [--beside DIRECTORY] [--json FILE]
 
 The file is made up: texts of 150 words, about 900 bytes, in random order, without token ids, for prompts of an embedded tokenizer;
 the verifier compares texts. The pool is prepared before. CPU seconds are those of the import alone, memory is the most of the process
@@ -72,20 +72,20 @@ def call(code: str, place: str | None, *arguments: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=1000)
-    parser.add_argument("--generations", default="8,32,128")
+    parser.add_argument("--prompts", default="500,2000,8000")
+    parser.add_argument("--generations", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--beside", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sides = {"here": None} | ({"beside": str(arguments.beside)} if arguments.beside else {})
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for generations in map(int, arguments.generations.split(",")):
-        count = arguments.prompts * generations
+    for prompts in map(int, arguments.prompts.split(",")):
+        count = prompts * arguments.generations
         results = found.setdefault(str(count), {side: [] for side in sides})
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            write_files(folder, arguments.prompts, generations)
+            write_files(folder, prompts, arguments.generations)
             for turn in range(arguments.rounds):
                 for side, place in sides.items():
                     run = folder / f"{side}-{turn}"
@@ -100,7 +100,7 @@ def main() -> None:
                 flush=True,
             )
     if arguments.json:
-        content = {**about(completion_bytes=900, prompts=arguments.prompts), "found": found}
+        content = {**about(completion_bytes=900, generations=arguments.generations), "found": found}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
