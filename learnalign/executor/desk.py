@@ -13,7 +13,9 @@ TRIES = 3  # a shard that loses its worker so often is given up
 class Desk:
     """Hands shards to workers, each known by a number, and takes back those of workers that are lost.
 
-    A shard that has lost a worker is from then on handed out alone: what is worked on beside it is not lost with it again.
+    Workers take several shards at once, but none more than its share of those that are not done: with few shards and many workers,
+    the first to ask would else have them all. A shard that has lost a worker is from then on handed out alone: what is worked on
+    beside it is not lost with it again.
 
     Args:
         shards: in the order in which they are handed out.
@@ -29,11 +31,16 @@ class Desk:
     ) -> None:
         self._left, self._done, self._claim = deque(shards), done, claim
         self._held: dict[int, list[Shard]] = {}
+        self._stored: Counter[int] = Counter()  # prompts that workers have stored of what they had
         self._lost: Counter[Shard] = Counter()
         self._reasons: dict[Shard, str] = {}
 
-    def take(self, worker: int) -> Shard | None:
-        """The next shard for this worker; None if there is none beside those that it has, though others may come back yet."""
+    def take(self, worker: int, workers: int = 1) -> Shard | None:
+        """The next shard for this one of so many workers; None if there is none beside those that it has, though others may come yet."""
+        if self._has_its_share(worker, workers):
+            self._forget_done(worker)
+            if self._has_its_share(worker, workers):
+                return None
         held = self._held.get(worker, [])
         while self._left and not (held and any(self._lost[shard] for shard in (*held, self._left[0]))):
             shard = self._left.popleft()
@@ -42,17 +49,27 @@ class Desk:
                 return shard
         return None
 
+    def _has_its_share(self, worker: int, workers: int) -> bool:
+        held = len(self._held.get(worker, []))
+        return held > 0 and held * workers >= len(self._left) + sum(map(len, self._held.values()))
+
+    def _forget_done(self, worker: int) -> None:
+        """Take what the worker has stored from what it has."""
+        held = self._held.get(worker, [])
+        done = [shard for shard in held if self._done(shard)]
+        held[:] = [shard for shard in held if shard not in done]
+        self._stored[worker] += sum(map(len, done))
+
     def finish(self, worker: int) -> None:
         """The worker has done all that it has."""
         self._held.pop(worker, None)
+        del self._stored[worker]
 
     def lose(self, worker: int, reason: str) -> int:
         """Take back what the worker had and has not stored; returns the prompts of what it had stored."""
-        stored = 0
+        self._forget_done(worker)
+        stored = self._stored.pop(worker)
         for shard in reversed(self._held.pop(worker, [])):
-            if self._done(shard):
-                stored += len(shard)
-                continue
             self._lost[shard] += 1
             self._reasons[shard] = reason
             if self._lost[shard] < TRIES:

@@ -147,7 +147,7 @@ class Driver:
     def _listen(self) -> None:
         """Answer the workers that have something to say, and give the idle ones a shard."""
         for number, worker in list(self._hired.items()):
-            if worker.line and worker.idle and (shard := self.desk.take(number)) is not None:
+            if worker.line and worker.idle and (shard := self.desk.take(number, len(self._hired))) is not None:
                 worker.idle = False
                 with contextlib.suppress(Gone):  # it is noticed below
                     worker.line.send(shard=shard.index)
@@ -180,7 +180,7 @@ class Driver:
         if message.get("ready"):
             worker.ready, worker.idle, self._failed, self._hires = True, True, 0, True
         if message.get("more"):
-            shard = self.desk.take(number)
+            shard = self.desk.take(number, len(self._hired))
             line.send(shard=None if shard is None else shard.index)
         if message.get("finished"):
             self.desk.finish(number)

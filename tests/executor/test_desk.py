@@ -31,6 +31,19 @@ def test_the_shards_of_a_lost_worker_come_back_first_each_alone_but_for_those_it
     assert taken(desk, 3) == [3]
 
 
+def test_no_worker_has_more_than_its_share_of_what_is_not_done() -> None:
+    stored = set[Shard]()
+    desk = Desk([Shard(i, i, i + 1) for i in range(7)], stored.__contains__)
+    assert [desk.take(1, 3) for _ in range(4)] == [*(Shard(i, i, i + 1) for i in range(3)), None]
+    stored.add(Shard(0, 0, 1))  # six are left, four of them with no worker
+    assert desk.take(1, 3) is None
+    assert [desk.take(worker, 3) for worker in (2, 3, 2, 3)] == [Shard(i, i, i + 1) for i in (3, 4, 5, 6)]
+    assert desk.take(2, 3) is None
+    desk.finish(1)
+    assert desk.lose(2, "killed") == 0
+    assert desk.take(1, 3) == Shard(3, 3, 4)
+
+
 def test_a_lost_shard_is_not_worked_on_beside_another() -> None:
     desk = Desk(SHARDS, lambda shard: False)
     assert [desk.take(1), desk.take(2)] == SHARDS[:2]
