@@ -223,6 +223,7 @@ def test_a_training_without_any_reward_ends_as_it_began(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_a_prompt_of_thirty_thousand_tokens_passes_every_stage(tmp_path: Path) -> None:
     config = make_config(
         tmp_path,

@@ -84,6 +84,7 @@ def test_templates_of_all_rounds_have_the_date_of_the_first(tmp_path: Path, monk
     assert {RunDir.peek(result.directory).template_time.day for result in results} == {1}
 
 
+@pytest.mark.slow
 def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:
     run = _run(tmp_path, lora={"r": 2})
     results = train_in_rounds(run, [0.4, 0.3, 0.3])

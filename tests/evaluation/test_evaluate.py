@@ -135,7 +135,7 @@ def test_an_evaluation_of_a_former_version_is_read_and_named_anew(tmp_path: Path
     assert part.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("lora", [None, {"r": 4}])
+@pytest.mark.parametrize("lora", [None, pytest.param({"r": 4}, marks=pytest.mark.slow)])
 def test_it_evaluates_the_policy_the_base_model_and_a_training(tmp_path: Path, lora: Any) -> None:
     run = _run(tmp_path, {**WARMUP, "lora": lora})
     warmup(run)

@@ -65,9 +65,15 @@ class TwoModels(GradientEngine):
             return token_log_probs(hidden, batch.targets, head_of(self.other), self.settings.temperature)
 
 
-@pytest.mark.parametrize("projection", ["kronecker", "exact"])
-@pytest.mark.parametrize("which", ["one-correct", "all"])
-@pytest.mark.parametrize(("beta", "temperature"), [(0.04, 1.3), (0.5, 0.7)])
+@pytest.mark.parametrize(
+    ("projection", "which", "beta", "temperature"),
+    [
+        ("kronecker", "one-correct", 0.04, 1.3),
+        ("kronecker", "all", 0.5, 0.7),
+        pytest.param("exact", "one-correct", 0.5, 0.7, marks=pytest.mark.slow),
+        ("exact", "all", 0.04, 1.3),
+    ],
+)
 def test_gradients_are_those_of_two_models_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beta: float, temperature: float, which: str, projection: str
 ) -> None:
@@ -268,6 +274,7 @@ def test_slices_do_their_own_shards(tmp_path: Path) -> None:
         assert len(files(run)) == {2: 1, 1: 3}[number]
 
 
+@pytest.mark.slow
 def test_processes_share_the_pass(tmp_path: Path) -> None:
     alone, shared = (
         with_reference(tmp_path / str(count), executor={"shard_size": 4, "devices": count}) for count in (1, 2)

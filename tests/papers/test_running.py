@@ -89,6 +89,7 @@ def test_a_choice_that_fails_takes_no_other_cell_of_its_pipeline_with_it(tmp_pat
     assert [line["arm"] for line in read_jsonl(tmp_path / "results.jsonl")] == ["few"]
 
 
+@pytest.mark.slow
 def test_gradients_that_fail_take_only_the_cells_with_them_that_need_them(tmp_path):
     file = tmp_path / "mine.yaml"
     parts = "set: {grad.max_bad: 0.0, grad.modules: '*nothing*'}"
@@ -139,6 +140,7 @@ def test_an_interrupted_signal_costs_what_the_whole_signal_costs(tmp_path, monke
         assert cost == {"seconds": 4.0, "cpu_seconds": 4.0}
 
 
+@pytest.mark.slow
 def test_an_arm_that_is_added_shares_the_rollouts_of_a_pipeline_that_has_gone_on(tmp_path, monkeypatch):
     """Its gradients may have other settings, and cost nothing before they are made."""
     file = tmp_path / "mine.yaml"
@@ -201,6 +203,7 @@ def test_a_line_that_is_no_record_is_named(tmp_path, line):
         Results(tmp_path)
 
 
+@pytest.mark.slow
 def test_rounds_choose_and_train_each_with_the_policy_so_far(table, tmp_path):
     cell = next(cell for cell in cells_of(table) if cell.name == "staged")
     prepare(tmp_path, [cell])
@@ -211,6 +214,7 @@ def test_rounds_choose_and_train_each_with_the_policy_so_far(table, tmp_path):
     assert record["costs"].keys() >= {"rollout", "grad", "train"}
 
 
+@pytest.mark.slow
 def test_what_a_selection_costs_is_spent_on_steps_of_the_training_s_own_price(table, tmp_path):
     cell = next(cell for cell in cells_of(table) if cell.name == "more")
     prepare(tmp_path, [cell])

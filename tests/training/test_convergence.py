@@ -123,6 +123,7 @@ def test_a_training_ends_at_convergence_and_an_interrupted_one_at_the_same_step_
     assert train(broken, broken.config.data.path) == resumed
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_after_it_converged_is_not_trained_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

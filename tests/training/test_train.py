@@ -121,7 +121,15 @@ def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     assert all(torch.allclose(weights[name], merged[name], atol=1e-6) for name in weights)
 
 
-@pytest.mark.parametrize(("curriculum", "updates"), [(name, 4 if name == "gain" else 1) for name in sorted(CURRICULA)])
+@pytest.mark.parametrize(
+    ("curriculum", "updates"),
+    [
+        pytest.param(
+            name, 4 if name == "gain" else 1, marks=[pytest.mark.slow] if name in ("accuracy", "adarft") else []
+        )
+        for name in sorted(CURRICULA)
+    ],
+)
 def test_an_interrupted_training_ends_bitwise_the_same(
     tmp_path: Path, curriculum: str, updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

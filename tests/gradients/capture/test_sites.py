@@ -131,8 +131,15 @@ def test_an_adapter_at_its_start_has_gradients_in_its_second_matrix_only():
         assert bool(gradient.any()) == ("lora_B" in name)
 
 
-@pytest.mark.parametrize("projection", ["kronecker", "dense"])
-@pytest.mark.parametrize(("tied", "bias"), [(True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("projection", "tied", "bias"),
+    [
+        ("kronecker", True, False),
+        ("kronecker", False, True),
+        pytest.param("dense", True, False, marks=pytest.mark.slow),
+        ("dense", False, True),
+    ],
+)
 def test_all_kinds_of_parameters_are_projected_without_bias(monkeypatch, projection, tied, bias):
     policy, samples = tiny_model(tie_word_embeddings=tied, num_hidden_layers=1), random_samples(4, rollouts=2)
     names = ["lm_head.weight", "model.layers.0.self_attn.v_proj.weight", "model.layers.0.self_attn.v_proj.bias"]

@@ -18,7 +18,9 @@ from tests.gradients.tiny import brute_force, every_parameter, long_prompts, ran
 MIXED = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
 
 
-@pytest.mark.parametrize("fails_at", [None, 1, 8])  # out of memory in the middle of a batch
+@pytest.mark.parametrize(
+    "fails_at", [None, pytest.param(1, marks=pytest.mark.slow), 8]
+)  # out of memory in the middle of a batch
 @pytest.mark.parametrize("samples", [random_samples(5, rollouts=2), long_prompts(3)], ids=["alone", "shared"])
 @pytest.mark.parametrize("room", [1 << 30, 600_000])  # all parameters at once, and parts that cut large ones
 def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room, samples, fails_at):

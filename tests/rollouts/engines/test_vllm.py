@@ -141,6 +141,7 @@ def test_the_engine_ends_when_its_parent_is_killed(config: Config) -> None:
 
 
 @needs_vllm
+@pytest.mark.slow
 def test_a_wrong_argument_is_reported_with_ways_out(config: Config) -> None:
     before = children()
     wrong = config.model_copy(update={"rollout": config.rollout.model_copy(update={"vllm": {"max_num_sequences": 4}})})
