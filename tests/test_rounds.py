@@ -57,6 +57,7 @@ def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tm
     assert stored["stages"][-1]["ended"] == "epochs"
 
 
+@pytest.mark.slow
 def test_each_round_chooses_with_the_policy_that_the_one_before_trained(tmp_path: Path) -> None:
     run = _run(tmp_path)
     results = train_in_rounds(run, [0.5, 0.3])
@@ -125,6 +126,7 @@ def test_what_cannot_be_shows_before_the_first_round_begins(tmp_path: Path, sect
     assert not begun
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_and_overwrite_begins_again(tmp_path: Path) -> None:
     run = _run(tmp_path, size=0)
     assert [result.steps for result in train_in_rounds(run, [0.5, 0.5])] == [3, 3]

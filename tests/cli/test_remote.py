@@ -49,6 +49,7 @@ def invoke(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_run_leaves_a_whole_run_directory_at_the_url(
     finished: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

@@ -72,6 +72,7 @@ def run(folder: Path, stage: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_run_ends_with_its_stage_and_resumes(tmp_path: Path) -> None:
     end(run(tmp_path, "warmup"), signal.SIGTERM)
     end(run(tmp_path, "grad"), signal.SIGINT)

@@ -57,7 +57,7 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("how", ["flipped", "deleted"])
+@pytest.mark.parametrize("how", ["flipped", pytest.param("deleted", marks=pytest.mark.slow)])
 def test_every_file_is_missed_by_name_and_made_again(finished: Path, tmp_path: Path, how: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -128,6 +128,7 @@ def test_a_damaged_subset_is_not_trained_on_unless_it_is_the_users_own(finished:
     assert code == 0, output
 
 
+@pytest.mark.slow
 def test_a_damaged_evaluation_is_made_again(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

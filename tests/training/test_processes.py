@@ -102,6 +102,7 @@ def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Pat
     assert RunDir.open(two).read_record()["stages"]["train"]["status"] == "done"
 
 
+@pytest.mark.slow
 def test_settings_that_are_refused_are_said_once(tmp_path: Path) -> None:
     run = _run(tmp_path, batch_size=6)  # three prompts a step
     code, _, errors = _launch("warmup", str(run.path), "--trust")
