@@ -152,8 +152,10 @@ def test_disk_holds_two_checkpoints_of_all_weights_while_a_training_lasts(capsys
     assert ", 12.1 GB of disk at most" in disk(
         **{"warmup.lora": "{r: 8}"}
     )  # an adapter is smaller, how much is not known
-    completions, policy = 1000 * 8 * 10_000_000 * 6 / 1e9, 12
-    assert f", {completions + policy:.0f} GB of disk" in disk(**{"rollout.max_completion_length": 10_000_000})
+    completions, log_probs, policy = 1000 * 8 * 10_000_000 * 6 / 1e9, 1000 * 10_000_000 * 4 / 1e9, 12
+    assert f", {completions + log_probs + policy:.0f} GB of disk" in disk(
+        **{"rollout.max_completion_length": 10_000_000}
+    )
 
 
 def test_published_rates_are_scaled_by_parameters_and_say_so() -> None:
@@ -300,7 +302,7 @@ def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     files = next(strain for strain in coarser if strain.unit == "files")
     assert files.amount == 2 * 244_141  # rollouts, and log π_ref beside them
     without = strains(changed(DAPO, grad={"beta": 0.0}), 10**9, 10**9)
-    assert next(strain for strain in without if strain.unit == "files").amount == 10**9 // 256 + 1
+    assert next(strain for strain in without if strain.unit == "files").amount == 10**9 // 256
 
 
 def test_the_command_prints_each_stage_with_its_rate_and_what_does_not_scale(

@@ -250,9 +250,9 @@ def test_ids_are_read_without_text(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ids = [prompt.id for prompt in load_prompts(run)]
     read = pq.ParquetFile.read_row_group
 
-    def noted(file: pq.ParquetFile, group: int, columns: Any) -> pa.Table:
+    def noted(file: pq.ParquetFile, group: int, columns: Any, **more: Any) -> pa.Table:
         asked.append(columns)
-        return read(file, group, columns)
+        return read(file, group, columns, **more)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
     prompts = load_prompts(run)

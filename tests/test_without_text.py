@@ -37,9 +37,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     pool, others = set[str](), set[str]()
     group, whole = pq.ParquetFile.read_row_group, pq.ParquetFile.read
 
-    def of_group(file: pq.ParquetFile, number: int, names: Any = None) -> Any:
+    def of_group(file: pq.ParquetFile, number: int, names: Any = None, **more: Any) -> Any:
         pool.update(names or file.schema_arrow.names)
-        return group(file, number, names)
+        return group(file, number, names, **more)
 
     def of_file(file: pq.ParquetFile, names: Any = None) -> Any:
         others.update(names or file.schema_arrow.names)
