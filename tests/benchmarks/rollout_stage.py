@@ -4,8 +4,8 @@
 
 The stage tokenises, samples, decodes, judges and stores shard after shard, as many at a time as keep the engine full; bare vLLM gets the
 token ids of all prompts at once, without seeds, and its completions are dropped. Both are warm, with one thread each, and take turns. The
-embedded model's logits are divided by 5, which makes its completions long-tailed, so that every shard ends with a few long ones. Seconds of the
-engine's process and of the others are counted apart: on a GPU machine they run side by side.
+embedded model's logits are divided by 5, which makes its completions long-tailed, so that every shard ends with a few long ones. Seconds
+of the engine's process and of the others are counted apart: on a GPU machine they run side by side.
 """
 
 from __future__ import annotations
