@@ -75,6 +75,7 @@ def test_each_round_chooses_with_the_policy_that_the_one_before_trained(tmp_path
     assert {prompt.id for prompt in load_prompts(second)} < {prompt.id for prompt in load_prompts(first)}
 
 
+@pytest.mark.slow
 def test_templates_of_all_rounds_have_the_date_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def perform(command: str, run: RunDir, **options: Any) -> None:
         in_process(command, run, **options)
@@ -97,7 +98,7 @@ def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:
         assert Path(model.name).name == "start"
 
 
-@pytest.mark.parametrize("warm", [{}, {"size": 0, "lora": {"r": 2}}])
+@pytest.mark.parametrize("warm", [{}, pytest.param({"size": 0, "lora": {"r": 2}}, marks=pytest.mark.slow)])
 def test_the_reference_of_every_round_is_the_model_of_the_first(tmp_path: Path, warm: dict[str, Any]) -> None:
     run = _run(tmp_path, **warm)
     rounds = [RunDir.open(result.directory) for result in train_in_rounds(run, [0.5, 0.5])]

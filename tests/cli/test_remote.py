@@ -67,6 +67,7 @@ def test_run_leaves_a_whole_run_directory_at_the_url(
         assert "cache" not in (far / name).read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_reading_commands_take_no_lease_and_change_nothing(far: Path) -> None:
     before = {path: path.read_bytes() for path in far.rglob("*") if path.is_file()}
     url = f"file://{far}"

@@ -92,6 +92,7 @@ def test_a_new_directory_keeps_the_file_s_settings(tmp_path: Path) -> None:
     assert RunDir.open(directory / "train" / "short").config.train.steps == 1
 
 
+@pytest.mark.slow
 def test_a_training_with_settings_of_its_own_is_repaired(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     result = train(run, run.config.data.path, seed=2, overrides=["train.steps=1"])

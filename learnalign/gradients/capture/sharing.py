@@ -7,6 +7,7 @@ Letters: B rows, T positions.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -65,17 +66,25 @@ class Sharing:
     """Decides how many completions share a row, by the cost of the policy's layers and of its attention."""
 
     def __init__(self, policy: nn.Module, reference: nn.Module | None = None) -> None:
-        self.possible = can_share(policy) and (reference is None or can_share(reference))
-        if self.possible:
-            base: Any = base_of(policy)
-            text, blocks = base.config.get_text_config(), blocks_of(policy)[1]
-            head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-            self._linear = 2 * sum(p.numel() for p in blocks.parameters() if p.ndim > 1) / len(blocks)
-            self._score = 4 * head * text.num_attention_heads
+        self._policy, self._reference = policy, reference
+
+    @functools.cached_property
+    def possible(self) -> bool:
+        """Whether the models can; tried when the first sample with several completions comes."""
+        return can_share(self._policy) and (self._reference is None or can_share(self._reference))
+
+    @functools.cached_property
+    def _costs(self) -> tuple[float, float]:
+        """FLOPs of a layer's forward pass: of a token, and of an attention score."""
+        base: Any = base_of(self._policy)
+        text, blocks = base.config.get_text_config(), blocks_of(self._policy)[1]
+        head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        linear = 2 * sum(p.numel() for p in blocks.parameters() if p.ndim > 1) / len(blocks)
+        return linear, 4 * head * text.num_attention_heads
 
     def together(self, sample: Sample, room: int) -> int:
         """The cheapest number of completions to a row, in rows of at most `room` tokens; 1 if sharing is not possible."""
-        if not self.possible:
+        if len(sample.rollouts) < 2 or not self.possible:
             return 1
         return min(self._fitting(sample, room), key=lambda size: self.cost(sample, size))
 
@@ -95,4 +104,5 @@ class Sharing:
 
     def row_cost(self, tokens: int, masked: bool = True) -> float:
         """FLOPs of a layer's forward pass of one row, its attention under a mask or causal."""
-        return tokens * self._linear + tokens**2 * (MASKED if masked else 0.5) * self._score
+        linear, score = self._costs
+        return tokens * linear + tokens**2 * (MASKED if masked else 0.5) * score

@@ -51,7 +51,7 @@ def test_logits_exist_only_a_chunk_at_a_time(monkeypatch):
     assert max(rows - {SHAPE["hidden_size"]}) <= 16  # apart from the head's transposed weight
 
 
-@pytest.mark.parametrize("projection", ["kronecker", "dense"])
+@pytest.mark.parametrize("projection", ["kronecker", pytest.param("dense", marks=pytest.mark.slow)])
 def test_only_the_features_grow_with_the_number_of_samples(projection):
     samples = random_samples(24)
     largest = []

@@ -137,7 +137,7 @@ def test_an_adapter_at_its_start_has_gradients_in_its_second_matrix_only():
         ("kronecker", True, False),
         ("kronecker", False, True),
         pytest.param("dense", True, False, marks=pytest.mark.slow),
-        ("dense", False, True),
+        pytest.param("dense", False, True, marks=pytest.mark.slow),
     ],
 )
 def test_all_kinds_of_parameters_are_projected_without_bias(monkeypatch, projection, tied, bias):
