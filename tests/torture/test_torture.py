@@ -39,7 +39,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("torture") / "place", rows=8, changes={"warmup": {"size": 0}}, last="select")
 
 
-@pytest.mark.parametrize("part", TRIALS)
+LONG = ("kills", "disk")
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.slow] if part in LONG else []) for part in TRIALS]
+)
 def test_what_is_attacked_holds(place: Place, part: str) -> None:
     counts = run_trials(TRIALS[part], [place])
     print(table({part: counts}))
