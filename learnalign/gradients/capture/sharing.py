@@ -80,7 +80,7 @@ class Sharing:
         text, blocks = base.config.get_text_config(), blocks_of(self._policy)[1]
         head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         linear = 2 * sum(p.numel() for p in blocks.parameters() if p.ndim > 1) / len(blocks)
-        return linear, 4 * head * text.num_attention_heads
+        return linear, 4.0 * head * text.num_attention_heads
 
     def together(self, sample: Sample, room: int) -> int:
         """The cheapest number of completions to a row, in rows of at most `room` tokens; 1 if sharing is not possible."""
