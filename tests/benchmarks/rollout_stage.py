@@ -79,7 +79,8 @@ def make_run(folder: Path, options: argparse.Namespace) -> RunDir:
 def cpu_seconds() -> dict[str, float]:
     """CPU time so far of vLLM's process in our stage, and of this process and its verifier's workers."""
     mine = psutil.Process()
-    every = [(each, " ".join(each.cmdline())) for each in mine.children(recursive=True)]
+    children = [each for each in mine.children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
+    every = [(each, " ".join(each.cmdline())) for each in children]
     engine = [each for each, command in every if "vllm_child" in command]
     others = [mine, *(each for each, command in every if "vllm_child" not in command and "--bare-vllm" not in command)]
     return {
