@@ -139,7 +139,7 @@ def bare_vllm(job: Job, longest: int | None = None) -> Iterator[Side]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment(arguments, 0, 1),
+        env=environment(arguments, 0, 1) | {"PYTHONPATH": str(Path(__file__).parents[2])},
         text=True,
     )
     assert process.stdin is not None
