@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -114,11 +114,11 @@ def sample_reader(run: RunDir, success: Mapping[str, Success]) -> Callable[[Shar
     return read
 
 
-def _cut(run: RunDir) -> Container[str]:
+def _cut(run: RunDir) -> set[str]:
     return run.cut_ids() if run.config.grad.cascade else set()
 
 
-def _fingerprints(run: RunDir, cut: Container[str]) -> Callable[[Shard], str]:
+def _fingerprints(run: RunDir, cut: set[str]) -> Callable[[Shard], str]:
     """Of a shard's file: a digest of the rollouts, of what decides which of them are used, and of the reference."""
     config = run.config
     about = [
@@ -127,7 +127,7 @@ def _fingerprints(run: RunDir, cut: Container[str]) -> Callable[[Shard], str]:
         config.model.reference_revision,
         config.grad.rollouts,
         config.grad.prompts,
-        sorted(cut),  # type: ignore[call-overload]
+        sorted(cut),
     ]
     common = hashlib.sha256(json.dumps(about).encode())
 

@@ -69,8 +69,13 @@ class Account:
     kernels: Counter[str] = field(default_factory=Counter)
 
     def result(self) -> GradResult:
-        more = {"skipped": dict(self.skipped), "bad": self.bad, "kernels": ", ".join(sorted(self.kernels)) or "off"}
-        return GradResult(features=self.features, tokens=self.tokens, **more)  # type: ignore[arg-type]
+        return GradResult(
+            features=self.features,
+            tokens=self.tokens,
+            skipped=dict(self.skipped),
+            bad=self.bad,
+            kernels=", ".join(sorted(self.kernels)) or "off",
+        )
 
 
 def count_tokens(samples: Sequence[Sample]) -> int:

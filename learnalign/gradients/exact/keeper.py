@@ -221,7 +221,7 @@ def _squared_norms(
 ) -> tuple[Float[Tensor, "S"], Tensor | None]:
     """‖Σ_t δ_t x_tᵀ‖² (+ ‖Σ_t δ_t‖²) of every sample, and the inputs' Gram matrices [S, P, P], if they were of use or are given.
 
-    From the gradients, or from Σ_ts (x_t·x_s)(δ_t·δ_s) if that is cheaper; δ is zero where there is padding.
+    From the gradients, or from Σ_ts (x_t·x_s)(δ_t·δ_s) if that is cheaper; δ of padding is zero.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
     deltas, (outputs, width) = blocks.side_by_side(delta).to(dtype), site.sizes
