@@ -128,14 +128,30 @@ def test_a_run_directorys_own_files_and_inputs_are_refused(tmp_path: Path) -> No
             check_output(path, [source])
 
 
-def test_select_writes_to_standard_output_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("output", "chosen"),
+    [
+        ("- | cat", "chosen"),
+        *(
+            pytest.param(*more, marks=pytest.mark.slow)
+            for more in (
+                ("/dev/stdout > out; cat out", "chosen"),
+                ("/dev/fd/1 | cat", "chosen"),
+                (">(cat > copy) >/dev/null; wait; sleep 0.3; cat copy", ""),
+            )
+        ),
+    ],
+)
+def test_select_writes_to_standard_output_alone(tmp_path: Path, output: str, chosen: str) -> None:
     run = measured_run(tmp_path)
-    for output in ("- | cat", "/dev/stdout > out; cat out", "/dev/fd/1 | cat"):
-        result = shell(tmp_path, f"LEARNALIGN select run -n 3 -o {output}")
-        assert result.stdout == run.subset_file("learnalign").read_text(), output
-        assert "chosen" in result.stderr
-    result = shell(tmp_path, "LEARNALIGN select run -n 3 -o >(cat > copy) >/dev/null; wait; sleep 0.3; cat copy")
+    result = shell(tmp_path, f"LEARNALIGN select run -n 3 -o {output}")
     assert result.stdout == run.subset_file("learnalign").read_text()
+    assert chosen in result.stderr
+
+
+@pytest.mark.slow
+def test_standard_output_is_refused_beside_json(tmp_path: Path) -> None:
+    measured_run(tmp_path)
     refused = shell(tmp_path, "LEARNALIGN select run -n 3 -o - --json")
     assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
 

@@ -138,6 +138,7 @@ def test_other_settings_are_refused_and_overwrite_begins_again(tmp_path: Path) -
     assert [result.steps for result in train_in_rounds(other, [0.5, 0.5], overwrite=True)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_resumes(tmp_path: Path) -> None:
     run, whole = _run(tmp_path / "broken"), _run(tmp_path / "whole")
     done: list[tuple[str, str]] = []

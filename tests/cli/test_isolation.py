@@ -50,6 +50,7 @@ def learnalign(folder: Path, *arguments: str, path: str = "") -> subprocess.Comp
     return done
 
 
+@pytest.mark.slow
 def test_no_stage_imports_them(folder: Path) -> None:
     done = learnalign(folder, "run", "run", "--config", "config.yaml", "--set", "verifier=mine:judge")
     assert done.returncode == 0, done.stderr

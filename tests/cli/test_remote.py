@@ -84,6 +84,7 @@ def test_reading_commands_take_no_lease_and_change_nothing(far: Path) -> None:
     assert {path: path.read_bytes() for path in far.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_other_commands_leave_their_results_at_the_url(far: Path) -> None:
     url = f"file://{far}"
     for command in (

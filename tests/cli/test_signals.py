@@ -92,7 +92,7 @@ def judging(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_no_process_of_a_verifier_is_left(judging: subprocess.Popen[str], number: signal.Signals) -> None:
     end(judging, number)
 

@@ -57,7 +57,8 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("how", ["flipped", pytest.param("deleted", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["flipped", "deleted"])
 def test_every_file_is_missed_by_name_and_made_again(finished: Path, tmp_path: Path, how: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

@@ -136,6 +136,7 @@ def test_accuracy_draws_no_prompt_again_after_it_was_fully_correct(tmp_path: Pat
     assert result.curriculum == {"solved": len(solved)}
 
 
+@pytest.mark.slow
 def test_dynamic_fills_every_step_with_groups_with_spread(tmp_path: Path) -> None:
     result = train(*demo(tmp_path, "dynamic"))
     spread = [0 < correct < scored for _, correct, scored in groups(result.rewards)]

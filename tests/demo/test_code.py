@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from learnalign import demo
 from learnalign.config import load_config
 from learnalign.demo import code
@@ -34,6 +36,7 @@ def test_a_task_and_its_completions_fit_the_model() -> None:
         assert len(asked) + max(len(tokenizer(text)["input_ids"]) for text, _ in drawn) < 256
 
 
+@pytest.mark.slow
 def test_every_completion_is_judged_as_it_was_written(sandbox_here: None) -> None:
     items = [(Item(text, json.dumps(tests)), right) for _, tests, drawn in code.tasks() for text, right in drawn]
     with open_verifier("code", sandbox="local") as verifier:

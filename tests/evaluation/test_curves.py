@@ -132,6 +132,7 @@ def test_the_table_holds_the_points(evaluated: RunDir) -> None:
         assert float(row["high"]) == stored["metrics"]["avg@2"]["high"]
 
 
+@pytest.mark.slow
 def test_the_accuracy_on_several_test_sets_is_their_mean(run: RunDir, questions: str, tmp_path: Path) -> None:
     other = str(save_pool(tmp_path / "other.jsonl", 4))
     curves = evaluate_curves(run, [questions, other], ["y"], overrides=SAMPLED)

@@ -67,6 +67,7 @@ def test_three_rounds_have_the_mean_and_std_of_three_evaluations(run: RunDir, qu
     assert texts(RunDir.open(by_hand.directory)) == texts(RunDir.open(folders[1])) != texts(RunDir.open(folders[0]))
 
 
+@pytest.mark.slow
 def test_seeds_of_an_evaluation_stand_side_by_side(run: RunDir, questions: str) -> None:
     results = [evaluate(run, questions, policy="base", overrides=[*SAMPLED, *more]) for more in ([], ["eval.seed=4"])]
     assert [result.name for result in results] == ["test-base", "test-base-seed4"]

@@ -56,6 +56,7 @@ def test_a_slice_that_is_none_says_how_one_looks(text: str) -> None:
         Slice.parse(text)
 
 
+@pytest.mark.slow
 def test_slices_that_run_at_once_leave_what_one_process_leaves(tmp_path: Path) -> None:
     """From an empty directory, which all of them make, with all stages that take slices."""
     whole = make_run(tmp_path / "whole", verifier="tests.rollouts.judges:by_first_letter", **SHAPE)

@@ -58,7 +58,7 @@ def learnable(run: RunDir) -> list[str]:
     return [id for id, row in load_success(run).items() if row.learnability > 0]
 
 
-@pytest.mark.parametrize("projection", ["kronecker", "exact"])
+@pytest.mark.parametrize("projection", ["kronecker", pytest.param("exact", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("keep", [1, 5, 0.25])
 def test_exactly_the_best_by_the_signal_have_gradients(tmp_path: Path, projection: str, keep: float) -> None:
     run = run_with(tmp_path, {"signal": "length", "keep": keep}, projection=projection)

@@ -69,7 +69,7 @@ class TwoModels(GradientEngine):
     ("projection", "which", "beta", "temperature"),
     [
         ("kronecker", "one-correct", 0.04, 1.3),
-        ("kronecker", "all", 0.5, 0.7),
+        pytest.param("kronecker", "all", 0.5, 0.7, marks=pytest.mark.slow),
         pytest.param("exact", "one-correct", 0.5, 0.7, marks=pytest.mark.slow),
         ("exact", "all", 0.04, 1.3),
     ],
@@ -170,6 +170,7 @@ def test_the_pass_resumes_shard_by_shard(tmp_path: Path, monkeypatch: pytest.Mon
     assert files(run).items() > before.items()
 
 
+@pytest.mark.slow
 def test_gradients_that_are_stored_already_need_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those of earlier versions, which have no such files."""
     run = with_reference(tmp_path)
@@ -199,7 +200,10 @@ def test_other_gradients_of_the_same_rollouts_need_no_new_pass(tmp_path: Path, m
     assert not find_problems(run.path)
 
 
-@pytest.mark.parametrize("what", ["reference", "its weights", "rollouts", "prompts"])
+@pytest.mark.parametrize(
+    "what",
+    ["reference", *(pytest.param(what, marks=pytest.mark.slow) for what in ("its weights", "rollouts", "prompts"))],
+)
 def test_what_the_pass_depends_on_makes_it_anew(tmp_path: Path, what: str) -> None:
     run = with_reference(tmp_path)
     grad(run)
@@ -286,6 +290,7 @@ def test_processes_share_the_pass(tmp_path: Path) -> None:
         assert torch.equal(one, two)
 
 
+@pytest.mark.slow
 def test_a_comparison_with_exact_gradients_refers_if_it_has_to(tmp_path: Path) -> None:
     run = with_reference(tmp_path, grad={"dim": 8192, "width": 160})
     grad(run)

@@ -59,7 +59,7 @@ def assert_stored_alike(one: RunDir, two: RunDir) -> None:
         assert norm == pytest.approx(second[id][1], rel=1e-4)
 
 
-@pytest.mark.parametrize("projection", ["kronecker", "exact"])
+@pytest.mark.parametrize("projection", ["kronecker", pytest.param("exact", marks=pytest.mark.slow)])
 def test_shards_that_are_planned_together_have_files_of_their_own(tmp_path, monkeypatch, projection):
     """As on a GPU: windows of two shards, since each prompt has about 30 tokens."""
     settings = {"grad": {"projection": projection}, "executor": {"shard_size": 3}}

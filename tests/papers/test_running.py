@@ -63,6 +63,7 @@ def test_a_choice_and_the_base_model_run_and_are_resumed_for_free(table, tmp_pat
     assert found["base", "training-hours", None].mean is None
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(TABLE.replace("arms:", "arms:\n  bad: {train: pool, set: {train.trainer: {top_k: none}}}"))
@@ -75,6 +76,7 @@ def test_a_cell_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_pat
     assert any("here/bad/-/0" in line and "Traceback" not in line for line in said)
 
 
+@pytest.mark.slow
 def test_a_choice_that_fails_takes_no_other_cell_of_its_pipeline_with_it(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(

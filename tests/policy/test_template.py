@@ -158,7 +158,7 @@ def test_a_template_that_refuses_a_second_turn_still_has_a_prefix(tmp_path: Path
     assert prefix_length(tokenizer, [message("user", "1?")]) == len(b"Be brief. ") + 1 + len(b"user\n")
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+@pytest.mark.parametrize("algorithm", ["grpo", pytest.param("rloo", marks=pytest.mark.slow)])
 def test_every_stage_asks_the_same_tokens(algorithm: str, tmp_path: Path, trained: list[list[int]]) -> None:
     run = made(
         tmp_path,

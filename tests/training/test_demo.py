@@ -18,7 +18,7 @@ from learnalign.signals import signal
 from learnalign.training import train
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+@pytest.mark.parametrize("algorithm", ["grpo", pytest.param("rloo", marks=pytest.mark.slow)])
 def test_gain_rl_with_four_updates_a_step(tmp_path: Path, algorithm: str) -> None:
     changes = [
         "warmup.size=0",

@@ -48,7 +48,7 @@ def _interrupted_after(run: RunDir, step: int, monkeypatch: pytest.MonkeyPatch) 
     return run.path / "train" / "pool"
 
 
-@pytest.mark.parametrize("updates", [1, 2])
+@pytest.mark.parametrize("updates", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_kept_policy_is_that_of_a_training_that_ends_there(tmp_path: Path, updates: int) -> None:
     """With a constant learning rate, a training of 2 steps is the beginning of one of 6."""
     constant = {"lr_scheduler_type": "constant", "warmup_steps": 0, "mini_batch_size": 8 // updates}
@@ -113,6 +113,7 @@ def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path, monk
     assert not list(training.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_the_disk_estimate_counts_every_kept_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = {}
     for keep in (1, 3):

@@ -75,6 +75,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Path) -> None:
     run = _run(tmp_path, size=0, learning_rate=0.1, trainer={"optim": "sgd"})  # AdamW makes large steps of rounding
     pool, kept = str(tmp_path / "pool.jsonl"), "train.keep_checkpoints=2"

@@ -104,7 +104,7 @@ def test_it_starts_from_the_base_model_or_the_policy(tmp_path: Path) -> None:
     assert any(not torch.equal(policy[name], base[name]) for name in policy)
 
 
-@pytest.mark.parametrize("lora", [False, {"r": 2}])
+@pytest.mark.parametrize("lora", [False, pytest.param({"r": 2}, marks=pytest.mark.slow)])
 def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     run = _run(tmp_path, warm={"lora": {"r": 4}})
     warmup(run)
@@ -124,9 +124,7 @@ def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
 @pytest.mark.parametrize(
     ("curriculum", "updates"),
     [
-        pytest.param(
-            name, 4 if name == "gain" else 1, marks=[pytest.mark.slow] if name in ("accuracy", "adarft") else []
-        )
+        pytest.param(name, 4 if name == "gain" else 1, marks=[] if name in ("gain",) else [pytest.mark.slow])
         for name in sorted(CURRICULA)
     ],
 )

@@ -66,6 +66,7 @@ def _check(verifier: str, golds: list[str], completions: list[str], values: list
     assert _wrong(verifier, golds, shifted, equal) == []
 
 
+@pytest.mark.slow
 def test_formulas_are_right_for_themselves_and_no_other_row() -> None:
     _check("math", SAMPLE, [_boxed(gold) for gold in SAMPLE], SAMPLE)
     _check("boxed", SAMPLE, [_boxed(gold) for gold in SAMPLE], SAMPLE)

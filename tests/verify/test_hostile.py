@@ -17,9 +17,10 @@ HONEST = [
 FORMS = ["{}", "<answer>{}</answer>", "#### {}", "[ANSWER]{}[/ANSWER]"]
 
 
-def test_hostile_completions_never_pass_and_never_stop_the_others() -> None:
-    items = []
-    for hostile in HOSTILE.values():
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])  # of four, one; all
+def test_hostile_completions_never_pass_and_never_stop_the_others(step: int) -> None:
+    items, tried = [], list(HOSTILE.values())[::step]
+    for hostile in tried:
         items += [Item(hostile, "12"), *(item for item, _ in HONEST)]
     with open_verifier("math", workers=2, timeout=2.0) as verifier:
         verdicts = verifier.score(items)
@@ -27,7 +28,7 @@ def test_hostile_completions_never_pass_and_never_stop_the_others() -> None:
     expected = [reward for _, reward in HONEST]
     size = 1 + len(HONEST)
     assert all(verdict.reward in (0.0, None) for verdict in verdicts[::size])
-    assert [verdict.reward for i, verdict in enumerate(verdicts) if i % size] == expected * len(HOSTILE)
+    assert [verdict.reward for i, verdict in enumerate(verdicts) if i % size] == expected * len(tried)
     assert [verdict.reward for verdict in again] == expected
     assert any("out of time" in verdict.reason for verdict in verdicts)
 

@@ -54,6 +54,7 @@ def test_features_do_not_depend_on_sharing():
     torch.testing.assert_close(engine.features(long_prompts(3)), shared, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_shared_row_that_does_not_fit_is_divided():
     engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=64, width=8))
     samples = long_prompts(3)

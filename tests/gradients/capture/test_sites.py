@@ -135,7 +135,7 @@ def test_an_adapter_at_its_start_has_gradients_in_its_second_matrix_only():
     ("projection", "tied", "bias"),
     [
         ("kronecker", True, False),
-        ("kronecker", False, True),
+        pytest.param("kronecker", False, True, marks=pytest.mark.slow),
         pytest.param("dense", True, False, marks=pytest.mark.slow),
         pytest.param("dense", False, True, marks=pytest.mark.slow),
     ],

@@ -19,7 +19,7 @@ MIXED = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
 
 
 @pytest.mark.parametrize(
-    "fails_at", [None, pytest.param(1, marks=pytest.mark.slow), 8]
+    "fails_at", [pytest.param(None, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 8]
 )  # out of memory in the middle of a batch
 @pytest.mark.parametrize("samples", [random_samples(5, rollouts=2), long_prompts(3)], ids=["alone", "shared"])
 @pytest.mark.parametrize("room", [1 << 30, 600_000])  # all parameters at once, and parts that cut large ones

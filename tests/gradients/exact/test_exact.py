@@ -109,7 +109,7 @@ def test_norms_of_more_samples_take_no_more_calls(monkeypatch, longest, rollouts
 
 
 @pytest.mark.parametrize(
-    "fails_at", [1, 2, 5, 6, 15, 16, 33, 34]
+    "fails_at", [1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, 5, 15, 33)), 6, 16, 34]
 )  # of vectors first, then of linear layers, the embedding
 def test_running_out_of_memory_adds_nothing_twice(monkeypatch, fails_at):
     samples = random_samples(6, rollouts=2)

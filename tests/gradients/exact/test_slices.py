@@ -97,6 +97,7 @@ def test_slices_say_what_is_to_do_and_leave_what_one_process_leaves(run: RunDir,
     assert grad(sliced(run, "2/2")) == grad(alone)  # nothing is left to do
 
 
+@pytest.mark.slow
 def test_a_slice_that_was_killed_is_gone_on_with_by_any_other(
     run: RunDir, alone: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_slice_that_was_killed_is_gone_on_with_by_any_other(
     assert alignments(run) == pytest.approx(alignments(alone), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sum_without_a_number_is_that_of_an_earlier_version(
     run: RunDir, alone: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:

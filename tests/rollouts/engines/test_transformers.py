@@ -22,7 +22,7 @@ from tests.rollouts.engines.requests import ROOM, greedy, most_probable, request
 from tests.tiny import make_config
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2"])
+@pytest.fixture(scope="module", params=[pytest.param("llama", marks=pytest.mark.slow), "qwen2"])
 def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Config:
     return make_config(tmp_path_factory.mktemp("engine"), kind=request.param)
 

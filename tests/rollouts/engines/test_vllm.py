@@ -63,6 +63,7 @@ def test_seeds_decide_and_answers_come_back_by_id(config: Config, engine: Engine
     assert sum(counts) == 48
 
 
+@pytest.mark.slow
 @needs_vllm
 def test_without_seeds_a_prompt_is_one_request_whose_completions_differ(config: Config) -> None:
     asked = requests(config)
@@ -123,6 +124,7 @@ def open_and_report(config: Config, sender: Any) -> None:
         time.sleep(600)
 
 
+@pytest.mark.slow
 @needs_vllm
 def test_the_engine_ends_when_its_parent_is_killed(config: Config) -> None:
     context = multiprocessing.get_context("spawn")
