@@ -144,8 +144,8 @@ def print_ahead(planned: Plan) -> None:
         ]
         for one in planned.stages
     ]
-    title = f"{counted(planned.prompts, 'prompt')} on {counted(planned.gpus, 'GPU')}, {planned.parameters:,} parameters"
-    print_table(title, [*AMOUNTS, "memory of a GPU at least", "hours"], works)
+    title = f"{counted(planned.prompts, 'prompt')} on {counted(planned.gpus, planned.device)}, {planned.parameters:,} parameters"
+    print_table(title, [*AMOUNTS, f"memory of a {planned.device} at least", "hours"], works)
     for reason, count in planned.reasons.items():
         print(f"left out: {count:,} {reason}")
     print(f"all stages: {hours_text(planned.time)} hours, {size_text(_needed(planned))} of disk at most")
@@ -165,22 +165,23 @@ def print_ahead(planned: Plan) -> None:
 
 
 def _gpu_lines(planned: Plan) -> list[str]:
-    """What more GPUs do not help with."""
+    """What more GPUs, or other devices, do not help with."""
+    device = planned.device
     if planned.gpus == 1:
         return []
     hours = {one.stage: hours_text(one.time) for one in planned.stages if one.prompts}
     lines = []
     if "warmup" in hours:
         lines.append(
-            f"warmup is counted on one GPU ({hours['warmup']} hours); accelerate launch shares it among those of a machine, how well is "
-            "not measured"
+            f"warmup is counted on one {device} ({hours['warmup']} hours); accelerate launch shares it among those of a machine, how well "
+            "is not measured"
         )
     shards = -(-planned.prompts // planned.config.executor.shard_size)
     if shards < planned.gpus:
         lines.append(
-            f"rollout and grad are {counted(shards, 'shard')}, and no more GPUs help; a smaller executor.shard_size makes more"
+            f"rollout and grad are {counted(shards, 'shard')}, and no more {device}s help; a smaller executor.shard_size makes more"
         )
-    return [*lines, f"more GPUs do not help select ({hours['select']} hours)"]
+    return [*lines, f"more {device}s do not help select ({hours['select']} hours)"]
 
 
 GPU_BYTES = 80e9  # of an H100
@@ -231,21 +232,24 @@ def two_digits(number: float) -> str:
 
 
 def _needed(planned: Plan) -> int:
-    """Bytes of all stages' files at most, at any time: a training's checkpoints are gone when the next stage begins."""
+    """Bytes of all stages' files at most, at any time: checkpoints and sums are gone when the next stage begins."""
     kept = most = 0
     for one in planned.stages:
         most = max(most, kept + (_disk_of(one, planned) or 0))
-        kept += _disk_of(replace(one, checkpoints=0), planned) or 0
+        kept += _disk_of(replace(one, checkpoints=0, sums=0), planned) or 0
     return most
 
 
 def _disk_of(work: Work, planned: Plan) -> int | None:
     """Bytes of a stage's files while it works; a policy's weights are stored in float32, a checkpoint has AdamW's moments too."""
+    from learnalign.limits import SUM_BYTES
     from learnalign.training.checkpoints import CHECKPOINT_BYTES, POLICY_BYTES
 
-    if work.disk_bytes is not None or planned.parameters is None:
+    if planned.parameters is None:
         return work.disk_bytes
-    return planned.parameters * (POLICY_BYTES * (work.policies or 0) + CHECKPOINT_BYTES * work.checkpoints)
+    sums = SUM_BYTES * work.sums * max(work.workers, planned.gpus)
+    each = POLICY_BYTES * (work.policies or 0) + CHECKPOINT_BYTES * work.checkpoints + sums
+    return (work.disk_bytes or 0) + planned.parameters * each
 
 
 def free_bytes(directory: Path) -> int:

@@ -119,9 +119,13 @@ def _commands(
                 yield "signal", [name], {"policy": model} if model else {}
         elif stage == "select":
             methods = record["select"].get("methods", {})
-            for label in sorted({_label(file) for file in files} & methods.keys()):
+            again: dict[str, dict[str, Any]] = {label: {} for file in files if (label := _label(file)) in methods}
+            for name, (label, more) in record["select"].get("saved", {}).items():
+                if PurePath("scores", name) in files and label in methods:
+                    again[label] = again.get(label, {}) | more
+            for label, more in sorted(again.items()):
                 options = methods[label].get("options", {"size": methods[label]["size"]})
-                yield "select", [], options | Label.parse(label).options_in(run.config)
+                yield "select", [], options | Label.parse(label).options_in(run.config) | more
         else:
             yield stage, [], {}
     for name, (command, options) in MADE.items():

@@ -58,6 +58,7 @@ def plan_ahead(config: Config, *, rows: int | None = None, gpus: int = 1, run: R
         parameters=size.parameters,
         chosen=chosen_of(config, pool),
         gpus=gpus,
+        device=_device(config, works, run),
         assumed=[*assumed, *_assumed(config, works, size, run)],
         strains=strains(config, pool.prompts, kept),
     )
@@ -135,9 +136,20 @@ def _signals(config: Config) -> list[str]:
     return [name for name in dict.fromkeys(needed) if name in SIGNALS]
 
 
+def _of_run(works: Sequence[Work]) -> set[str]:
+    """The stages whose rates a run has measured."""
+    return {one.stage for one in works if one.time is not None and one.time.sources[0].startswith(_MEASURED)}
+
+
+def _device(config: Config, works: Sequence[Work], run: RunDir | None) -> str:
+    """What the hours are of: a GPU, unless the model is the embedded one, or a run on a CPU has measured a rate."""
+    measured = run is not None and _of_run(works) and not run.read_record()["machine"].get("gpus")
+    return "CPU" if measured or model_path(config) == str(demo.MODEL) else "GPU"
+
+
 def _assumed(config: Config, works: Sequence[Work], size: ModelSize, run: RunDir | None) -> list[str]:
     """Sentences on what the estimates take for granted."""
-    measured = {one.stage for one in works if one.time is not None and one.time.sources[0].startswith(_MEASURED)}
+    measured = _of_run(works)
     longest = config.rollout.max_completion_length
     lines = []
     if run is not None and not 1 / FAR <= (factor := _larger(config, size, run.config)) <= FAR:

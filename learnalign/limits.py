@@ -13,6 +13,7 @@ BYTES_PER_TOKEN = 6  # of a stored rollout: an id and its text, compressed
 BYTES_PER_ALIGNMENT = 40  # of a row of exact.parquet
 BYTES_PER_SCORE = 150  # of a row of scores/METHOD.parquet
 BYTES_PER_LOG_PROB = 4  # of a used token's log π_ref
+SUM_BYTES = 4  # of a parameter in a sum of exact gradients
 LINES_PER_FILE = 2  # of manifest.jsonl: before and after a file takes its place
 
 

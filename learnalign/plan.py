@@ -39,8 +39,8 @@ class Work:
     """Upper bounds of one stage: prompts, tokens sampled or read, bytes of its files; of a training, its steps and policies.
 
     `disk_bytes` is None for a training, whose files are those of `policies` models or adapters and, until its end, of so many
-    `checkpoints` of all weights. `memory_bytes` is the least that a GPU must have, None if the model's size is not known. `time` is an
-    estimate, with `workers` at once.
+    `checkpoints` of all weights; exact gradients have `sums` of as many numbers until their end, each worker its own. `memory_bytes`
+    is the least that a GPU must have, None if the model's size is not known. `time` is an estimate, with `workers` at once.
     """
 
     stage: str
@@ -50,6 +50,7 @@ class Work:
     steps: int | None = None
     policies: int | None = None
     checkpoints: int = 0
+    sums: int = 0
     memory_bytes: int | None = None
     workers: int = 1
     time: Estimate | None = None
@@ -60,8 +61,8 @@ class Plan:
     """The resolved settings, the source's rows, those left out and why, the prompts that remain with their tokens, the model's
     parameters, each stage's work, and how many prompts select would choose at most, if it is checked.
 
-    `gpus` share rollout and grad; `assumed` are sentences on what is not known yet; `strains` what grows with the pool, the worst
-    first.
+    `gpus` share rollout and grad, or as many of another `device` if the rates are its; `assumed` are sentences on what is not known
+    yet; `strains` what grows with the pool, the worst first.
     """
 
     config: Config
@@ -74,6 +75,7 @@ class Plan:
     parameters: int | None = None
     chosen: int | None = None
     gpus: int = 1
+    device: str = "GPU"
     assumed: list[str] = field(default_factory=list)
     strains: list[Strain] = field(default_factory=list)
 
@@ -250,7 +252,8 @@ def _grad(config: Config, pool: PoolSize) -> Work:
         passes_of(config) * used_rollouts(config) * (part.tokens + part.prompts * config.rollout.max_completion_length)
     )
     disk_bytes = part.prompts * (feature_bytes(config) + reference_bytes(config))
-    return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=disk_bytes)
+    sums = 2 if config.grad.projection == "exact" else 0  # a new one is whole before the old one is deleted
+    return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=disk_bytes, sums=sums)
 
 
 def passes_of(config: Config) -> int:

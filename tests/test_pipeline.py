@@ -155,6 +155,7 @@ def test_running_again_does_no_work_again(run: RunDir) -> None:
     assert [(path.stat().st_mtime_ns, path.stat().st_ino) for path in files] == before
 
 
+@pytest.mark.slow
 def test_grad_before_rollout_draws_the_same_rollouts(run: RunDir, tmp_path: Path) -> None:
     overrides = [*SETTINGS, "warmup.size=0", "data.limit=10", "executor.shard_size=4", "select.size=2"]
     one, other = (RunDir.create(tmp_path / name, load_config("demo", overrides)) for name in ("one", "other"))

@@ -292,6 +292,24 @@ def test_signals_that_a_cascade_or_a_method_reads_are_said_not_to_be_counted() -
     assert line.startswith("the time of `learnalign signal DIR angle ifd` is not counted")
 
 
+def test_each_worker_of_exact_gradients_has_sums_of_all_parameters_until_the_end() -> None:
+    def most(projection: str) -> tuple[int, int]:
+        planned = plan_ahead(changed(DAPO, grad={"projection": projection}), rows=1000, gpus=8)
+        return planning._disk_of(stage(planned, "grad"), planned) or 0, planning._needed(planned)
+
+    parameters = plan_ahead(DAPO, rows=1000).parameters or 0
+    (features, _), (sums, needed) = most("kronecker"), most("exact")
+    assert sums - 8 * 2 * 4 * parameters == pytest.approx(features - 1000 * (2 * 8192 - 40))
+    assert needed > sums > 64 * parameters
+
+
+def test_hours_of_the_embedded_model_are_those_of_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    command(config="demo", gpus=2)
+    said = capsys.readouterr().out
+    assert " on 2 CPUs, " in said
+    assert "GPU" not in said
+
+
 def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     small, large = (strains(DAPO, rows, rows) for rows in (1000, 10**9))
     assert all(strain.share < 1 for strain in small)

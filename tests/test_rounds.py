@@ -33,6 +33,7 @@ def _questions(path: Path) -> list[str]:
     return [json.loads(line)["question"] for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_each_round_takes_its_fraction_of_the_original_pool_from_what_is_left(tmp_path: Path) -> None:
     run = _run(tmp_path)
     pool, planned = plan_rounds(run.config, [0.5, 0.3, 0.2])

@@ -74,6 +74,7 @@ def test_its_status_can_be_read(theirs: Path) -> None:
     assert learnalign("status", theirs).returncode == 0
 
 
+@pytest.mark.slow
 def test_naming_the_verifier_or_trusting_the_directory_lets_it_run_from_then_on(theirs: Path, ran: Path) -> None:
     copy = theirs.with_name("copy")
     shutil.copytree(theirs, copy)

@@ -1,5 +1,6 @@
 """The settings of a run: their schema, and how they are read from YAML."""
 
+from learnalign.config.data import PLACE, DataConfig, Example
 from learnalign.config.loading import (
     apply_overrides,
     build_config,
@@ -12,12 +13,9 @@ from learnalign.config.loading import (
 from learnalign.config.portable import NEXT, final_path, portable
 from learnalign.config.preset import BOXED, HASHES, PRESETS
 from learnalign.config.schema import (
-    PLACE,
     CascadeConfig,
     Config,
-    DataConfig,
     EvalConfig,
-    Example,
     ExecutorConfig,
     GradConfig,
     ModelConfig,

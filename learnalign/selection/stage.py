@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,8 @@ def select(
         write_parquet(
             result.scores, scores_table(pool, ranking, kept), rule.fingerprint(pool, label.seed_in(run.config))
         )
-        _add_to_record(run, result, record, entry)
+        ways = ((save_to, {"save-matrix": True}), (factor_to, {"save-nystrom": save_nystrom}))
+        _add_to_record(run, result, record, entry, {path.name: options for path, options in ways if path})
     return result
 
 
@@ -147,10 +148,17 @@ def _entry(result: SelectResult, options: dict[str, Any], made_of: dict[str, Any
     return entry
 
 
-def _add_to_record(run: RunDir, result: SelectResult, record: StageRecord, entry: dict[str, Any]) -> None:
-    """Keep every method's counts; the stage's own are those of the choice by the settings once it is made."""
-    methods = {**run.read_record()["stages"][STAGE].get("methods", {}), result.method: entry}
+def _add_to_record(
+    run: RunDir, result: SelectResult, record: StageRecord, entry: dict[str, Any], saved: Mapping[str, dict[str, Any]]
+) -> None:
+    """Keep every method's counts; the stage's own are those of the choice by the settings once it is made.
+
+    Of the files `saved` beside the scores: the method, and the options of `select` that make them again.
+    """
+    stored = run.read_record()["stages"][STAGE]
+    methods = {**stored.get("methods", {}), result.method: entry}
     record.notes["methods"] = methods
+    record.notes["saved"] = stored.get("saved", {}) | {name: (result.method, more) for name, more in saved.items()}
     counts = methods.get(run.own_label, entry)
     record.counts |= {name: counts[name] for name in ("prompts", "eligible", "chosen")}
 

@@ -107,6 +107,7 @@ def test_other_commands_leave_their_results_at_the_url(far: Path) -> None:
     assert not find_problems(far)
 
 
+@pytest.mark.slow
 def test_a_shard_that_the_remote_lost_is_made_again(far: Path) -> None:
     url, shard = f"file://{far}", far / "gradients" / "part-00001.safetensors"
     before = shard.read_bytes()
@@ -120,6 +121,7 @@ def test_a_shard_that_the_remote_lost_is_made_again(far: Path) -> None:
     assert shard.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_command_beside_another_is_refused_with_its_holder(far: Path) -> None:
     lease = {"token": "t", "copy": "c", "who": "ada", "host": "far", "pid": 7, "since": "s", "renewed": "2999-01-01"}
     (far / ".learnalign" / "lease.json").write_text(json.dumps(lease), encoding="utf-8")

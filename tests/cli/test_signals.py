@@ -92,7 +92,8 @@ def judging(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_no_process_of_a_verifier_is_left(judging: subprocess.Popen[str], number: signal.Signals) -> None:
     end(judging, number)
 
@@ -113,6 +114,7 @@ def test_a_stage_ends_if_run_is_killed(tmp_path: Path) -> None:
     assert alive(below) == []
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_killed_ends_the_run_with_one_line(tmp_path: Path) -> None:
     process = run(tmp_path, "warmup")
     for stage in psutil.Process(process.pid).children():

@@ -145,6 +145,21 @@ def test_a_damaged_evaluation_is_made_again(finished: Path, tmp_path: Path) -> N
     assert {name: (run / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
+def test_a_saved_matrix_is_made_again_by_the_choice_that_saved_it(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    assert invoke("select", str(run), "-n", "3", "--save-matrix", "--save-nystrom", "4")[0] == 0
+    assert invoke("select", str(run), "-n", "2", "--method", "random")[0] == 0
+    names = ("scores/matrix.safetensors", "scores/nystrom.safetensors", "subset.jsonl", "subset-random.jsonl")
+    before = {name: (run / name).read_bytes() for name in names}
+    (run / names[0]).unlink()
+    (run / names[1]).write_bytes(before[names[1]][:-1])
+    code, output = invoke("status", str(run), "--repair")
+    assert code == 0, output
+    assert {name: (run / name).read_bytes() for name in names} == before
+
+
 def test_a_choice_is_repaired_with_its_seed(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

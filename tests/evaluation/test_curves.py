@@ -94,6 +94,7 @@ def times(run: RunDir) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (run.path / "eval").glob("*/rollouts/*.parquet")}
 
 
+@pytest.mark.slow
 def test_a_curve_of_the_demo_model_has_every_kept_policy_and_what_it_started_from(tmp_path: Path) -> None:
     run = RunDir.create(tmp_path / "run", load_config("demo", ["rollout.engine=transformers", "warmup.size=0"]))
     write_training(run, "a", {10: weakened(tmp_path / "one", 0.03), 20: weakened(tmp_path / "two", 0.01), 30: MODEL})
@@ -165,6 +166,7 @@ def test_existing_evaluations_are_points_and_are_not_repeated(evaluated: RunDir)
     assert times(evaluated) == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_curve_resumes(run: RunDir, questions: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from learnalign.rollouts.stage import RolloutWorker
 

@@ -48,6 +48,7 @@ def until_end(answer: list[int], end: int) -> list[int]:
     return answer[: answer.index(end) + 1] if end in answer else answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [160, 32])  # 32 is below every layer's width
 def test_cosines_correlate_with_those_of_whole_gradients(policy, samples, width):
     full = brute_force(policy, every_parameter(policy), samples)

@@ -74,7 +74,7 @@ class _Functional:
     ("kind", "projection"),
     [
         ("qwen2", "kronecker"),
-        ("llama", "dense"),
+        pytest.param("llama", "dense", marks=pytest.mark.slow),
         pytest.param("qwen2", "dense", marks=pytest.mark.slow),
         pytest.param("llama", "kronecker", marks=pytest.mark.slow),
     ],

@@ -71,7 +71,7 @@ class TwoModels(GradientEngine):
         ("kronecker", "one-correct", 0.04, 1.3),
         pytest.param("kronecker", "all", 0.5, 0.7, marks=pytest.mark.slow),
         pytest.param("exact", "one-correct", 0.5, 0.7, marks=pytest.mark.slow),
-        ("exact", "all", 0.04, 1.3),
+        pytest.param("exact", "all", 0.04, 1.3, marks=pytest.mark.slow),
     ],
 )
 def test_gradients_are_those_of_two_models_at_once(

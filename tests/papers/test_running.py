@@ -47,6 +47,7 @@ def table(tmp_path_factory):
     return load_table(str(file))
 
 
+@pytest.mark.slow
 def test_a_choice_and_the_base_model_run_and_are_resumed_for_free(table, tmp_path):
     cells = [cell for cell in cells_of(table) if cell.name in ("base", "length")]
     assert run_cells(tmp_path, cells, Results(tmp_path), 1, lambda line: None) == {}

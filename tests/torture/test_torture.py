@@ -23,9 +23,9 @@ def named(trials: list[Trial], *names: str) -> list[Trial]:
 
 TRIALS = {
     "kills": named(kills.trials(), "SIGKILL rollout 0", "SIGTERM select 0"),
-    "damage": [*named(damage.trials(), "check: flips 0"), select_with("gradients/*", COPIED)],
-    "more damage": [
-        *named(damage.trials(), "check: deleted 0", "check: run.json one bit flipped 0"),
+    "damage": [
+        *named(damage.trials(), "check: flips 0", "check: deleted 0", "check: run.json one bit flipped 0"),
+        select_with("gradients/*", COPIED),
         select_with("success.parquet", "emptied"),
     ],
     "disk": named(disk.trials(), "EIO in select 0", "full disk in select 0"),
@@ -39,12 +39,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("torture") / "place", rows=8, changes={"warmup": {"size": 0}}, last="select")
 
 
-LONG = ("kills", "disk", "more damage")
-
-
-@pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=[pytest.mark.slow] if part in LONG else []) for part in TRIALS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("part", TRIALS)
 def test_what_is_attacked_holds(place: Place, part: str) -> None:
     counts = run_trials(TRIALS[part], [place])
     print(table({part: counts}))

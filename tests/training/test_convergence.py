@@ -89,6 +89,7 @@ def _rewards(result: TrainResult) -> list[float]:
     return [sum(rows["correct"][i : i + 2]) / sum(rows["scored"][i : i + 2]) for i in range(0, len(rows["id"]), 2)]
 
 
+@pytest.mark.slow
 def test_a_training_ends_at_convergence_and_an_interrupted_one_at_the_same_step_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,8 @@ from learnalign.signals import signal
 from learnalign.training import train
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", pytest.param("rloo", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
 def test_gain_rl_with_four_updates_a_step(tmp_path: Path, algorithm: str) -> None:
     changes = [
         "warmup.size=0",

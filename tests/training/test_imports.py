@@ -36,6 +36,7 @@ def test_skipped_and_finished_trainings_import_no_trainer(tmp_path: Path) -> Non
     assert subprocess.check_output(command, text=True).strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU, TRL samples with vLLM")
 def test_training_on_a_cpu_does_not_import_vllm() -> None:
     code = "import sys, learnalign.training.job; print('vllm' in sys.modules)"

@@ -83,6 +83,7 @@ def test_kept_policies_of_an_adapter_are_adapters_on_the_same_model(tmp_path: Pa
         assert any("lora_B" in name and bool(value.any()) for name, value in adapted.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_kept_policy_that_is_gone_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, whole = _run(tmp_path / "broken"), _run(tmp_path / "whole")
     training = _interrupted_after(run, 5, monkeypatch)

@@ -43,6 +43,7 @@ def visits(result: Any) -> list[dict[str, Any]]:
     return read_parquet(result.rewards).to_pylist()
 
 
+@pytest.mark.slow
 def test_seeds_of_a_subset_stand_side_by_side_and_train_as_runs_of_that_seed(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     results = {seed: train(run, run.config.data.path, seed=seed) for seed in (None, 3)}

@@ -104,7 +104,8 @@ def test_it_starts_from_the_base_model_or_the_policy(tmp_path: Path) -> None:
     assert any(not torch.equal(policy[name], base[name]) for name in policy)
 
 
-@pytest.mark.parametrize("lora", [False, pytest.param({"r": 2}, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [False, {"r": 2}])
 def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
     run = _run(tmp_path, warm={"lora": {"r": 4}})
     warmup(run)

@@ -83,6 +83,7 @@ def test_the_counts_of_a_comparison_add_up_to_the_rows(tmp_path: Path) -> None:
     assert [agreement["grader"] for agreement in summary["agreements"]] == ["math-verify", "trl"]
 
 
+@pytest.mark.slow
 def test_rows_that_only_one_of_both_accepts_are_counted_and_shown(tmp_path: Path) -> None:
     result = run(written(tmp_path, *ROWS), "--with", "math-verify")
     assert "only ours" in result.stderr

@@ -22,7 +22,9 @@ MIXED = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
     "fails_at", [pytest.param(None, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 8]
 )  # out of memory in the middle of a batch
 @pytest.mark.parametrize("samples", [random_samples(5, rollouts=2), long_prompts(3)], ids=["alone", "shared"])
-@pytest.mark.parametrize("room", [1 << 30, 600_000])  # all parameters at once, and parts that cut large ones
+@pytest.mark.parametrize(
+    "room", [pytest.param(1 << 30, marks=pytest.mark.slow), 600_000]
+)  # all parameters at once, and parts that cut large ones
 def test_exact_inner_products_are_those_of_whole_gradients(monkeypatch, room, samples, fails_at):
     monkeypatch.setattr(whole, "free_memory", lambda device: room)
     on_gradient, calls = WholeGradients.on_gradient, []

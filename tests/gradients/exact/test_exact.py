@@ -43,7 +43,7 @@ SAMPLES = {
 @pytest.mark.parametrize(
     ("kind", "tied", "budget"),
     [
-        ("qwen2", True, 60),
+        pytest.param("qwen2", True, 60, marks=pytest.mark.slow),
         ("qwen2", True, 100_000),
         pytest.param("llama", False, 60, marks=pytest.mark.slow),
         ("llama", False, 100_000),

@@ -80,9 +80,8 @@ def test_a_fold_is_unbiased_with_the_variance_of_a_count_sketch():
     assert np.var(products) <= 1.2 * float(bound)
 
 
-@pytest.mark.parametrize(
-    ("projection", "seeds"), [pytest.param("kronecker", 100, marks=pytest.mark.slow), ("dense", 40)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("projection", "seeds"), [("kronecker", 100), ("dense", 40)])
 def test_projected_inner_products_average_to_the_unprojected_ones(projection, seeds):
     policy = tiny_model("qwen2", num_hidden_layers=1)
     samples = random_samples(4)

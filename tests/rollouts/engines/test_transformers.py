@@ -33,7 +33,7 @@ def engine(config: Config) -> Iterator[TransformersEngine]:
         yield opened
 
 
-@pytest.mark.parametrize("rows", [1, 3, 64])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 3, 64])
 def test_greedy_tokens_are_those_of_generate(
     config: Config, engine: TransformersEngine, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,7 +43,7 @@ def test_greedy_tokens_are_those_of_generate(
     assert {id: group[0].completion_ids for id, group in answers.items()} == greedy(config, asked)
 
 
-@pytest.mark.parametrize("rows", [1, 5, 64])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 5, 64])
 def test_a_seed_gives_the_same_tokens_whatever_the_batch(
     config: Config, engine: TransformersEngine, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_an_attack_gets_the_secret_without_a_sandbox(hostile: Hostile, host: Out
     assert done.stdout.split() == [host.secret], done.stderr
 
 
+@pytest.mark.slow
 def test_a_few_of_each_kind_get_nothing_and_leave_nothing(sandbox_here: None) -> None:
     """Behind the limits of `make torture-sandbox`, which runs them all."""
     if reason := guard.why_not():
