@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from json.encoder import encode_basestring as as_text
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ class Rows:
         self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
         self.left_out: list[Quarantined] = []
         self.scored: set[str] = set()  # ids of those that are read as they were scored
-        self._groups: list[Packed] = []  # of ROWS prompts each
+        self._groups: list[Future[Packed]] = []  # of ROWS prompts each, packed beside the reading
+        self._packing = ThreadPoolExecutor(1)
         self._keys: list[pa.Table] = []  # id, row and gold of them
         self._starts: list[int] = []  # places of the groups' first prompts
         self._open: list[list[Any]] = [[] for _ in FIELDS]  # columns of the next group
@@ -137,7 +139,7 @@ class Rows:
 
     def _close(self) -> None:
         group = group_of(self._open, self._system)
-        self._groups.append(packed(group))
+        self._groups.append(self._packing.submit(packed, group))
         self._keys.append(group.select(["id", "row", "answer"]))
         self._starts.append(len(self) - len(group))
         self._open = [[] for _ in FIELDS]
@@ -159,11 +161,13 @@ class Rows:
         """The prompts, without those whose duplicates have other answers, which are left out; nothing can be added after that."""
         if self._open[0]:
             self._close()
-        conflicting = Prompts.of(self._groups).take(list(self._answers))
+        self._packing.shutdown()
+        prompts = Prompts.of([group.result() for group in self._groups])
+        conflicting = prompts.take(list(self._answers))
         for prompt, answers in zip(conflicting, self._answers.values(), strict=True):
             reason = f"conflicting answers of its duplicates: {listed_briefly(map(short, sorted(answers)))}"
             self.left_out.append(prompt.left_out(reason))
-        return Prompts.of(self._groups).without(prompt.id for prompt in conflicting)
+        return prompts.without(prompt.id for prompt in conflicting)
 
 
 def _plain_columns(given: Batch, start: int, data: DataConfig) -> tuple[list[str], Sequence[Sequence[Any]]] | None:

