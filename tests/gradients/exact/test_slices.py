@@ -5,6 +5,7 @@ import random
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,11 +178,15 @@ def test_a_shard_that_is_in_two_sums_is_noticed(run: RunDir, alone: RunDir, monk
 
 
 @pytest.mark.slow
-def test_two_workers_leave_what_one_does(tmp_path: Path, alone: RunDir) -> None:
-    run = run_with_rollouts(tmp_path / "two", grad={"projection": "exact"}, executor={"shard_size": 2, "devices": 2})
+@pytest.mark.parametrize("workers", [{"devices": 2}, {"kind": "ray"}], ids=["local", "ray"])
+def test_two_workers_leave_what_one_does(tmp_path: Path, alone: RunDir, workers: dict[str, Any]) -> None:
+    if "kind" in workers:
+        pytest.importorskip("ray", reason="ray is not installed")
+    run = run_with_rollouts(tmp_path / "two", grad={"projection": "exact"}, executor={"shard_size": 2, **workers})
     assert grad(run) == grad(alone)
     assert alignments(run) == pytest.approx(alignments(alone), rel=1e-5)
-    assert run.read_record()["stages"]["grad"]["workers"] == 2
+    if "devices" in workers:  # on a cluster, the second may come when all is done
+        assert run.read_record()["stages"]["grad"]["workers"] == 2
 
 
 @pytest.mark.slow
