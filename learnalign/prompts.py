@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnalign.config import NEXT, Config, DataConfig, Example
+from learnalign.config import Config, DataConfig, Example
 from learnalign.errors import InputError, RunError, counted, listed_briefly
 from learnalign.few_shot import show, worked_examples
 from learnalign.inputs import local_path
@@ -158,7 +158,7 @@ def check_some(data: DataConfig, prompts: Collection[Any] | bool, left_out: Sequ
 
 def _changed(run: RunDir, what: str) -> str:
     """What to say of an input that is not what the run was made with, and every way out."""
-    path = run.path.parent if run.path.name == NEXT else run.path
+    path = run.place
     part = path.parent.name in ("train", "eval") and (path.parents[1] / "config.yaml").is_file()
     anew = (
         "pass --overwrite to make it again, or give another --name"

@@ -61,10 +61,14 @@ class Paths:
     path: Path
 
     @property
+    def place(self) -> Path:
+        """The directory; of what `--overwrite` makes, the one that it is for."""
+        return self.path.parent if self.path.name == NEXT else self.path
+
+    @property
     def quoted(self) -> str:
-        """The directory as one types it in a shell, for commands in messages; of what `--overwrite` makes, the one that it is for."""
-        path = self.path.parent if self.path.name == NEXT else self.path
-        return shlex.quote(url_of(path) or str(path))
+        """`place` as one types it in a shell, for commands in messages."""
+        return shlex.quote(url_of(self.place) or str(self.place))
 
     @property
     def config_file(self) -> Path:

@@ -92,7 +92,9 @@ def select(
     with run.stage(STAGE, started) as record:
         result = _result(pool, ranking, stability)
         if error := ranking.scores.error:
-            result.notes.append(f"{factor_to}: S ≈ factor · factorᵀ {error.describe()}; the scores are exact")
+            result.notes.append(
+                f"scores/nystrom.safetensors: S ≈ factor · factorᵀ {error.describe()}; the scores are exact"
+            )
         options = {"size": count, "format": format, "fill": fill, "diversity": diversity}
         made_of = {"size": settings.size if size is None else size, "settings": choice_settings(run.config)}
         entry = _entry(result, options, {**made_of, "success": pool.success_digest, "signal": rule.signal})
@@ -129,7 +131,7 @@ def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> str
     older = {o["to"]: file for file, o in exports if o["method"] == result.method and (run.path / file).is_file()}
     if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
         return ""
-    files = ", ".join(str(run.path / file) for file in older.values())
+    files = ", ".join(str(run.place / file) for file in older.values())
     by = "" if result.method == run.own_label else f" --method {result.method}"
     command = f"learnalign export {run.quoted}{by} --to"
     if len(older) == 1:

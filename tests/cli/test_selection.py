@@ -41,6 +41,15 @@ def test_select_refuses_in_one_line_with_exit_code_2(tmp_path: Path) -> None:
     assert learnalign("signal", run.path, "angel").exit_code == 2
 
 
+def test_what_overwrite_says_names_the_directory_itself(tmp_path: Path) -> None:
+    run = measured_run(tmp_path)
+    result = learnalign("select", run.path, "-n", 6, "--save-nystrom", 5, "--overwrite")
+    assert "scores/nystrom.safetensors: S" in result.stdout
+    lacking = learnalign("select", run.path, "-n", 6, "--diversity", "kmeans:3", "--overwrite")
+    assert f"{run.signal_file('features')} is missing" in lacking.stderr
+    assert ".next" not in result.output + lacking.output + run.record_file.read_text()
+
+
 def test_signals_and_comparison_as_tables_and_json(tmp_path: Path) -> None:
     run = measured_run(tmp_path, [4] * 24)
     assert json.loads(learnalign("signal", run.path, "angle", "--json").stdout)["signals"][0]["values"] == 24

@@ -188,10 +188,11 @@ def test_a_failing_command_leaves_what_it_made_on_the_remote(tmp_path: Path, mon
         assert read_text(second / "gradients" / "part-00000.safetensors") == "whole"
 
 
-def test_what_an_interrupted_command_did_not_upload_the_next_one_does() -> None:
+def test_what_an_interrupted_command_did_not_upload_the_next_one_does(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt), mirrored(URL) as local:
         make(local)
         raise KeyboardInterrupt
+    assert f"what is not uploaded yet is in {local}; the next command for it" in capsys.readouterr().err
     assert "/bucket/run/run.json" not in MemoryFileSystem.store
     with mirrored(URL) as again:
         assert again == local

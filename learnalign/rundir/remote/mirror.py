@@ -348,8 +348,9 @@ def _worked(mirror: Mirror, lease: Lease, root: Path, interval: float) -> Iterat
     watch.begin()
     try:
         yield root
-    except KeyboardInterrupt:  # there is no time: the next command uploads it
+    except KeyboardInterrupt:  # there is no time
         watch.end(wait=False)
+        _say(f"what is not uploaded yet is in {root}; the next command for it on this machine uploads it")
         raise
     except BaseException:
         watch.end()
