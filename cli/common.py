@@ -148,9 +148,7 @@ def _stop(message: str, code: int, error: BaseException) -> None:
     if debugging() or arrived():  # what fails while a signal is answered is no error of its own
         raise error
     if processes.is_first_to_fail():
-        from learnalign.config import NEXT
-
-        print(f"learnalign: {message.replace(f'/{NEXT}/', '/')}", file=sys.stderr)  # where --overwrite works
+        print(f"learnalign: {message}", file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -166,9 +166,9 @@ def print_ahead(planned: Plan) -> None:
 
 def _gpu_lines(planned: Plan) -> list[str]:
     """What more GPUs, or other devices, do not help with."""
-    device = planned.device
     if planned.gpus == 1:
         return []
+    device = planned.device
     hours = {one.stage: hours_text(one.time) for one in planned.stages if one.prompts}
     lines = []
     if "warmup" in hours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -27,7 +28,15 @@ def repair(directory: Path) -> None:
     for root in run_directories(directory):
         for line in put_back(root):
             print(f"learnalign: {line}", file=sys.stderr)
-    problems = [problem for problem in find_problems(directory) if _can_be_made(problem)]
+    found = find_problems(directory)
+    problems = [problem for problem in found if _can_be_made(problem)]
+    for problem in found:
+        if _is_saved_matrix(problem) and problem not in problems:
+            print(
+                f"learnalign: {problem.path}: an earlier version wrote it, and how is not known; `learnalign select "
+                f"{shlex.quote(str(problem.root))}` writes one with --save-matrix or --save-nystrom C",
+                file=sys.stderr,
+            )
     for root in dict.fromkeys(problem.root for problem in problems):
         run, own = RunDir.open(root), [problem for problem in problems if problem.root == root]
         stages = _stages(run, own)
@@ -47,8 +56,17 @@ def repair(directory: Path) -> None:
 
 def _can_be_made(problem: Problem) -> bool:
     """Whether a command is known that makes the file; another one stays as it is, for the user to look at."""
+    if _is_saved_matrix(problem):
+        from learnalign.rundir import RunDir
+
+        record = RunDir.peek(problem.root).read_record()["stages"].get("select", {})
+        return PurePath(problem.file).name in record.get("saved", {})
     own = problem.stage is not None or problem.file in MADE
     return own or bool(_evaluations([problem])) or bool(_exports([problem]))
+
+
+def _is_saved_matrix(problem: Problem) -> bool:
+    return PurePath(problem.file).match("scores/*.safetensors")
 
 
 def _exports(problems: list[Problem]) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ def check_some(data: DataConfig, prompts: Collection[Any] | bool, left_out: Sequ
 
 def _changed(run: RunDir, what: str) -> str:
     """What to say of an input that is not what the run was made with, and every way out."""
-    path = run.place
+    path = run.directory
     part = path.parent.name in ("train", "eval") and (path.parents[1] / "config.yaml").is_file()
     anew = (
         "pass --overwrite to make it again, or give another --name"

@@ -22,12 +22,14 @@ from learnalign.config.schema import (
     SignalConfig,
     words_of,
 )
+from learnalign.config.section import HOTTEST
 from learnalign.config.training import AdarftConfig, GrpoConfig, UntilConfig, WarmupConfig
 from learnalign.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
     "BOXED",
     "HASHES",
+    "HOTTEST",
     "NEXT",
     "PLACE",
     "PRESETS",

@@ -46,6 +46,9 @@ Amount = typing.Annotated[
 ]
 
 
+HOTTEST = 2.0  # the highest temperature that vLLM takes
+
+
 def _not_nearly_zero(temperature: float) -> float:
     if 0 < temperature < 0.01:
         raise ValueError(

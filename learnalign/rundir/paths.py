@@ -61,14 +61,14 @@ class Paths:
     path: Path
 
     @property
-    def place(self) -> Path:
+    def directory(self) -> Path:
         """The directory; of what `--overwrite` makes, the one that it is for."""
         return self.path.parent if self.path.name == NEXT else self.path
 
     @property
     def quoted(self) -> str:
-        """`place` as one types it in a shell, for commands in messages."""
-        return shlex.quote(url_of(self.place) or str(self.place))
+        """`directory` as one types it in a shell, for commands in messages."""
+        return shlex.quote(url_of(self.directory) or str(self.directory))
 
     @property
     def config_file(self) -> Path:

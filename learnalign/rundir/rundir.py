@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from learnalign.config import NEXT, Config, dump_config, load_config
 from learnalign.config.trainer_fields import check_known
-from learnalign.errors import InputError, RunError
+from learnalign.errors import InputError, LearnAlignError, RunError
 from learnalign.rundir import files, replacing
 from learnalign.rundir.checking import check_config, check_manifest
 from learnalign.rundir.lock import RECORDS_LOCK, Claims, Lock
@@ -162,9 +162,11 @@ class RunDir(Records):
             nothing = replacing.made(old.path)
             try:
                 yield run
-            except BaseException:
+            except BaseException as error:
                 if replacing.made(old.path) == nothing:
                     replacing.discard(old.path)
+                if isinstance(error, LearnAlignError):  # it names the directory that the user knows
+                    error.args = (str(error).replace(f"{run.path}/", f"{old.path}/"),)
                 raise
             replacing.end(old.path)
             run.path = old.path

@@ -131,7 +131,7 @@ def _older_exports(run: RunDir, result: SelectResult, ids: Sequence[str]) -> str
     older = {o["to"]: file for file, o in exports if o["method"] == result.method and (run.path / file).is_file()}
     if not older or not is_intact(result.scores) or chosen_ids(run, result.method) == ids:
         return ""
-    files = ", ".join(str(run.place / file) for file in older.values())
+    files = ", ".join(str(run.directory / file) for file in older.values())
     by = "" if result.method == run.own_label else f" --method {result.method}"
     command = f"learnalign export {run.quoted}{by} --to"
     if len(older) == 1:

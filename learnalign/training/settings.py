@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from learnalign import processes as together
-from learnalign.config import Config, GrpoConfig
+from learnalign.config import HOTTEST, Config, GrpoConfig
 from learnalign.config.trainer_fields import check_known
 from learnalign.errors import InputError, one_line
 from learnalign.policy import device, model_config
@@ -104,6 +104,11 @@ def trainer_arguments(
             f"{section}.trainer.save_steps: got {arguments.save_steps}, but it counts updates, and a training resumes at the "
             f"beginning of a step: give a multiple of the {updates} updates of a step"
         )
+    if arguments.use_vllm and arguments.temperature > HOTTEST:
+        raise InputError(
+            f"{section}.temperature: got {arguments.temperature:g}, but vLLM samples at temperatures up to {HOTTEST:g}; give a lower one, "
+            f"or sample without it: --set {section}.trainer.use_vllm=false"
+        )
     if arguments.use_vllm and device().type == "cpu":
         raise InputError(
             f"{section}.trainer.use_vllm: TRL cannot give new weights to vLLM on a CPU; remove it (rollouts may use "
@@ -192,7 +197,9 @@ def _sampling(settings: GrpoConfig, longest_prompt: int) -> dict[str, Any]:
         "top_k": 0,
         "min_p": None,
         "repetition_penalty": 1.0,
-        "use_vllm": device().type == "cuda" and importlib.util.find_spec("vllm") is not None,
+        "use_vllm": device().type == "cuda"
+        and importlib.util.find_spec("vllm") is not None
+        and settings.temperature <= HOTTEST,
     }
     if fields["use_vllm"]:
         fields |= {

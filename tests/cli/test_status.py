@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from learnalign.gradients import grad
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import import_rollouts
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_json
 from learnalign.selection import select
 from learnalign.signals import signal
@@ -158,6 +159,23 @@ def test_a_saved_matrix_is_made_again_by_the_choice_that_saved_it(finished: Path
     code, output = invoke("status", str(run), "--repair")
     assert code == 0, output
     assert {name: (run / name).read_bytes() for name in names} == before
+
+
+def test_a_saved_matrix_of_an_earlier_version_is_not_given_up_in_silence(finished: Path, tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run", RunDir.peek(shutil.copytree(finished, tmp_path / "run")).config)
+    matrix = select(run, 3, save_matrix=True).scores.with_name("matrix.safetensors")
+    record = run.read_record()
+    del record["stages"]["select"]["saved"]
+    run._update(**record)
+    damaged = matrix.read_bytes()[:-1]
+    matrix.write_bytes(damaged)
+    code, output = invoke("status", str(run.path), "--repair")
+    assert code == 1
+    assert f"{matrix}: an earlier version wrote it, and how is not known" in output
+    assert matrix.read_bytes() == damaged
+    assert run.read_record()["stages"]["select"]["status"] == "done"
+    assert invoke("select", str(run.path), "-n", "3", "--save-matrix")[0] == 0
+    assert invoke("status", str(run.path), "--check")[0] == 0
 
 
 def test_a_choice_is_repaired_with_its_seed(finished: Path, tmp_path: Path) -> None:

