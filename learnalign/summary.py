@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from learnalign.errors import RunError, counted
+from learnalign.names import SIGNALS
 from learnalign.progress import duration
 from learnalign.prompts import reason_counts
 from learnalign.rollouts.first_look import caution
@@ -170,8 +171,14 @@ def _status(run: RunDir, name: str, entry: dict[str, Any]) -> str:
     if entry["status"] == "done" and name in STAGES and (missing := run.missing(name)):
         return f"{counted(len(missing), 'file')} missing"
     files = {"rollout": run.rollouts_file, "grad": run.gradients_file}
-    if entry["status"] == "done" or name not in files or not run.prompts_file.is_file():
+    if entry["status"] == "done" or name not in (*files, "signal") or not run.prompts_file.is_file():
         return entry["status"]
     shards = run.shards()
+    if name == "signal":
+        parts = {signal: sum(run.signal_part(signal, shard).is_file() for shard in shards) for signal in SIGNALS}
+        unfinished = [
+            f"{signal} {count} of {counted(len(shards), 'shard')}" for signal, count in parts.items() if count
+        ]
+        return ", ".join(unfinished) or entry["status"]
     done = sum(is_done(files[name](shard), entry["fingerprint"], shard.rows) for shard in shards)
     return f"{done} of {counted(len(shards), 'shard')}"

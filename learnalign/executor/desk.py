@@ -38,9 +38,7 @@ class Desk:
     def take(self, worker: int, workers: int = 1) -> Shard | None:
         """The next shard for this one of so many workers; None if there is none beside those that it has, though others may come yet."""
         if self._has_its_share(worker, workers):
-            self._forget_done(worker)
-            if self._has_its_share(worker, workers):
-                return None
+            return None
         held = self._held.get(worker, [])
         while self._left and not (held and any(self._lost[shard] for shard in (*held, self._left[0]))):
             shard = self._left.popleft()
@@ -50,6 +48,11 @@ class Desk:
         return None
 
     def _has_its_share(self, worker: int, workers: int) -> bool:
+        held = len(self._held.get(worker, []))
+        if held * workers < len(self._left) + held:  # whatever the others have stored
+            return False
+        for each in self._held:
+            self._forget_done(each)
         held = len(self._held.get(worker, []))
         return held > 0 and held * workers >= len(self._left) + sum(map(len, self._held.values()))
 

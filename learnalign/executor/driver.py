@@ -219,6 +219,7 @@ class Driver:
         self.progress.advance(self.desk.lose(number, reason) - worker.untold)
         if worker.ready:  # its place is good
             self._failed, self._hires = 0, True
+            print(f"{self.work.label}: lost a worker, others do its shards: {reason}", file=sys.stderr, flush=True)
             return
         self._failed += 1
         if self._failed >= TRIES:

@@ -26,7 +26,6 @@ from learnalign.rundir.machine import Moment
 from learnalign.selection import select
 from learnalign.selection.methods import Method, find_method
 from learnalign.signals import find_signal, signal
-from learnalign.signals.table import part_file
 from learnalign.training import train, warmup
 
 LIMR = "limr"  # a signal, and the training whose rewards it reads
@@ -135,7 +134,7 @@ def _signal(run: RunDir, name: str) -> None:
     if not (file := signal_cost_file(run, name)).is_file():
         file.parent.mkdir(exist_ok=True)
         with run.locked():
-            remove(part_file(run, name, run.shards()[0]).parent)
+            remove(run.signal_parts(name))
         started = this_moment()
         signal(run, [name], overwrite=True)
         write_json(file, _cost_since(started))

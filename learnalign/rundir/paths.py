@@ -126,6 +126,13 @@ class Paths:
     def signal_file(self, name: str) -> Path:
         return self.path / "signals" / f"{name}.parquet"
 
+    def signal_parts(self, name: str) -> Path:
+        """The folder of the shards' rows, which are kept until the signal is complete."""
+        return self.path / "signals" / ".parts" / name
+
+    def signal_part(self, name: str, shard: Shard) -> Path:
+        return self.signal_parts(name) / f"part-{shard.index:05d}.parquet"
+
     def scores_file(self, method: str) -> Path:
         return self.path / "scores" / f"{method}.parquet"
 

@@ -20,7 +20,7 @@ from learnalign.rundir import RunDir, Shard
 from learnalign.rundir.files import fingerprint_of, is_done, read_parquet, remove, write_parquet
 from learnalign.signals.rendered import check_answers, render_prompts
 from learnalign.signals.signal import Compute, Signal, SignalInputs
-from learnalign.signals.table import part_file, signal_fingerprint, signal_table, stored_model, with_model
+from learnalign.signals.table import signal_fingerprint, signal_table, stored_model, with_model
 
 STAGE = "signal"
 
@@ -89,7 +89,7 @@ def signal(
 
 def _files(run: RunDir, signal: Signal) -> list[Path]:
     """The signal's file and its parts, those that exist."""
-    every = [run.signal_file(signal.name), *(part_file(run, signal.name, shard) for shard in run.shards())]
+    every = [run.signal_file(signal.name), *(run.signal_part(signal.name, shard) for shard in run.shards())]
     return [path for path in every if path.is_file()]
 
 
@@ -132,7 +132,7 @@ def _work(
 
 def _has_part(run: RunDir, name: str, shard: Shard, fingerprint: str) -> bool:
     """Whether the signal's part of the shard has been written with these settings."""
-    return is_done(part_file(run, name, shard), fingerprint, shard.rows)
+    return is_done(run.signal_part(name, shard), fingerprint, shard.rows)
 
 
 def _make_worker(run: RunDir, fingerprints: dict[str, str], model: dict[str, str] | None) -> Worker:
@@ -151,7 +151,7 @@ def _make_worker(run: RunDir, fingerprints: dict[str, str], model: dict[str, str
                 compute[one.name] = one.make(inputs)
             table = signal_table(one, rendered, compute[one.name](rendered))
             table = with_model(table, named if one.model else None)
-            write_parquet(part_file(run, one.name, shard), table, fingerprints[one.name], shard.rows)
+            write_parquet(run.signal_part(one.name, shard), table, fingerprints[one.name], shard.rows)
 
     return one_by_one(work)
 
@@ -159,12 +159,12 @@ def _make_worker(run: RunDir, fingerprints: dict[str, str], model: dict[str, str
 def _complete(run: RunDir, signal: Signal, fingerprint: str, model: NamedModel | None, *, new: bool) -> SignalResult:
     """Joins the parts of a new signal, and updates the values."""
     path = run.signal_file(signal.name)
-    parts = [part_file(run, signal.name, shard) for shard in run.shards()]
+    parts = [run.signal_part(signal.name, shard) for shard in run.shards()]
     table = pa.concat_tables([read_parquet(part) for part in parts]) if new else read_parquet(path)
     finished = signal.finish(run, table)
     if new or not finished.equals(table):
         write_parquet(path, with_model(finished, model), fingerprint)
-    remove(parts[0].parent)
+    remove(run.signal_parts(signal.name))
     skipped = Counter(reason for reason in finished["skipped"].to_pylist() if reason)
     over = Counter(kind for kind in finished["over"].to_pylist() if kind)
     count = finished.num_rows - finished["value"].null_count

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from learnalign.errors import LearnAlignError
 from learnalign.policy import NamedModel, identify, other_than_policy
-from learnalign.rundir import RunDir, Shard
+from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet
 from learnalign.signals.rendered import RenderedPrompt
 from learnalign.signals.signal import Signal, SignalRow
@@ -58,11 +58,6 @@ def with_model(table: pa.Table, model: NamedModel | None) -> pa.Table:
     if model is None:
         return table
     return table.replace_schema_metadata({**(table.schema.metadata or {}), MODEL: json.dumps(asdict(model)).encode()})
-
-
-def part_file(run: RunDir, name: str, shard: Shard) -> Path:
-    """A shard's rows, kept until the signal is complete."""
-    return run.signal_file(name).parent / ".parts" / name / f"part-{shard.index:05d}.parquet"
 
 
 def signal_table(signal: Signal, rendered: Sequence[RenderedPrompt], rows: Sequence[SignalRow]) -> pa.Table:

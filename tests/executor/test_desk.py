@@ -44,6 +44,17 @@ def test_no_worker_has_more_than_its_share_of_what_is_not_done() -> None:
     assert desk.take(1, 3) == Shard(3, 3, 4)
 
 
+def test_what_others_have_stored_and_not_reported_is_in_no_share() -> None:
+    shards = [Shard(i, i, i + 1) for i in range(6)]
+    stored = set[Shard]()
+    desk = Desk(shards, stored.__contains__)
+    assert [desk.take(1, 2) for _ in range(3)] == shards[:3]
+    stored.update(shards[:2])
+    assert desk.take(2, 2) == shards[3]
+    assert desk.take(2, 2) == shards[4]  # four are not done
+    assert desk.take(2, 2) is None
+
+
 def test_a_lost_shard_is_not_worked_on_beside_another() -> None:
     desk = Desk(SHARDS, lambda shard: False)
     assert [desk.take(1), desk.take(2)] == SHARDS[:2]

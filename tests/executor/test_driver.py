@@ -42,7 +42,10 @@ def test_two_workers_do_every_shard_once(run: RunDir, together: int, capsys: pyt
 def test_shards_of_workers_that_are_lost_are_done_by_others(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
     execute_work(run, fails={"1": ["kill", "exit"], "4": ["error", "error"]}, together=2)
     assert done(run) == [1] * 6
-    assert "work: 12/12 prompts" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "work: 12/12 prompts" in told
+    assert told.count("work: lost a worker, others do its shards: ") == 4
+    assert "its process ended by signal 9" in told
 
 
 @pytest.mark.parametrize(

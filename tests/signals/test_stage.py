@@ -20,6 +20,7 @@ from learnalign.rundir import RunDir
 from learnalign.signals import find_signal, signal
 from learnalign.signals import stage as signal_stage
 from learnalign.signals.selectit import RATING_PROMPTS
+from learnalign.summary import summarise
 from tests.gradients.pool import run_with_rollouts
 from tests.signals.test_likelihood import nll_by_hand
 from tests.tiny import make_run, save_model
@@ -134,6 +135,7 @@ def test_an_interrupted_signal_resumes_at_the_shard_it_stopped_at(
     with pytest.raises(KeyboardInterrupt):
         signal(run, ["length"])
     assert not run.signal_file("length").exists()
+    assert summarise(run)["stages"][-1]["status"] == "length 2 of 3 shards"
     calls.clear()
     signal(run, ["length"])
     assert len(calls) == 1  # three shards, two were done
