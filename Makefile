@@ -86,7 +86,7 @@ test-browser: setup-test
 test-s3: setup-test
 	@$(PIP) $(CONSTRAINTS) -e ".[s3]" "moto[server]>=5"
 	@$(BIN)/python -c "import moto.server, s3fs"
-	$(BIN)/python -m pytest tests/rundir/test_remote_s3.py
+	$(BIN)/python -m pytest tests/rundir/remote/test_s3.py
 
 # The sandbox of code tasks, with bubblewrap installed first (Debian, Ubuntu; elsewhere install it yourself). Nothing is skipped.
 test-sandbox: setup-test

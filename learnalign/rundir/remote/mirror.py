@@ -93,7 +93,9 @@ class Mirror:
             local = {}
         if self._lease is not None:
             self._finish(index)
-            self._check_sizes(sizes if sizes is not None else self._store.sizes())
+            sizes = self._store.sizes() if sizes is None else sizes
+            self._store.sweep(sizes)
+            self._check_sizes(sizes)
         wanted = [path for path in sorted(index.files) if self._is_wanted(path, local, ours)]
         self._download(wanted, index)
         if not ours:

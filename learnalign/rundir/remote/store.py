@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from learnalign.errors import InputError, RunError, one_line
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # the extra of this package that a scheme needs
+_UNFINISHED = re.compile(r"\.([0-9a-f]{8})\.tmp$")
 WAITS = (1.0, 3.0, 9.0)  # seconds before each further attempt
 T = TypeVar("T")
 
@@ -35,6 +37,7 @@ class Store:
         check_url(url)
         self.url = url.rstrip("/")
         self._files, self._root = _opened(self.url)
+        self._token = secrets.token_hex(4)
         self._here = "file" in _protocols(
             self._files
         )  # puts are no renames there; on object stores each is whole or not at all
@@ -82,7 +85,7 @@ class Store:
 
         def put() -> None:
             place = self._at(path)
-            temporary = f"{place}.{secrets.token_hex(4)}.tmp" if self._here else place
+            temporary = f"{place}.{self._token}.tmp" if self._here else place
             self._files.put_file(str(file), temporary)
             if self._here:
                 os.replace(temporary, place)
@@ -110,6 +113,12 @@ class Store:
         """Delete an object if it is there."""
         with contextlib.suppress(FileNotFoundError):
             self._try("delete", path, lambda: self._files.rm_file(self._at(path)))
+
+    def sweep(self, paths: Iterable[str]) -> None:
+        """Delete those that are parts of uploads of commands that were killed; only who has the lease may."""
+        for path in paths:
+            if self._here and (unfinished := _UNFINISHED.search(path)) and unfinished[1] != self._token:
+                self.delete(path)
 
     def sizes(self) -> dict[str, int]:
         """The size in bytes of every object by its path; raises RemoteError if there is no such bucket."""
