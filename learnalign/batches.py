@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from learnalign.config import DataConfig
 from learnalign.inputs import SourceRow, json_line, kind_of, opened
 from learnalign.sources import local_source, parts_of, read_rows
 
-_TOGETHER = 128  # rows: few enough for the texts to be taken from memory that is in use
+TOGETHER = 128  # rows: few enough for the texts to be taken from memory that is in use
 _PAIRS = json.JSONDecoder(object_pairs_hook=list)
 
 
@@ -39,15 +39,24 @@ class Batch:
 
 def read_batches(data: DataConfig) -> Iterator[Batch]:
     """The rows of `read_rows`, with its errors."""
+    if not (files := line_files(data)):
+        return _batched(read_rows(data))
+    return itertools.chain.from_iterable(_batches_of_file(path, keeps_lines(data)) for path in files)
+
+
+def line_files(data: DataConfig) -> list[Path]:
+    """The files of lines that all rows are in; none if they are in others."""
     parts = parts_of(data) if data.limit is None else []
-    if parts and all(kind_of(path) == ".jsonl" for path in parts):
-        has_lines = parts == [local_source(data)]
-        return itertools.chain.from_iterable(_json_batches(path, has_lines) for path in parts)
-    return _batched(read_rows(data))
+    return parts if all(kind_of(path) == ".jsonl" for path in parts) else []
+
+
+def keeps_lines(data: DataConfig) -> bool:
+    """Whether rows have the number of their line: those of a directory's files have not."""
+    return line_files(data) == [local_source(data)]
 
 
 def _batched(rows: Iterator[SourceRow]) -> Iterator[Batch]:
-    while some := list(itertools.islice(rows, _TOGETHER)):
+    while some := list(itertools.islice(rows, TOGETHER)):
         yield _batch_of(some)
 
 
@@ -56,22 +65,25 @@ def _batch_of(rows: list[SourceRow]) -> Batch:
     return Batch(texts, objects, lines if any(lines) else None, faults if any(faults) else None)
 
 
-def _json_batches(path: Path, has_lines: bool) -> Iterator[Batch]:
+def _batches_of_file(path: Path, keep_lines: bool) -> Iterator[Batch]:
     with opened(path) as file:
-        number = 1  # of the next line
-        while raw := list(itertools.islice(file, _TOGETHER)):
-            numbers = range(number, number + len(raw)) if has_lines else None
-            if plain := _plain_lines(raw):
-                yield Batch(*plain, numbers)
-            else:
-                each = (json_line(line, at, f"{path}") for at, line in enumerate(raw, number))
-                rows = [row if has_lines else row._replace(line=0) for row in each if row]
-                if rows:
-                    yield _batch_of(rows)
-            number += len(raw)
+        yield from batches_of(file, path, 1, keep_lines)
 
 
-def _plain_lines(raw: list[bytes]) -> tuple[list[str], list[dict[str, Any]]] | None:
+def batches_of(file: BinaryIO, path: Path, number: int, keep_lines: bool) -> Iterator[Batch]:
+    """The rows of `file`, which has the lines of `path` from line `number` on."""
+    while raw := list(itertools.islice(file, TOGETHER)):
+        if plain := plain_lines(raw):
+            yield Batch(*plain, range(number, number + len(raw)) if keep_lines else None)
+        else:
+            each = (json_line(line, at, f"{path}") for at, line in enumerate(raw, number))
+            rows = [row if keep_lines else row._replace(line=0) for row in each if row]
+            if rows:
+                yield _batch_of(rows)
+        number += len(raw)
+
+
+def plain_lines(raw: list[bytes]) -> tuple[list[str], list[dict[str, Any]]] | None:
     """The texts and objects of lines that are JSON objects without lists and objects in them; None if one is not.
 
     The lines are decoded as one list. That no text goes over the end of a line is sure, as JSON has no line ends in a text; that

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import bisect
-import hashlib
-import itertools
+import contextlib
 import re
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from json.encoder import encode_basestring as as_text
 from typing import TYPE_CHECKING, Any
 
-from learnalign.batches import Batch, read_batches
 from learnalign.columns import (
     REGEX_SECONDS,
     LeaveOut,
@@ -30,8 +27,10 @@ from learnalign.columns import (
 )
 from learnalign.config import DataConfig
 from learnalign.errors import InputError, counted, listed_briefly, short
-from learnalign.inputs import SourceRow, escaped
-from learnalign.pool_table import FIELDS, ROWS, Fields, Packed, Prompts, group_of, packed
+from learnalign.inputs import SourceRow
+from learnalign.plain_rows import plain_columns, question_digest, system_turns
+from learnalign.pool_readers import Group, read_groups
+from learnalign.pool_table import FIELDS, ROWS, Fields, Packed, Prompts, group_of, packed, unpacked
 from learnalign.rundir import Quarantined
 from learnalign.rundir.files import as_json
 from learnalign.scored import MARK, is_scored, original
@@ -42,21 +41,27 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(
     r"(?P<math>\$?)(?P<value>[+-]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:e[+-][0-9]{1,3})?)(?P=math)"
 )
+_KEYS = ["id", "row", "answer"]
 TAKEN, NO_ID = "its id is that of row", "no id in column"  # begin reasons to leave a row out
 
 
 def read_prompts(data: DataConfig) -> tuple[Prompts, Rows, int]:
     """The prompts of a source; its rows as they were read, those left out among them; and their number."""
-    rows, columns, count = Rows(data.system_prompt), set[str](), 0
-    for given in read_batches(data):
-        columns.update(*given.rows)
-        plain = _plain_columns(given, count, data)
-        if plain is None:
-            for row, one in enumerate(given, count):
-                rows.take(one, row, data)
-        else:
-            rows.add_all(*plain)
-        count += len(given)
+    rows, columns, count = Rows(system_turns(data)), set[str](), 0
+    with contextlib.closing(read_groups(data)) as every:
+        for given in every:
+            if isinstance(given, Group):
+                columns.update(given.names)
+                rows.add_group(given)
+            else:
+                columns.update(*given.rows)
+                plain = plain_columns(given, count, data)
+                if plain is None:
+                    for row, one in enumerate(given, count):
+                        rows.take(one, row, data)
+                else:
+                    rows.add_all(*plain)
+            count += len(given)
     _check_columns(data, columns, rows, count)
     return rows.prompts(), rows, count
 
@@ -68,11 +73,11 @@ _MOST_OUT_OF_TIME, _MOST_OUT_OF_TIME_AT_FIRST = 100, 5
 class Rows:
     """The rows read so far: different prompts, and the rows left out, duplicates among them."""
 
-    def __init__(self, system_prompt: str | None) -> None:
-        self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    def __init__(self, system: Messages) -> None:
+        self._system = system
         self.left_out: list[Quarantined] = []
         self.scored: set[str] = set()  # ids of those that are read as they were scored
-        self._groups: list[Future[Packed]] = []  # of ROWS prompts each, packed beside the reading
+        self._groups: list[Callable[[], Packed]] = []  # of about ROWS prompts each, packed beside the reading
         self._packing = ThreadPoolExecutor(1)
         self._keys: list[pa.Table] = []  # id, row and gold of them
         self._starts: list[int] = []  # places of the groups' first prompts
@@ -104,17 +109,41 @@ class Rows:
 
     def add_all(self, questions: list[str], columns: Sequence[Sequence[Any]]) -> None:
         """`add` each of several rows."""
-        different = set(questions)
-        old = not self._by_question.keys().isdisjoint(different) or not self._by_id.keys().isdisjoint(different)
-        if old or len(different) < len(questions) or columns[0] is not questions:
+        if not self._are_new(questions, columns[0]):
             for question, fields in zip(questions, zip(*columns, strict=True), strict=True):
                 self.add(question, fields)
             return
-        self._by_question.update(zip(questions, itertools.count(len(self)), strict=False))
         for column, values in zip(self._open, columns, strict=True):
             column.extend(values)
         if len(self._open[0]) >= ROWS:
             self._close()
+
+    def add_group(self, group: Group) -> None:
+        """`add` each of the prompts of a group."""
+        keys = unpacked(group.packed, _KEYS)
+        if self._open[0]:
+            self._close()
+        start, content, ids = len(self), group.packed, keys["id"].to_pylist()
+        questions = ids if group.questions is None else group.questions
+        if self._are_new(questions, ids):
+            self._keep(lambda: content, keys, start)
+        else:
+            table = unpacked(group.packed)
+            columns = [table[name].to_pylist() for name in FIELDS]
+            for question, fields in zip(questions, zip(*columns, strict=True), strict=True):
+                self.add(question, fields)
+
+    def _are_new(self, questions: Sequence[str], ids: Sequence[str]) -> bool:
+        """Whether the next prompts have questions and ids that no other one has, which they then get; if not, each must be looked at."""
+        own = ids if ids != questions else []
+        named = {*questions, *own}
+        old = not self._by_question.keys().isdisjoint(named) or not self._by_id.keys().isdisjoint(named)
+        if old or len(named) < len(questions) + len(own):
+            return False
+        places = range(len(self), len(self) + len(questions))
+        self._by_question.update(zip(questions, places, strict=True))
+        self._by_id.update(zip(own, places, strict=False))
+        return True
 
     def add(self, question: str, fields: Fields) -> bool:
         """Keep a new prompt; leave out a duplicate, by the `question`'s digest, or a prompt whose id is taken."""
@@ -139,10 +168,13 @@ class Rows:
 
     def _close(self) -> None:
         group = group_of(self._open, self._system)
-        self._groups.append(self._packing.submit(packed, group))
-        self._keys.append(group.select(["id", "row", "answer"]))
-        self._starts.append(len(self) - len(group))
+        self._keep(self._packing.submit(packed, group).result, group.select(_KEYS), len(self) - len(group))
         self._open = [[] for _ in FIELDS]
+
+    def _keep(self, group: Callable[[], Packed], keys: pa.Table, start: int) -> None:
+        self._groups.append(group)
+        self._keys.append(keys)
+        self._starts.append(start)
 
     def _leave_out(self, fields: Fields, reason: str) -> None:
         self.left_out.append(Quarantined(id=fields[0], row=fields[1], line=fields[6], reason=reason))
@@ -162,64 +194,12 @@ class Rows:
         if self._open[0]:
             self._close()
         self._packing.shutdown()
-        prompts = Prompts.of([group.result() for group in self._groups])
+        prompts = Prompts.of([group() for group in self._groups])
         conflicting = prompts.take(list(self._answers))
         for prompt, answers in zip(conflicting, self._answers.values(), strict=True):
             reason = f"conflicting answers of its duplicates: {listed_briefly(map(short, sorted(answers)))}"
             self.left_out.append(prompt.left_out(reason))
         return prompts.without(prompt.id for prompt in conflicting)
-
-
-def _plain_columns(given: Batch, start: int, data: DataConfig) -> tuple[list[str], Sequence[Sequence[Any]]] | None:
-    """`_fields_of` the rows from row `start` on as columns, in one go; of the messages, the questions alone.
-
-    None unless every row has a text as the question, texts or whole numbers as gold and id, and a text or null as the solution,
-    in columns of their own that no setting changes.
-    """
-    rows = given.rows
-    if (
-        given.faults
-        or data.where
-        or data.prompt_template
-        or data.prompt_regex
-        or data.answer_regex
-        or isinstance(data.answer, list)
-    ):
-        return None
-    try:
-        asked, golds = ([row[name] for row in rows] for name in (data.prompt, data.answer))
-        solutions = [row[data.solution] for row in rows] if data.solution else [None] * len(rows)
-        ids = [row[data.id] for row in rows] if data.id else None
-    except KeyError:
-        return None
-    whole = {*map(type, golds), *map(type, ids or ())} <= {str, int}
-    if not whole or {*map(type, asked)} != {str} or not {*map(type, solutions)} <= {str, type(None)}:
-        return None
-    golds = [str(gold).strip() for gold in golds]
-    ids = ids and [str(id) for id in ids]
-    empty = not all(golds) or not all(map(str.strip, asked)) or not all(ids or [True])
-    if empty or any(MARK in row for row in rows):
-        return None
-    try:
-        "".join([*asked, *golds, *(ids or ()), *filter(None, solutions)]).encode()
-    except UnicodeEncodeError:
-        return None
-    questions = _digests(asked, data.system_prompt)
-    places = range(start, start + len(rows))
-    lines: Sequence[int | None] = [None] * len(rows) if given.lines is None else given.lines
-    return questions, (ids or questions, places, asked, golds, solutions, given.texts, lines)
-
-
-def _digests(asked: list[str], system_prompt: str | None) -> list[str]:
-    """`question_digest` of several questions after the same system prompt."""
-    system = f'{{"role": "system", "content": {as_text(system_prompt.strip())}}}, ' if system_prompt else ""
-    begun = hashlib.sha256(f'[{system}{{"role": "user", "content": "'.encode())
-    digests = []
-    for text in escaped([text.strip() for text in asked]):
-        digest = begun.copy()
-        digest.update(f'{text}"}}]'.encode())
-        digests.append(digest.hexdigest()[:16])
-    return digests
 
 
 def _fields_of(source: dict[str, Any], given: SourceRow, row: int, data: DataConfig) -> tuple[str, Fields]:
@@ -269,12 +249,6 @@ def _named(data: DataConfig, rows: Rows) -> list[tuple[str, str | None]]:
         return [] if rows.scored else several
     question = None if data.prompt_template else data.prompt
     return [("prompt", question), *[("answer", column) for column in data.answers], ("id", data.id), *several]
-
-
-def question_digest(messages: Messages) -> str:
-    """A digest of what is asked; white space around a message makes no other question."""
-    asked = [f'{{"role": {as_text(m["role"])}, "content": {as_text(m["content"].strip())}}}' for m in messages]
-    return hashlib.sha256(f"[{', '.join(asked)}]".encode()).hexdigest()[:16]
 
 
 def _value(answer: str) -> Decimal | str:

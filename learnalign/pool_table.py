@@ -7,7 +7,7 @@ import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from learnalign.columns import Messages
 from learnalign.rundir import Quarantined
@@ -44,7 +44,15 @@ class Prompt:
         return Quarantined(id=self.id, row=self.row, line=self.line, reason=reason)
 
 
-Packed = tuple[int, "pa.Buffer"]  # a group: its number of rows, and their content
+class Packed(NamedTuple):
+    """A group of prompts: how many, their columns compressed, and what is added to their `row` and `line`."""
+
+    rows: int
+    content: pa.Buffer
+    rows_before: int = 0
+    lines_before: int = 0
+
+
 Fields = tuple[str, int, Messages | str, str, str | None, str, int | None]  # of a Prompt
 
 
@@ -69,7 +77,7 @@ class Prompts(Sequence[Prompt]):
     @classmethod
     def of(cls, groups: Sequence[Packed]) -> Prompts:
         """Prompts in memory."""
-        return cls([size for size, _ in groups], lambda group, names: _unpacked(groups[group][1], names))
+        return cls([group.rows for group in groups], lambda group, names: unpacked(groups[group], names))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -205,14 +213,20 @@ def packed(table: pa.Table) -> Packed:
     stream = pa.BufferOutputStream()
     with pa.ipc.new_stream(stream, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(table)
-    return len(table), stream.getvalue()
+    return Packed(len(table), stream.getvalue())
 
 
-def _unpacked(content: pa.Buffer, names: list[str] | None) -> pa.Table:
+def unpacked(group: Packed, names: list[str] | None = None) -> pa.Table:
+    """Columns of a packed group; None: all."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    reader = pa.ipc.open_stream(content)
+    reader = pa.ipc.open_stream(group.content)
     if names is not None:
         fields = [reader.schema.get_field_index(name) for name in names]
-        reader = pa.ipc.open_stream(content, options=pa.ipc.IpcReadOptions(included_fields=fields))
-    return reader.read_all()
+        reader = pa.ipc.open_stream(group.content, options=pa.ipc.IpcReadOptions(included_fields=fields))
+    table = reader.read_all()
+    for name, before in (("row", group.rows_before), ("line", group.lines_before)):
+        if before and name in table.column_names:
+            table = table.set_column(table.schema.get_field_index(name), name, pc.add(table[name], before))
+    return table

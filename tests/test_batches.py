@@ -18,7 +18,7 @@ from learnalign.batches import read_batches
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
 from learnalign.inputs import SourceRow, escaped
-from learnalign.pool_rows import _digests, question_digest
+from learnalign.plain_rows import digests, question_digest
 from learnalign.rundir.files import as_json
 from learnalign.sources import read_rows
 
@@ -87,7 +87,7 @@ def both(path: Path) -> tuple[tuple[list[str], str], tuple[list[str], str]]:
 @pytest.mark.parametrize("together", [1, 2, 3, 7, 128])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_readable_lines(together: int, ending: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_TOGETHER", together)
+    monkeypatch.setattr(batches, "TOGETHER", together)
     draw, path = random.Random(together), tmp_path / "pool.jsonl"
     for odd in (0.0, 0.1, 0.5):
         lines = [draw.choice(READABLE if draw.random() < odd else PLAIN) for _ in range(60)]
@@ -103,7 +103,7 @@ def test_readable_lines(together: int, ending: bytes, tmp_path: Path, monkeypatc
 def test_refused_lines(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pool.jsonl"
     for together, before, after in itertools.product((1, 2, 128), range(3), ([], *([other] for other in CLOSING))):
-        monkeypatch.setattr(batches, "_TOGETHER", together)
+        monkeypatch.setattr(batches, "TOGETHER", together)
         path.write_bytes(b"\n".join([*PLAIN[:before], line, *after, *PLAIN]))
         quick, careful = both(path)
         assert quick == careful
@@ -153,7 +153,7 @@ def test_texts_are_escaped_together_as_one_by_one(texts: list[str]) -> None:
 def test_questions_are_digested_together_as_one_by_one(system: str | None) -> None:
     asked = [f" {text}\n" for text in TEXTS]
     before = [{"role": "system", "content": system}] if system else []
-    assert _digests(asked, system) == [question_digest([*before, {"role": "user", "content": text}]) for text in asked]
+    assert digests(asked, system) == [question_digest([*before, {"role": "user", "content": text}]) for text in asked]
 
 
 def test_rows_of_plain_columns_have_the_text_of_the_row(tmp_path: Path) -> None:

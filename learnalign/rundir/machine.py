@@ -62,6 +62,11 @@ def describe_machine() -> dict[str, Any]:
     return machine
 
 
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Moment:
     """The monotonic clock, s, and the CPU seconds spent until then."""

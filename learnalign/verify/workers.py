@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 
 from learnalign.errors import RunError
+from learnalign.rundir.machine import usable_cpus
 from learnalign.verify.verdict import Verdict
 from learnalign.verify.worker_handle import WorkerHandle
 
 _CHUNK = 32  # most tasks sent to a worker at once
 _MOST_LOST = 20  # most idle workers that may die, e.g. killed by the machine's memory guard
 _TICK = 0.05  # seconds between checks of deadlines and memory
-
-
-def usable_cpus() -> int:
-    """Count the CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:

@@ -1,0 +1,141 @@
+"""Several processes read a large file of lines as one does: prompts, order, what is left out, errors."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from learnalign import pool_readers
+from learnalign.config import DataConfig
+from learnalign.errors import InputError
+from learnalign.pool_readers import Part, parts_of, read_groups
+from learnalign.prompts import read_pool
+from tests.test_pool_rows import awkward
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two processes for files of any size, in parts of few lines; none is left."""
+    monkeypatch.setattr(pool_readers, "LEAST", 0)
+    monkeypatch.setattr(pool_readers, "ROWS", 7)
+    monkeypatch.setattr(pool_readers, "usable_cpus", lambda: 2)
+    yield
+    assert not [child for child in psutil.Process().children() if "pool_readers" in " ".join(child.cmdline())]
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, **data: Any) -> tuple[Any, Any, int]:
+    """What is read by several processes and by this one, in plain values; and how many groups came from the others."""
+    settings = DataConfig(**{"prompt": "question", "answer": "answer", "solution": "why", **data})
+    groups = sum(isinstance(some, pool_readers.Group) for some in read_groups(settings))
+    together = _values(settings)
+    monkeypatch.setattr(pool_readers, "LEAST", 1 << 60)
+    return together, _values(settings), groups
+
+
+def _values(data: DataConfig) -> Any:
+    prompts, left_out, count = read_pool(data)
+    return [(prompt, prompt.line) for prompt in prompts], left_out, count
+
+
+def lines_of(rows: list[Any]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def plain(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"question": f"{i} + {i}?", "answer": 2 * i, "why": None, "key": f"k{i}"} for i in range(start, start + count)
+    ]
+
+
+@pytest.mark.parametrize("each", [1, 2, 5, 1000])
+def test_every_line_is_in_one_part(each: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(each)
+    for end in (b"", b"\n", b"\n\n", b"\r\n"):
+        lines = [b"x" * draw.choice([0, 1, 2, 3, 50]) for _ in range(40)]
+        file = tmp_path / "lines.jsonl"
+        file.write_bytes(b"\n".join(lines) + end)
+        size = file.stat().st_size
+        parts = [Part(str(file), start, min(start + each, size)) for start in range(0, size, each)]
+        assert b"".join(part.read() for part in parts) == file.read_bytes()
+        contents = list(filter(None, (part.read() for part in parts)))
+        assert all(content.endswith(b"\n") for content in contents[:-1])
+        monkeypatch.setattr(pool_readers, "ROWS", each)
+        assert b"".join(part.read() for part in parts_of(file)) == file.read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_awkward_rows_between_plain_ones_are_read_as_by_one_process(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pool.jsonl"
+    rows = [*plain(60), *awkward(seed, 40), *plain(40, 60), *plain(3), *awkward(seed + 9, 20), *plain(50, 100)]
+    content = lines_of(rows).replace(b'{"question": "120', b' \n\n{"question": "120')
+    file.write_bytes(content)
+    together, alone, groups = both_ways(monkeypatch, path=str(file), system_prompt=["Think.", None][seed])
+    assert together == alone
+    assert groups >= 10
+
+
+def test_own_ids_that_come_again_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = plain(100)
+    digest = read_pool(DataConfig(path=str(_file(tmp_path, rows[:1])), prompt="question", answer="answer"))[0].ids[0]
+    rows[40]["key"], rows[70]["key"], rows[90]["key"] = rows[3]["key"], rows[69]["key"], digest
+    together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, rows)), id="key")
+    assert together == alone
+    assert len(together[1]) == 2
+    assert groups > 10
+
+
+def test_files_of_a_directory_are_read_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"train-{i}.jsonl").write_bytes(lines_of([*plain(30, 20 * i), {"question": "no gold"}]).rstrip())
+    together, alone, groups = both_ways(monkeypatch, path=str(folder))
+    assert together == alone
+    assert together[2] == 93
+    assert groups > 6
+
+
+@pytest.mark.parametrize("line", [b"{\n", b'{"question": "a", "question": "b"}\n', b"\xff\n", b"[]\n"])
+def test_the_error_of_a_line_names_the_same_line(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "pool.jsonl"
+    file.write_bytes(lines_of(plain(50)) + line + lines_of(plain(20, 50)) + b"}\n")
+    settings, errors = DataConfig(path=str(file), prompt="question", answer="answer"), []
+    for least in (0, 1 << 60):
+        monkeypatch.setattr(pool_readers, "LEAST", least)
+        with pytest.raises(InputError, match="line 51") as error:
+            read_pool(settings)
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]
+
+
+def test_processes_that_cannot_start_or_die_leave_all_to_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _file(tmp_path, plain(200))
+    monkeypatch.setattr(pool_readers, "python", lambda *arguments: ["false"])
+    together, alone, groups = both_ways(monkeypatch, path=str(file))
+    assert (together, groups) == (alone, 0)
+
+
+def test_compressed_files_and_rows_that_are_changed_are_read_by_one(tmp_path: Path) -> None:
+    packed = tmp_path / "pool.jsonl.gz"
+    packed.write_bytes(gzip.compress(lines_of(plain(30))))
+    for data in ({"path": packed}, {"path": _file(tmp_path, plain(30)), "where": {"answer": [2, 4]}}):
+        some = list(read_groups(DataConfig(**{**data, "path": str(data["path"])}, prompt="question", answer="answer")))
+        assert not [group for group in some if isinstance(group, pool_readers.Group)]
+        assert sum(map(len, some)) == 30
+
+
+def _file(folder: Path, rows: list[Any]) -> Path:
+    file = folder / "pool.jsonl"
+    file.write_bytes(lines_of(rows))
+    return file
