@@ -2,9 +2,11 @@
 
     python -m tests.benchmarks.pool [--rows 10000,100000,1000000] [--rounds K] [--json FILE]
 
-The pool is made up: questions of 45 words with a gold, a solution of 50 and two more columns, about 590 bytes a line. Both sides take
-turns, each in a process of its own with one thread; `read` gives ids, leaves out duplicates and checks each row, and `store` reads it
-and writes the columns of prompts.parquet; neither has a tokenizer. CPU seconds are those after the imports, memory is the process's most.
+The pool is made up: questions of 45 words with a gold, a solution of 50 and two more columns, about 590 bytes a line. All sides take
+turns, each in a process of its own with all cores: pyarrow has threads, and `read`, which gives ids, leaves out duplicates and checks each
+row, reads a large file by several processes; `alone` is the same in one process; `store` reads the pool and writes the columns of
+prompts.parquet. None has a tokenizer. Seconds by the clock and CPU seconds, those of its processes among them, are those after the imports;
+memory is the process's most.
 """
 
 from __future__ import annotations
@@ -36,9 +38,13 @@ from learnalign.rundir.files import write_parquet"""
 SIDES = {
     "pyarrow": (
         "import pyarrow.json as pj",
-        "pj.read_json(sys.argv[1], read_options=pj.ReadOptions(use_threads=False))",
+        "pj.read_json(sys.argv[1])",
     ),
     "read": (OURS, READ + "read_pool(data)"),
+    "alone": (
+        OURS + "\nimport learnalign.pool_readers",
+        "learnalign.pool_readers.LEAST = 1 << 60\n" + READ + "read_pool(data)",
+    ),
     "store": (
         STORE,
         READ + "groups = (group.select(schema().names) for group in read_pool(data)[0].groups())\n"
@@ -46,13 +52,13 @@ SIDES = {
     ),
 }
 MEASURE = """
-import json, sys, time
+import json, os, sys, time
 import pyarrow
 pyarrow.array(["it imports pandas"])
 {imports}
-cpu, clock = time.process_time(), time.perf_counter()
+cpu, clock = sum(os.times()[:4]), time.perf_counter()
 {work}
-cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
+cpu, clock = sum(os.times()[:4]) - cpu, time.perf_counter() - clock
 memory = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024 / 1e9
 print(json.dumps(dict(cpu_seconds=round(cpu, 3), seconds=round(clock, 3), gigabytes=round(memory, 3))))
 """
@@ -90,12 +96,15 @@ def main() -> None:
             for _ in range(arguments.rounds):
                 for side, results in sides.items():
                     results.append(measure(side, path))
-        least = {side: min(result["cpu_seconds"] for result in results) for side, results in sides.items()}
+        clock = {side: [result["seconds"] for result in results] for side, results in sides.items()}
         for side, results in sides.items():
-            seconds = statistics.median(result["cpu_seconds"] for result in results)
-            words = f"{rows / seconds:,.0f} rows a CPU second (best {rows / least[side]:,.0f})"
-            print(f"{rows:,} rows, {side}: {words}, {results[0]['gigabytes']:.2f} GB", flush=True)
-        print(f"read / pyarrow: {least['read'] / least['pyarrow']:.1f}", flush=True)
+            speeds = f"{rows / statistics.median(clock[side]):,.0f} rows a second (best {rows / min(clock[side]):,.0f})"
+            cpu = statistics.median(result["cpu_seconds"] for result in results)
+            print(
+                f"{rows:,} rows, {side}: {speeds}, {rows / cpu:,.0f} a CPU second, {results[0]['gigabytes']:.2f} GB",
+                flush=True,
+            )
+        print(f"read / pyarrow: {min(clock['read']) / min(clock['pyarrow']):.1f}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({**about(line_bytes=590), "found": found}, indent=1) + "\n")
 
