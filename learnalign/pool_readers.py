@@ -32,10 +32,13 @@ from learnalign.plain_rows import plain_columns, system_turns, takes_columns
 from learnalign.pool_table import FIELDS, ROWS, Packed, group_of, packed
 from learnalign.rundir.machine import usable_cpus
 
-LEAST = 1 << 27  # bytes of files; a process takes half a second to start
+LEAST, LEAST_EACH = (
+    1 << 27,
+    1 << 23,
+)  # bytes of all files, for a process takes half a second to start, and of a file on average
 _MOST = 8  # processes: this one cannot keep more of them busy
 # Settings of glibc: memory that is freed stays with the process, which takes as much again at once.
-_KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+_KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
 _SAMPLE = 1 << 20  # bytes of a file that tell how long its lines are
 
 
@@ -72,7 +75,8 @@ def read_groups(data: DataConfig) -> Generator[Batch | Group]:
     """The rows of `read_batches`, with its errors; many of a large file as prompts."""
     files, readers = line_files(data), min(usable_cpus(), _MOST)
     plain = takes_columns(data) and all(file.suffix.lower() not in COMPRESSIONS for file in files)
-    if readers < 2 or not plain or sum(file.stat().st_size for file in files) < LEAST:
+    size = sum(file.stat().st_size for file in files)
+    if readers < 2 or not plain or size < LEAST or size < LEAST_EACH * len(files):
         yield from read_batches(data)
         return
     rows = lines = 0  # of all files, and of this one
@@ -174,14 +178,16 @@ def main() -> None:
         while True:
             part = Part(*json.loads(connection.recv_bytes()))
             group = _group_of(part.read(), data, numbered)
-            answer = group and {"names": group.names, "questions": group.questions, "rows": len(group)}
-            connection.send_bytes(json.dumps(answer).encode())
-            if group:
+            if group is None:
+                connection.send_bytes(b"null")
+            else:
+                about = {"names": group.names, "questions": group.questions, "rows": len(group)}
+                connection.send_bytes(json.dumps(about).encode())
                 connection.send_bytes(group.packed.content)
 
 
 def _group_of(content: bytes, data: DataConfig, numbered: bool) -> Group | None:
-    """The prompts of lines, with rows counted from 0 and lines, if they are `numbered`, from 1; None unless all are plain."""
+    """The prompts of lines, with rows counted from 0 and lines, if they are `numbered`, from 1; None unless there are some, all plain."""
     questions: list[str] = []
     names: dict[str, None] = {}
     columns: list[list[Any]] = [[] for _ in FIELDS]
@@ -197,6 +203,8 @@ def _group_of(content: bytes, data: DataConfig, numbered: bool) -> Group | None:
         names |= dict.fromkeys(itertools.chain.from_iterable(given.rows))
         for column, values in zip(columns, found[1], strict=True):
             column += values
+    if not questions:
+        return None
     return Group(list(names), questions if data.id else None, packed(group_of(columns, system_turns(data))))
 
 

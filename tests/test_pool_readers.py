@@ -24,6 +24,7 @@ from tests.test_pool_rows import awkward
 def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two processes for files of any size, in parts of few lines; none is left."""
     monkeypatch.setattr(pool_readers, "LEAST", 0)
+    monkeypatch.setattr(pool_readers, "LEAST_EACH", 0)
     monkeypatch.setattr(pool_readers, "ROWS", 7)
     monkeypatch.setattr(pool_readers, "usable_cpus", lambda: 2)
     yield
@@ -81,6 +82,15 @@ def test_awkward_rows_between_plain_ones_are_read_as_by_one_process(
     together, alone, groups = both_ways(monkeypatch, path=str(file), system_prompt=["Think.", None][seed])
     assert together == alone
     assert groups >= 10
+
+
+def test_lines_longer_than_a_part_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = plain(200)
+    rows[50]["why"] = "because " * 1000  # beyond several parts, in which no line begins
+    monkeypatch.setattr(pool_readers, "_SAMPLE", 500)
+    together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, rows)))
+    assert together == alone
+    assert groups > 20
 
 
 def test_own_ids_that_come_again_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
