@@ -22,6 +22,12 @@ def module_path() -> list[str]:
     return [entry for place, entry in enumerate(sys.path) if place > ahead or named or not _is_here(entry)]
 
 
+def own_module_path() -> list[str]:
+    """`module_path`, with the place of this package."""
+    path, home = module_path(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return path if home in path else [*path, home]
+
+
 def python(*arguments: str) -> list[str]:
     """The command of a Python process that does not import from the current directory; see `environment`."""
     return [sys.executable, "-P", *arguments]

@@ -6,28 +6,30 @@ answered, is read by this one, as all of smaller files is: rows, order and error
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import itertools
 import json
+import os
 import queue
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from learnalign.batches import TOGETHER, Batch, batches_of, keeps_lines, line_files, plain_lines, read_batches
 from learnalign.config import DataConfig
+from learnalign.errors import InputError
 from learnalign.inputs import COMPRESSIONS, readable
-from learnalign.isolation import environment, python
+from learnalign.isolation import own_module_path, python
 from learnalign.plain_rows import plain_columns, system_turns, takes_columns
 from learnalign.pool_table import FIELDS, ROWS, Packed, group_of, packed
 from learnalign.rundir.machine import usable_cpus
@@ -40,6 +42,7 @@ _MOST = 8  # processes: this one cannot keep more of them busy
 # Settings of glibc: memory that is freed stays with the process, which takes as much again at once.
 _KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
 _SAMPLE = 1 << 20  # bytes of a file that tell how long its lines are
+_SMALLEST, _LARGEST = 1 << 18, 1 << 23  # bytes of a part, whatever they tell
 
 
 @dataclass(frozen=True)
@@ -55,77 +58,106 @@ class Group:
 
 
 class Part(NamedTuple):
-    """The lines of a file that begin from byte `start` to `stop`, which is past the last."""
+    """The lines of a file that begin from byte `start` to `stop`, which is past the last; None: to the end."""
 
     path: str
+    state: list[int]  # of the file when it was opened first
     start: int
-    stop: int
+    stop: int | None
 
-    def read(self) -> bytes:
-        """Raises InputError if the file cannot be read."""
-        with readable(Path(self.path)), open(self.path, "rb") as file:
-            if self.start:
-                file.seek(self.start - 1)
-                file.readline()
-            length = self.stop - file.tell()
-            return file.read(length - 1) + file.readline() if length > 0 else b""
+    def of(self, file: BinaryIO) -> bytes:
+        """The lines."""
+        file.seek(max(0, self.start - 1))
+        if self.start:
+            file.readline()
+        if self.stop is None:
+            return file.read()
+        length = self.stop - file.tell()
+        return file.read(length - 1) + file.readline() if length > 0 else b""
 
 
 def read_groups(data: DataConfig) -> Generator[Batch | Group]:
-    """The rows of `read_batches`, with its errors; many of a large file as prompts."""
+    """The rows of `read_batches`, with its errors, many of a large file as prompts; raises InputError also if a large file changes."""
     files, readers = line_files(data), min(usable_cpus(), _MOST)
+    size = sum(map(_size, files))
     plain = takes_columns(data) and all(file.suffix.lower() not in COMPRESSIONS for file in files)
-    size = sum(file.stat().st_size for file in files)
-    if readers < 2 or not plain or size < LEAST or size < LEAST_EACH * len(files):
+    if not files or readers < 2 or not plain or size < LEAST or size < LEAST_EACH * len(files):
         yield from read_batches(data)
         return
     rows = lines = 0  # of all files, and of this one
     numbered = keeps_lines(data)
-    with _Readers(readers, data) as reading:
-        for part, group in reading.each(itertools.chain.from_iterable(map(parts_of, files))):
-            lines = lines if part.start else 0
-            if group is None:
-                content = part.read()
-                for batch in batches_of(io.BytesIO(content), Path(part.path), lines + 1, numbered):
-                    yield batch
-                    rows += len(batch)
-                lines += content.count(b"\n")
-            else:
+    with _Readers(readers, data) as reading, contextlib.ExitStack() as opened:
+        for file, part, group in reading.each(itertools.chain.from_iterable(map(parts_of, files))):
+            if not part.start:
+                opened.close()  # the file before it
+                opened.enter_context(file)
+                lines = 0
+            if group is not None:
                 yield replace(group, packed=group.packed._replace(rows_before=rows, lines_before=lines))
                 rows, lines = rows + len(group), lines + len(group)
+                continue
+            with readable(Path(part.path)):
+                content, state = part.of(file), _state(file)
+            if state != part.state:
+                raise InputError(f"{part.path}: it has changed while it was read; run the same command again")
+            for batch in batches_of(io.BytesIO(content), Path(part.path), lines + 1, numbered):
+                yield batch
+                rows += len(batch)
+            lines += content.count(b"\n")
 
 
-def parts_of(file: Path) -> Iterator[Part]:
-    """A file in parts of about `ROWS` lines."""
-    with readable(file), file.open("rb") as opened:
-        sample, size = opened.read(_SAMPLE), file.stat().st_size
-    each = max(1, len(sample) * ROWS // max(1, sample.count(b"\n")))
-    return (Part(str(file), start, min(start + each, size)) for start in range(0, size, each))
+def _size(file: Path) -> int:
+    with readable(file):
+        return file.stat().st_size
+
+
+def _state(file: BinaryIO) -> list[int]:
+    status = os.fstat(file.fileno())
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def parts_of(path: Path) -> Iterator[tuple[BinaryIO, Part]]:
+    """A file in parts of about `ROWS` lines, and the file, opened."""
+    with readable(path):
+        file = path.open("rb")
+        sample, state = file.read(_SAMPLE), _state(file)
+    each = len(sample) * ROWS // max(1, sample.count(b"\n"))
+    each = min(max(each, _SMALLEST), _LARGEST)
+    starts = range(0, max(1, state[2]), each)
+    return ((file, Part(str(path), state, start, start + each if start != starts[-1] else None)) for start in starts)
 
 
 class _Readers:
     """So many processes that read parts of files for `data`; they end with the block, or with this process."""
 
     def __init__(self, count: int, data: DataConfig) -> None:
-        self._count = count
-        self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()
-        self._processes = []
-        for _ in range(count):
-            own, far = Pipe()
-            with far:
-                process = subprocess.Popen(
-                    python("-m", "learnalign.pool_readers", str(far.fileno())),
-                    pass_fds=[far.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={**_KEEPING, **environment()},
-                )
-            self._processes.append(process)
-            with suppress(OSError):  # it has ended; nothing that it is asked is answered
-                own.send_bytes(json.dumps(data.model_dump()).encode())
-            self._free.put(own)
+        self._count, self._processes = count, list[subprocess.Popen[bytes]]()
+        self._free: queue.SimpleQueue[Connection | None] = (
+            queue.SimpleQueue()
+        )  # None at its end says that all have ended
+        self._ended: list[Connection] = []
+        with contextlib.suppress(OSError, TypeError):  # as many as can be started
+            for _ in range(count):
+                self._start(data)
+        if not self._processes:
+            self._free.put(None)
         self._threads = ThreadPoolExecutor(count)  # one waits for each
+
+    def _start(self, data: DataConfig) -> None:
+        own, far = Pipe()
+        with far:
+            process = subprocess.Popen(
+                python("-m", "learnalign.pool_readers", str(far.fileno())),
+                pass_fds=[far.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**_KEEPING, **os.environ, "PYTHONPATH": os.pathsep.join(own_module_path())},
+            )
+        self._processes.append(process)
+        with contextlib.suppress(OSError):  # it has ended, which is noticed when it is asked
+            own.send_bytes(json.dumps(data.model_dump()).encode())
+        self._free.put(own)
 
     def __enter__(self) -> Self:
         return self
@@ -139,30 +171,42 @@ class _Readers:
         for process in self._processes:
             process.wait()
         while not self._free.empty():
-            self._free.get().close()
+            if connection := self._free.get():
+                connection.close()
 
-    def each(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Group | None]]:
+    def each(self, parts: Iterator[tuple[BinaryIO, Part]]) -> Iterator[tuple[BinaryIO, Part, Group | None]]:
         """The parts in their order, and the prompts of each; None if they must be read otherwise."""
-        left, waiting = iter(parts), deque[tuple[Part, Future[Group | None]]]()
+        waiting, unreadable = deque[tuple[BinaryIO, Part, Future[Group | None]]](), None
         while True:
-            for part in itertools.islice(left, 2 * self._count - len(waiting)):
-                waiting.append((part, self._threads.submit(self._ask, part)))
+            try:
+                for file, part in itertools.islice(parts, 2 * self._count - len(waiting)):
+                    waiting.append((file, part, self._threads.submit(self._ask, part)))
+            except InputError as error:  # of a later file: what comes before it is read first
+                parts, unreadable = iter(()), error
             if not waiting:
-                return
-            part, answer = waiting.popleft()
-            yield part, answer.result()
+                break
+            file, part, answer = waiting.popleft()
+            yield file, part, answer.result()
+        if unreadable:
+            raise unreadable
 
     def _ask(self, part: Part) -> Group | None:
-        reader = self._free.get()
+        if (reader := self._free.get()) is None:
+            self._free.put(None)
+            return None
         try:
             reader.send_bytes(json.dumps(part).encode())
-            if (answer := json.loads(reader.recv_bytes())) is None:
-                return None
-            content = reader.recv_bytes()
-        except (EOFError, OSError):  # it has ended
+            answer = json.loads(reader.recv_bytes())
+            content = b"" if answer is None else reader.recv_bytes()
+        except (EOFError, OSError):
+            reader.close()
+            self._ended.append(reader)
+            if len(self._ended) == len(self._processes):
+                self._free.put(None)
             return None
-        finally:
-            self._free.put(reader)
+        self._free.put(reader)
+        if answer is None:
+            return None
         import pyarrow as pa
 
         return Group(answer["names"], answer["questions"], Packed(answer["rows"], pa.py_buffer(content)))
@@ -172,18 +216,27 @@ def main() -> None:
     """Answer the process at the other end of the socket until that one closes it."""
     connection = Connection(int(sys.argv[1]))
     gc.disable()  # nothing made here refers to itself
-    with suppress(EOFError, OSError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         data = DataConfig(**json.loads(connection.recv_bytes()))
         numbered = keeps_lines(data)
         while True:
             part = Part(*json.loads(connection.recv_bytes()))
-            group = _group_of(part.read(), data, numbered)
+            group = _group_of(_lines_of(part), data, numbered)
             if group is None:
                 connection.send_bytes(b"null")
             else:
                 about = {"names": group.names, "questions": group.questions, "rows": len(group)}
                 connection.send_bytes(json.dumps(about).encode())
                 connection.send_bytes(group.packed.content)
+
+
+def _lines_of(part: Part) -> bytes:
+    """Its lines; none if the file has changed."""
+    try:
+        with open(part.path, "rb") as file:
+            return part.of(file) if _state(file) == part.state else b""
+    except OSError:  # renamed or deleted: who has opened it before can read it
+        return b""
 
 
 def _group_of(content: bytes, data: DataConfig, numbered: bool) -> Group | None:

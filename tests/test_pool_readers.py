@@ -13,9 +13,12 @@ import psutil
 import pytest
 
 from learnalign import pool_readers
+from learnalign.batches import Batch
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
-from learnalign.pool_readers import Part, parts_of, read_groups
+from learnalign.pool_readers import Group, parts_of, read_groups
+from learnalign.pool_rows import Rows
+from learnalign.pool_table import unpacked
 from learnalign.prompts import read_pool
 from tests.test_pool_rows import awkward
 
@@ -26,6 +29,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pool_readers, "LEAST", 0)
     monkeypatch.setattr(pool_readers, "LEAST_EACH", 0)
     monkeypatch.setattr(pool_readers, "ROWS", 7)
+    monkeypatch.setattr(pool_readers, "_SMALLEST", 1)
     monkeypatch.setattr(pool_readers, "usable_cpus", lambda: 2)
     yield
     assert not [child for child in psutil.Process().children() if "pool_readers" in " ".join(child.cmdline())]
@@ -34,10 +38,12 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def both_ways(monkeypatch: pytest.MonkeyPatch, **data: Any) -> tuple[Any, Any, int]:
     """What is read by several processes and by this one, in plain values; and how many groups came from the others."""
     settings = DataConfig(**{"prompt": "question", "answer": "answer", "solution": "why", **data})
-    groups = sum(isinstance(some, pool_readers.Group) for some in read_groups(settings))
+    groups: list[Group] = []
+    own = Rows.add_group
+    monkeypatch.setattr(Rows, "add_group", lambda rows, group: (groups.append(group), own(rows, group)))
     together = _values(settings)
     monkeypatch.setattr(pool_readers, "LEAST", 1 << 60)
-    return together, _values(settings), groups
+    return together, _values(settings), len(groups)
 
 
 def _values(data: DataConfig) -> Any:
@@ -62,13 +68,12 @@ def test_every_line_is_in_one_part(each: int, tmp_path: Path, monkeypatch: pytes
         lines = [b"x" * draw.choice([0, 1, 2, 3, 50]) for _ in range(40)]
         file = tmp_path / "lines.jsonl"
         file.write_bytes(b"\n".join(lines) + end)
-        size = file.stat().st_size
-        parts = [Part(str(file), start, min(start + each, size)) for start in range(0, size, each)]
-        assert b"".join(part.read() for part in parts) == file.read_bytes()
-        contents = list(filter(None, (part.read() for part in parts)))
-        assert all(content.endswith(b"\n") for content in contents[:-1])
-        monkeypatch.setattr(pool_readers, "ROWS", each)
-        assert b"".join(part.read() for part in parts_of(file)) == file.read_bytes()
+        monkeypatch.setattr(pool_readers, "_SMALLEST", each)
+        monkeypatch.setattr(pool_readers, "_LARGEST", each)
+        contents = [part.of(opened) for opened, part in parts_of(file)]
+        assert b"".join(contents) == file.read_bytes()
+        assert len(contents) == max(1, -(-file.stat().st_size // each))
+        assert all(content.endswith(b"\n") for content in list(filter(None, contents))[:-1])
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -127,13 +132,62 @@ def test_the_error_of_a_line_names_the_same_line(line: bytes, tmp_path: Path, mo
     assert errors[0] == errors[1]
 
 
+@pytest.mark.parametrize("command", [["false"], ["/no/such/python"], [None]])
 def test_processes_that_cannot_start_or_die_leave_all_to_this_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = _file(tmp_path, plain(200))
-    monkeypatch.setattr(pool_readers, "python", lambda *arguments: ["false"])
-    together, alone, groups = both_ways(monkeypatch, path=str(file))
+    monkeypatch.setattr(pool_readers, "python", lambda *arguments: command)
+    together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, plain(200))))
     assert (together, groups) == (alone, 0)
+
+
+def test_the_parts_of_a_process_that_is_killed_go_to_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, groups, rows = _file(tmp_path, plain(2000)), 0, 0
+    for some in read_groups(DataConfig(path=str(file), prompt="question", answer="answer")):
+        if not groups:
+            psutil.Process().children()[0].kill()
+        groups, rows = groups + isinstance(some, Group), rows + len(some)
+    assert rows == 2000
+    assert groups > 200  # of about 290
+
+
+@pytest.mark.parametrize("way", ["replaced", "renamed", "appended", "emptied"])
+def test_a_file_that_changes_while_it_is_read_is_read_as_it_was_or_refused(way: str, tmp_path: Path) -> None:
+    file, other = _file(tmp_path, plain(2000)), tmp_path / "other.jsonl"
+    other.write_bytes(lines_of(plain(3000, 5000)))
+    prompts: list[Any] = []
+
+    def read() -> None:
+        for some in read_groups(DataConfig(path=str(file), prompt="question", answer="answer")):
+            if not prompts:
+                {"replaced": lambda: other.replace(file), "renamed": lambda: file.rename(tmp_path / "new")}.get(
+                    way, lambda: file.open("ab" if way == "appended" else "wb").write(b"{}\n")
+                )()
+            prompts.extend(some.rows if isinstance(some, Batch) else unpacked(some.packed)["source"].to_pylist())
+
+    if way in ("replaced", "renamed"):
+        read()
+        assert len(prompts) == 2000
+        assert "5000" not in str(prompts[-1])
+    else:
+        with pytest.raises(InputError, match="it has changed while it was read"):
+            read()
+
+
+def test_a_file_that_cannot_be_read_is_told_after_errors_of_those_before_it(tmp_path: Path) -> None:
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    for i in range(4):
+        (folder / f"train-{i}.jsonl").write_bytes(lines_of(plain(2)))
+    (folder / "train-1.jsonl").write_bytes(b"{\n")
+    (folder / "train-2.jsonl").unlink()
+    (folder / "train-2.jsonl").symlink_to("/proc/self/mem")
+    data = DataConfig(path=str(folder), prompt="question", answer="answer")
+    with pytest.raises(InputError, match=r"train-1.jsonl, line 1"):
+        read_pool(data)
+    (folder / "train-1.jsonl").write_bytes(lines_of(plain(2)))
+    with pytest.raises(InputError, match=r"train-2.jsonl: cannot be read"):
+        read_pool(data)
 
 
 def test_compressed_files_and_rows_that_are_changed_are_read_by_one(tmp_path: Path) -> None:
@@ -141,7 +195,7 @@ def test_compressed_files_and_rows_that_are_changed_are_read_by_one(tmp_path: Pa
     packed.write_bytes(gzip.compress(lines_of(plain(30))))
     for data in ({"path": packed}, {"path": _file(tmp_path, plain(30)), "where": {"answer": [2, 4]}}):
         some = list(read_groups(DataConfig(**{**data, "path": str(data["path"])}, prompt="question", answer="answer")))
-        assert not [group for group in some if isinstance(group, pool_readers.Group)]
+        assert not [group for group in some if isinstance(group, Group)]
         assert sum(map(len, some)) == 30
 
 

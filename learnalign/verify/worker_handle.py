@@ -11,12 +11,11 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 import psutil
 
 from learnalign.errors import InputError, RunError
-from learnalign.isolation import environment, module_path, python
+from learnalign.isolation import environment, own_module_path, python
 from learnalign.verify.verdict import Verdict
 
 _BOOT = """
@@ -31,12 +30,6 @@ main(settings)
 """
 _WALL = 10  # a built-in verifier's seconds by the clock for each CPU second that it may take
 _START_LIMIT = 300.0  # seconds; a user's module may load a model
-
-
-def _module_path() -> list[str]:
-    """The worker's module path: this process's, without the current directory, but with the place of this package."""
-    path, home = module_path(), str(Path(__file__).parents[2])
-    return path if home in path else [*path, home]
 
 
 class WorkerHandle:
@@ -56,7 +49,7 @@ class WorkerHandle:
         self._begun_at = 0.0  # CPU seconds of the process
         self.connection, far_end = multiprocessing.Pipe()
         limits = {"cpu_limit": self._cpu_limit, "wall_limit": self._wall_limit}
-        settings = {"descriptor": far_end.fileno(), "function": function, "path": _module_path(), **limits}
+        settings = {"descriptor": far_end.fileno(), "function": function, "path": own_module_path(), **limits}
         with far_end:
             self._process = subprocess.Popen(
                 python("-c", _BOOT, json.dumps(settings)),
