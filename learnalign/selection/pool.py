@@ -6,7 +6,6 @@ import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,15 +52,6 @@ class _Checked:
     places: Int[np.ndarray, "rows"]
     norms: Float[np.ndarray, "rows"]
     features: Place
-
-
-def _ahead(blocks: Iterator[Vectors]) -> Iterator[Vectors]:
-    """The blocks, each read in a thread while the one before it is worked on."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = thread.submit(next, blocks, None)
-            yield block
 
 
 class Pool:
@@ -143,9 +133,6 @@ class Pool:
                 "grad.projection: exact stores alignments but no features, which this method needs; use method "
                 "learnalign, or compute features in a new run directory with --set grad.projection=kronecker"
             )
-        return _ahead(self._stored_gradients(command))
-
-    def _stored_gradients(self, command: str) -> Iterator[Vectors]:
         for shard, path in self._gradient_files:
             if shard.index < len(self._checked):
                 checked = self._checked[shard.index]

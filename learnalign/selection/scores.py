@@ -7,6 +7,7 @@ Letters: n prompts of the pool, m of them with a vector, D its entries, k weight
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -78,6 +79,18 @@ def align(stream: Stream, weights: Float[np.ndarray, "k n"], scoring: Scoring) -
     return by_centroid(stream, weights)
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The rows that are in a cache are too few for several threads, which would wait for each other most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"]) -> Alignments:
     """Alignments in O(n·D) and two passes over the vectors, in float64, of which few rows are held at a time."""
     result, centroids = _missing(weights, "centroid"), torch.zeros(0)

@@ -167,14 +167,11 @@ def measure_size(rows: int, dim: int, rounds: int, kept: Path | None) -> dict[st
             for side, results in found.items():
                 results.append(measure(side, str(run.path), str(dim)))
     median = {side: statistics.median(result["cpu_seconds"] for result in found[side]) for side in SIDES}
-    clock: dict[str, float] = {}
     for side, results in found.items():
         seconds = [result["cpu_seconds"] for result in results]
-        clock[side] = statistics.median(result["seconds"] for result in results)
-        words = f"{median[side]:.2f} CPU s ({min(seconds):.2f} to {max(seconds):.2f}), {clock[side]:.2f} s by the clock"
+        words = f"{median[side]:.2f} CPU s ({min(seconds):.2f} to {max(seconds):.2f})"
         print(f"{rows:,} × {dim}, {side}: {words}, {max(r['gigabytes'] for r in results):.2f} GB")
     shares = {f"{side}_share": round(median[side] / median["select"], 3) for side in ("bare", "contract")}
-    shares |= {f"{side}_share_by_clock": round(clock[side] / clock["select"], 3) for side in ("bare", "contract")}
     print(*(f"{name}: {share:.2f}" for name, share in shares.items()), sep=", ", flush=True)
     return {"rows": rows, "dim": dim, "features_gb": round(gradients / 1e9, 2), **shares, **found}
 
