@@ -41,7 +41,8 @@ def read_batches(data: DataConfig) -> Iterator[Batch]:
     """The rows of `read_rows`, with its errors."""
     if not (files := line_files(data)):
         return _batched(read_rows(data))
-    return itertools.chain.from_iterable(_batches_of_file(path, keeps_lines(data)) for path in files)
+    numbered = keeps_lines(data)
+    return itertools.chain.from_iterable(_batches_of_file(path, numbered) for path in files)
 
 
 def line_files(data: DataConfig) -> list[Path]:
@@ -65,19 +66,19 @@ def _batch_of(rows: list[SourceRow]) -> Batch:
     return Batch(texts, objects, lines if any(lines) else None, faults if any(faults) else None)
 
 
-def _batches_of_file(path: Path, keep_lines: bool) -> Iterator[Batch]:
+def _batches_of_file(path: Path, numbered: bool) -> Iterator[Batch]:
     with opened(path) as file:
-        yield from batches_of(file, path, 1, keep_lines)
+        yield from batches_of(file, path, 1, numbered)
 
 
-def batches_of(file: BinaryIO, path: Path, number: int, keep_lines: bool) -> Iterator[Batch]:
-    """The rows of `file`, which has the lines of `path` from line `number` on."""
+def batches_of(file: BinaryIO, path: Path, number: int, numbered: bool) -> Iterator[Batch]:
+    """The rows of `file`, which has the lines of `path` from line `number` on; `numbered`: they keep it."""
     while raw := list(itertools.islice(file, TOGETHER)):
         if plain := plain_lines(raw):
-            yield Batch(*plain, range(number, number + len(raw)) if keep_lines else None)
+            yield Batch(*plain, range(number, number + len(raw)) if numbered else None)
         else:
             each = (json_line(line, at, f"{path}") for at, line in enumerate(raw, number))
-            rows = [row if keep_lines else row._replace(line=0) for row in each if row]
+            rows = [row if numbered else row._replace(line=0) for row in each if row]
             if rows:
                 yield _batch_of(rows)
         number += len(raw)

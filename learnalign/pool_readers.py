@@ -34,10 +34,8 @@ from learnalign.plain_rows import plain_columns, system_turns, takes_columns
 from learnalign.pool_table import FIELDS, ROWS, Packed, group_of, packed
 from learnalign.rundir.machine import usable_cpus
 
-LEAST, LEAST_EACH = (
-    1 << 27,
-    1 << 23,
-)  # bytes of all files, for a process takes half a second to start, and of a file on average
+LEAST = 1 << 27  # bytes of all files: a process takes half a second to start
+LEAST_EACH = 1 << 23  # bytes of a file on average: parts end with their file
 _MOST = 8  # processes: this one cannot keep more of them busy
 # Settings of glibc: memory that is freed stays with the process, which takes as much again at once.
 _KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
@@ -132,9 +130,7 @@ class _Readers:
 
     def __init__(self, count: int, data: DataConfig) -> None:
         self._count, self._processes = count, list[subprocess.Popen[bytes]]()
-        self._free: queue.SimpleQueue[Connection | None] = (
-            queue.SimpleQueue()
-        )  # None at its end says that all have ended
+        self._free = queue.SimpleQueue[Connection | None]()  # None at its end: all have ended
         self._ended: list[Connection] = []
         with contextlib.suppress(OSError, TypeError):  # as many as can be started
             for _ in range(count):
