@@ -278,6 +278,6 @@ def test_an_interrupted_engine_ends_at_once(config: Config) -> None:
     with open_engine(config, config.model.name, 250) as engine:
         replica = engine._replicas[0]  # type: ignore[attr-defined]
         job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests(config, 12, 200)]
-        replica._send({"requests": job, "sampling": asdict(Sampling(200))})
+        replica._send({"job": 0, "requests": job, "sampling": asdict(Sampling(200))})
     assert children() == before
     assert replica._process.returncode == 0  # by itself, not killed after END_LIMIT
