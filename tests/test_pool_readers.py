@@ -119,7 +119,7 @@ def test_files_of_a_directory_are_read_in_their_order(tmp_path: Path, monkeypatc
     assert groups > 6
 
 
-@pytest.mark.parametrize("line", [b"{\n", b'{"question": "a", "question": "b"}\n', b"\xff\n", b"[]\n"])
+@pytest.mark.parametrize("line", [b'{"question": "a", "question": "b"}\n', b"\xff\n"])
 def test_the_error_of_a_line_names_the_same_line(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "pool.jsonl"
     file.write_bytes(lines_of(plain(50)) + line + lines_of(plain(20, 50)) + b"}\n")
