@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import math
+import os
 import re
 import stat
 import zlib
@@ -64,6 +65,12 @@ def check_file(path: Path, name: str = "") -> None:
         raise InputError(f"{name}: this is a directory; give a file")
     if not stat.S_ISREG(mode):
         raise InputError(f"{name}: this is a pipe, socket or device; give a file")
+
+
+def state_of(file: Path | int) -> list[int]:
+    """What changes with a file, given by its path or descriptor, when it is written or replaced."""
+    status = os.stat(file)
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 def kind_of(path: Path) -> str:

@@ -21,8 +21,9 @@ def plain_columns(given: Batch, start: int, data: DataConfig) -> tuple[list[str]
     in columns of their own that no setting changes.
     """
     rows = given.rows
-    if given.faults or not takes_columns(data) or isinstance(data.answer, list):
+    if given.faults or not takes_columns(data):
         return None
+    assert isinstance(data.answer, str), "several columns are no column as it is"
     try:
         asked, golds = ([row[name] for row in rows] for name in (data.prompt, data.answer))
         solutions = [row[data.solution] for row in rows] if data.solution else [None] * len(rows)
@@ -49,7 +50,8 @@ def plain_columns(given: Batch, start: int, data: DataConfig) -> tuple[list[str]
 
 def takes_columns(data: DataConfig) -> bool:
     """Whether question, gold, solution and id are taken from columns without a change."""
-    return not (data.where or data.prompt_template or data.prompt_regex or data.answer_regex)
+    changed = data.where or data.prompt_template or data.prompt_regex or data.answer_regex
+    return not changed and isinstance(data.answer, str)
 
 
 def system_turns(data: DataConfig) -> Messages:

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from learnalign.batches import TOGETHER, Batch, batches_of, keeps_lines, line_files, plain_lines, read_batches
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
-from learnalign.inputs import COMPRESSIONS, readable
+from learnalign.inputs import COMPRESSIONS, readable, state_of
 from learnalign.isolation import own_module_path, python
 from learnalign.plain_rows import plain_columns, system_turns, takes_columns
 from learnalign.pool_table import FIELDS, ROWS, Packed, group_of, packed
@@ -39,6 +39,7 @@ LEAST_EACH = 1 << 23  # bytes of a file on average: parts end with their file
 _MOST = 8  # processes: this one cannot keep more of them busy
 # Settings of glibc: memory that is freed stays with the process, which takes as much again at once.
 _KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
+_SELDOM = 16  # parts, of which one is asked for while none of them is plain
 _SAMPLE = 1 << 20  # bytes of a file that tell how long its lines are
 _SMALLEST, _LARGEST = 1 << 18, 1 << 23  # bytes of a part, whatever they tell
 
@@ -95,7 +96,7 @@ def read_groups(data: DataConfig) -> Generator[Batch | Group]:
                 rows, lines = rows + len(group), lines + len(group)
                 continue
             with readable(Path(part.path)):
-                content, state = part.of(file), _state(file)
+                content, state = part.of(file), state_of(file.fileno())
             if state != part.state:
                 raise InputError(f"{part.path}: it has changed while it was read; run the same command again")
             for batch in batches_of(io.BytesIO(content), Path(part.path), lines + 1, numbered):
@@ -109,16 +110,11 @@ def _size(file: Path) -> int:
         return file.stat().st_size
 
 
-def _state(file: BinaryIO) -> list[int]:
-    status = os.fstat(file.fileno())
-    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
-
-
 def parts_of(path: Path) -> Iterator[tuple[BinaryIO, Part]]:
     """A file in parts of about `ROWS` lines, and the file, opened."""
     with readable(path):
         file = path.open("rb")
-        sample, state = file.read(_SAMPLE), _state(file)
+        sample, state = file.read(_SAMPLE), state_of(file.fileno())
     each = len(sample) * ROWS // max(1, sample.count(b"\n"))
     each = min(max(each, _SMALLEST), _LARGEST)
     starts = range(0, max(1, state[2]), each)
@@ -132,6 +128,7 @@ class _Readers:
         self._count, self._processes = count, list[subprocess.Popen[bytes]]()
         self._free = queue.SimpleQueue[Connection | None]()  # None at its end: all have ended
         self._ended: list[Connection] = []
+        self._refused = self._passed = 0  # parts in a row that were not plain, or were not asked for therefore
         with contextlib.suppress(OSError, TypeError):  # as many as can be started
             for _ in range(count):
                 self._start(data)
@@ -187,6 +184,15 @@ class _Readers:
             raise unreadable
 
     def _ask(self, part: Part) -> Group | None:
+        """The prompts of a part; while many in a row are not plain, one in `_SELDOM` is asked for, so that little is read twice."""
+        if self._refused >= 2 * self._count and self._passed < _SELDOM:
+            self._passed += 1
+            return None
+        group, self._passed = self._answer(part), 0
+        self._refused = 0 if group else self._refused + 1
+        return group
+
+    def _answer(self, part: Part) -> Group | None:
         if (reader := self._free.get()) is None:
             self._free.put(None)
             return None
@@ -230,7 +236,8 @@ def _lines_of(part: Part) -> bytes:
     """Its lines; none if the file has changed."""
     try:
         with open(part.path, "rb") as file:
-            return part.of(file) if _state(file) == part.state else b""
+            content = part.of(file)
+            return content if state_of(file.fileno()) == part.state else b""
     except OSError:  # renamed or deleted: who has opened it before can read it
         return b""
 

@@ -175,7 +175,7 @@ def _status(run: RunDir, name: str, entry: dict[str, Any]) -> str:
         return entry["status"]
     shards = run.shards()
     if name == "signal":
-        parts = {signal: sum(run.signal_part(signal, shard).is_file() for shard in shards) for signal in SIGNALS}
+        parts = {signal: len(list(run.signal_parts(signal).glob("part-*.parquet"))) for signal in SIGNALS}
         unfinished = [
             f"{signal} {count} of {counted(len(shards), 'shard')}" for signal, count in parts.items() if count
         ]

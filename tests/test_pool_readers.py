@@ -16,7 +16,7 @@ from learnalign import pool_readers
 from learnalign.batches import Batch
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
-from learnalign.pool_readers import Group, parts_of, read_groups
+from learnalign.pool_readers import Group, Part, parts_of, read_groups
 from learnalign.pool_rows import Rows
 from learnalign.pool_table import unpacked
 from learnalign.prompts import read_pool
@@ -30,6 +30,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pool_readers, "LEAST_EACH", 0)
     monkeypatch.setattr(pool_readers, "ROWS", 7)
     monkeypatch.setattr(pool_readers, "_SMALLEST", 1)
+    monkeypatch.setattr(pool_readers, "_SELDOM", 0)
     monkeypatch.setattr(pool_readers, "usable_cpus", lambda: 2)
     yield
     assert not [child for child in psutil.Process().children() if "pool_readers" in " ".join(child.cmdline())]
@@ -91,7 +92,7 @@ def test_awkward_rows_between_plain_ones_are_read_as_by_one_process(
 
 def test_lines_longer_than_a_part_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = plain(200)
-    rows[50]["why"] = "because " * 1000  # beyond several parts, in which no line begins
+    rows[50]["why"] = "because " * 200  # beyond several parts, in which no line begins
     monkeypatch.setattr(pool_readers, "_SAMPLE", 500)
     together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, rows)))
     assert together == alone
@@ -193,11 +194,32 @@ def test_a_file_that_cannot_be_read_is_told_after_errors_of_those_before_it(tmp_
         read_pool(data)
 
 
+def test_files_whose_rows_are_not_plain_are_not_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Part] = []
+    monkeypatch.setattr(pool_readers, "_SELDOM", 16)
+    own = pool_readers._Readers._answer
+    monkeypatch.setattr(pool_readers._Readers, "_answer", lambda self, part: (asked.append(part), own(self, part))[1])
+    nested = [{**row, "extra": {"index": 1}} for row in plain(1000)]
+    together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, nested)))
+    assert (together, groups) == (alone, 0)
+    assert 5 < len(asked) < 25  # of about 140
+
+
 def test_compressed_files_and_rows_that_are_changed_are_read_by_one(tmp_path: Path) -> None:
     packed = tmp_path / "pool.jsonl.gz"
     packed.write_bytes(gzip.compress(lines_of(plain(30))))
-    for data in ({"path": packed}, {"path": _file(tmp_path, plain(30)), "where": {"answer": [2, 4]}}):
-        some = list(read_groups(DataConfig(**{**data, "path": str(data["path"])}, prompt="question", answer="answer")))
+    for data in (
+        {"path": packed},
+        {"path": _file(tmp_path, plain(30)), "where": {"answer": [2, 4]}},
+        {"answer": ["answer"]},
+    ):
+        settings = {
+            "prompt": "question",
+            "answer": "answer",
+            **data,
+            "path": str(data.get("path", packed.with_suffix(""))),
+        }
+        some = list(read_groups(DataConfig(**settings)))
         assert not [group for group in some if isinstance(group, Group)]
         assert sum(map(len, some)) == 30
 

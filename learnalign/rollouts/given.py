@@ -21,7 +21,7 @@ import numpy as np
 
 from learnalign.columns import LeaveOut, text_of
 from learnalign.errors import InputError, counted, one_line, short
-from learnalign.inputs import COMPRESSIONS, json_line, opened, readable
+from learnalign.inputs import COMPRESSIONS, json_line, opened, readable, state_of
 from learnalign.pool_table import Prompts, each
 from learnalign.rollouts.groups import Counts
 from learnalign.rundir.files import as_json, disk_error
@@ -72,7 +72,8 @@ class Given:
         self.rows = self.retokenised = 0
         self.unmatched: dict[int, str] = {}
         self._path, self._lines, self._prompts = path, lines, prompts
-        self._state = _state_of(path)
+        with readable(path):
+            self._state = state_of(path)
         self._counts = np.full((len(prompts), 2), -1, np.int32)  # scored, correct
         self._has_completions = np.zeros(len(prompts), bool)
         found = array("q"), array("i"), array("i")
@@ -139,7 +140,8 @@ class Given:
             for begin in sorted(starts):
                 self._lines.seek(begin)
                 lines[begin] = self._lines.readline()
-        if _state_of(self._path) != self._state:
+            state = state_of(self._path)
+        if state != self._state:
             raise InputError(f"--from {self._path}: it has changed while it was read; run the same command again")
         given = []
         for place, begin in zip(places, starts, strict=True):
@@ -157,12 +159,6 @@ class Given:
                 f"--from {self._path}: a completion of prompt {id} has token id {most}, but the tokenizer has "
                 f"{counted(size, 'token')}; give the ids of this model's tokenizer, or only the texts"
             )
-
-
-def _state_of(path: Path) -> tuple[int, ...]:
-    with readable(path):
-        state = path.stat()
-    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _completions(row: dict[str, Any], where: str) -> list[GivenCompletion] | None:
