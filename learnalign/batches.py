@@ -16,7 +16,7 @@ from learnalign.config import DataConfig
 from learnalign.inputs import SourceRow, json_line, kind_of, opened
 from learnalign.sources import local_source, parts_of, read_rows
 
-TOGETHER = 128  # rows: few enough for the texts to be taken from memory that is in use
+_TOGETHER = 128  # rows: few enough for the texts to be taken from memory that is in use
 _PAIRS = json.JSONDecoder(object_pairs_hook=list)
 
 
@@ -57,7 +57,7 @@ def keeps_lines(data: DataConfig) -> bool:
 
 
 def _batched(rows: Iterator[SourceRow]) -> Iterator[Batch]:
-    while some := list(itertools.islice(rows, TOGETHER)):
+    while some := list(itertools.islice(rows, _TOGETHER)):
         yield _batch_of(some)
 
 
@@ -73,8 +73,8 @@ def _batches_of_file(path: Path, numbered: bool) -> Iterator[Batch]:
 
 def batches_of(file: BinaryIO, path: Path, number: int, numbered: bool) -> Iterator[Batch]:
     """The rows of `file`, which has the lines of `path` from line `number` on; `numbered`: they keep it."""
-    while raw := list(itertools.islice(file, TOGETHER)):
-        if plain := plain_lines(raw):
+    while raw := list(itertools.islice(file, _TOGETHER)):
+        if plain := _plain_lines(raw):
             yield Batch(*plain, range(number, number + len(raw)) if numbered else None)
         else:
             each = (json_line(line, at, f"{path}") for at, line in enumerate(raw, number))
@@ -84,7 +84,7 @@ def batches_of(file: BinaryIO, path: Path, number: int, numbered: bool) -> Itera
         number += len(raw)
 
 
-def plain_lines(raw: list[bytes]) -> tuple[list[str], list[dict[str, Any]]] | None:
+def _plain_lines(raw: list[bytes]) -> tuple[list[str], list[dict[str, Any]]] | None:
     """The texts and objects of lines that are JSON objects without lists and objects in them; None if one is not.
 
     The lines are decoded as one list. That no text goes over the end of a line is sure, as JSON has no line ends in a text; that

@@ -6,6 +6,7 @@ answered, is read by this one, as all of smaller files is: rows, order and error
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gc
 import io
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from learnalign.batches import TOGETHER, Batch, batches_of, keeps_lines, line_files, plain_lines, read_batches
+from learnalign.batches import Batch, batches_of, keeps_lines, line_files, read_batches
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
 from learnalign.inputs import COMPRESSIONS, readable, state_of
@@ -223,7 +224,7 @@ def main() -> None:
         numbered = keeps_lines(data)
         while True:
             part = Part(*json.loads(connection.recv_bytes()))
-            group = _group_of(_lines_of(part), data, numbered)
+            group = _group_of(part, data, numbered)
             if group is None:
                 connection.send_bytes(b"null")
             else:
@@ -242,24 +243,25 @@ def _lines_of(part: Part) -> bytes:
         return b""
 
 
-def _group_of(content: bytes, data: DataConfig, numbered: bool) -> Group | None:
-    """The prompts of lines, with rows counted from 0 and lines, if they are `numbered`, from 1; None unless there are some, all plain."""
+def _group_of(part: Part, data: DataConfig, numbered: bool) -> Group | None:
+    """The prompts of a part, with rows counted from 0 and lines, if they are `numbered`, from 1; None unless each line is one."""
+    content = _lines_of(part)
+    if part.start and content.startswith(codecs.BOM_UTF8):  # which only the first line of a file may have
+        return None
     questions: list[str] = []
     names: dict[str, None] = {}
     columns: list[list[Any]] = [[] for _ in FIELDS]
-    file = io.BytesIO(content)
-    while lines := list(itertools.islice(file, TOGETHER)):
-        place = len(questions)
-        if not (plain := plain_lines(lines)):
-            return None
-        given = Batch(*plain, range(place + 1, place + 1 + len(lines)) if numbered else None)
-        if not (found := plain_columns(given, place, data)):
-            return None
-        questions += found[0]
-        names |= dict.fromkeys(itertools.chain.from_iterable(given.rows))
-        for column, values in zip(columns, found[1], strict=True):
-            column += values
-    if not questions:
+    try:
+        for given in batches_of(io.BytesIO(content), Path(part.path), 1, numbered):
+            if not (found := plain_columns(given, len(questions), data)):
+                return None
+            questions += found[0]
+            names |= dict.fromkeys(itertools.chain.from_iterable(given.rows))
+            for column, values in zip(columns, found[1], strict=True):
+                column += values
+    except InputError:  # whoever asks reads it again, and says the right line
+        return None
+    if not questions or len(questions) != content.count(b"\n") + (not content.endswith(b"\n")):  # some are blank
         return None
     return Group(list(names), questions if data.id else None, packed(group_of(columns, system_turns(data))))
 

@@ -87,7 +87,7 @@ def both(path: Path) -> tuple[tuple[list[str], str], tuple[list[str], str]]:
 @pytest.mark.parametrize("together", [1, 2, 3, 7, 128])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_readable_lines(together: int, ending: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "TOGETHER", together)
+    monkeypatch.setattr(batches, "_TOGETHER", together)
     draw, path = random.Random(together), tmp_path / "pool.jsonl"
     for odd in (0.0, 0.1, 0.5):
         lines = [draw.choice(READABLE if draw.random() < odd else PLAIN) for _ in range(60)]
@@ -103,7 +103,7 @@ def test_readable_lines(together: int, ending: bytes, tmp_path: Path, monkeypatc
 def test_refused_lines(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pool.jsonl"
     for together, before, after in itertools.product((1, 2, 128), range(3), ([], *([other] for other in CLOSING))):
-        monkeypatch.setattr(batches, "TOGETHER", together)
+        monkeypatch.setattr(batches, "_TOGETHER", together)
         path.write_bytes(b"\n".join([*PLAIN[:before], line, *after, *PLAIN]))
         quick, careful = both(path)
         assert quick == careful

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import random
@@ -88,6 +89,27 @@ def test_awkward_rows_between_plain_ones_are_read_as_by_one_process(
     together, alone, groups = both_ways(monkeypatch, path=str(file), system_prompt=["Think.", None][seed])
     assert together == alone
     assert groups >= 10
+
+
+def test_columns_that_hold_objects_and_a_mark_at_a_part_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{**row, "extra": {"index": [1]}} for row in plain(200)]
+    file = _file(tmp_path, rows)
+    together, alone, groups = both_ways(monkeypatch, path=str(file))
+    assert together == alone
+    assert groups > 20
+    lines = file.read_bytes().splitlines(keepends=True)
+    monkeypatch.setattr(pool_readers, "_LARGEST", len(lines[0]))  # each line but the longer ones begins a part
+    for place in (0, 1, 2, 3):
+        file.write_bytes(b"".join([*lines[:place], b"\xef\xbb\xbf", *lines[place:9]]))
+        errors = []
+        for least in (0, 1 << 60):
+            monkeypatch.setattr(pool_readers, "LEAST", least)
+            with pytest.raises(InputError, match=f"line {place + 1}") if place else contextlib.nullcontext() as error:
+                read_pool(DataConfig(path=str(file), prompt="question", answer="answer"))
+            errors.append(str(error.value) if error else "")
+        assert errors[0] == errors[1]
 
 
 def test_lines_longer_than_a_part_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,8 +221,8 @@ def test_files_whose_rows_are_not_plain_are_not_read_twice(tmp_path: Path, monke
     monkeypatch.setattr(pool_readers, "_SELDOM", 16)
     own = pool_readers._Readers._answer
     monkeypatch.setattr(pool_readers._Readers, "_answer", lambda self, part: (asked.append(part), own(self, part))[1])
-    nested = [{**row, "extra": {"index": 1}} for row in plain(1000)]
-    together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, nested)))
+    turns = [{**row, "question": [{"role": "user", "content": row["question"]}]} for row in plain(1000)]
+    together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, turns)))
     assert (together, groups) == (alone, 0)
     assert 5 < len(asked) < 25  # of about 140
 

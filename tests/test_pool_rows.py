@@ -133,7 +133,7 @@ def write(path: Path, rows: list[Row]) -> list[int | None]:
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several groups and batches, of few rows."""
     monkeypatch.setattr(pool_rows, "ROWS", request.param[0])
-    monkeypatch.setattr(batches, "TOGETHER", request.param[1])
+    monkeypatch.setattr(batches, "_TOGETHER", request.param[1])
 
 
 def fields(prompts: Any) -> list[list[Any]]:
