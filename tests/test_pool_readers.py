@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from learnalign import pool_readers
@@ -21,6 +20,7 @@ from learnalign.pool_readers import Group, Part, parts_of, read_groups
 from learnalign.pool_rows import Rows
 from learnalign.pool_table import unpacked
 from learnalign.prompts import read_pool
+from tests.processes import children
 from tests.test_pool_rows import awkward
 
 
@@ -34,7 +34,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pool_readers, "_SELDOM", 0)
     monkeypatch.setattr(pool_readers, "usable_cpus", lambda: 2)
     yield
-    assert not [child for child in psutil.Process().children() if "pool_readers" in " ".join(child.cmdline())]
+    assert not children("learnalign.pool_readers")
 
 
 def both_ways(monkeypatch: pytest.MonkeyPatch, **data: Any) -> tuple[Any, Any, int]:
@@ -168,7 +168,7 @@ def test_the_parts_of_a_process_that_is_killed_go_to_the_other(tmp_path: Path, m
     file, groups, rows = _file(tmp_path, plain(2000)), 0, 0
     for some in read_groups(DataConfig(path=str(file), prompt="question", answer="answer")):
         if not groups:
-            psutil.Process().children()[0].kill()
+            children("learnalign.pool_readers").pop().kill()
         groups, rows = groups + isinstance(some, Group), rows + len(some)
     assert rows == 2000
     assert groups > 200  # of about 290

@@ -9,7 +9,6 @@ import time
 from multiprocessing.connection import Client
 from typing import Any
 
-import psutil
 import pytest
 
 from learnalign.errors import InputError, RunError
@@ -21,6 +20,7 @@ from learnalign.executor.serving import Gone, Line
 from learnalign.progress import Progress
 from learnalign.rundir import RunDir
 from tests.executor.workers import done, file_of, work
+from tests.processes import children
 
 
 def execute_work(run: RunDir, **options: Any) -> None:
@@ -36,7 +36,7 @@ def test_two_workers_do_every_shard_once(run: RunDir, together: int, capsys: pyt
     assert len(workers) == 2
     assert run.read_record()["stages"]["rollout"]["workers"] == 2
     assert "work: 12/12 prompts" in capsys.readouterr().err
-    assert not [child for child in psutil.Process().children() if "executor.process" in " ".join(child.cmdline())]
+    assert not children("learnalign.executor.process")
 
 
 def test_shards_of_workers_that_are_lost_are_done_by_others(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,9 @@ import pytest
 
 from learnalign.errors import InputError, RunError
 from learnalign.verify import Item, Verifier, open_verifier
+from tests.processes import children
 
+WORKER = "learnalign.verify.worker"
 FUNCTION = """
 import os, signal, subprocess, sys, time
 
@@ -129,9 +131,9 @@ def test_a_built_in_verifier_that_computes_without_end_is_stopped_by_its_cpu_tim
 
 def test_a_built_in_verifier_that_takes_no_cpu_time_is_stopped_by_the_clock() -> None:
     with open_verifier("math", workers=1, timeout=0.2) as verifier:
-        before = children()
+        before = children(WORKER)
         assert verifier.score([Item(r"\boxed{\sqrt{4}}", "2")])[0].reward == 1.0
-        for worker in children() - before:
+        for worker in children(WORKER) - before:
             worker.suspend()
         verdicts = verifier.score([Item(r"\boxed{\sqrt{9}}", "3"), Item(r"\boxed{\sqrt{16}}", "4")])
     assert verdicts[0].reward is None
@@ -147,10 +149,10 @@ def test_equal_items_are_judged_once_a_call(module: Path) -> None:
 
 
 def test_a_verifier_continues_after_its_idle_workers_are_killed(module: Path) -> None:
-    before = children()
+    before = children(WORKER)
     with open_mine() as verifier:
         for _ in range(3):
-            for worker in children() - before:
+            for worker in children(WORKER) - before:
                 worker.kill()
                 worker.wait()
             assert verifier.score([Item("7", "7")])[0].reward == 1.0
@@ -171,10 +173,10 @@ def test_a_killed_worker_takes_its_children_with_it(module: Path) -> None:
 
 
 def test_closing_ends_the_workers(module: Path) -> None:
-    before = children()
+    before = children(WORKER)
     with open_mine() as verifier:
         verifier.score([Item("1", "1")])
-        workers = children() - before
+        workers = children(WORKER) - before
         assert workers
     assert all(gone(worker.pid) for worker in workers)
 
@@ -220,12 +222,12 @@ def test_a_module_that_exits_on_import_is_a_clear_error(module: Path) -> None:
 
 
 def test_no_items_need_no_workers() -> None:
-    before = children()
+    before = children(WORKER)
     with open_verifier("math") as verifier:
         assert verifier.score([]) == []
         assert verifier.check_golds([]) == []
         assert [v.reward for v in verifier.score([Item(r"\boxed{12}", "12"), Item("11", "12")])] == [1.0, 0.0]
-        assert children() == before
+        assert children(WORKER) == before
 
 
 def test_an_unknown_verifier_is_refused_with_the_nearest_name() -> None:
@@ -256,10 +258,6 @@ def children_cpu_time() -> float:
     """CPU seconds of the ended child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def children() -> set[psutil.Process]:
-    return set(psutil.Process().children())
 
 
 def gone(pid: int) -> bool:

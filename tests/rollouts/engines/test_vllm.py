@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
@@ -24,6 +23,7 @@ from learnalign.rollouts.engines import vllm
 from learnalign.rollouts.engines.contract import stop_ids
 from learnalign.rollouts.engines.vllm import _of_replica
 from learnalign.rollouts.engines.vllm_settings import engine_arguments, environment, explain
+from tests.processes import children
 from tests.rollouts.engines.requests import ROOM, greedy, most_probable, requests, save_adapter
 from tests.tiny import make_config, make_run
 
@@ -103,24 +103,19 @@ def test_two_replicas_with_an_adapter_share_the_work(tmp_path: Path) -> None:
     config = make_config(tmp_path, rollout={"engine": "vllm", "vllm": {"data_parallel_size": 2}})
     merged = save_adapter(config, tmp_path / "adapter")
     asked = [Request(request.id, request.prompt_ids, [0]) for request in requests(config, 5)]
-    before = children()
+    before = children("vllm_child")
     with open_engine(config, str(tmp_path / "adapter"), 120) as engine:
-        assert len(children() - before) == 2
+        assert len(children("vllm_child") - before) == 2
         answers = engine.generate(asked, Sampling(12, 0))
-    assert children() == before
+    assert children("vllm_child") == before
     for request in asked:
         assert answers[request.id][0].completion_ids == most_probable(merged, request, 12)
-
-
-def children() -> set[int]:
-    """Ids of the running vLLM processes that this process has started."""
-    return {process.pid for process in psutil.Process().children() if "vllm_child" in " ".join(process.cmdline())}
 
 
 def open_and_report(config: Config, sender: Any) -> None:
     """Open an engine and send its process ids, then hang."""
     with open_engine(config, config.model.name, 120):
-        sender.send(sorted(children()))
+        sender.send([child.pid for child in children("vllm_child")])
         time.sleep(600)
 
 
@@ -145,22 +140,22 @@ def test_the_engine_ends_when_its_parent_is_killed(config: Config) -> None:
 @needs_vllm
 @pytest.mark.slow
 def test_a_wrong_argument_is_reported_with_ways_out(config: Config) -> None:
-    before = children()
+    before = children("vllm_child")
     wrong = config.model_copy(update={"rollout": config.rollout.model_copy(update={"vllm": {"max_num_sequences": 4}})})
     with (
         pytest.raises(RunError, match=r"unexpected keyword argument 'max_num_sequences'[\s\S]*remove the wrong one"),
         open_engine(wrong, wrong.model.name, 120),
     ):
         pass
-    assert children() == before
+    assert children("vllm_child") == before
 
 
 @pytest.mark.slow
 @needs_vllm
 def test_an_engine_that_dies_at_work_is_an_error(config: Config) -> None:
-    before = children()
+    before = children("vllm_child")
     with pytest.raises(RunError, match="its process ended"), open_engine(config, config.model.name, 120) as engine:
-        os.kill(min(children() - before), signal.SIGKILL)
+        (children("vllm_child") - before).pop().kill()
         engine.generate(requests(config, 1), Sampling(4))
 
 
@@ -274,10 +269,10 @@ def test_the_stage_samples_with_vllm(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_vllm
 def test_an_interrupted_engine_ends_at_once(config: Config) -> None:
-    before = children()
+    before = children("vllm_child")
     with open_engine(config, config.model.name, 250) as engine:
         replica = engine._replicas[0]  # type: ignore[attr-defined]
         job = [[request.id, list(request.prompt_ids), list(request.seeds)] for request in requests(config, 12, 200)]
         replica._send({"job": 0, "requests": job, "sampling": asdict(Sampling(200))})
-    assert children() == before
+    assert children("vllm_child") == before
     assert replica._process.returncode == 0  # by itself, not killed after END_LIMIT

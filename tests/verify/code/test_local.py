@@ -20,6 +20,7 @@ from learnalign.verify import Item, open_verifier
 from learnalign.verify.code import box, local
 from learnalign.verify.code.local import LocalSandbox
 from learnalign.verify.code.sandbox import Done, Job, Limits, SandboxFailed
+from tests.processes import children
 
 
 def job(program: str, *tests: dict[str, Any], language: str = "python", **limits: Any) -> Job:
@@ -260,6 +261,7 @@ def test_assertions_may_call_nothing(sandbox: LocalSandbox) -> None:
 
 
 def test_nothing_is_left_running(sandbox: LocalSandbox) -> None:
+    before = children(recursive=True)
     program = (
         "import os, time\n"
         "for _ in range(20):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(1000)\n"
@@ -267,17 +269,13 @@ def test_nothing_is_left_running(sandbox: LocalSandbox) -> None:
     )
     assert printed(sandbox.run(job(program, run(), run()))) == ["1\n", "1\n"]
     deadline = time.monotonic() + 5
-    while (left := _sandboxed()) and time.monotonic() < deadline:
+    while (left := children(recursive=True) - before) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left
 
 
-def _sandboxed() -> list[int]:
-    children = psutil.Process(os.getpid()).children(recursive=True)
-    return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
-
-
 def test_closing_ends_what_is_under_way_at_once(sandbox_here: None) -> None:
+    before = children(recursive=True)
     gold = json.dumps({"tests": [{"stdin": "", "stdout": "x"}]})
     verifier, ended = open_verifier("code", sandbox="local"), threading.Event()
 
@@ -288,13 +286,13 @@ def test_closing_ends_what_is_under_way_at_once(sandbox_here: None) -> None:
     thread = threading.Thread(target=score)
     thread.start()
     deadline = time.monotonic() + 60
-    while len(_sandboxed()) < 3 and time.monotonic() < deadline:
+    while len(children(recursive=True) - before) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     began = time.monotonic()
     verifier.close()
     assert ended.wait(10)
     thread.join()
-    while (left := _sandboxed()) and time.monotonic() < began + 10:
+    while (left := children(recursive=True) - before) and time.monotonic() < began + 10:
         time.sleep(0.05)
     assert not left
 
