@@ -100,6 +100,7 @@ def test_each_adapter_is_trained_on_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("warm", [{}, pytest.param({"size": 0, "lora": {"r": 2}}, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_the_reference_of_every_round_is_the_model_of_the_first(tmp_path: Path, warm: dict[str, Any]) -> None:
     run = _run(tmp_path, **warm)
     rounds = [RunDir.open(result.directory) for result in train_in_rounds(run, [0.5, 0.5])]

@@ -58,7 +58,13 @@ def learnalign(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["rollout"], ["verify"], ["eval", "--data", "demo"], ["grad", "--dry-run"], ["plan"], ["run"]],
+    [
+        *(["rollout"], ["run"]),
+        *(
+            pytest.param(a, marks=pytest.mark.slow)
+            for a in (["verify"], ["eval", "--data", "demo"], ["grad", "--dry-run"], ["plan"])
+        ),
+    ],
     ids=lambda a: a[0],
 )
 def test_no_command_runs_it(theirs: Path, ran: Path, arguments: list[str]) -> None:

@@ -106,6 +106,7 @@ def test_no_process_outlives_a_killed_command(judging: subprocess.Popen[str]) ->
     assert alive(below) == []
 
 
+@pytest.mark.slow
 def test_a_stage_ends_if_run_is_killed(tmp_path: Path) -> None:
     process = run(tmp_path, "warmup")
     below = psutil.Process(process.pid).children(recursive=True)

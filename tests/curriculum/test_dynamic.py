@@ -75,7 +75,7 @@ def completions(batch: dict[str, Any]) -> list[list[int]]:
     ]
 
 
-@pytest.mark.parametrize("redraws", [1, pytest.param(5, marks=pytest.mark.slow), None])
+@pytest.mark.parametrize("redraws", [1, *(pytest.param(redraws, marks=pytest.mark.slow) for redraws in (5, None))])
 def test_a_batch_is_that_of_a_simulation_over_the_sampled_groups(
     tmp_path: Path, redraws: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ def groups(rewards: Path) -> list[tuple[str, int, int]]:
     return list(zip(table["id"], table["correct"], table["scored"], strict=True))
 
 
+@pytest.mark.slow
 def test_accuracy_draws_no_prompt_again_after_it_was_fully_correct(tmp_path: Path) -> None:
     result = train(*demo(tmp_path, "accuracy"))
     solved: set[str] = set()

@@ -222,6 +222,7 @@ def test_a_step_has_one_name(run: RunDir, questions: str, policy: str, plain: st
     assert default_name(questions, config.eval.policy) == name
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_has_the_policies_kept_so_far(run: RunDir, questions: str, tmp_path: Path) -> None:
     write_training(run, "z", {50: save_model(tmp_path / "z", seed=4)}, done=False)
     assert policies_by_step(run, "z") == {0: "base", 50: "train/z@50"}

@@ -188,6 +188,7 @@ def test_an_interrupted_evaluation_resumes(tmp_path: Path, monkeypatch: pytest.M
     assert result.metrics == whole.metrics
 
 
+@pytest.mark.slow
 def test_another_metric_samples_nothing_new_and_other_settings_are_refused(tmp_path: Path) -> None:
     run, questions = _run(tmp_path), _questions(tmp_path)
     first = evaluate(run, questions, policy="base", overrides=["eval.num_generations=4"])

@@ -86,6 +86,7 @@ def test_one_round_has_no_standard_deviation(run: RunDir, questions: str) -> Non
     assert all(each.std is each.population_std is None for each in result.metrics.values())
 
 
+@pytest.mark.slow
 def test_the_command_prints_mean_and_rounds(run: RunDir, questions: str) -> None:
     options = ["--data", questions, "--policy", "base", "--k", "2", "--rounds", "2"]
     text = CliRunner().invoke(app, ["eval", str(run.path), *options]).stdout

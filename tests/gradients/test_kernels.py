@@ -48,6 +48,7 @@ def error_of_fused(model, fuse) -> float:
     return float(((rows - expected).norm(dim=1) / expected.norm(dim=1)).max())
 
 
+@pytest.mark.slow
 def test_gradients_of_a_compiled_model_are_those_of_torch_func():
     """Norms' scales too, which a norm that is fused with its neighbours would lose."""
     before = counters["stats"]["unique_graphs"], modeling_qwen2.apply_rotary_pos_emb

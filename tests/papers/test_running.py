@@ -230,6 +230,7 @@ def test_what_a_selection_costs_is_spent_on_steps_of_the_training_s_own_price(ta
     assert record["costs"].keys() == {"select", "train"}
 
 
+@pytest.mark.slow
 def test_a_choice_without_training_has_costs_and_norms_alone(table, tmp_path):
     cell = next(cell for cell in cells_of(table) if cell.name == "norms")
     prepare(tmp_path, [cell])

@@ -226,6 +226,7 @@ def test_changed_settings_of_the_template_are_refused(tmp_path: Path) -> None:
         RunDir.create(run.path, run.config.model_copy(update={"data": data}))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_and_its_later_stages_ask_with_the_date_of_the_first_day(
     tmp_path: Path, trained: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

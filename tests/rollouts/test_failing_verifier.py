@@ -49,6 +49,7 @@ def test_the_first_shard_stops_the_stage_and_is_scored_again(
     assert rewards == [float(len(one.text) % 2) for one in load_rollouts(run, run.shards()[0])]
 
 
+@pytest.mark.slow
 def test_a_stage_that_scores_again_ends_as_one_that_scored_at_once(module: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path, count=3, verifier="failing:judge")
     with pytest.raises(RunError, match="none of 12"):

@@ -38,7 +38,7 @@ def top_by_loop(learnability: np.ndarray, features: np.ndarray, size: int) -> li
     return [i for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:size] if scores[i] > 0]
 
 
-@pytest.mark.parametrize("size", [12, 60])
+@pytest.mark.parametrize("size", [12, pytest.param(60, marks=pytest.mark.slow)])
 def test_stability_against_a_loop_over_score_matrices(
     pool: tuple[np.ndarray, np.ndarray, np.ndarray], size: int
 ) -> None:

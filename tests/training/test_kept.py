@@ -74,6 +74,7 @@ def test_a_kept_policy_is_that_of_a_training_that_ends_there(tmp_path: Path, upd
     assert AutoModelForCausalLM.from_pretrained(result.policies[4]).num_parameters() > 0
 
 
+@pytest.mark.slow
 def test_kept_policies_of_an_adapter_are_adapters_on_the_same_model(tmp_path: Path) -> None:
     run = _run(tmp_path, lora={"r": 2})
     for folder in train(run, run.config.data.path).policies.values():
@@ -95,6 +96,7 @@ def test_a_kept_policy_that_is_gone_is_made_again(tmp_path: Path, monkeypatch: p
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_has_the_policies_kept_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _run(tmp_path)
     _interrupted_after(run, 5, monkeypatch)
@@ -104,6 +106,7 @@ def test_an_interrupted_training_has_the_policies_kept_so_far(tmp_path: Path, mo
     assert _digests(run.path / "train" / "pool" / "policies" / "step-000002") == early
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_half_written_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _run(tmp_path)
     training = _interrupted_after(run, 5, monkeypatch)

@@ -50,7 +50,7 @@ def _run(folder: Path, reference: str | None, **train: Any) -> RunDir:
     return RunDir.create(run.path, config)
 
 
-@pytest.mark.parametrize("lora", [False, {"r": 2, "lora_alpha": 8}])
+@pytest.mark.parametrize("lora", [False, pytest.param({"r": 2, "lora_alpha": 8}, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("other", [False, True])
 def test_a_step_s_kl_is_to_the_reference(tmp_path: Path, recording: Recording, lora: Any, other: bool) -> None:
     reference_path = str(save_model(tmp_path / "other", seed=7)) if other else None

@@ -80,7 +80,7 @@ def test_completions_end_with_the_first_end_token_or_at_the_limit(tmp_path: Path
     [
         ({}, (True, True)),
         ({"top_k": 1}, (True, False)),
-        ({"generation_kwargs": {"no_repeat_ngram_size": 1}}, (True, False)),
+        pytest.param({"generation_kwargs": {"no_repeat_ngram_size": 1}}, (True, False), marks=pytest.mark.slow),
         ({"gradient_checkpointing": True}, (False, False)),
     ],
 )

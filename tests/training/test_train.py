@@ -215,6 +215,7 @@ def test_gain_takes_the_angles_of_the_model_that_it_trains_and_no_other(tmp_path
         train(run, _subset(run), name="again")
 
 
+@pytest.mark.slow
 def test_adarft_refuses_the_success_rates_of_another_model_than_it_trains(tmp_path: Path) -> None:
     run = _run(tmp_path, curriculum="adarft")
     warmup(run)

@@ -86,7 +86,7 @@ def _rloo_advantages(
     return advantages
 
 
-@pytest.mark.parametrize(("algorithm", "rate"), [("grpo", 0.03), ("rloo", 0.03)])
+@pytest.mark.parametrize(("algorithm", "rate"), [("grpo", 0.03), pytest.param("rloo", 0.03, marks=pytest.mark.slow)])
 def test_every_update_is_the_gradient_of_its_mini_batch(
     tmp_path: Path, recording: Recording, algorithm: str, rate: float
 ) -> None:

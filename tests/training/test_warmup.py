@@ -96,6 +96,7 @@ def test_the_subset_depends_on_the_warmup_seed_alone(tmp_path: Path) -> None:
     assert len({prompt.id for prompt in draw(prompts, 6, seed=3)}) == 6
 
 
+@pytest.mark.slow
 def test_two_warmups_with_one_seed_are_bitwise_the_same(tmp_path: Path) -> None:
     runs = [_run(tmp_path / name) for name in ("a", "b")]
     for run in runs:
@@ -206,17 +207,19 @@ def test_trl_samples_with_vllm_at_temperatures_that_it_takes(tmp_path: Path, mon
             r"warmup\.temperature: got 2\.5.*up to 2;.*use_vllm=false",
         ),
         ({"lr_scheduler_type": "cosin"}, r"TRL refuses.*cosin"),
-        ({"lr_scheduler_type": "cosine_with_min_lr"}, r"TRL refuses.*min_lr"),
+        pytest.param({"lr_scheduler_type": "cosine_with_min_lr"}, r"TRL refuses.*min_lr", marks=pytest.mark.slow),
         ({"trainer": {"num_iterations": 0}}, r"warmup\.trainer\.num_iterations: got 0"),
-        ({"trainer": {"num_iterations": "x"}}, r"warmup\.trainer\.num_iterations: got 'x'"),
+        pytest.param(
+            {"trainer": {"num_iterations": "x"}}, r"warmup\.trainer\.num_iterations: got 'x'", marks=pytest.mark.slow
+        ),
         ({"trainer": {"top_k": "x"}}, r"warmup: TRL refuses"),
         ({"trainer": {"adam_beta1": 2.0}}, r"warmup: TRL refuses.*beta"),
-        ({"trainer": {"weight_decay": [1]}}, r"warmup: TRL refuses"),
-        ({"trainer": {"max_grad_norm": "x"}}, r"warmup: TRL refuses"),
-        ({"trainer": {"logging_steps": 0}}, r"warmup"),
-        ({"trainer": {"loss_type": "x"}}, r"warmup"),
-        ({"trainer": {"optim": "x"}}, r"warmup: TRL refuses"),
-        ({"lora": {"target_modules": "[", "r": 4}}, r"warmup: TRL refuses"),
+        pytest.param({"trainer": {"weight_decay": [1]}}, r"warmup: TRL refuses", marks=pytest.mark.slow),
+        pytest.param({"trainer": {"max_grad_norm": "x"}}, r"warmup: TRL refuses", marks=pytest.mark.slow),
+        pytest.param({"trainer": {"logging_steps": 0}}, r"warmup", marks=pytest.mark.slow),
+        pytest.param({"trainer": {"loss_type": "x"}}, r"warmup", marks=pytest.mark.slow),
+        pytest.param({"trainer": {"optim": "x"}}, r"warmup: TRL refuses", marks=pytest.mark.slow),
+        pytest.param({"lora": {"target_modules": "[", "r": 4}}, r"warmup: TRL refuses", marks=pytest.mark.slow),
         ({"lora": {"target_modules": "nothing", "r": 4}}, r"warmup: TRL refuses.*nothing"),
         ({"num_train_epochs": 1e6}, r"warmup\.num_train_epochs: got 1e\+06.*1,000,000 steps"),
         ({"steps": 10**12}, r"warmup\.steps: got 1e\+12.*1,000,000 steps"),

@@ -70,7 +70,7 @@ def open_mine(timeout: float = 1.0, workers: int = 2) -> Verifier:
     return open_verifier("mine:judge", workers=workers, timeout=timeout, memory_limit=200 * 2**20)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_only_the_guilty_are_lost_and_the_order_is_kept(module: Path, workers: int) -> None:
     texts = [f"{number}" for number in range(70)]
     for position, guilty in enumerate(GUILTY):

@@ -34,7 +34,13 @@ def test_completion_tokens_are_predicted_from_the_position_before_them():
     assert batch.weight.tolist() == [0.5, 0.5, 1.0]
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        pytest.param(RuntimeError("can't allocate memory"), marks=pytest.mark.slow),
+    ],
+)
 def test_out_of_memory_halves_the_batch_and_tries_again(error):
     engine = GradientEngine(tiny_model(), GradientSettings(beta=0.0, dim=64, width=8, batch_tokens=100_000))
     samples = random_samples(9)

@@ -136,7 +136,7 @@ def test_a_sum_without_a_number_is_that_of_an_earlier_version(
     assert alignments(run) == pytest.approx(alignments(alone), rel=1e-5)
 
 
-@pytest.mark.parametrize("harm", ["twice", "damaged"])
+@pytest.mark.parametrize("harm", ["twice", pytest.param("damaged", marks=pytest.mark.slow)])
 def test_a_sum_that_cannot_be_used_is_added_anew(
     run: RunDir, alone: RunDir, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
