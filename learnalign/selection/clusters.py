@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError, counted
-from learnalign.selection.pool import Pool
+from learnalign.selection.pool import Pool, gathered
 
 ROUNDS = 100
 
@@ -28,13 +28,11 @@ def clusters_of(pool: Pool, count: int, seed: int) -> Int[np.ndarray, "n"]:
     """The cluster of every prompt, 0 to `count` − 1; prompts without a feature get cluster `count`."""
     if count > len(pool):
         raise InputError(f"diversity kmeans:{count}: more clusters than the {counted(len(pool), 'prompt')} of the pool")
-    blocks = list(pool.hidden_features())
-    if not blocks:
+    every = gathered(pool.hidden_features())
+    if not len(every.places):
         raise RunError(f"{pool.run.signal_file('features')} has no features")
-    places = np.concatenate([block.places for block in blocks])
-    units = torch.cat([block.units for block in blocks])
     clusters = np.full(len(pool), count)
-    clusters[places] = kmeans(units, min(count, len(places)), seed).numpy()
+    clusters[every.places] = kmeans(every.units, min(count, len(every.places)), seed).numpy()
     return clusters
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from learnalign.errors import InputError, RunError, counted
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_table
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import FINGERPRINT, Place, read_parquet, read_places
+from learnalign.rundir.files import FINGERPRINT, Buffer, Place, read_parquet, read_places
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
 
@@ -43,6 +43,15 @@ class Vectors:
     places: Int[np.ndarray, "rows"]
     units: Float[torch.Tensor, "rows dim"]
     norms: Float[np.ndarray, "rows"]
+
+
+def gathered(blocks: Iterable[Vectors]) -> Vectors:
+    """All blocks as one, in memory, with float32 rows."""
+    copies = [Vectors(block.places, block.units.clone(), block.norms) for block in blocks]
+    if not copies:
+        return Vectors(np.zeros(0, np.int64), torch.zeros(0, 0), np.zeros(0))
+    places, norms = (np.concatenate([getattr(block, name) for block in copies]) for name in ("places", "norms"))
+    return Vectors(places, torch.cat([block.units for block in copies]).float(), norms)
 
 
 @dataclass(frozen=True)
@@ -126,21 +135,25 @@ class Pool:
         return self._column(table, "alignment", places), self._column(table, "norm", places)
 
     def gradients(self) -> Iterator[Vectors]:
-        """Features φ as unit rows, shard by shard; those stored in float16 are units up to its rounding."""
+        """Features φ as unit rows, shard by shard; those stored in float16 are units up to its rounding.
+
+        The rows are valid until the next shard is asked for.
+        """
         run, command = self.run, f"learnalign grad {self.run.quoted}"
         if run.config.grad.projection == "exact":
             raise InputError(
                 "grad.projection: exact stores alignments but no features, which this method needs; use method "
                 "learnalign, or compute features in a new run directory with --set grad.projection=kronecker"
             )
+        buffer = Buffer()
         for shard, path in self._gradient_files:
             if shard.index < len(self._checked):
                 checked = self._checked[shard.index]
-                yield Vectors(checked.places, torch.from_numpy(checked.features.read()), checked.norms)
+                yield Vectors(checked.places, torch.from_numpy(checked.features.read(buffer)), checked.norms)
                 continue
             if not os.path.isfile(path):
                 raise RunError(f"{path} is missing; run `{command}` first")
-            arrays, metadata, places = read_places(path)
+            arrays, metadata, places = read_places(path, buffer)
             _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
             of_pool, norms = (
                 self._places_in(shard, json.loads(metadata["ids"]), path),

@@ -24,11 +24,11 @@ from learnalign.policy import device
 from learnalign.policy.memory import free_memory
 from learnalign.rundir.files import atomic_path
 from learnalign.selection.nystrom import Error, find_landmarks, measure_error
-from learnalign.selection.pool import Vectors
+from learnalign.selection.pool import Vectors, gathered
 
 BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
 
-CACHE_ENTRIES = 1 << 17  # 1 MB of float64
+CACHE_ENTRIES = 1 << 18  # 2 MB of float64
 
 Way = Literal["auto", "matrix", "centroid"]
 Stream = Callable[[], Iterator[Vectors]]
@@ -96,32 +96,29 @@ def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"]) -> Alignments
     result, centroids = _missing(weights, "centroid"), torch.zeros(0)
     for block in stream():
         own = torch.from_numpy(weights[:, block.places])
+        if not len(centroids):
+            centroids = torch.zeros(len(own), block.units.shape[1], dtype=torch.float64)
         for rows, part in _in_float64(block.units):
-            product = own[:, part] @ rows
-            centroids = centroids.add_(product) if len(centroids) else product
+            centroids.addmm_(own[:, part], rows)
     for block in stream():
-        products = [centroids @ rows.T for rows, _ in _in_float64(block.units, times=2)]
+        products = [centroids @ rows.T for rows, _ in _in_float64(block.units)]
         if products:
             result.alignment[:, block.places] = torch.cat(products, dim=1).numpy() / weights.shape[1]
         result.norm[block.places] = block.norms
     return result
 
 
-def _in_float64(
-    units: Float[torch.Tensor, "rows D"], times: int = 1
-) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
-    """Some rows at a time, about what stays in a processor's cache or `times` that, valid until the next are asked for; and which.
+def _in_float64(units: Float[torch.Tensor, "rows D"]) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
+    """Some rows at a time, about what stays in a processor's cache, valid until the next are asked for; and which.
 
-    By way of float32: a processor converts float16 to that at once, but not to float64. The last part is the same whatever `times`
-    is, since libraries round a product with very few rows in another way.
+    By way of float32: a processor converts float16 to that at once, but not to float64.
     """
     count, width = units.shape
     size = max(1, CACHE_ENTRIES // max(1, width))
-    whole = count - count % size
-    double = torch.empty(min(times * size, count), width, dtype=torch.float64)
+    double = torch.empty(min(size, count), width, dtype=torch.float64)
     single = torch.empty_like(double, dtype=torch.float32)
-    for start in [*range(0, whole, times * size), *range(whole, count, size)]:
-        part = slice(start, min(start + times * size, whole if start < whole else count))
+    for start in range(0, count, size):
+        part = slice(start, start + size)
         rows = units[part]
         if rows.dtype == torch.float16:
             rows = single[: len(rows)].copy_(rows)
@@ -134,14 +131,9 @@ def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlo
     `on_block` is called with each block: the places of its rows, the places of its columns, the cosines.
     """
     result = _missing(weights, "matrix")
-    blocks = list(stream())
-    if not blocks:
-        return result
-    places = np.concatenate([block.places for block in blocks])
-    result.norm[places] = np.concatenate([block.norms for block in blocks])
-    units = torch.cat([block.units for block in blocks]).float()
-    del blocks
-    units = units.to(device())
+    every = gathered(stream())
+    places, units = every.places, every.units.to(device())
+    result.norm[places] = every.norms
     weight = torch.from_numpy(weights[:, places]).to(units.device)
     size = max(1, BLOCK_ENTRIES // max(1, len(places)))
     for start in range(0, len(places), size):

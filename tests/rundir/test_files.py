@@ -15,6 +15,7 @@ import torch
 from learnalign.errors import RunError
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import (
+    Buffer,
     atomic_path,
     disk_error,
     is_done,
@@ -118,7 +119,7 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    for read in (read_safetensors, read_places):
+    for read in (read_safetensors, lambda path: read_places(path, Buffer())):
         with pytest.raises(RunError, match="damaged"):
             read(path)
 
@@ -127,17 +128,17 @@ def test_an_array_is_read_again_from_its_place(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     stored = {"features": torch.randn(3, 4).half(), "none": torch.empty(0, 4), "norms": torch.rand(3)}
     write_safetensors(path, stored, {"ids": "[1]"}, "f1")
-    arrays, metadata, places = read_places(path)
+    arrays, metadata, places = read_places(path, Buffer())
     assert metadata["ids"] == "[1]"
     for name, tensor in stored.items():
         assert torch.equal(torch.from_numpy(arrays[name]), tensor)
-        assert torch.equal(torch.from_numpy(places[name].read()), tensor)
+        assert torch.equal(torch.from_numpy(places[name].read(Buffer())), tensor)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(RunError, match="shorter"):
-        places["norms"].read()
+        places["norms"].read(Buffer())
     path.unlink()
     with pytest.raises(RunError, match="missing"):
-        places["norms"].read()
+        places["norms"].read(Buffer())
 
 
 def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ fingerprint      which settings a file was made with
 """
 
 from learnalign.rundir.files.content import (
+    Buffer,
     check_whole,
     damaged,
     has_been_written,
@@ -51,6 +52,7 @@ from learnalign.rundir.files.whole import (
 
 __all__ = [
     "FINGERPRINT",
+    "Buffer",
     "Place",
     "as_json",
     "atomic_path",

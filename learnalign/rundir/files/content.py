@@ -58,10 +58,36 @@ def content_of(path: Path) -> bytearray:
     """The content of a file, as it is; raises RunError if it is missing."""
     with opened(path) as file:
         content = bytearray(os.fstat(file.fileno()).st_size)
-        view, start = memoryview(content), 0
-        while start < len(content) and (count := file.readinto(view[start:])):
-            start += count
+        _fill(memoryview(content), file)
     return content
+
+
+class Buffer:
+    """Memory for what is read from one file after another: new memory costs as much time as reading into it."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def read(self, path: Path, start: int = 0, size: int | None = None) -> memoryview:
+        """The content of a file, or `size` bytes of it from byte `start` on, fewer if it ends before; valid until the next are read.
+
+        Raises RunError if the file is missing.
+        """
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size if size is None else size
+            if len(self._memory) < size:
+                self._memory = bytearray(size)  # what is in use still has the one before
+            file.seek(start)
+            view = memoryview(self._memory)[:size]
+            return view[: _fill(view, file)]
+
+
+def _fill(view: memoryview, file: FileIO) -> int:
+    """Read as many bytes as `view` has; how many there were."""
+    start = 0
+    while start < len(view) and (count := file.readinto(view[start:])):
+        start += count
+    return start
 
 
 def opened(path: Path) -> FileIO:
@@ -72,7 +98,7 @@ def opened(path: Path) -> FileIO:
         raise missing(path) from None
 
 
-def is_listed(path: Path, content: bytearray) -> bool:
+def is_listed(path: Path, content: bytearray | memoryview) -> bool:
     """Whether a file is in a run directory's manifest; raises RunError if its `content` is not what was written there."""
     manifest = None if is_temporary(path) else manifest_of(path)
     expected = manifest.expected(path) if manifest else []  # of a file that the user has put there nothing is known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from learnalign.errors import one_line
-from learnalign.rundir.files.content import content_of, damaged, is_listed, opened, verified
+from learnalign.rundir.files.content import Buffer, content_of, damaged, is_listed, verified
 from learnalign.rundir.files.parquet import FINGERPRINT, ROWS
 from learnalign.rundir.files.whole import atomic_path
 
@@ -86,25 +87,21 @@ class Place:
     kind: str
     shape: tuple[int, ...]
 
-    def view(self, content: bytearray) -> np.ndarray:
+    def view(self, content: bytearray | memoryview) -> np.ndarray:
         """The array in the file's content, without a copy."""
         import numpy as np
 
         return np.ndarray(self.shape, self.kind, content, self.start)
 
-    def read(self) -> np.ndarray:
+    def read(self, buffer: Buffer) -> np.ndarray:
         """The array, read from the file and not compared with what was written, for one that this process has checked before."""
         import numpy as np
 
-        array = np.empty(self.shape, self.kind)
-        view = array.reshape(-1).view(np.uint8).data
-        with opened(self.path) as file:
-            file.seek(self.start)
-            while view and (count := file.readinto(view)):
-                view = view[count:]
-        if view:
+        size = math.prod(self.shape) * np.dtype(self.kind).itemsize
+        content = buffer.read(self.path, self.start, size)
+        if len(content) < size:
             raise damaged(self.path, "it has become shorter")
-        return array
+        return np.ndarray(self.shape, self.kind, content)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -114,9 +111,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return {name: place.view(content) for name, place in places.items()}, metadata
 
 
-def read_places(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Place]]:
-    """Arrays and metadata as `read_safetensors` gives them, and from where each array can be read again."""
-    content = content_of(path)
+def read_places(path: Path, buffer: Buffer) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Place]]:
+    """Arrays, in the `buffer`, and metadata as `read_safetensors` gives them, and from where each array can be read again."""
+    content = buffer.read(path)
     if not is_listed(path, content):
         read_safetensors(path)  # compares the data with the digest in the file
     places, metadata = _places(path, content)
@@ -126,7 +123,7 @@ def read_places(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], dict
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
 
 
-def _places(path: Path, content: bytearray) -> tuple[dict[str, Place], dict[str, str]]:
+def _places(path: Path, content: bytearray | memoryview) -> tuple[dict[str, Place], dict[str, str]]:
     """Where the arrays of a file are, and its metadata."""
     header, start = _header(path, content)
     metadata = header.pop("__metadata__", {})
@@ -139,11 +136,11 @@ def _places(path: Path, content: bytearray) -> tuple[dict[str, Place], dict[str,
     return places, metadata
 
 
-def _header(path: Path, content: bytearray) -> tuple[dict[str, Any], int]:
+def _header(path: Path, content: bytearray | memoryview) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file, and where its data begins."""
     start = 8 + int.from_bytes(content[:8], "little")
     try:
-        header = json.loads(content[8:start])
+        header = json.loads(bytes(content[8:start]))
         ends = [value["data_offsets"][1] for name, value in header.items() if name != "__metadata__"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(path, f"no safetensors header: {one_line(error, 100)}") from None

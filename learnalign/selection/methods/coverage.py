@@ -9,7 +9,7 @@ from jaxtyping import Float
 from learnalign.errors import RunError, counted
 from learnalign.policy import device
 from learnalign.selection.methods.method import Method, Scores
-from learnalign.selection.pool import Pool
+from learnalign.selection.pool import Pool, gathered
 from learnalign.selection.scores import BLOCK_ENTRIES, Scoring
 
 ENTRIES = 1 << 31  # the cosines are held in memory: 8 GB of float32 at most
@@ -26,17 +26,16 @@ def coverage(pool: Pool, scoring: Scoring) -> Scores:
 
     Raises RunError if the cosines of all pairs would take more than 8 GB.
     """
-    blocks, learnability = list(pool.gradients()), pool.success.learnability
-    places = np.concatenate([block.places for block in blocks])
-    learnable = learnability[places] > 0
-    places = places[learnable]
+    every, learnability = gathered(pool.gradients()), pool.success.learnability
+    learnable = learnability[every.places] > 0
+    places = every.places[learnable]
     if len(places) ** 2 > ENTRIES:
         raise RunError(
             f"method coverage holds the cosines of all pairs of {counted(len(places), 'prompt')} with a gradient in memory, "
             f"{4 * len(places) ** 2 / 1e9:,.0f} GB; at most {int(ENTRIES**0.5):,} prompts are possible: choose from a part of the "
             "pool (data.limit), or by another method"
         )
-    units = torch.cat([block.units for block in blocks]).float()[torch.from_numpy(learnable)]
+    units = every.units[torch.from_numpy(learnable)]
     units = torch.nn.functional.normalize(units)  # in float16, copies have a cosine a little below 1
     score = np.where(learnability > 0, np.nan, 0.0)
     score[places] = cover(units, learnability[places]) / len(pool)
