@@ -102,9 +102,11 @@ def reference_bytes(config: Config) -> int:
 
 
 def feature_bytes(config: Config) -> int:
-    """Bytes on disk that a prompt's gradient leaves."""
+    """Bytes on disk that a prompt's gradient leaves, with its part of its shard's two sums."""
+    if config.grad.projection == "exact":
+        return BYTES_PER_ALIGNMENT
     each = {"float16": 2, "float32": 4}[config.grad.feature_dtype]
-    return BYTES_PER_ALIGNMENT if config.grad.projection == "exact" else each * config.grad.dim
+    return each * config.grad.dim + 2 * 8 * config.grad.dim // config.executor.shard_size
 
 
 def select_seconds(config: Config, prompts: int, kept: int) -> float:

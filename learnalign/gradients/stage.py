@@ -20,6 +20,7 @@ from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, why_skipped, windows
 from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
+from learnalign.gradients.sums import with_sums
 from learnalign.policy import settled
 from learnalign.policy.kernels import choose_kernels
 from learnalign.progress import Progress
@@ -132,7 +133,7 @@ class _GradientWorker:
     """The engine of one process, working on windows of shards; each is written while the next one is computed."""
 
     def __init__(self, run: RunDir, success: Mapping[str, Success], expected: int) -> None:
-        self._run, self._expected = run, expected
+        self._run, self._success, self._expected = run, success, expected
         self._read = sample_reader(run, success)
         self._engine = make_engine(run)
         self._bad: dict[str, str] = {}
@@ -162,7 +163,9 @@ class _GradientWorker:
         bad = bad_gradients(samples, norms.tolist())
         kept = [i for i, sample in enumerate(samples) if sample.id not in bad]
         dtype = getattr(torch, run.config.grad.feature_dtype)
-        tensors = {"features": (features[kept] / norms[kept].unsqueeze(1)).to(dtype), "norms": norms[kept].float()}
+        units = (features[kept] / norms[kept].unsqueeze(1)).to(dtype)
+        tensors = {"features": units, "norms": norms[kept].float()}
+        tensors |= with_sums(units, [self._success[samples[i].id] for i in kept])
         metadata = {
             "ids": json.dumps([samples[i].id for i in kept]),
             "bad": json.dumps(bad),

@@ -35,6 +35,13 @@ def expected_learnability(
     return a * b / ((a + b) * (a + b + 1))
 
 
+def row_weights(
+    learnability: Float[np.ndarray, " n"], correct: Integer[np.ndarray, " n"], scored: Integer[np.ndarray, " n"]
+) -> Float[np.ndarray, "2 n"]:
+    """What a choice weighs prompts with: V for the scores (Eq. 8), and its mean over the posterior of p for their stability."""
+    return np.stack([learnability, expected_learnability(correct, scored)])
+
+
 def beta_binomial(trials: int, a: Float[np.ndarray, "*n"], b: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n k"]:
     """Probabilities of 0…trials successes in `trials` rollouts if p has the distribution Beta(a, b); a, b > 0."""
     from scipy.stats import betabinom

@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError, counted
+from learnalign.gradients.sums import SUMS, WEIGHTS
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_table
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import FINGERPRINT, Buffer, Place, read_parquet, read_places
+from learnalign.rundir.files import FINGERPRINT, Buffer, Place, peek_places, read_parquet, read_places
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
 
@@ -74,6 +75,9 @@ class Pool:
         self.run = run
         self.prompts = load_prompts(run)
         self.id_column = self.prompts.column("id")
+        self._found: dict[
+            int, tuple[str, Int[np.ndarray, "rows"]]
+        ] = {}  # by shard, the ids in a file's header and their places
         self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
@@ -155,12 +159,31 @@ class Pool:
                 raise RunError(f"{path} is missing; run `{command}` first")
             arrays, metadata, places = read_places(path, buffer)
             _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-            of_pool, norms = (
-                self._places_in(shard, json.loads(metadata["ids"]), path),
-                arrays["norms"].astype(np.float64),
-            )
+            of_pool, norms = self._places_in(shard, metadata["ids"], path), arrays["norms"].astype(np.float64)
             self._checked.append(_Checked(of_pool, norms, places["features"]))
             yield Vectors(of_pool, torch.from_numpy(arrays["features"]), norms)
+
+    def sums(self, weights: Float[np.ndarray, "k n"]) -> Float[torch.Tensor, "k D"] | None:
+        """Σ_j w_j û_j as `grad` has stored it, if it has for all prompts with a gradient, by these weights; else None.
+
+        The files are compared with what was written by `gradients`, not here.
+        """
+        total, buffer = None, Buffer()
+        for shard, path in self._gradient_files:
+            if not os.path.isfile(path):
+                return None
+            places, metadata = peek_places(path)
+            if metadata.get(FINGERPRINT) != self.fingerprint("grad") or not {WEIGHTS, SUMS} <= places.keys():
+                return None
+            try:
+                of_pool = self._places_in(shard, metadata["ids"], path)
+            except (RunError, KeyError, TypeError, ValueError):
+                return None  # `gradients` says what is wrong
+            if not np.array_equal(places[WEIGHTS].read(buffer), weights[:, of_pool]):
+                return None
+            sums = torch.from_numpy(places[SUMS].read(buffer))
+            total = sums.clone() if total is None else total.add_(sums)
+        return total
 
     @functools.cached_property
     def _gradient_files(self) -> list[tuple[Shard, Path]]:
@@ -195,13 +218,17 @@ class Pool:
             return np.arange(len(self))
         return self.places(table["id"].to_pylist(), path)
 
-    def _places_in(self, shard: Shard, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
-        """`places` of prompts of one shard, without a look at the others."""
-        own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
-        try:
-            return np.fromiter(map(own.__getitem__, ids), np.int64, len(ids))
-        except KeyError:
-            return self.places(ids, path)
+    def _places_in(self, shard: Shard, text: str, path: Path) -> Int[np.ndarray, "rows"]:
+        """`places` of prompts of one shard, whose ids are a JSON list in a file's header, without a look at the others."""
+        if self._found.get(shard.index, ("",))[0] != text:
+            ids = json.loads(text)
+            own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
+            try:
+                places = np.fromiter(map(own.__getitem__, ids), np.int64, len(ids))
+            except KeyError:
+                places = self.places(ids, path)
+            self._found[shard.index] = text, places
+        return self._found[shard.index][1]
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """Places in the pool of the `ids` in file `path`."""

@@ -8,6 +8,7 @@ Letters: n prompts of the pool, m of them with a vector, D its entries, k weight
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError
+from learnalign.gradients.sums import in_float64, weighted_sums
 from learnalign.policy import device
 from learnalign.policy.memory import free_memory
 from learnalign.rundir.files import atomic_path
@@ -28,10 +30,9 @@ from learnalign.selection.pool import Vectors, gathered
 
 BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
 
-CACHE_ENTRIES = 1 << 18  # 2 MB of float64
-
 Way = Literal["auto", "matrix", "centroid"]
 Stream = Callable[[], Iterator[Vectors]]
+Sums = Callable[[Float[np.ndarray, "k n"]], Float[torch.Tensor, "k D"] | None]
 OnBlock = Callable[[Int[np.ndarray, "rows"], Int[np.ndarray, "m"], Float[torch.Tensor, "rows m"]], None]
 
 
@@ -67,16 +68,21 @@ class Alignments:
     error: Error | None = None
 
 
-def align(stream: Stream, weights: Float[np.ndarray, "k n"], scoring: Scoring) -> Alignments:
-    """Alignment of every prompt, computed as `scoring` says; `auto` takes the matrix on a GPU if S fits."""
+def align(
+    stream: Stream, weights: Float[np.ndarray, "k n"], scoring: Scoring, stored_sums: Sums | None = None
+) -> Alignments:
+    """Alignment of every prompt, computed as `scoring` says; `auto` takes the matrix on a GPU if S fits.
+
+    `stored_sums` gives Σ_j w_j û_j by each of the weights, if that is known without the vectors.
+    """
     if scoring.save_factor_to is not None:
         error = _save_factor(stream, weights[0], scoring.save_factor_to, scoring.landmarks, scoring.seed)
-        return replace(align(stream, weights, replace(scoring, save_factor_to=None)), error=error)
+        return replace(align(stream, weights, replace(scoring, save_factor_to=None), stored_sums), error=error)
     if scoring.save_to is not None:
         return _save(stream, weights, scoring.save_to)
     if scoring.way == "matrix" or (scoring.way == "auto" and _fits(stream, weights.shape[1])):
         return by_matrix(stream, weights)
-    return by_centroid(stream, weights)
+    return by_centroid(stream, weights, stored_sums)
 
 
 @contextlib.contextmanager
@@ -91,38 +97,19 @@ def _one_thread() -> Iterator[None]:
 
 
 @_one_thread()
-def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"]) -> Alignments:
-    """Alignments in O(n·D) and two passes over the vectors, in float64, of which few rows are held at a time."""
-    result, centroids = _missing(weights, "centroid"), torch.zeros(0)
+def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"], stored_sums: Sums | None = None) -> Alignments:
+    """Alignments in O(n·D), in float64, of which few rows are held at a time: two passes over the vectors, or one with stored sums."""
+    result = _missing(weights, "centroid")
+    sums = stored_sums(weights) if stored_sums else None
+    if sums is None:
+        parts = (weighted_sums(block.units, torch.from_numpy(weights[:, block.places])) for block in stream())
+        sums = functools.reduce(torch.add, parts, torch.zeros(()))
     for block in stream():
-        own = torch.from_numpy(weights[:, block.places])
-        if not len(centroids):
-            centroids = torch.zeros(len(own), block.units.shape[1], dtype=torch.float64)
-        for rows, part in _in_float64(block.units):
-            centroids.addmm_(own[:, part], rows)
-    for block in stream():
-        products = [centroids @ rows.T for rows, _ in _in_float64(block.units)]
+        products = [sums @ rows.T for rows, _ in in_float64(block.units)]
         if products:
             result.alignment[:, block.places] = torch.cat(products, dim=1).numpy() / weights.shape[1]
         result.norm[block.places] = block.norms
     return result
-
-
-def _in_float64(units: Float[torch.Tensor, "rows D"]) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
-    """Some rows at a time, about what stays in a processor's cache, valid until the next are asked for; and which.
-
-    By way of float32: a processor converts float16 to that at once, but not to float64.
-    """
-    count, width = units.shape
-    size = max(1, CACHE_ENTRIES // max(1, width))
-    double = torch.empty(min(size, count), width, dtype=torch.float64)
-    single = torch.empty_like(double, dtype=torch.float32)
-    for start in range(0, count, size):
-        part = slice(start, start + size)
-        rows = units[part]
-        if rows.dtype == torch.float16:
-            rows = single[: len(rows)].copy_(rows)
-        yield double[: len(rows)].copy_(rows), part
 
 
 def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlock | None = None) -> Alignments:

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--keep FOLDER] [--json FILE]
 
-A third side, `contract`, is the least that gives the same numbers, in plain NumPy, Arrow and torch: the bare read in float64 and with
-digests, ids and success rates read, the ranking written. It has a share of its own and replaces the bare read nowhere.
+A third side, `contract`, is the least that gives the same numbers, in plain NumPy, Arrow and torch: the stored sums read, then all rows
+once, in float64 and with digests, ids and success rates read, the ranking written. It has a share of its own and replaces the bare read
+nowhere.
 
 The run directories are made up: random success rates, and 4,096 random unit rows with a common direction, of which every prompt with
 0 < p < 1 has one, in shards as `grad` writes them. Each side runs in turn in a process of its own, with one thread, on files that are in
@@ -27,8 +28,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from learnalign.gradients.sums import with_sums
 from learnalign.pool_table import ROWS, schema
 from learnalign.prompts import load_prompts
+from learnalign.rollouts.success import success_of
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import write_parquet, write_safetensors
 from tests.benchmarks.grad_data import about
@@ -77,21 +80,22 @@ pool = pq.read_table(run / "prompts.parquet", columns=["id", "row"], use_threads
 success = pq.read_table(run / "success.parquet", use_threads=False).drop_columns(["id"])
 learnability = success["learnability"].to_numpy()
 places = np.flatnonzero(learnability > 0)
-weights, centroid, alignment = torch.from_numpy(learnability[places]), 0, np.full(len(pool), np.nan)
-for again in (False, True):
-    start = 0
-    for file in sorted((run / "gradients").glob("part-*.safetensors")):
-        content = np.fromfile(file, np.uint8)
-        header = 8 + int.from_bytes(content[:8].tobytes(), "little")
-        begin, end = json.loads(content[8:header].tobytes())["features"]["data_offsets"]
-        features = content[header + begin : header + end].view(np.float16).reshape(-1, dim)
-        rows = torch.from_numpy(features).float().double()
-        own = slice(start, start := start + len(rows))
-        if again:
-            alignment[places[own]] = rows @ centroid
-        else:
-            xxhash.xxh3_128_hexdigest(content)
-            centroid = centroid + weights[own] @ rows
+alignment, start, centroid = np.full(len(pool), np.nan), 0, 0
+files = sorted((run / "gradients").glob("part-*.safetensors"))
+for file in files:
+    with file.open("rb") as opened:
+        header = 8 + int.from_bytes(opened.read(8), "little")
+        begin, end = json.loads(opened.read(header - 8))["sums"]["data_offsets"]
+        opened.seek(header + begin)
+        centroid = centroid + np.frombuffer(opened.read(end - begin)).reshape(2, dim)
+for file in files:
+    content = np.fromfile(file, np.uint8)
+    xxhash.xxh3_128_hexdigest(content)
+    header = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    begin, end = json.loads(content[8:header].tobytes())["features"]["data_offsets"]
+    features = content[header + begin : header + end].view(np.float16).reshape(-1, dim)
+    rows = torch.from_numpy(features).float().double()
+    alignment[places[start : (start := start + len(rows))]] = (rows @ torch.from_numpy(centroid).T)[:, 0]
 score = np.where(np.isnan(alignment), 0, learnability * alignment)
 ranks = np.argsort(np.argsort(-score, kind="stable"))
 table = pool.append_column("score", pa.array(score)).append_column("rank", pa.array(ranks))
@@ -125,6 +129,7 @@ def make_run_directory(folder: Path, rows: int, dim: int) -> RunDir:
         places = [i for i in range(shard.start, shard.stop) if 0 < correct[i] < GROUP]
         drawn = torch.randint(VARIOUS, (len(places),), generator=generator)
         tensors = {"features": units[drawn], "norms": norms[drawn]}
+        tensors |= with_sums(units[drawn], [success_of(ids[i], GROUP, GROUP, correct[i]) for i in places])
         metadata = {"ids": json.dumps([ids[i] for i in places])}
         write_safetensors(run.gradients_file(shard), tensors, metadata, fingerprint, shard.rows)
     return run

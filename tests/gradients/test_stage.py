@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -189,3 +190,20 @@ def test_features_are_float16_unless_asked_for_in_float32_and_both_may_lie_in_on
         assert norm == whole[id][1]
         torch.testing.assert_close(feature.float(), whole[id][0], rtol=2**-11, atol=2**-25)
     assert select(again, 3).chosen == 3
+
+
+def test_beside_the_features_are_their_sums_by_learnability_and_by_its_expectation(tmp_path):
+    run = run_with_rollouts(tmp_path)
+    grad(run)
+    success = {row["id"]: row for row in read_parquet(run.success_file).to_pylist()}
+    p = (np.arange(200_000) + 0.5) / 200_000
+    for shard in run.shards():
+        tensors, metadata = read_safetensors(run.gradients_file(shard))
+        rows = [success[id] for id in json.loads(metadata["ids"])]
+        for row, weight, expected in zip(rows, *tensors["weights"].tolist(), strict=True):
+            share = row["correct"] / row["scored"]
+            density = p ** (row["correct"] - 0.5) * (1 - p) ** (row["scored"] - row["correct"] - 0.5)
+            assert weight == pytest.approx(share * (1 - share), rel=1e-12)
+            assert expected == pytest.approx((p * (1 - p) * density).sum() / density.sum(), rel=1e-3)
+        products = tensors["weights"].numpy() @ tensors["features"].numpy().astype(np.float64)
+        np.testing.assert_allclose(tensors["sums"].numpy(), products, rtol=0, atol=1e-15)

@@ -7,7 +7,7 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from learnalign.gradients.sums import with_sums
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import success
 from learnalign.rollouts.success import success_of
@@ -59,14 +60,17 @@ def write_success(run: RunDir, correct: Sequence[int | None]) -> None:
     )
 
 
-def write_gradients(run: RunDir, correct: Sequence[int | None], gradients: np.ndarray) -> None:
-    """Unit features and norms of the prompts with V > 0."""
+def write_gradients(
+    run: RunDir, correct: Sequence[int | None], gradients: np.ndarray, sums: Callable[..., Any] = with_sums
+) -> None:
+    """Unit features and norms of the prompts with V > 0, and what `sums` gives."""
     ids = [prompt.id for prompt in load_prompts(run)]
     for shard in run.shards():
         places = [i for i in range(shard.start, shard.stop) if correct[i] not in (None, 0, GROUP)]
         rows = torch.from_numpy(gradients[places])
         norms = rows.norm(dim=1)
         tensors = {"features": (rows / norms[:, None]).float(), "norms": norms.float()}
+        tensors |= sums(tensors["features"], [success_of(ids[i], GROUP, GROUP, correct[i] or 0) for i in places])
         metadata = {"ids": json.dumps([ids[i] for i in places])}
         write_safetensors(run.gradients_file(shard), tensors, metadata, run.fingerprint("grad"))
 

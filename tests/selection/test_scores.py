@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from learnalign.gradients.sums import CACHE_ENTRIES
 from learnalign.selection.pool import Vectors
-from learnalign.selection.scores import CACHE_ENTRIES, by_centroid
+from learnalign.selection.scores import by_centroid
 
 SIZES = (39, 0, 17, 1)  # of blocks: parts of 16 rows, of which none, one or few are left
 

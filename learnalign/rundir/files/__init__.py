@@ -23,6 +23,7 @@ from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_pa
 from learnalign.rundir.files.tensors import (
     Place,
     peek_metadata,
+    peek_places,
     read_arrays,
     read_metadata,
     read_places,
@@ -70,6 +71,7 @@ __all__ = [
     "missing",
     "parquet_groups",
     "peek_metadata",
+    "peek_places",
     "put",
     "read_arrays",
     "read_json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     content = content_of(path)
     listed = is_listed(path, content)  # then the digest of the manifest covers all of it
     header, start = _header(path, content)
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__")
     tensors = {}
     for name, about in header.items():
         begin, end = (start + offset for offset in about["data_offsets"])
@@ -87,6 +88,11 @@ class Place:
     kind: str
     shape: tuple[int, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(self.shape) * int(self.kind[-1])
+
     def view(self, content: bytearray | memoryview) -> np.ndarray:
         """The array in the file's content, without a copy."""
         import numpy as np
@@ -97,9 +103,8 @@ class Place:
         """The array, read from the file and not compared with what was written, for one that this process has checked before."""
         import numpy as np
 
-        size = math.prod(self.shape) * np.dtype(self.kind).itemsize
-        content = buffer.read(self.path, self.start, size)
-        if len(content) < size:
+        content = buffer.read(self.path, self.start, self.size)
+        if len(content) < self.size:
             raise damaged(self.path, "it has become shorter")
         return np.ndarray(self.shape, self.kind, content)
 
@@ -107,7 +112,7 @@ class Place:
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """As `read_safetensors`, for numbers that NumPy has, without torch, for files of a run directory."""
     content = verified(path)
-    places, metadata = _places(path, content)
+    places, metadata = _places(path, *_header(path, content))
     return {name: place.view(content) for name, place in places.items()}, metadata
 
 
@@ -116,49 +121,67 @@ def read_places(path: Path, buffer: Buffer) -> tuple[dict[str, np.ndarray], dict
     content = buffer.read(path)
     if not is_listed(path, content):
         read_safetensors(path)  # compares the data with the digest in the file
-    places, metadata = _places(path, content)
+    places, metadata = _places(path, *_header(path, content))
     return {name: place.view(content) for name, place in places.items()}, metadata, places
 
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
 
 
-def _places(path: Path, content: bytearray | memoryview) -> tuple[dict[str, Place], dict[str, str]]:
+def peek_places(path: Path) -> tuple[dict[str, Place], dict[str, str]]:
+    """Where the arrays of a file are, and its metadata, by its header alone, whatever its data."""
+    return _places(path, *_peeked(path))
+
+
+def _places(path: Path, header: dict[str, Any], start: int) -> tuple[dict[str, Place], dict[str, str]]:
     """Where the arrays of a file are, and its metadata."""
-    header, start = _header(path, content)
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__")
     places = {}
     for name, about in header.items():
-        if about["dtype"] not in _KINDS:
-            raise damaged(path, f"{name} holds {about['dtype']}")
-        begin, kind, shape = start + about["data_offsets"][0], _KINDS[about["dtype"]], tuple(about["shape"])
-        places[name] = Place(path, begin, kind, shape)
+        try:
+            begin, end = about["data_offsets"]
+            places[name] = Place(path, start + begin, _KINDS[about["dtype"]], tuple(about["shape"]))
+            fits = places[name].size == end - begin
+        except (KeyError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise damaged(path, f"its header says of {name}: {one_line(about, 100)}")
     return places, metadata
 
 
 def _header(path: Path, content: bytearray | memoryview) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file, and where its data begins."""
     start = 8 + int.from_bytes(content[:8], "little")
+    return _parsed(path, bytes(content[8:start]), start, len(content))
+
+
+def _peeked(path: Path) -> tuple[dict[str, Any], int]:
+    """`_header`, without the rest of the file; raises FileNotFoundError if it is missing."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = 8 + int.from_bytes(file.read(8), "little")
+        return _parsed(path, file.read(start - 8) if start <= size else b"", start, size)
+
+
+def _parsed(path: Path, text: bytes, start: int, size: int) -> tuple[dict[str, Any], int]:
+    """`_header` of a file of `size` bytes whose header is `text` and whose data begins at byte `start`."""
     try:
-        header = json.loads(bytes(content[8:start]))
+        header = json.loads(text)
         ends = [value["data_offsets"][1] for name, value in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        header["__metadata__"] = dict(header.get("__metadata__", {}))
+        whole = start + max(ends, default=0) == size
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise damaged(path, f"no safetensors header: {one_line(error, 100)}") from None
-    if start + max(ends, default=0) != len(content):
+    if not whole:
         raise damaged(path, "it has another length than its header says")
     return header, start
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file; raises RunError if the file is missing or damaged."""
-    return _header(path, verified(path))[0].get("__metadata__", {})
+    return _header(path, verified(path))[0]["__metadata__"]  # type: ignore[no-any-return]
 
 
 def peek_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file by its header alone, whatever its data: for a look at files that are large."""
-    try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except (ValueError, MemoryError, OverflowError) as error:
-        raise damaged(path, f"no safetensors header: {one_line(error, 100)}") from None
-    return header.get("__metadata__", {})  # type: ignore[no-any-return]
+    return _peeked(path)[0]["__metadata__"]  # type: ignore[no-any-return]

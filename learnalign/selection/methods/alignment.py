@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from learnalign.rollouts.uncertainty import expected_learnability
+from learnalign.rollouts.uncertainty import row_weights
 from learnalign.selection.methods.method import Method, Scores
 from learnalign.selection.pool import Pool
-from learnalign.selection.scores import Scoring, Stream, align
+from learnalign.selection.scores import Scoring, Stream, Sums, align
 
 
 def learnalign(pool: Pool, scoring: Scoring) -> Scores:
@@ -18,18 +18,18 @@ def learnalign(pool: Pool, scoring: Scoring) -> Scores:
         alignment, norm = pool.exact()
         score = _product(learnability, alignment, missing=0.0)
         return Scores(score=score, alignment=alignment, norm=norm, way="exact")
-    expected = expected_learnability(pool.success.correct, pool.success.scored)
-    return _weighted(pool.gradients, learnability, scoring, 0.0, expected)
+    weights = row_weights(learnability, pool.success.correct, pool.success.scored)
+    return _weighted(pool.gradients, weights, scoring, missing=0.0, stored_sums=pool.sums)
 
 
 def features(pool: Pool, scoring: Scoring) -> Scores:
     """score_i = V_i · 1/n Σ_j V_j cos(h_i, h_j) with position-weighted mean hidden states h instead of gradients."""
-    return _weighted(pool.hidden_features, pool.success.learnability, scoring, missing=0.0)
+    return _weighted(pool.hidden_features, pool.success.learnability[None], scoring, missing=0.0)
 
 
 def cosine(pool: Pool, scoring: Scoring) -> Scores:
     """score_i = 1/n Σ_j cos(φ_i, φ_j) over the prompts with a gradient, without learnability (§5.3)."""
-    return _weighted(pool.gradients, np.ones(len(pool)), scoring, missing=np.nan)
+    return _weighted(pool.gradients, np.ones((1, len(pool))), scoring, missing=np.nan)
 
 
 def dot(pool: Pool, scoring: Scoring) -> Scores:
@@ -37,20 +37,20 @@ def dot(pool: Pool, scoring: Scoring) -> Scores:
     norms = np.full(len(pool), np.nan)
     for block in pool.gradients():
         norms[block.places] = block.norms
-    return _weighted(pool.gradients, norms, scoring, missing=np.nan)
+    return _weighted(pool.gradients, norms[None], scoring, missing=np.nan)
 
 
 def _weighted(
     stream: Stream,
-    weights: Float[np.ndarray, "n"],
+    weights: Float[np.ndarray, "k n"],
     scoring: Scoring,
     missing: float,
-    expected: Float[np.ndarray, "n"] | None = None,
+    stored_sums: Sums | None = None,
 ) -> Scores:
-    """The scores by `weights`; with the alignments by `expected` weights too, for the stability of the choice."""
-    aligned = align(stream, np.stack([weights] if expected is None else [weights, expected]), scoring)
-    score = _product(weights, aligned.alignment[0], missing)
-    likely = None if expected is None else aligned.alignment[1]
+    """The scores by the first `weights`, and the alignments by the second, if any, for the stability of the choice."""
+    aligned = align(stream, weights, scoring, stored_sums)
+    score = _product(weights[0], aligned.alignment[0], missing)
+    likely = aligned.alignment[1] if len(weights) > 1 else None
     return Scores(
         score=score,
         alignment=aligned.alignment[0],
