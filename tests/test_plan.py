@@ -381,7 +381,7 @@ def test_a_dry_run_asks_for_no_disk_of_stages_that_are_finished(
 
     run = make_run(tmp_path, grad={"dim": 64})
     completions = 12 * run.config.rollout.num_generations * run.config.rollout.max_completion_length * 6
-    gradients = 12 * (64 * 2 + 64 * 2 * 8 // 256)
+    gradients = 12 * (64 * 2 + 64 * 2 * 8 // run.config.executor.shard_size)
     few = max(completions, gradients)
     assert disk(run, few)[0].startswith("it may run out of disk")
     rollout(run)

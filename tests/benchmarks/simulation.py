@@ -86,7 +86,7 @@ def seconds_per_line(folder: Path, lines: int = 200_000) -> float:
     return last_number(LINES, str(run.path)) / lines
 
 
-def select_rates(folder: Path, rows: int = 10_000, dims: tuple[int, int] = (64, 8192)) -> dict[str, float]:
+def select_rates(folder: Path, rows: int = 100_000, dims: tuple[int, int] = (64, 8192)) -> dict[str, float]:
     """`select`'s seconds for a prompt and bytes of features a second, from two sizes of features."""
     seconds, sizes = [], []
     for dim in dims:
