@@ -75,9 +75,7 @@ class Pool:
         self.run = run
         self.prompts = load_prompts(run)
         self.id_column = self.prompts.column("id")
-        self._found: dict[
-            int, tuple[str, Int[np.ndarray, "rows"]]
-        ] = {}  # by shard, the ids in a file's header and their places
+        self._found: dict[int, tuple[str, Int[np.ndarray, "rows"]]] = {}  # by shard: ids as a header has them, places
         self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
