@@ -26,6 +26,7 @@ PROSE = (
 BOXED = PROSE + r", so the answer is $\boxed{7.5}$."
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_them_unless_anyway(tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
     pool.write_text("".join(json.dumps({"q": f"What is {i}?", "a": GSM8K}) + "\n" for i in range(8)))

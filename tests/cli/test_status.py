@@ -178,6 +178,7 @@ def test_a_saved_matrix_of_an_earlier_version_is_not_given_up_in_silence(finishe
     assert invoke("status", str(run.path), "--check")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_choice_is_repaired_with_its_seed(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

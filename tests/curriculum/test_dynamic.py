@@ -116,6 +116,7 @@ def test_a_batch_is_that_of_a_simulation_over_the_sampled_groups(
     assert rewards["correct"] == [sum(r for r in group[2] if r) for group in recorded.sampled]
 
 
+@pytest.mark.slow
 def test_prompts_without_any_spread_end_the_redraws_and_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

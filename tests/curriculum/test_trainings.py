@@ -47,6 +47,7 @@ def concentration(model: Any, ids: list[int]) -> float:
     return float((unit @ unit.T).mean())
 
 
+@pytest.mark.slow
 def test_each_batch_is_measured_by_the_model_that_sampled_it_before_its_updates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,7 @@ def test_another_metric_samples_nothing_new_and_other_settings_are_refused(tmp_p
     assert evaluate(run, questions, policy="base", overrides=changed, overwrite=True).temperature == 0.5
 
 
+@pytest.mark.slow
 def test_a_changed_policy_is_refused_until_overwritten(tmp_path: Path) -> None:
     run, questions = _run(tmp_path, WARMUP), _questions(tmp_path)
     warmup(run)

@@ -200,6 +200,7 @@ def test_gain_without_the_angle_signal_names_the_command(tmp_path: Path) -> None
         train(run, _subset(run), curriculum="gian")
 
 
+@pytest.mark.slow
 def test_gain_takes_the_angles_of_the_model_that_it_trains_and_no_other(tmp_path: Path) -> None:
     """From base by default: its angles need no warmup; the policy's are refused with both ways out."""
     run = _run(tmp_path, curriculum="gain")
@@ -225,6 +226,7 @@ def test_adarft_refuses_the_success_rates_of_another_model_than_it_trains(tmp_pa
     assert train(run, _subset(run), start="policy").steps == 3
 
 
+@pytest.mark.slow
 def test_running_again_trains_nothing_and_another_start_is_refused(tmp_path: Path) -> None:
     run = _run(tmp_path, start="policy")
     warmup(run)

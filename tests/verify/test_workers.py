@@ -93,6 +93,7 @@ def test_an_exception_makes_that_item_unscorable_not_wrong(module: Path) -> None
     assert scored.reward == 0.0
 
 
+@pytest.mark.slow
 def test_works_off_the_main_thread(module: Path) -> None:
     rewards: list[float | None] = []
 

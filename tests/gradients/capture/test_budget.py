@@ -62,6 +62,7 @@ def test_only_the_features_grow_with_the_number_of_samples(projection):
     assert largest[1] <= 1.2 * largest[0]
 
 
+@pytest.mark.slow
 def test_a_dense_projection_exists_only_in_blocks(monkeypatch):
     monkeypatch.setattr("learnalign.gradients.projections.dense.BLOCK_ENTRIES", 100 * DIM)
     assert max(shape[0] for shape in shapes(random_samples(2), projection="dense") if shape[1:] == (DIM,)) <= 100
