@@ -60,7 +60,7 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
         ),
         Strain(
             what="disk for features",
-            amount=kept * feature_bytes(config),
+            amount=feature_bytes(config, prompts, kept),
             unit="bytes",
             limit=10e12,
             way="a smaller grad.dim, grad.cascade, or a larger disk",
@@ -101,16 +101,17 @@ def reference_bytes(config: Config) -> int:
     return tokens * BYTES_PER_LOG_PROB if needs_reference(config) else 0
 
 
-def feature_bytes(config: Config) -> int:
-    """Bytes on disk that a prompt's gradient leaves, with its part of its shard's two sums."""
+def feature_bytes(config: Config, prompts: int, kept: int) -> int:
+    """Bytes on disk that the gradients of `kept` of so many prompts leave, and the two sums of each shard."""
     if config.grad.projection == "exact":
-        return BYTES_PER_ALIGNMENT
+        return kept * BYTES_PER_ALIGNMENT
     each = {"float16": 2, "float32": 4}[config.grad.feature_dtype]
-    return each * config.grad.dim + 2 * 8 * config.grad.dim // config.executor.shard_size
+    shards = -(-prompts // config.executor.shard_size)
+    return (kept * each + shards * 2 * 8) * config.grad.dim
 
 
 def select_seconds(config: Config, prompts: int, kept: int) -> float:
     """CPU seconds of `select` beyond its imports."""
     host = host_rates()
-    read = kept * feature_bytes(config) / host.select_bytes_per_second
+    read = feature_bytes(config, prompts, kept) / host.select_bytes_per_second
     return prompts * host.select_seconds_per_prompt + read

@@ -251,7 +251,7 @@ def _grad(config: Config, pool: PoolSize) -> Work:
     tokens = (
         passes_of(config) * used_rollouts(config) * (part.tokens + part.prompts * config.rollout.max_completion_length)
     )
-    disk_bytes = part.prompts * (feature_bytes(config) + reference_bytes(config))
+    disk_bytes = feature_bytes(config, pool.prompts, part.prompts) + part.prompts * reference_bytes(config)
     sums = 2 if config.grad.projection == "exact" else 0  # a new one is whole before the old one is deleted
     return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=disk_bytes, sums=sums)
 

@@ -195,7 +195,10 @@ def test_gradients_leave_the_references_log_probabilities_on_disk_where_beta_cou
     def disk(**sections: Any) -> float:
         return (stage(plan_ahead(changed(DAPO, **sections), rows=1000), "grad").disk_bytes or 0) / 1000
 
-    features, tokens = 8192 * 2 + 8192 * 2 * 8 // 256, 2048 * 4  # float16, and two sums in float64 a shard; float32
+    features, tokens = (
+        8192 * 2 + 8192 * 2 * 8 * 4 / 1000,
+        2048 * 4,
+    )  # float16, and two sums in float64 of 4 shards; float32
     assert disk() == features + tokens
     assert disk(grad={"rollouts": "all"}) == features + 8 * tokens
     assert disk(grad={"beta": 0.0}) == disk(warmup={"size": 0}) == features
@@ -299,7 +302,7 @@ def test_each_worker_of_exact_gradients_has_sums_of_all_parameters_until_the_end
 
     parameters = plan_ahead(DAPO, rows=1000).parameters or 0
     (features, _), (sums, needed) = most("kronecker"), most("exact")
-    assert sums - 8 * 2 * 4 * parameters == pytest.approx(features - 1000 * (2 * 8192 + 2 * 8 * 8192 // 256 - 40))
+    assert sums - 8 * 2 * 4 * parameters == pytest.approx(features - 1000 * (2 * 8192 - 40) - 4 * 2 * 8 * 8192)
     assert needed > sums > 64 * parameters
 
 
@@ -315,7 +318,7 @@ def test_what_a_large_pool_strains_is_sorted_and_grows_with_it() -> None:
     assert all(strain.share < 1 for strain in small)
     assert [strain.share for strain in large] == sorted((strain.share for strain in large), reverse=True)
     features = next(strain for strain in large if strain.what == "disk for features")
-    assert features.amount == 10**9 * (8192 * 2 + 8192 * 2 * 8 // 256)  # float16, and two sums in float64 a shard
+    assert features.amount == 10**9 * 8192 * 2 + 3_906_250 * 8192 * 2 * 8  # float16, and two sums in float64 a shard
     coarser = strains(changed(DAPO, executor={"shard_size": 4096}), 10**9, 10**9)
     files = next(strain for strain in coarser if strain.unit == "files")
     assert files.amount == 2 * 244_141  # rollouts, and log π_ref beside them
@@ -381,7 +384,7 @@ def test_a_dry_run_asks_for_no_disk_of_stages_that_are_finished(
 
     run = make_run(tmp_path, grad={"dim": 64})
     completions = 12 * run.config.rollout.num_generations * run.config.rollout.max_completion_length * 6
-    gradients = 12 * (64 * 2 + 64 * 2 * 8 // run.config.executor.shard_size)
+    gradients = 12 * 64 * 2 + 3 * 64 * 2 * 8  # three shards
     few = max(completions, gradients)
     assert disk(run, few)[0].startswith("it may run out of disk")
     rollout(run)

@@ -231,7 +231,8 @@ def test_a_dry_run_writes_nothing(config: Path, tmp_path: Path) -> None:
     sampled = 12 * settings["num_generations"] * settings["max_completion_length"]
     assert work["rollout"]["tokens"] > sampled
     assert work["rollout"]["disk_bytes"] == 6 * sampled
-    assert work["grad"]["disk_bytes"] == 12 * 2 * plan["config"]["grad"]["dim"]
+    grad, shards = plan["config"]["grad"], -(-12 // plan["config"]["executor"]["shard_size"])
+    assert work["grad"]["disk_bytes"] == (12 * 2 + shards * 2 * 8) * grad["dim"]
     assert work["warmup"]["disk_bytes"] is None
     assert not (tmp_path / "run").exists()
 
