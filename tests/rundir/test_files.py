@@ -124,6 +124,28 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
             read(path)
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_all_files_may_be_read_by_those_the_umask_lets(umask: int, tmp_path: Path) -> None:
+    code = """
+import os, sys, torch
+os.umask(int(sys.argv[1]))
+from pathlib import Path
+from safetensors.torch import save_file
+from learnalign.rundir.files import atomic_path, write_json, write_safetensors
+tensors = {"x": torch.zeros(2)}
+write_json(Path("a.json"), {})
+write_safetensors(Path("a.safetensors"), tensors, {}, "f")
+with atomic_path(Path("model")) as folder:
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors")
+"""
+    subprocess.run([sys.executable, "-c", code, str(umask)], cwd=tmp_path, check=True)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name: path.stat().st_mode & 0o777 for path in files} == {
+        name: 0o666 & ~umask for name in ("a.json", "a.safetensors", "model.safetensors")
+    }
+
+
 def test_an_array_is_read_again_from_its_place(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     stored = {"features": torch.randn(3, 4).half(), "none": torch.empty(0, 4), "norms": torch.rand(3)}

@@ -8,11 +8,15 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from learnalign.errors import DiskError, one_line
 from learnalign.rundir.manifest import files_of, manifest_of
+
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)  # it can only be read by setting it
 
 
 @contextlib.contextmanager
@@ -26,6 +30,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         for each in [*temporary.rglob("*"), temporary]:  # all files of a directory
+            _allow_reading(each)
             _sync(each)
         with _entered(path, temporary):
             put(temporary, path)
@@ -38,6 +43,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise DiskError(f"cannot write {path}: {one_line(error, 200)}") from error
     finally:
         delete(temporary)
+
+
+def _allow_reading(path: Path) -> None:
+    """Give a file that its writer made private (as safetensors does) the permissions of all others, which the user's umask tells."""
+    about = path.lstat()
+    if stat.S_ISREG(about.st_mode) and stat.S_IMODE(about.st_mode) == 0o600:
+        with contextlib.suppress(OSError):  # file systems without permissions
+            path.chmod(0o666 & ~_UMASK)
 
 
 def _entered(path: Path, temporary: Path) -> contextlib.AbstractContextManager[None]:
