@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import xxhash
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError, counted
@@ -19,7 +20,7 @@ from learnalign.gradients.sums import SUMS, WEIGHTS
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_table
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import FINGERPRINT, Buffer, Place, peek_places, read_parquet, read_places
+from learnalign.rundir.files import FINGERPRINT, Buffer, Place, damaged, peek_places, read_parquet, read_places
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
 
@@ -76,6 +77,7 @@ class Pool:
         self.prompts = load_prompts(run)
         self.id_column = self.prompts.column("id")
         self._found: dict[int, tuple[str, Int[np.ndarray, "rows"]]] = {}  # by shard: ids as a header has them, places
+        self._sums: dict[int, int] = {}  # by shard: digests of the stored sums that were read
         self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
@@ -157,31 +159,42 @@ class Pool:
                 raise RunError(f"{path} is missing; run `{command}` first")
             arrays, metadata, places = read_places(path, buffer)
             _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-            of_pool, norms = self._places_in(shard, metadata["ids"], path), arrays["norms"].astype(np.float64)
+            of_pool, norms = self._places_in(shard, metadata.get("ids", ""), path), arrays["norms"].astype(np.float64)
+            if SUMS in arrays:
+                self._compare_sums(shard, arrays[SUMS], path)
             self._checked.append(_Checked(of_pool, norms, places["features"]))
             yield Vectors(of_pool, torch.from_numpy(arrays["features"]), norms)
 
     def sums(self, weights: Float[np.ndarray, "k n"]) -> Float[torch.Tensor, "k D"] | None:
-        """Σ_j w_j û_j as `grad` has stored it, if it has for all prompts with a gradient, by these weights; else None.
+        """Σ_j w_j û_j from the files that `grad` wrote; None unless every file has sums by exactly these weights.
 
-        The files are compared with what was written by `gradients`, not here.
+        They are read before the rest of their file; they are compared with the sums in what `gradients` has compared with what was written.
         """
         total, buffer = None, Buffer()
         for shard, path in self._gradient_files:
-            if not os.path.isfile(path):
-                return None
-            places, metadata = peek_places(path)
-            if metadata.get(FINGERPRINT) != self.fingerprint("grad") or not {WEIGHTS, SUMS} <= places.keys():
-                return None
             try:
-                of_pool = self._places_in(shard, metadata["ids"], path)
-            except (RunError, KeyError, TypeError, ValueError):
+                places, metadata = peek_places(path)
+                if metadata.get(FINGERPRINT) != self.fingerprint("grad") or not {WEIGHTS, SUMS} <= places.keys():
+                    return None
+                of_pool = self._places_in(shard, metadata.get("ids", ""), path)
+            except (RunError, OSError):
                 return None  # `gradients` says what is wrong
-            if not np.array_equal(places[WEIGHTS].read(buffer), weights[:, of_pool]):
+            of_file = places[WEIGHTS].read(buffer)
+            if of_file.dtype != np.float64 or not np.array_equal(of_file, weights[:, of_pool]):
                 return None
-            sums = torch.from_numpy(places[SUMS].read(buffer))
-            total = sums.clone() if total is None else total.add_(sums)
+            sums = places[SUMS].read(buffer)
+            shape = (len(weights), sums.shape[-1]) if total is None else tuple(total.shape)
+            if sums.dtype != np.float64 or sums.shape != shape:
+                return None
+            self._compare_sums(shard, sums, path)
+            total = torch.from_numpy(sums.copy()) if total is None else total.add_(torch.from_numpy(sums))
         return total
+
+    def _compare_sums(self, shard: Shard, sums: np.ndarray, path: Path) -> None:
+        """Raise RunError if a shard's sums are not those that were read before."""
+        digest = xxhash.xxh3_64_intdigest(sums.tobytes())
+        if self._sums.setdefault(shard.index, digest) != digest:
+            raise damaged(path)
 
     @functools.cached_property
     def _gradient_files(self) -> list[tuple[Shard, Path]]:
@@ -218,13 +231,15 @@ class Pool:
 
     def _places_in(self, shard: Shard, text: str, path: Path) -> Int[np.ndarray, "rows"]:
         """`places` of prompts of one shard, whose ids are a JSON list in a file's header, without a look at the others."""
-        if self._found.get(shard.index, ("",))[0] != text:
-            ids = json.loads(text)
+        if self._found.get(shard.index, (None,))[0] != text:
             own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
             try:
+                ids = json.loads(text)
                 places = np.fromiter(map(own.__getitem__, ids), np.int64, len(ids))
             except KeyError:
                 places = self.places(ids, path)
+            except (TypeError, ValueError):
+                raise damaged(path) from None
             self._found[shard.index] = text, places
         return self._found[shard.index][1]
 

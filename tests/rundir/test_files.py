@@ -128,10 +128,10 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
 def test_all_files_may_be_read_by_those_the_umask_lets(umask: int, tmp_path: Path) -> None:
     code = """
 import os, sys, torch
-os.umask(int(sys.argv[1]))
 from pathlib import Path
 from safetensors.torch import save_file
 from learnalign.rundir.files import atomic_path, write_json, write_safetensors
+os.umask(int(sys.argv[1]))
 tensors = {"x": torch.zeros(2)}
 write_json(Path("a.json"), {})
 write_safetensors(Path("a.safetensors"), tensors, {}, "f")

@@ -141,7 +141,8 @@ def _places(path: Path, header: dict[str, Any], start: int) -> tuple[dict[str, P
         try:
             begin, end = about["data_offsets"]
             places[name] = Place(path, start + begin, _KINDS[about["dtype"]], tuple(about["shape"]))
-            fits = places[name].size == end - begin
+            whole = all(type(number) is int and number >= 0 for number in (begin, end, *about["shape"]))
+            fits = whole and places[name].size == end - begin
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:

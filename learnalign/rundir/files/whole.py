@@ -9,14 +9,11 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from learnalign.errors import DiskError, one_line
 from learnalign.rundir.manifest import files_of, manifest_of
-
-_UMASK = os.umask(0o077)
-os.umask(_UMASK)  # it can only be read by setting it
 
 
 @contextlib.contextmanager
@@ -25,12 +22,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     What stands in a run directory is entered in its manifest. A directory is replaced as a whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        for each in [*temporary.rglob("*"), temporary]:  # all files of a directory
-            _allow_reading(each)
+        every = [*temporary.rglob("*"), temporary]  # all files of a directory
+        _allow_reading(every, path)
+        for each in every:
             _sync(each)
         with _entered(path, temporary):
             put(temporary, path)
@@ -45,12 +43,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         delete(temporary)
 
 
-def _allow_reading(path: Path) -> None:
-    """Give a file that its writer made private (as safetensors does) the permissions of all others, which the user's umask tells."""
-    about = path.lstat()
-    if stat.S_ISREG(about.st_mode) and stat.S_IMODE(about.st_mode) == 0o600:
-        with contextlib.suppress(OSError):  # file systems without permissions
-            path.chmod(0o666 & ~_UMASK)
+def _allow_reading(files: Sequence[Path], path: Path) -> None:
+    """Give files that their writer made private, as safetensors does, the permissions that any new file gets beside `path`."""
+    about = {file: file.lstat() for file in files}
+    private = [file for file, its in about.items() if its.st_mode == stat.S_IFREG | 0o600 and its.st_nlink == 1]
+    if not private:
+        return
+    probe = _temporary(path)
+    with contextlib.suppress(OSError):  # file systems without permissions
+        probe.touch(exist_ok=False)
+        for file in private:
+            file.chmod(stat.S_IMODE(probe.stat().st_mode))
+    delete(probe)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def _entered(path: Path, temporary: Path) -> contextlib.AbstractContextManager[None]:
