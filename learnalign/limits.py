@@ -60,7 +60,7 @@ def strains(config: Config, prompts: int, kept: int) -> list[Strain]:
         ),
         Strain(
             what="disk for features",
-            amount=feature_bytes(config, prompts, kept),
+            amount=gradient_bytes(config, prompts, kept),
             unit="bytes",
             limit=10e12,
             way="a smaller grad.dim, grad.cascade, or a larger disk",
@@ -101,8 +101,8 @@ def reference_bytes(config: Config) -> int:
     return tokens * BYTES_PER_LOG_PROB if needs_reference(config) else 0
 
 
-def feature_bytes(config: Config, prompts: int, kept: int) -> int:
-    """Bytes on disk that the gradients of `kept` of so many prompts leave, and the two sums of each shard."""
+def gradient_bytes(config: Config, prompts: int, kept: int) -> int:
+    """Bytes on disk of the gradients of `kept` out of `prompts`, with the two sums of each shard."""
     if config.grad.projection == "exact":
         return kept * BYTES_PER_ALIGNMENT
     each = {"float16": 2, "float32": 4}[config.grad.feature_dtype]
@@ -113,5 +113,5 @@ def feature_bytes(config: Config, prompts: int, kept: int) -> int:
 def select_seconds(config: Config, prompts: int, kept: int) -> float:
     """CPU seconds of `select` beyond its imports."""
     host = host_rates()
-    read = feature_bytes(config, prompts, kept) / host.select_bytes_per_second
+    read = gradient_bytes(config, prompts, kept) / host.select_bytes_per_second
     return prompts * host.select_seconds_per_prompt + read

@@ -10,7 +10,7 @@ from learnalign import gradients
 from learnalign.checks import check
 from learnalign.config import Config, GrpoConfig
 from learnalign.executor import planned_workers
-from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, feature_bytes, reference_bytes, used_rollouts
+from learnalign.limits import BYTES_PER_SCORE, BYTES_PER_TOKEN, Strain, gradient_bytes, reference_bytes, used_rollouts
 from learnalign.policy import ModelSize, load_tokenizer, model_size
 from learnalign.prompts import (
     check_some,
@@ -251,7 +251,7 @@ def _grad(config: Config, pool: PoolSize) -> Work:
     tokens = (
         passes_of(config) * used_rollouts(config) * (part.tokens + part.prompts * config.rollout.max_completion_length)
     )
-    disk_bytes = feature_bytes(config, pool.prompts, part.prompts) + part.prompts * reference_bytes(config)
+    disk_bytes = gradient_bytes(config, pool.prompts, part.prompts) + part.prompts * reference_bytes(config)
     sums = 2 if config.grad.projection == "exact" else 0  # a new one is whole before the old one is deleted
     return Work(stage="grad", prompts=part.prompts, tokens=tokens, disk_bytes=disk_bytes, sums=sums)
 

@@ -20,7 +20,7 @@ from learnalign.gradients.exact.stage import exact_alignments
 from learnalign.gradients.inputs import ShardSamples, check_modules, make_engine, why_skipped, windows
 from learnalign.gradients.reference import refer, sample_reader
 from learnalign.gradients.result import Account, GradResult, bad_gradients, check_bad, count_tokens
-from learnalign.gradients.sums import with_sums
+from learnalign.gradients.sums import sums_of
 from learnalign.policy import settled
 from learnalign.policy.kernels import choose_kernels
 from learnalign.progress import Progress
@@ -165,7 +165,7 @@ class _GradientWorker:
         dtype = getattr(torch, run.config.grad.feature_dtype)
         units = (features[kept] / norms[kept].unsqueeze(1)).to(dtype)
         tensors = {"features": units, "norms": norms[kept].float()}
-        tensors |= with_sums(units, [self._success[samples[i].id] for i in kept])
+        tensors |= sums_of(units, [self._success[samples[i].id] for i in kept])
         metadata = {
             "ids": json.dumps([samples[i].id for i in kept]),
             "bad": json.dumps(bad),

@@ -15,10 +15,11 @@ CACHE_ENTRIES = 1 << 18  # 2 MB of float64
 WEIGHTS, SUMS = "weights", "sums"  # tensors of gradients/part-*.safetensors
 
 
-def with_sums(units: Float[torch.Tensor, "rows D"], success: Sequence[Success]) -> dict[str, torch.Tensor]:
+def sums_of(units: Float[torch.Tensor, "rows D"], success: Sequence[Success]) -> dict[str, torch.Tensor]:
     """The weights of these rows, V and its mean over the posterior of p, [2, rows], and their weighted sums, [2, D], in float64."""
     learnability = np.array([row.learnability for row in success])
-    correct, scored = (np.array([getattr(row, name) for row in success], np.int64) for name in ("correct", "scored"))
+    correct = np.array([row.correct for row in success], np.int64)
+    scored = np.array([row.scored for row in success], np.int64)
     weights = torch.from_numpy(row_weights(learnability, correct, scored))
     return {WEIGHTS: weights, SUMS: weighted_sums(units, weights)}
 
@@ -34,7 +35,7 @@ def weighted_sums(
 
 
 def in_float64(units: Float[torch.Tensor, "rows D"]) -> Iterator[tuple[Float[torch.Tensor, "part D"], slice]]:
-    """Some rows at a time, about what stays in a processor's cache, valid until the next are asked for; and which.
+    """A few rows at a time, about what stays in a processor's cache, overwritten by the next; and which they are.
 
     By way of float32: a processor converts float16 to that at once, but not to float64.
     """

@@ -48,7 +48,7 @@ class Vectors:
 
 
 def gathered(blocks: Iterable[Vectors]) -> Vectors:
-    """All blocks as one, in memory, with float32 rows."""
+    """All blocks as one, in memory, with float32 rows: a copy, since a block is overwritten by the next."""
     copies = [Vectors(block.places, block.units.clone(), block.norms) for block in blocks]
     if not copies:
         return Vectors(np.zeros(0, np.int64), torch.zeros(0, 0), np.zeros(0))
@@ -76,7 +76,7 @@ class Pool:
         self.run = run
         self.prompts = load_prompts(run)
         self.id_column = self.prompts.column("id")
-        self._found: dict[int, tuple[str, Int[np.ndarray, "rows"]]] = {}  # by shard: ids as a header has them, places
+        self._places_by_shard: dict[int, tuple[str, Int[np.ndarray, "rows"]]] = {}  # and the ids' text that they are of
         self._sums: dict[int, int] = {}  # by shard: digests of the stored sums that were read
         self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
@@ -168,7 +168,7 @@ class Pool:
     def sums(self, weights: Float[np.ndarray, "k n"]) -> Float[torch.Tensor, "k D"] | None:
         """Σ_j w_j û_j from the files that `grad` wrote; None unless every file has sums by exactly these weights.
 
-        They are read before the rest of their file; they are compared with the sums in what `gradients` has compared with what was written.
+        Read before the rest of their file: damage to them is noticed when `gradients` reads that.
         """
         total, buffer = None, Buffer()
         for shard, path in self._gradient_files:
@@ -231,7 +231,7 @@ class Pool:
 
     def _places_in(self, shard: Shard, text: str, path: Path) -> Int[np.ndarray, "rows"]:
         """`places` of prompts of one shard, whose ids are a JSON list in a file's header, without a look at the others."""
-        if self._found.get(shard.index, (None,))[0] != text:
+        if self._places_by_shard.get(shard.index, (None,))[0] != text:
             own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
             try:
                 ids = json.loads(text)
@@ -240,8 +240,8 @@ class Pool:
                 places = self.places(ids, path)
             except (TypeError, ValueError):
                 raise damaged(path) from None
-            self._found[shard.index] = text, places
-        return self._found[shard.index][1]
+            self._places_by_shard[shard.index] = text, places
+        return self._places_by_shard[shard.index][1]
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """Places in the pool of the `ids` in file `path`."""

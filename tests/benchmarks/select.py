@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from learnalign.gradients.sums import with_sums
+from learnalign.gradients.sums import sums_of
 from learnalign.pool_table import ROWS, schema
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_of
@@ -129,7 +129,7 @@ def make_run_directory(folder: Path, rows: int, dim: int) -> RunDir:
         places = [i for i in range(shard.start, shard.stop) if 0 < correct[i] < GROUP]
         drawn = torch.randint(VARIOUS, (len(places),), generator=generator)
         tensors = {"features": units[drawn], "norms": norms[drawn]}
-        tensors |= with_sums(units[drawn], [success_of(ids[i], GROUP, GROUP, correct[i]) for i in places])
+        tensors |= sums_of(units[drawn], [success_of(ids[i], GROUP, GROUP, correct[i]) for i in places])
         metadata = {"ids": json.dumps([ids[i] for i in places])}
         write_safetensors(run.gradients_file(shard), tensors, metadata, fingerprint, shard.rows)
     return run

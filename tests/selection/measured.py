@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from learnalign.gradients.sums import with_sums
+from learnalign.gradients.sums import sums_of
 from learnalign.prompts import load_prompts
 from learnalign.rollouts import success
 from learnalign.rollouts.success import success_of
@@ -61,7 +61,7 @@ def write_success(run: RunDir, correct: Sequence[int | None]) -> None:
 
 
 def write_gradients(
-    run: RunDir, correct: Sequence[int | None], gradients: np.ndarray, sums: Callable[..., Any] = with_sums
+    run: RunDir, correct: Sequence[int | None], gradients: np.ndarray, sums: Callable[..., Any] = sums_of
 ) -> None:
     """Unit features and norms of the prompts with V > 0, and what `sums` gives."""
     ids = [prompt.id for prompt in load_prompts(run)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from learnalign.errors import RunError
-from learnalign.gradients.sums import with_sums
+from learnalign.gradients.sums import sums_of
 from learnalign.rollouts.uncertainty import row_weights
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import Buffer, peek_places
@@ -65,10 +65,10 @@ def test_features_are_read_once_and_alignments_are_those_of_two_passes(
 
 
 def other(name: str, change: Any) -> Any:
-    """`with_sums` with one of its tensors changed, or without any."""
+    """`sums_of` with one of its tensors changed, or without any."""
 
     def sums(units: torch.Tensor, success: Any) -> dict[str, torch.Tensor]:
-        tensors = with_sums(units, success)
+        tensors = sums_of(units, success)
         return {**tensors, name: change(tensors[name])} if name else {}
 
     return sums

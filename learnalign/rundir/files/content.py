@@ -63,20 +63,20 @@ def content_of(path: Path) -> bytearray:
 
 
 class Buffer:
-    """Memory for what is read from one file after another: new memory costs as much time as reading into it."""
+    """Memory that is used again for one file after another: to take it anew costs as much time as to read into it."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
 
     def read(self, path: Path, start: int = 0, size: int | None = None) -> memoryview:
-        """The content of a file, or `size` bytes of it from byte `start` on, fewer if it ends before; valid until the next are read.
+        """The content of a file, or `size` bytes of it from byte `start` on, fewer if it ends before; valid until the next call.
 
         Raises RunError if the file is missing.
         """
         with opened(path) as file:
             size = os.fstat(file.fileno()).st_size if size is None else size
             if len(self._memory) < size:
-                self._memory = bytearray(size)  # what is in use still has the one before
+                self._memory = bytearray(size)  # views given out keep the memory before
             file.seek(start)
             view = memoryview(self._memory)[:size]
             return view[: _fill(view, file)]

@@ -100,7 +100,7 @@ class Place:
         return np.ndarray(self.shape, self.kind, content, self.start)
 
     def read(self, buffer: Buffer) -> np.ndarray:
-        """The array, read from the file and not compared with what was written, for one that this process has checked before."""
+        """The array, read from the file and not compared with what was written; valid until the buffer is used again."""
         import numpy as np
 
         content = buffer.read(self.path, self.start, self.size)
@@ -180,9 +180,9 @@ def _parsed(path: Path, text: bytes, start: int, size: int) -> tuple[dict[str, A
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file; raises RunError if the file is missing or damaged."""
-    return _header(path, verified(path))[0]["__metadata__"]  # type: ignore[no-any-return]
+    return dict(_header(path, verified(path))[0]["__metadata__"])
 
 
 def peek_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file by its header alone, whatever its data: for a look at files that are large."""
-    return _peeked(path)[0]["__metadata__"]  # type: ignore[no-any-return]
+    return dict(_peeked(path)[0]["__metadata__"])
