@@ -21,7 +21,7 @@ FromFile = Annotated[
     typer.Option(
         "--from",
         metavar="FILE",
-        help="Do not sample: read your own completions (or counts: correct, scored) by id or prompt from JSONL.",
+        help="Do not sample: read your own completions (or counts: correct, scored) by id or prompt from JSONL or Parquet.",
     ),
 ]
 SHOWN = 5  # names in a line on stderr
@@ -95,9 +95,12 @@ def _savings(result: RolloutResult) -> list[str]:
 
 def _unused(imported: ImportResult, file: Path) -> list[str]:
     """Lines and prompts of the file that could not be used, or not fully."""
-    lines = [f"{file}: line {number}: {reason}" for number, reason in list(imported.unmatched.items())[:SHOWN]]
+    from learnalign.rollouts.given import is_parquet
+
+    unit = "row" if is_parquet(file) else "line"
+    lines = [f"{file}: {unit} {number}: {reason}" for number, reason in list(imported.unmatched.items())[:SHOWN]]
     if len(imported.unmatched) > SHOWN:
-        more = counted(len(imported.unmatched) - SHOWN, "more line that matches", "more lines that match")
+        more = counted(len(imported.unmatched) - SHOWN, f"more {unit} that matches", f"more {unit}s that match")
         lines.append(f"{file}: … and {more} no prompt of the pool")
     if imported.without_rollouts:
         without = counted(imported.without_rollouts, "prompt of the pool has", "prompts of the pool have")

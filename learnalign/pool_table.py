@@ -103,8 +103,12 @@ class Prompts(Sequence[Prompt]):
         return values
 
     @functools.cached_property
+    def id_column(self) -> pa.ChunkedArray:
+        return self.column("id")
+
+    @functools.cached_property
     def ids(self) -> list[str]:
-        return self.column("id").to_pylist()  # type: ignore[no-any-return]
+        return self.id_column.to_pylist()  # type: ignore[no-any-return]
 
     @functools.cached_property
     def places(self) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 Each line names a prompt by `id` or `prompt` (text or messages; the system message and the worked examples of data.few_shot do
 not count) and has one of: `completion` (text), `completion_ids` (the sampled tokens, EOS included), or both, with a
-`finish_reason` if it is length; `completions`, a list of texts; or only the counts `correct` and `scored`.
+`finish_reason` if it is length; `completions`, a list of texts; or only the counts `correct` and `scored`. So has each row of a
+Parquet file, where null is as if the column were not there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from learnalign.inputs import COMPRESSIONS, json_line, opened, readable, state_o
 from learnalign.pool_table import Prompts, each
 from learnalign.rollouts.groups import Counts
 from learnalign.rundir.files import as_json, disk_error
+from learnalign.sources import READERS
 
 _MOST = 2**31  # of token ids and counts, which are stored as 32-bit integers
 
@@ -40,22 +42,39 @@ class GivenCompletion:
 
 @contextlib.contextmanager
 def seekable(path: Path, folder: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, to be read in any order; a compressed one is unpacked in `folder`, where it has no name."""
-    if path.suffix.lower() not in COMPRESSIONS:
+    """The JSON lines of a file, to be read in any order; of one in another form, they are in `folder`, where they have no name."""
+    blocks = _rows(path) if is_parquet(path) else _unpacked(path) if path.suffix.lower() in COMPRESSIONS else None
+    if blocks is None:
         with readable(path):
             file = path.open("rb")
         with file:
             yield file
         return
     with tempfile.TemporaryFile(dir=folder) as unpacked:
-        with opened(path) as packed:
-            while block := packed.read(1 << 20):
-                try:
-                    unpacked.write(block)
-                except OSError as error:
-                    raise disk_error(folder / path.stem, error) from None
+        for block in blocks:
+            try:
+                unpacked.write(block)
+            except OSError as error:
+                raise disk_error(folder / path.stem, error) from None
         unpacked.seek(0)
         yield cast(BinaryIO, unpacked)
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    with opened(path) as packed:
+        while block := packed.read(1 << 20):
+            yield block
+
+
+def _rows(path: Path) -> Iterator[bytes]:
+    """Rows as JSON lines, without what is null."""
+    for source in READERS[".parquet"](path):
+        yield as_json({name: value for name, value in source.row.items() if value is not None}).encode() + b"\n"
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the file has rows, counted from 0, in place of lines."""
+    return path.suffix.lower() == ".parquet"
 
 
 class Given:
@@ -85,10 +104,11 @@ class Given:
     def _read(self, pool: _PromptIndex, starts: array[int], places: array[int], most: array[int]) -> None:
         """Take the lines; of those with completions, note where they start, the prompts' places and the largest token ids."""
         start, name = 0, f"--from {self._path}"
+        unit, first = ("row", 0) if is_parquet(self._path) else ("line", 1)
         with readable(self._path):
-            for number, raw in enumerate(self._lines, 1):
+            for number, raw in enumerate(self._lines, first):
                 if given := json_line(raw, number, name):
-                    where, row = f"{name}: line {number}", given.row
+                    where, row = f"{name}: {unit} {number}", given.row
                     self.rows += 1
                     completions = _completions(row, where)
                     place, reason = pool.find(row, where)
@@ -102,8 +122,8 @@ class Given:
                             most.append(max(completions[0].completion_ids or [0]))
                 start += len(raw)
         if not places and not (self._counts >= 0).any():
-            first = "".join(f" (line {number}: {reason})" for number, reason in list(self.unmatched.items())[:1])
-            raise InputError(f"{name}: none of its {counted(self.rows, 'row')} matches a prompt of the pool{first}")
+            why = "".join(f" ({unit} {number}: {reason})" for number, reason in list(self.unmatched.items())[:1])
+            raise InputError(f"{name}: none of its {counted(self.rows, 'row')} matches a prompt of the pool{why}")
 
     def _take(self, place: int, row: dict[str, Any], completions: list[GivenCompletion] | None, where: str) -> None:
         if completions is not None:

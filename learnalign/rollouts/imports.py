@@ -44,7 +44,7 @@ _TOGETHER = 64  # texts that are tokenised at once: a tokenizer takes about 100 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """The imported rollouts, and the lines that matched no prompt (line → reason)."""
+    """The imported rollouts, and the lines (rows of Parquet) that matched no prompt (number → reason)."""
 
     rollouts: RolloutResult
     rows: int

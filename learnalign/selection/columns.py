@@ -162,9 +162,10 @@ def _read_fast(sources: pa.StringArray, without: Collection[str | None]) -> dict
             pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
         ):
             return None
-        values = [text for text in pc.unique(column).to_pylist() if text is not None]
-        enough = values[: MOST_VALUES + 1]  # more are told apart by no one
-        places = [np.flatnonzero(pc.fill_null(pc.equal(column, value), False)) for value in enough]
+        encoded = column.combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy()
+        enough = encoded.dictionary[: MOST_VALUES + 1].to_pylist()  # more are told apart by no one
+        places = [np.flatnonzero(codes == code) for code in range(len(enough))]
         texts = [value if isinstance(value, str) else json.dumps(value) for value in enough]
         found[name] = dict(zip(texts, places, strict=True))
     return found

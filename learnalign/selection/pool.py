@@ -75,7 +75,7 @@ class Pool:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.prompts = load_prompts(run)
-        self.id_column = self.prompts.column("id")
+        self.id_column = self.prompts.id_column
         self._places_by_shard: dict[int, tuple[str, Int[np.ndarray, "rows"]]] = {}  # and the ids' text that they are of
         self._sums: dict[int, int] = {}  # by shard: digests of the stored sums that were read
         self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared

@@ -7,7 +7,9 @@ once, in float64 and with digests, ids and success rates read, the ranking writt
 nowhere.
 
 The run directories are made up: random success rates, and 4,096 random unit rows with a common direction, of which every prompt with
-0 < p < 1 has one, in shards as `grad` writes them. Each side runs in turn in a process of its own, with one thread, on files that are in
+0 < p < 1 has one, with a few numbers of its own so that no two have the same score, in shards as `grad` writes them.
+
+Each side runs in turn in a process of its own, with one thread, on files that are in
 the page cache if they fit; its CPU and wall seconds are those after the imports. Its memory is the most that the process had resident
 (VmHWM) with the imports: all sides read into memory of their own and map no file of features, so that the page cache is in none's. By
 default 17,917 × 8192, the size of DAPO-Math-17k.
@@ -39,7 +41,8 @@ from tests.selection.measured import GROUP, write_success
 from tests.tiny import make_run
 
 SHARD = 256
-VARIOUS = 4096  # different rows of features, of which every prompt gets one: their values change no time, and making them takes long
+VARIOUS = 4096  # different rows of features, of which every prompt gets one, since making them takes long
+OWN = 8  # numbers of a row that are its prompt's own
 MEASURE = """
 import json, pathlib, sys, time
 import numpy as np, torch
@@ -128,8 +131,10 @@ def make_run_directory(folder: Path, rows: int, dim: int) -> RunDir:
     for shard in run.shards():
         places = [i for i in range(shard.start, shard.stop) if 0 < correct[i] < GROUP]
         drawn = torch.randint(VARIOUS, (len(places),), generator=generator)
-        tensors = {"features": units[drawn], "norms": norms[drawn]}
-        tensors |= sums_of(units[drawn], [success_of(ids[i], GROUP, GROUP, correct[i]) for i in places])
+        rows = units[drawn]
+        rows[:, :OWN] = (torch.randn(len(places), OWN, generator=generator) / dim**0.5).half()
+        tensors = {"features": rows, "norms": norms[drawn]}
+        tensors |= sums_of(rows, [success_of(ids[i], GROUP, GROUP, correct[i]) for i in places])
         metadata = {"ids": json.dumps([ids[i] for i in places])}
         write_safetensors(run.gradients_file(shard), tensors, metadata, fingerprint, shard.rows)
     return run

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -208,6 +209,29 @@ def test_a_file_may_have_a_bom_and_be_compressed(run: RunDir, pool: list[Prompt]
     file.write_bytes(gzip.compress(f"\ufeff{row}\r\n".encode()))
     assert import_rollouts(run, file).rows == 1
     assert success(run)[pool[0].id]["correct"] == 1
+
+
+def test_parquet_gives_what_its_rows_give_as_lines(run: RunDir, pool: list[Prompt]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": pool[0].id, "completion": pool[0].answer, "finish_reason": "length"},
+        {"id": "other", "completion": "7"},
+        {"prompt": pool[1].messages, "completions": [pool[1].answer, "no"]},
+        {"id": pool[2].id, "completion_ids": [5, 6]},
+        {"id": pool[3].id, "correct": 2, "scored": 4},
+    ]
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    file = run.path.parent / "mine.parquet"
+    pq.write_table(pa.table(columns), file)
+    result = import_rollouts(run, file)
+    assert (result.rows, result.retokenised) == (5, 3)
+    assert result.unmatched == {1: "no prompt of the pool has the id other"}  # rows count from 0
+    by_parquet, rollouts = success(run), [load_rollouts(run, shard) for shard in run.shards()]
+    lines = make_run(run.path.parent / "lines")
+    import_rollouts(lines, write(lines, rows))
+    assert (success(lines), [load_rollouts(lines, shard) for shard in lines.shards()]) == (by_parquet, rollouts)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"mine.parquet: not a Parquet file, or damaged"):
+        import_rollouts(make_run(run.path.parent / "damaged"), file)
 
 
 @pytest.mark.parametrize("id", [True, 7, 1.5])

@@ -124,6 +124,20 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
             read(path)
 
 
+def test_a_damaged_header_of_tensors_outside_of_a_run_directory_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    write_safetensors(path, TENSORS, {}, "f1")
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(8 + int.from_bytes(whole[:8], "little")):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 7]) + whole[at + 1 :])
+        try:
+            read_safetensors(path)  # its own metadata may have changed, which nothing tells there
+        except RunError as error:
+            refused += "t.safetensors is damaged" in str(error)
+    assert refused > 100
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_all_files_may_be_read_by_those_the_umask_lets(umask: int, tmp_path: Path) -> None:
     code = """

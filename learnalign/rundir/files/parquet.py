@@ -29,10 +29,21 @@ def write_parquet(path: Path, table: pa.Table | Iterable[pa.Table], fingerprint:
     schema = first.schema.with_metadata({**(first.schema.metadata or {}), **about})
     with (
         atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(
+            temporary, schema, compression="zstd", write_page_checksum=True, use_dictionary=_repeating(first)
+        ) as writer,
     ):
         for group in itertools.chain([first], groups):
             writer.write_table(group)
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """The columns whose values repeat, as far as the first rows tell: of the others, a dictionary would be begun in vain."""
+    import pyarrow as pa
+
+    first = table.slice(0, 1000)
+    flat = [name for name in first.column_names if not pa.types.is_nested(first.schema.field(name).type)]
+    return [name for name in flat if 2 * len(first[name].unique()) <= len(first)]
 
 
 def parquet_groups(path: Path, columns: list[str]) -> tuple[list[int], Callable[[int, list[str] | None], pa.Table]]:

@@ -69,11 +69,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata = header.pop("__metadata__")
     tensors = {}
     for name, about in header.items():
-        begin, end = (start + offset for offset in about["data_offsets"])
-        kind: torch.dtype = types[about["dtype"]]  # type: ignore[assignment]
-        empty = torch.empty(0, dtype=torch.uint8)  # `frombuffer` refuses to make one
-        raw = torch.frombuffer(content, dtype=torch.uint8, offset=begin, count=end - begin) if end > begin else empty
-        tensors[name] = raw.view(kind).view(about["shape"])
+        try:
+            begin, end = (start + offset for offset in about["data_offsets"])
+            kind: torch.dtype = types[about["dtype"]]  # type: ignore[assignment]
+            empty = torch.empty(0, dtype=torch.uint8)  # `frombuffer` refuses to make one
+            raw = (
+                torch.frombuffer(content, dtype=torch.uint8, offset=begin, count=end - begin) if end > begin else empty
+            )
+            tensors[name] = raw.view(kind).view(about["shape"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise damaged(path, f"its header says of {name}: {one_line(about, 100)}") from None
     if not listed and metadata.get(CHECKSUM, digest := _digest(tensors)) != digest:
         raise damaged(path)
     return tensors, metadata
