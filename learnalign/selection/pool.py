@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import xxhash
 from jaxtyping import Float, Int
 
 from learnalign.errors import InputError, RunError, counted
@@ -20,7 +19,7 @@ from learnalign.gradients.sums import SUMS, WEIGHTS
 from learnalign.prompts import load_prompts
 from learnalign.rollouts.success import success_table
 from learnalign.rundir import RunDir, Shard
-from learnalign.rundir.files import FINGERPRINT, Buffer, Place, damaged, peek_places, read_parquet, read_places
+from learnalign.rundir.files import FINGERPRINT, Buffer, Head, Place, damaged, read_head, read_parquet, read_places
 from learnalign.rundir.stages import digest_of
 from learnalign.signals import find_signal, stored_fingerprint, stored_model
 
@@ -76,8 +75,7 @@ class Pool:
         self.run = run
         self.prompts = load_prompts(run)
         self.id_column = self.prompts.id_column
-        self._places_by_shard: dict[int, tuple[str, Int[np.ndarray, "rows"]]] = {}  # and the ids' text that they are of
-        self._sums: dict[int, int] = {}  # by shard: digests of the stored sums that were read
+        self._heads: dict[int, tuple[Head, Int[np.ndarray, "rows"]]] = {}  # of gradients, by shard; prompts' places
         self._checked: list[_Checked] = []  # of the files of gradients, those that have been read and compared
         self.fingerprint = functools.cache(run.fingerprint)  # of a stage
         self.signal_fingerprint = functools.cache(lambda name: stored_fingerprint(run, find_signal(name)))
@@ -157,13 +155,10 @@ class Pool:
                 continue
             if not os.path.isfile(path):
                 raise RunError(f"{path} is missing; run `{command}` first")
-            arrays, metadata, places = read_places(path, buffer)
-            _check_settings(path, metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
-            of_pool, norms = self._places_in(shard, metadata.get("ids", ""), path), arrays["norms"].astype(np.float64)
-            if SUMS in arrays:
-                self._compare_sums(shard, arrays[SUMS], path)
-            self._checked.append(_Checked(of_pool, norms, places["features"]))
-            yield Vectors(of_pool, torch.from_numpy(arrays["features"]), norms)
+            head, arrays = read_places(path, "features", buffer, self._heads.get(shard.index, (None,))[0])
+            places, norms = self._places_by(head, shard, path), arrays["norms"].astype(np.float64)
+            self._checked.append(_Checked(places, norms, head.places["features"]))
+            yield Vectors(places, torch.from_numpy(arrays["features"]), norms)
 
     def sums(self, weights: Float[np.ndarray, "k n"]) -> Float[torch.Tensor, "k D"] | None:
         """Σ_j w_j û_j from the files that `grad` wrote; None unless every file has sums by exactly these weights.
@@ -173,28 +168,31 @@ class Pool:
         total, buffer = None, Buffer()
         for shard, path in self._gradient_files:
             try:
-                places, metadata = peek_places(path)
-                if metadata.get(FINGERPRINT) != self.fingerprint("grad") or not {WEIGHTS, SUMS} <= places.keys():
-                    return None
-                of_pool = self._places_in(shard, metadata.get("ids", ""), path)
-            except (RunError, OSError):
+                head, arrays = read_head(path, "features", buffer)
+                places = self._places_by(head, shard, path)
+            except (RunError, InputError, OSError):
                 return None  # `gradients` says what is wrong
-            of_file = places[WEIGHTS].read(buffer)
-            if of_file.dtype != np.float64 or not np.array_equal(of_file, weights[:, of_pool]):
+            of_file, sums = arrays.get(WEIGHTS), arrays.get(SUMS)
+            if of_file is None or of_file.dtype != np.float64 or not np.array_equal(of_file, weights[:, places]):
                 return None
-            sums = places[SUMS].read(buffer)
-            shape = (len(weights), sums.shape[-1]) if total is None else tuple(total.shape)
-            if sums.dtype != np.float64 or sums.shape != shape:
+            if sums is None or sums.dtype != np.float64 or sums.ndim != 2 or len(sums) != len(weights):
                 return None
-            self._compare_sums(shard, sums, path)
+            if total is not None and sums.shape != total.shape:
+                return None
             total = torch.from_numpy(sums.copy()) if total is None else total.add_(torch.from_numpy(sums))
         return total
 
-    def _compare_sums(self, shard: Shard, sums: np.ndarray, path: Path) -> None:
-        """Raise RunError if a shard's sums are not those that were read before."""
-        digest = xxhash.xxh3_64_intdigest(sums.tobytes())
-        if self._sums.setdefault(shard.index, digest) != digest:
+    def _places_by(self, head: Head, shard: Shard, path: Path) -> Int[np.ndarray, "rows"]:
+        """Places in the pool of a file's prompts; raises RunError if its head is another than that which was read before."""
+        known, places = self._heads.get(shard.index, (head, None))
+        if known.digest != head.digest:
             raise damaged(path)
+        if places is None:
+            command = f"learnalign grad {self.run.quoted}"
+            _check_settings(path, head.metadata.get(FINGERPRINT), self.fingerprint("grad"), command)
+            places = self._places_in(shard, head.metadata.get("ids", ""), path)
+            self._heads[shard.index] = head, places
+        return places
 
     @functools.cached_property
     def _gradient_files(self) -> list[tuple[Shard, Path]]:
@@ -231,17 +229,14 @@ class Pool:
 
     def _places_in(self, shard: Shard, text: str, path: Path) -> Int[np.ndarray, "rows"]:
         """`places` of prompts of one shard, whose ids are a JSON list in a file's header, without a look at the others."""
-        if self._places_by_shard.get(shard.index, (None,))[0] != text:
-            own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
-            try:
-                ids = json.loads(text)
-                places = np.fromiter(map(own.__getitem__, ids), np.int64, len(ids))
-            except KeyError:
-                places = self.places(ids, path)
-            except (TypeError, ValueError):
-                raise damaged(path) from None
-            self._places_by_shard[shard.index] = text, places
-        return self._places_by_shard[shard.index][1]
+        own = dict(zip(self.ids[shard.start : shard.stop], range(shard.start, shard.stop), strict=True))
+        try:
+            ids = json.loads(text)
+            return np.fromiter(map(own.__getitem__, ids), np.int64, len(ids))
+        except KeyError:
+            return self.places(ids, path)
+        except (TypeError, ValueError):
+            raise damaged(path) from None
 
     def places(self, ids: Sequence[str], path: Path) -> Int[np.ndarray, "rows"]:
         """Places in the pool of the `ids` in file `path`."""

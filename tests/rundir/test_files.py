@@ -19,6 +19,7 @@ from learnalign.rundir.files import (
     atomic_path,
     disk_error,
     is_done,
+    read_head,
     read_parquet,
     read_places,
     read_safetensors,
@@ -119,7 +120,7 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    for read in (read_safetensors, lambda path: read_places(path, Buffer())):
+    for read in (read_safetensors, lambda path: read_places(path, "x", Buffer())):
         with pytest.raises(RunError, match="damaged"):
             read(path)
 
@@ -164,8 +165,11 @@ def test_an_array_is_read_again_from_its_place(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     stored = {"features": torch.randn(3, 4).half(), "none": torch.empty(0, 4), "norms": torch.rand(3)}
     write_safetensors(path, stored, {"ids": "[1]"}, "f1")
-    arrays, metadata, places = read_places(path, Buffer())
-    assert metadata["ids"] == "[1]"
+    head, arrays = read_places(path, "features", Buffer())
+    places, before = head.places, read_head(path, "features", Buffer())
+    assert before[0] == head
+    assert set(before[1]) == {name for name, place in places.items() if place.start < places["features"].start}
+    assert head.metadata["ids"] == "[1]"
     for name, tensor in stored.items():
         assert torch.equal(torch.from_numpy(arrays[name]), tensor)
         assert torch.equal(torch.from_numpy(places[name].read(Buffer())), tensor)

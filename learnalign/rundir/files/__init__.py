@@ -21,10 +21,11 @@ from learnalign.rundir.files.content import (
 from learnalign.rundir.files.fingerprint import fingerprint_of, is_done
 from learnalign.rundir.files.parquet import FINGERPRINT, parquet_groups, read_parquet, write_parquet
 from learnalign.rundir.files.tensors import (
+    Head,
     Place,
     peek_metadata,
-    peek_places,
     read_arrays,
+    read_head,
     read_metadata,
     read_places,
     read_safetensors,
@@ -54,6 +55,7 @@ from learnalign.rundir.files.whole import (
 __all__ = [
     "FINGERPRINT",
     "Buffer",
+    "Head",
     "Place",
     "as_json",
     "atomic_path",
@@ -71,9 +73,9 @@ __all__ = [
     "missing",
     "parquet_groups",
     "peek_metadata",
-    "peek_places",
     "put",
     "read_arrays",
+    "read_head",
     "read_json",
     "read_jsonl",
     "read_metadata",

@@ -94,9 +94,9 @@ class Place:
     shape: tuple[int, ...]
 
     @property
-    def size(self) -> int:
-        """Bytes."""
-        return math.prod(self.shape) * int(self.kind[-1])
+    def stop(self) -> int:
+        """The first byte behind them."""
+        return self.start + math.prod(self.shape) * int(self.kind[-1])
 
     def view(self, content: bytearray | memoryview) -> np.ndarray:
         """The array in the file's content, without a copy."""
@@ -108,8 +108,8 @@ class Place:
         """The array, read from the file and not compared with what was written; valid until the buffer is used again."""
         import numpy as np
 
-        content = buffer.read(self.path, self.start, self.size)
-        if len(content) < self.size:
+        content = buffer.read(self.path, self.start, self.stop - self.start)
+        if self.start + len(content) < self.stop:
             raise damaged(self.path, "it has become shorter")
         return np.ndarray(self.shape, self.kind, content)
 
@@ -121,13 +121,43 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return {name: place.view(content) for name, place in places.items()}, metadata
 
 
-def read_places(path: Path, buffer: Buffer) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Place]]:
-    """Arrays, in the `buffer`, and metadata as `read_safetensors` gives them, and from where each array can be read again."""
+@dataclass(frozen=True)
+class Head:
+    """A file's bytes before one of its arrays, by their number and digest, and what its header says: where arrays are, and metadata."""
+
+    size: int
+    digest: int
+    places: dict[str, Place]
+    metadata: dict[str, str]
+
+
+def read_head(path: Path, name: str, buffer: Buffer) -> tuple[Head, dict[str, np.ndarray]]:
+    """What is before the array `name`, and the arrays there, in the `buffer`: not compared with what was written."""
+    places, metadata = _places(path, *_peeked(path))
+    content = buffer.read(path, 0, places[name].start if name in places else 0)
+    head = _head(path, places, metadata, name, content)
+    return head, {other: place.view(content) for other, place in places.items() if place.stop <= head.size}
+
+
+def read_places(path: Path, name: str, buffer: Buffer, head: Head | None = None) -> tuple[Head, dict[str, np.ndarray]]:
+    """What is before the array `name`, which must be `head` if that is given, and all arrays, in the `buffer`, as they were written."""
     content = buffer.read(path)
     if not is_listed(path, content):
         read_safetensors(path)  # compares the data with the digest in the file
-    places, metadata = _places(path, *_header(path, content))
-    return {name: place.view(content) for name, place in places.items()}, metadata, places
+    if head is None:
+        head = _head(path, *_places(path, *_header(path, content)), name, content)
+    elif xxhash.xxh3_64_intdigest(content[: head.size]) != head.digest:
+        raise damaged(path)
+    return head, {other: place.view(content) for other, place in head.places.items()}
+
+
+def _head(path: Path, places: dict[str, Place], metadata: dict[str, str], name: str, content: memoryview) -> Head:
+    if name not in places:
+        raise damaged(path, f"it has no tensor {name}")
+    size = places[name].start
+    if len(content) < size:
+        raise damaged(path, "it has become shorter")
+    return Head(size, xxhash.xxh3_64_intdigest(content[:size]), places, metadata)
 
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
@@ -147,7 +177,7 @@ def _places(path: Path, header: dict[str, Any], start: int) -> tuple[dict[str, P
             begin, end = about["data_offsets"]
             places[name] = Place(path, start + begin, _KINDS[about["dtype"]], tuple(about["shape"]))
             whole = all(type(number) is int and number >= 0 for number in (begin, end, *about["shape"]))
-            fits = whole and places[name].size == end - begin
+            fits = whole and places[name].stop == start + end
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
