@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -179,6 +180,17 @@ def test_an_array_is_read_again_from_its_place(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(RunError, match="missing"):
         places["norms"].read(Buffer())
+
+
+def test_only_values_that_repeat_have_a_dictionary(tmp_path: Path) -> None:
+    said = [[{"role": "user", "content": str(i)}] for i in range(3000)]
+    columns = {"id": [str(i) for i in range(3000)], "p": [i % 9 / 8 for i in range(3000)], "said": said}
+    write_parquet(tmp_path / "t.parquet", pa.table(columns), "f1")
+    group = pq.ParquetFile(tmp_path / "t.parquet").metadata.row_group(0)
+    stored = {group.column(i).path_in_schema: group.column(i).has_dictionary_page for i in range(group.num_columns)}
+    inside = dict.fromkeys(("said.list.element.content", "said.list.element.role"), True)
+    assert stored == {"id": False, "p": True, **inside}
+    assert read_parquet(tmp_path / "t.parquet").to_pydict() == columns
 
 
 def test_a_flipped_bit_of_a_table_is_noticed(tmp_path: Path) -> None:

@@ -38,12 +38,27 @@ def write_parquet(path: Path, table: pa.Table | Iterable[pa.Table], fingerprint:
 
 
 def _repeating(table: pa.Table) -> list[str]:
-    """The columns whose values repeat, as far as the first rows tell: of the others, a dictionary would be begun in vain."""
-    import pyarrow as pa
+    """The columns whose values repeat, as far as the first rows tell, or are inside others: a dictionary of the rest would be in vain."""
+    import pyarrow.types as types
 
-    first = table.slice(0, 1000)
-    flat = [name for name in first.column_names if not pa.types.is_nested(first.schema.field(name).type)]
-    return [name for name in flat if 2 * len(first[name].unique()) <= len(first)]
+    first, names = table.slice(0, 1000), list[str]()
+    for field in table.schema:
+        if types.is_nested(field.type):
+            names += _leaves(field.name, field.type)
+        elif 2 * len(first[field.name].unique()) <= len(first):
+            names.append(field.name)
+    return names
+
+
+def _leaves(path: str, kind: pa.DataType) -> list[str]:
+    """What Parquet calls the columns inside a list or struct."""
+    import pyarrow.types as types
+
+    if types.is_list(kind):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    if types.is_struct(kind):
+        return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    return [path]
 
 
 def parquet_groups(path: Path, columns: list[str]) -> tuple[list[int], Callable[[int, list[str] | None], pa.Table]]:
