@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FINGERPRINT = "learnalign.fingerprint"
 ROWS = "learnalign.rows"
+_LOOKED_AT = 10_000  # rows and values
 
 
 def write_parquet(path: Path, table: pa.Table | Iterable[pa.Table], fingerprint: str, rows: str = "") -> None:
@@ -38,27 +39,24 @@ def write_parquet(path: Path, table: pa.Table | Iterable[pa.Table], fingerprint:
 
 
 def _repeating(table: pa.Table) -> list[str]:
-    """The columns whose values repeat, as far as the first rows tell, or are inside others: a dictionary of the rest would be in vain."""
+    """The columns whose values repeat, as far as the first ones tell: of the others, a dictionary would be begun in vain."""
+    first = table.slice(0, _LOOKED_AT)
+    leaves = [leaf for name in first.column_names for leaf in _leaves(name, first[name].combine_chunks())]
+    some = [(path, values[:_LOOKED_AT]) for path, values in leaves]
+    return [path for path, values in some if 2 * len(values.unique()) <= len(values)]
+
+
+def _leaves(path: str, values: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+    """The values inside lists and structs, by what Parquet calls their columns."""
     import pyarrow.types as types
 
-    first, names = table.slice(0, 1000), list[str]()
-    for field in table.schema:
-        if types.is_nested(field.type):
-            names += _leaves(field.name, field.type)
-        elif 2 * len(first[field.name].unique()) <= len(first):
-            names.append(field.name)
-    return names
-
-
-def _leaves(path: str, kind: pa.DataType) -> list[str]:
-    """What Parquet calls the columns inside a list or struct."""
-    import pyarrow.types as types
-
-    if types.is_list(kind):
-        return _leaves(f"{path}.list.element", kind.value_type)
-    if types.is_struct(kind):
-        return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
-    return [path]
+    if types.is_list(values.type):
+        yield from _leaves(f"{path}.list.element", values.flatten())
+    elif types.is_struct(values.type):
+        for field, inside in zip(values.type, values.flatten(), strict=True):
+            yield from _leaves(f"{path}.{field.name}", inside)
+    else:
+        yield path, values
 
 
 def parquet_groups(path: Path, columns: list[str]) -> tuple[list[int], Callable[[int, list[str] | None], pa.Table]]:
