@@ -123,7 +123,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 @dataclass(frozen=True)
 class Head:
-    """A file's bytes before one of its arrays, by their number and digest, and what its header says: where arrays are, and metadata."""
+    """What lies before one of a file's arrays: how many bytes, their digest, and what the header says, places of arrays and metadata."""
 
     size: int
     digest: int
