@@ -9,10 +9,9 @@ nowhere.
 The run directories are made up: random success rates, and 4,096 random unit rows with a common direction, of which every prompt with
 0 < p < 1 has one, with a few numbers of its own so that no two have the same score, in shards as `grad` writes them.
 
-Each side runs in turn in a process of its own, with one thread, on files that are in
-the page cache if they fit; its CPU and wall seconds are those after the imports. Its memory is the most that the process had resident
-(VmHWM) with the imports: all sides read into memory of their own and map no file of features, so that the page cache is in none's. By
-default 17,917 × 8192, the size of DAPO-Math-17k.
+Each side runs in turn in a process of its own, with one thread, on files that are in the page cache if they fit; its CPU and wall seconds
+are those after the imports. Its memory is the most that the process had resident (VmHWM) with the imports: all sides read into memory of
+their own and map no file of features, so that the page cache is in none's. By default 17,917 × 8192, the size of DAPO-Math-17k.
 """
 
 from __future__ import annotations

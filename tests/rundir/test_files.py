@@ -1,7 +1,9 @@
 """A file appears whole or not at all, and damage is noticed."""
 
+import ctypes
 import errno
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -121,7 +123,7 @@ def test_a_flipped_bit_of_a_tensor_is_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    for read in (read_safetensors, lambda path: read_places(path, "x", Buffer())):
+    for read in (read_safetensors, lambda path: read_places(path, "features", Buffer())):
         with pytest.raises(RunError, match="damaged"):
             read(path)
 
@@ -180,6 +182,15 @@ def test_an_array_is_read_again_from_its_place(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(RunError, match="missing"):
         places["norms"].read(Buffer())
+
+
+def test_files_are_read_to_memory_that_begins_with_a_page(tmp_path: Path) -> None:
+    buffer = Buffer()
+    for size in (1, 5000, 3, 200_000, 250_001):
+        (tmp_path / "file").write_bytes(content := os.urandom(size))
+        view = buffer.read(tmp_path / "file")
+        assert view == content
+        assert ctypes.addressof(ctypes.c_char.from_buffer(view)) % mmap.PAGESIZE == 0
 
 
 def test_only_values_that_repeat_have_a_dictionary(tmp_path: Path) -> None:
