@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
 CONSTRAINTS := $(if $(HAS_GPU),,-c .ci/constraints.txt)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup setup-test demo demo-code test test-slow test-s3 test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation clean
+.PHONY: setup setup-test demo demo-code test test-slow test-s3 test-deepspeed test-sandbox test-trainers test-browser torture torture-sandbox check check-security format experiment real bench bench-code bench-grad bench-rollout bench-step bench-angle bench-select bench-read bench-pool bench-verify bench-report bench-scale bench-simulation clean
 
 setup: .venv/setup.done
 setup-test: .venv/setup-test.done
@@ -87,6 +87,13 @@ test-s3: setup-test
 	@$(PIP) $(CONSTRAINTS) -e ".[s3]" "moto[server]>=5"
 	@$(BIN)/python -c "import moto.server, s3fs"
 	$(BIN)/python -m pytest tests/rundir/remote/test_s3.py
+
+# Trainings by two processes with DeepSpeed on the CPU (needs a C++ compiler), in a folder of its own: it changes what accelerate imports.
+DEEPSPEED := $(CURDIR)/.cache/deepspeed
+test-deepspeed: setup-test
+	@test -d $(DEEPSPEED)/deepspeed || DS_BUILD_OPS=0 $(PIP) --target $(DEEPSPEED) --no-deps deepspeed hjson ninja py-cpuinfo
+	PYTHONPATH=$(DEEPSPEED) PATH=$(DEEPSPEED)/bin:$$PATH TORCH_EXTENSIONS_DIR=$(DEEPSPEED)/ops \
+	  $(BIN)/python -m pytest -m slow tests/training/test_divided.py
 
 # The sandbox of code tasks, with bubblewrap installed first (Debian, Ubuntu; elsewhere install it yourself). Nothing is skipped.
 test-sandbox: setup-test

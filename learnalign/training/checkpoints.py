@@ -20,8 +20,9 @@ from learnalign.errors import RunError, counted
 from learnalign.rundir.files import disk_error, read_json, remove, write_json
 
 STATE = "learnalign.json"
-# Bytes per trained parameter: float32 weights and AdamW's two moments in a checkpoint; weights alone in the policy.
-CHECKPOINT_BYTES, POLICY_BYTES = 12, 4
+# Bytes per trained parameter: float32 weights and AdamW's two moments in a checkpoint; weights alone in the policy. FSDP and DeepSpeed
+# write the weights twice, DeepSpeed also its optimiser's copies of them.
+CHECKPOINT_BYTES, FSDP_BYTES, DEEPSPEED_BYTES, POLICY_BYTES = 12, 16, 20, 4
 
 
 def latest(folder: Path) -> Path | None:
@@ -109,13 +110,13 @@ def _digest_of(record: dict[str, Any]) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps(stored, sort_keys=True).encode())
 
 
-def check_disk(folder: Path, trained: int, checkpoints: bool, policies: int, stored: bool) -> int:
+def check_disk(folder: Path, trained: int, checkpoint: int, policies: int, stored: bool) -> int:
     """Bytes that training `trained` parameters still needs at its peak; raises RunError if the disk has less.
 
-    A new checkpoint is complete before the old one (`stored`) is deleted, so two exist for a moment; the `policies` that are still to
-    be written, the finished one among them, stay beside the last one.
+    A `checkpoint` takes that many bytes a parameter, 0 if there are none. A new one is complete before the old one (`stored`) is deleted,
+    so two exist for a moment; the `policies` that are still to be written, the finished one among them, stay beside the last one.
     """
-    needed = trained * ((2 - stored) * CHECKPOINT_BYTES * checkpoints + POLICY_BYTES * policies)
+    needed = trained * ((2 - stored) * checkpoint + POLICY_BYTES * policies)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise RunError(

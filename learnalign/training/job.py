@@ -33,7 +33,7 @@ from learnalign.training.convergence import Convergence
 from learnalign.training.kept import POLICIES, Kept
 from learnalign.training.reporting import logs_in
 from learnalign.training.rewards import Rewards, Visit
-from learnalign.training.saving import save_policy
+from learnalign.training.saving import save_policy, whole_weights
 from learnalign.training.settings import base_dtype, refused, trainer_arguments
 from learnalign.training.steps import check_shares, kept_steps
 from learnalign.training.trainer import TRAINERS, Bookkeeping, Trainer, diverged, out_of_memory, quiet
@@ -111,9 +111,8 @@ def _optimise(run: RunDir, job: Job) -> JobResult:
         kept = Kept(job.output.with_name(POLICIES), steps[:-1], save)
         disk = 0
         if leads:
-            trained, with_checkpoints = trainer.get_num_trainable_parameters(), arguments.save_strategy != "no"
-            left, stored = len(steps) - len(kept.stored()), checkpoint is not None
-            disk = checkpoints.check_disk(job.work, trained, with_checkpoints, left, stored)
+            trained, left = trainer.get_num_trainable_parameters(), len(steps) - len(kept.stored())
+            disk = checkpoints.check_disk(job.work, trained, trainer.checkpoint_bytes, left, checkpoint is not None)
             remove_leftovers(job.output)
         resumed, ended = _train(trainer, job, kept, checkpoint)
         result = JobResult(
@@ -199,10 +198,9 @@ def _checkpoint(job: Job) -> Path | None:
 
 def _save(run: RunDir, job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path | None) -> None:
     """Write the policy as it is now, whole; all processes call this if each has a part of it, with a folder in the first."""
-    accelerator = trainer.accelerator
-    weights = accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_divided else None
+    weights = whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_divided else None
     if folder is not None:
-        save_policy(folder, accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start, weights)
+        save_policy(folder, trainer.accelerator.unwrap_model(trainer.model), tokenizer, run.config, job.start, weights)
 
 
 def _loading(run: RunDir, job: Job) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _without_vllm = replaced(
 )
 with _without_vllm if device().type == "cpu" else contextlib.nullcontext():
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+    from trl.models import prepare_deepspeed, prepare_fsdp
     from trl.trainer.utils import add_fused_lm_head, create_model_from_path, disable_dropout_in_model
 
 __all__ = [
@@ -26,4 +27,6 @@ __all__ = [
     "add_fused_lm_head",
     "create_model_from_path",
     "disable_dropout_in_model",
+    "prepare_deepspeed",
+    "prepare_fsdp",
 ]

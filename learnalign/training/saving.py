@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from learnalign.config import Config, final_path
@@ -19,7 +21,7 @@ def save_policy(
     tokenizer: PreTrainedTokenizerBase,
     config: Config,
     start: str,
-    weights: dict[str, Any] | None = None,
+    weights: dict[str, Tensor] | None = None,
 ) -> None:
     """Write a model, or an adapter on `start`, and its tokenizer into `folder`; `weights` if the model holds a part of them.
 
@@ -35,6 +37,25 @@ def save_policy(
     if settings.is_file():
         dtype = str(base_dtype(config)).removeprefix("torch.")
         write_json(settings, {**read_json(settings), "dtype": dtype})
+
+
+def whole_weights(accelerator: Any, model: Any) -> dict[str, Tensor]:
+    """The weights of a model that FSDP or DeepSpeed divides, each once; all processes call this, and the first one gets them.
+
+    DeepSpeed trains float32 copies of a model in bfloat16, which its own `state_dict` leaves out.
+    """
+    whole, weights = accelerator.unwrap_model(model), {}
+    if accelerator.distributed_type != "DEEPSPEED":
+        gathered = accelerator.get_state_dict(model)
+        return {name: tensor for name, tensor in gathered.items() if name not in whole.all_tied_weights_keys}
+    import deepspeed
+
+    for name, parameter in whole.named_parameters():
+        trained = deepspeed.utils.safe_get_full_fp32_param(parameter) if parameter.requires_grad else None
+        with deepspeed.zero.GatheredParameters([parameter]) if trained is None else contextlib.nullcontext():
+            if accelerator.is_main_process:
+                weights[name] = (parameter if trained is None else trained).detach().float().cpu()
+    return weights
 
 
 def merge_adapter(config: Config, adapter: Path, output: Path) -> None:

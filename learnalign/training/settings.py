@@ -19,6 +19,7 @@ from learnalign.training.reporting import reporters
 from learnalign.training.steps import planned_steps, update_size
 
 CONFIGS = {"grpo": GRPOConfig, "rloo": RLOOConfig}
+CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")  # the former since transformers 5.23
 # Tokens of one forward and backward pass. With checkpointing (GPU) a 7B model needs about 12 GB for it, without (CPU) a
 # 135M model about 3 GB.
 MICRO_BATCH_TOKENS = {"cuda": 32768, "cpu": 2048}
@@ -245,12 +246,11 @@ def _together(gpu: bool) -> dict[str, Any]:
 
 
 def _checkpointing(settings: GrpoConfig, kind: type) -> dict[str, Any]:
-    """On a GPU, activations are computed again in the backward pass; transformers 5.23 has another name for it."""
-    names = ("activation_checkpointing", "gradient_checkpointing")
-    if set(names) & settings.trainer.keys():
+    """On a GPU, activations are computed again in the backward pass."""
+    if set(CHECKPOINTING) & settings.trainer.keys():
         return {}
     known = {field.name for field in dataclasses.fields(kind)}
-    return {next(name for name in names if name in known): device().type == "cuda"}
+    return {next(name for name in CHECKPOINTING if name in known): device().type == "cuda"}
 
 
 def _precision(config: Config) -> dict[str, Any]:

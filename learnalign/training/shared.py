@@ -22,6 +22,7 @@ from learnalign.rollouts import Request, Sampling
 from learnalign.rollouts.engines.sampler import Sampler
 from learnalign.rollouts.engines.slots import slot_attention
 from learnalign.training.library import RLOOTrainer
+from learnalign.training.settings import CHECKPOINTING
 from learnalign.training.trees import plant
 
 if TYPE_CHECKING:
@@ -37,10 +38,9 @@ class Shared(Base):
     def _sharing(self) -> Sharing | None:
         """The costs of rows; None on a GPU, if policy or reference cannot share them, and if they are divided among processes."""
         models: list[Any] = [model for model in (self.model, self.ref_model) if model is not None]
-        kept = any(base_of(model).is_gradient_checkpointing or _drops(model) for model in models)
-        divided = (
-            self.is_fsdp_enabled or self.is_deepspeed_enabled
-        )  # where all processes run each layer at the same time
+        again = any(getattr(self.args, name, False) for name in CHECKPOINTING)  # TRL turns it on when training begins
+        kept = again or any(base_of(model).is_gradient_checkpointing or _drops(model) for model in models)
+        divided = self.is_fsdp_enabled or self.is_deepspeed_enabled  # all processes run each layer at the same time
         if self.accelerator.device.type != "cpu" or kept or divided:
             return None
         sharing = Sharing(*models)

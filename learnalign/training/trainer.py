@@ -32,6 +32,8 @@ from learnalign.training.library import (
     add_fused_lm_head,
     create_model_from_path,
     disable_dropout_in_model,
+    prepare_deepspeed,
+    prepare_fsdp,
 )
 from learnalign.training.refill import Refill
 from learnalign.training.rewards import Rewards
@@ -85,6 +87,15 @@ class Trainer(Refill, Shared):
         """Whether each process may hold a part of the weights."""
         return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Of a checkpoint, per trained parameter; 0 without checkpoints."""
+        if self.args.save_strategy == "no":
+            return 0
+        if self.is_deepspeed_enabled:
+            return checkpoints.DEEPSPEED_BYTES
+        return checkpoints.FSDP_BYTES if self.is_fsdp_enabled else checkpoints.CHECKPOINT_BYTES
+
     def seed_alike(self) -> None:
         """Give several processes the same random state, if each draws the seeds of all completions and takes its own (`Shared`).
 
@@ -105,7 +116,12 @@ class Trainer(Refill, Shared):
         if args.disable_dropout:
             disable_dropout_in_model(reference)
         add_fused_lm_head(reference, temperature=self.temperature)
-        self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+        if self.is_deepspeed_enabled:
+            self.ref_model = prepare_deepspeed(reference, self.accelerator)
+        elif self.is_fsdp_enabled:
+            self.ref_model = prepare_fsdp(reference, self.accelerator)
+        else:
+            self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         groups = self.groups

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import learnalign_configs
 import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
-from safetensors.torch import load_file
 
 from learnalign import processes
 from learnalign.config import GrpoConfig, UntilConfig
@@ -32,54 +26,14 @@ from learnalign.training import checkpoints, train
 from learnalign.training.followers import Elsewhere, _job_of
 from learnalign.training.job import Job, _checkpoint, announcement
 from learnalign.training.steps import check_shares
-from tests.tiny import make_run
-
-CONFIGS = Path(str(learnalign_configs.__file__)).parent / "accelerate"
-SETTINGS: dict[str, Any] = {
-    "size": 8,
-    "steps": 2,
-    "batch_size": 8,
-    "num_generations": 2,
-    "max_completion_length": 8,
-    "learning_rate": 1e-3,
-    "lr_scheduler_type": "constant",
-    "warmup_steps": 0,
-}
-
-
-def _run(folder: Path, **changes: Any) -> RunDir:
-    return make_run(folder, 12, verifier="tests.training.coin_verifier:coin", warmup={**SETTINGS, **changes})
-
-
-def _start(*arguments: str, count: int = 2) -> subprocess.Popen[str]:
-    launch = [
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        str(CONFIGS / "ddp.yaml"),
-        "--num_processes",
-        str(count),
-    ]
-    command = [sys.executable, *launch, "-m", "learnalign_cli", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def _launch(*arguments: str, count: int = 2) -> tuple[int, str, str]:
-    process = _start(*arguments, count=count)
-    output, errors = process.communicate(timeout=240)
-    return process.returncode, output, errors
-
-
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
+from tests.training.launched import CONFIGS, launch, make, process_of, start, wait_for, weights
 
 
 @pytest.mark.slow
 def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Path) -> None:
-    run = _run(tmp_path, size=0, learning_rate=0.1, trainer={"optim": "sgd"})  # AdamW makes large steps of rounding
+    run = make(tmp_path, size=0, learning_rate=0.1, trainer={"optim": "sgd"})  # AdamW makes large steps of rounding
     pool, kept = str(tmp_path / "pool.jsonl"), "train.keep_checkpoints=2"
-    code, output, errors = _launch(
+    code, output, errors = launch(
         "train", str(run.path), "--subset", pool, "--name", "two", "--set", kept, "--json", "--trust"
     )
     assert code == 0, errors
@@ -94,9 +48,9 @@ def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Pat
     metrics = [json.loads((folder / "policy/metrics.jsonl").read_text().splitlines()[0]) for folder in (one, two)]
     assert metrics[0]["grad_norm"] > 0
     assert metrics[0]["grad_norm"] == pytest.approx(metrics[1]["grad_norm"], rel=1e-4)
-    first = [_weights(folder / "policies/step-000001") for folder in (one, two)]
+    first = [weights(folder / "policies/step-000001") for folder in (one, two)]
     assert first[0].keys() == first[1].keys()
-    start = _weights(Path(run.config.model.name))
+    start = weights(Path(run.config.model.name))
     for name in first[0]:
         torch.testing.assert_close(first[0][name], first[1][name], atol=1e-6, rtol=1e-4)
     assert any(not torch.equal(first[0][name], start[name]) for name in first[0])
@@ -105,8 +59,8 @@ def test_two_processes_draw_the_prompts_and_make_the_update_of_one(tmp_path: Pat
 
 @pytest.mark.slow
 def test_settings_that_are_refused_are_said_once(tmp_path: Path) -> None:
-    run = _run(tmp_path, batch_size=6)  # three prompts a step
-    code, _, errors = _launch("warmup", str(run.path), "--trust")
+    run = make(tmp_path, batch_size=6)  # three prompts a step
+    code, _, errors = launch("warmup", str(run.path), "--trust")
     assert code == 1  # the launcher's own
     assert errors.count("learnalign: ") == 1
     assert "6 completions are 3 prompts a step, which 2 processes cannot share equally; set it to 4 or 8" in errors
@@ -116,16 +70,16 @@ def test_settings_that_are_refused_are_said_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_training_and_it_resumes(tmp_path: Path, victim: int) -> None:
-    run = _run(tmp_path, steps=60, trainer={"save_steps": 1})
-    launcher = _start("warmup", str(run.path), "--trust")
-    _wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
-    _process(launcher, victim).send_signal(signal.SIGKILL)
+    run = make(tmp_path, steps=60, trainer={"save_steps": 1})
+    launcher = start("warmup", str(run.path), "--trust")
+    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    process_of(launcher, victim).send_signal(signal.SIGKILL)
     _, errors = launcher.communicate(timeout=200)
     assert launcher.returncode == 1
     assert errors.count("learnalign: ") <= 1, errors
     assert "this is a bug" not in errors
     assert not run.is_finished("warmup")
-    code, _, errors = _launch("warmup", str(run.path), "--trust")
+    code, _, errors = launch("warmup", str(run.path), "--trust")
     assert code == 0, errors
     assert run.read_record()["stages"]["warmup"]["resumed_steps"] > 0
     assert [json.loads(line)["step"] for line in (run.warmup_dir / "metrics.jsonl").open()] == list(range(1, 61))
@@ -135,9 +89,9 @@ def test_a_killed_process_ends_the_training_and_it_resumes(tmp_path: Path, victi
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_launcher_ends_all_and_is_said_once(tmp_path: Path, number: int) -> None:
-    run = _run(tmp_path, steps=60, trainer={"save_steps": 1})
-    launcher = _start("warmup", str(run.path), "--trust")
-    _wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    run = make(tmp_path, steps=60, trainer={"save_steps": 1})
+    launcher = start("warmup", str(run.path), "--trust")
+    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
     every = psutil.Process(launcher.pid).children(recursive=True)
     launcher.send_signal(number)
     _, errors = launcher.communicate(timeout=200)
@@ -145,18 +99,6 @@ def test_a_signal_to_the_launcher_ends_all_and_is_said_once(tmp_path: Path, numb
     assert errors.count("learnalign: ") == 1
     assert "run the same command again to resume" in errors
     assert not [process for process in every if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-
-
-def _process(launcher: subprocess.Popen[str], rank: int) -> psutil.Process:
-    children = psutil.Process(launcher.pid).children()
-    return next(child for child in children if child.environ().get("RANK") == str(rank))
-
-
-def _wait_for(ready: Any) -> None:
-    deadline = time.monotonic() + 150
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp", "deepspeed"])
@@ -185,7 +127,7 @@ def test_shares_are_equal_or_refused_with_every_way_out() -> None:
 
 
 def test_the_others_get_the_whole_job(tmp_path: Path) -> None:
-    run = _run(tmp_path)
+    run = make(tmp_path)
     prompts = load_prompts(run)[3:7][::-1]
     job = Job(
         section="train",
@@ -222,7 +164,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused_with_every_way_o
     work = tmp_path / "work"
     (work / "checkpoint-3").mkdir(parents=True)
     checkpoints.complete(work, 3, {"processes": made_by} if made_by else {})
-    run = _run(tmp_path)
+    run = make(tmp_path)
     given: dict[str, Any] = {"section": "warmup", "settings": run.config.warmup, "prompts": [], "start": "start"}
     job = Job(**given, curriculum=Shuffled(1, 0), work=work, output=tmp_path / "output")
     monkeypatch.setattr(processes, "count", lambda: here)
