@@ -67,9 +67,13 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 
 
 def _rows(path: Path) -> Iterator[bytes]:
-    """Rows as JSON lines, without what is null."""
+    """Rows as JSON lines, without what is null; of counts, pandas makes floats where some rows have none."""
     for source in READERS[".parquet"](path):
-        yield as_json({name: value for name, value in source.row.items() if value is not None}).encode() + b"\n"
+        given = {name: value for name, value in source.row.items() if value is not None}
+        for name in ("correct", "scored"):
+            if isinstance(value := given.get(name), float) and value.is_integer():
+                given[name] = int(value)
+        yield as_json(given).encode() + b"\n"
 
 
 def is_parquet(path: Path) -> bool:

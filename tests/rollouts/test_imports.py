@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -219,9 +220,9 @@ def test_parquet_gives_what_its_rows_give_as_lines(run: RunDir, pool: list[Promp
         {"id": pool[2].id, "completion_ids": [5, 6]},
         {"id": pool[3].id, "correct": 2, "scored": 4},
     ]
-    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     file = run.path.parent / "mine.parquet"
-    pq.write_table(pa.table(columns), file)
+    pd.DataFrame(rows).to_parquet(file)
+    assert pq.read_schema(file).field("scored").type == pa.float64()
     result = import_rollouts(run, file)
     assert (result.rows, result.retokenised) == (5, 3)
     assert result.unmatched == {1: "no prompt of the pool has the id other"}  # rows count from 0
