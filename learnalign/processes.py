@@ -30,6 +30,14 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if launched else 1
 
 
+def layout() -> str:
+    """How accelerate lays a model out over the processes: DDP (whole in each), FSDP or DeepSpeed."""
+    asked = [
+        name for name in ("FSDP", "DeepSpeed") if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() == "true"
+    ]
+    return asked[0] if asked else "DDP"
+
+
 class Lost(RunError):
     """Another process has ended, and with it this one's work."""
 

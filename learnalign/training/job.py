@@ -182,11 +182,17 @@ def announcement(run: RunDir, job: Job) -> dict[str, Any]:
 
 
 def _checkpoint(job: Job) -> Path | None:
-    """The checkpoint to go on from; raises InputError if it is of another number of processes."""
+    """The checkpoint to go on from; raises InputError if it is of another number of processes, or of another layout of the model."""
     checkpoint = checkpoints.latest(job.work)
     if checkpoint is None:
         return None
-    made_by = checkpoints.read_state(checkpoint).get("processes", 1)
+    state = checkpoints.read_state(checkpoint)
+    made_by, layout = state.get("processes", 1), state.get("layout", "DDP")
+    if layout != processes.layout():
+        raise InputError(
+            f"{checkpoint} was made by {layout}, this command has {processes.layout()}, which reads other files. Ways out: start it with "
+            f"the configuration of the first time (accelerate launch --config_file), or delete {job.work} to begin again"
+        )
     if made_by != processes.count():
         raise InputError(
             f"{checkpoint} was made by {counted(made_by, 'process', 'processes')}, this command has {processes.count()}, and would "

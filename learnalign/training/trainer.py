@@ -202,6 +202,7 @@ class Bookkeeping(TrainerCallback):
         }
         own |= {"convergence": self.convergence.state_dict()} if self.convergence is not None else {}
         own |= {"processes": processes.count()} if processes.count() > 1 else {}
+        own |= {"layout": processes.layout()} if processes.layout() != "DDP" else {}
         checkpoints.complete(self.folder, state.global_step, own)
 
     def on_log(

@@ -150,20 +150,34 @@ def test_the_others_get_the_whole_job(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_by", "here", "words"),
+    ("made_by", "here", "asked", "words"),
     [
-        (2, 1, r"was made by 2 processes, this command has 1, .*accelerate launch --num_processes 2"),
-        (None, 2, r"was made by 1 process, this command has 2, .*delete .*work to begin again"),
-        (2, 2, None),
-        (None, 1, None),
+        (
+            {"processes": 2},
+            1,
+            "",
+            r"was made by 2 processes, this command has 1, .*accelerate launch --num_processes 2",
+        ),
+        ({}, 2, "", r"was made by 1 process, this command has 2, .*delete .*work to begin again"),
+        (
+            {"processes": 2},
+            2,
+            "FSDP",
+            r"was made by DDP, this command has FSDP, .*--config_file\), or delete .*work to begin again",
+        ),
+        ({"processes": 2, "layout": "DeepSpeed"}, 2, "", r"was made by DeepSpeed, this command has DDP, "),
+        ({"processes": 2, "layout": "FSDP"}, 2, "FSDP", None),
+        ({"processes": 2}, 2, "", None),
+        ({}, 1, "", None),
     ],
 )
-def test_a_checkpoint_of_another_number_of_processes_is_refused_with_every_way_out(
-    made_by: int | None, here: int, words: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_checkpoint_of_other_processes_is_refused_with_every_way_out(
+    made_by: dict[str, Any], here: int, asked: str, words: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = tmp_path / "work"
     (work / "checkpoint-3").mkdir(parents=True)
-    checkpoints.complete(work, 3, {"processes": made_by} if made_by else {})
+    checkpoints.complete(work, 3, made_by)
+    monkeypatch.setenv(f"ACCELERATE_USE_{asked}", "true")
     run = make(tmp_path)
     given: dict[str, Any] = {"section": "warmup", "settings": run.config.warmup, "prompts": [], "start": "start"}
     job = Job(**given, curriculum=Shuffled(1, 0), work=work, output=tmp_path / "output")
