@@ -239,9 +239,26 @@ def _prepared(run: RunDir, job: Job, arguments: Any, rewards: Rewards, tokenizer
             "train.curriculum gain: it runs the policy on the first process, where FSDP and DeepSpeed keep a part of it; start with "
             "plain data parallelism (configs/accelerate/ddp.yaml), or take another curriculum"
         )
+    if processes.rank() == 0:
+        _note_rounding(job, trainer)
     if job.reference is not None and job.settings.beta > 0:
         trainer.refer_to(job.reference, run.config.model.reference_revision)
     return trainer
+
+
+def _note_rounding(job: Job, trainer: Trainer) -> None:
+    """Say on stderr if DeepSpeed will round the model that the training begins with; an adapter's base is on disk with all its digits."""
+    if processes.layout() != "DeepSpeed" or job.settings.lora is not None:
+        return
+    dtype = torch.bfloat16 if trainer.args.bf16 else torch.float16 if trainer.args.fp16 else torch.float32
+    policy: Any = trainer.model
+    if any(not torch.equal(each, each.to(dtype).float()) for each in policy.parameters()):
+        print(
+            f"{job.section}: DeepSpeed rounds {job.start} to {str(dtype).removeprefix('torch.')} before it begins, so that small steps "
+            "of an earlier training are lost; FSDP keeps them (configs/accelerate/fsdp.yaml)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _trainer(job: Job, arguments: Any, rewards: Rewards, tokenizer: PreTrainedTokenizerBase) -> Trainer:

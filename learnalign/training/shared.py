@@ -38,10 +38,12 @@ class Shared(Base):
     def _sharing(self) -> Sharing | None:
         """The costs of rows; None on a GPU, if policy or reference cannot share them, and if they are divided among processes."""
         models: list[Any] = [model for model in (self.model, self.ref_model) if model is not None]
-        again = any(getattr(self.args, name, False) for name in CHECKPOINTING)  # TRL turns it on when training begins
+        args: Any = self.args
+        again = any(getattr(args, name, False) for name in CHECKPOINTING)  # TRL turns it on when training begins
         kept = again or any(base_of(model).is_gradient_checkpointing or _drops(model) for model in models)
         divided = self.is_fsdp_enabled or self.is_deepspeed_enabled  # all processes run each layer at the same time
-        if self.accelerator.device.type != "cpu" or kept or divided:
+        mixed = args.bf16 or args.fp16  # a cache would have values of both kinds
+        if self.accelerator.device.type != "cpu" or kept or divided or mixed:
             return None
         sharing = Sharing(*models)
         return sharing if sharing.possible else None

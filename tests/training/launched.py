@@ -12,7 +12,7 @@ from typing import Any
 import learnalign_configs
 import psutil
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from learnalign.rundir import RunDir
 from tests.tiny import make_run
@@ -63,6 +63,13 @@ def launch(*arguments: str, **how: Any) -> tuple[int, str, str]:
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     """The weights of a policy."""
     return load_file(folder / "model.safetensors")
+
+
+def round_weights(model: Path) -> dict[str, torch.Tensor]:
+    """The weights of a model, which bfloat16 can hold from now on, as those of published models."""
+    rounded = {name: tensor.bfloat16().float() for name, tensor in weights(model).items()}
+    save_file(rounded, model / "model.safetensors", {"format": "pt"})
+    return rounded
 
 
 def process_of(launcher: subprocess.Popen[str], rank: int) -> psutil.Process:

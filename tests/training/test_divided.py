@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from learnalign.signals import signal as add_signal
 from tests.tiny import save_model
-from tests.training.launched import CONFIGS, launch, make, process_of, start, wait_for
+from tests.training.launched import CONFIGS, launch, make, process_of, round_weights, start, wait_for
 
 DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed: make test-deepspeed")
 KINDS = ["fsdp", pytest.param("deepspeed", marks=DEEPSPEED), pytest.param("zero3", marks=DEEPSPEED)]
@@ -43,13 +43,6 @@ def _train(run: Path, name: str, *settings: str, **how: Any) -> Path:
     return run / "train" / name
 
 
-def _rounded(model: Path) -> dict[str, torch.Tensor]:
-    """The weights of a model, which bfloat16 can hold from now on, as those of published models."""
-    weights = {name: tensor.bfloat16().float() for name, tensor in load_file(model / "model.safetensors").items()}
-    save_file(weights, model / "model.safetensors", {"format": "pt"})
-    return weights
-
-
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kept_policy_is_that_of_plain_data_parallelism(tmp_path: Path, kind: str, tied: bool) -> None:
@@ -75,7 +68,7 @@ def test_every_kept_policy_is_that_of_plain_data_parallelism(tmp_path: Path, kin
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_policy_trained_in_bfloat16_keeps_its_small_steps(tmp_path: Path, kind: str) -> None:
     run = make(tmp_path).path
-    begin = _rounded(tmp_path / "model")
+    begin = round_weights(tmp_path / "model")
     settings = (*SGD, "--set", "train.learning_rate=0.01", "--set", "train.trainer.bf16=true", "--set", "train.steps=1")
     plain, divided = _train(run, "plain", *settings), _train(run, "divided", *settings, **_how(kind, tmp_path))
     expected, found = (load_file(folder / "policy/model.safetensors") for folder in (plain, divided))

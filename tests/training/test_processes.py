@@ -26,7 +26,7 @@ from learnalign.training import checkpoints, train
 from learnalign.training.followers import Elsewhere, _job_of
 from learnalign.training.job import Job, _checkpoint, announcement
 from learnalign.training.steps import check_shares
-from tests.training.launched import CONFIGS, launch, make, process_of, start, wait_for, weights
+from tests.training.launched import CONFIGS, launch, make, process_of, round_weights, start, wait_for, weights
 
 
 @pytest.mark.slow
@@ -187,6 +187,20 @@ def test_a_checkpoint_of_other_processes_is_refused_with_every_way_out(
     else:
         with pytest.raises(InputError, match=words):
             _checkpoint(job)
+
+
+def test_it_says_if_deepspeed_rounds_what_a_training_begins_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make(tmp_path, size=0, trainer={"bf16": True, "use_cpu": True}, steps=1)
+    train(run, str(tmp_path / "pool.jsonl"), "whole")
+    monkeypatch.setattr(processes, "layout", lambda: "DeepSpeed")
+    assert "rounds" not in capfd.readouterr().err
+    train(run, str(tmp_path / "pool.jsonl"), "finer")
+    assert f"train: DeepSpeed rounds {tmp_path / 'model'} to bfloat16 before it begins" in capfd.readouterr().err
+    round_weights(tmp_path / "model")
+    train(run, str(tmp_path / "pool.jsonl"), "rounded")
+    assert "rounds" not in capfd.readouterr().err
 
 
 def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:

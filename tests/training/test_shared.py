@@ -82,6 +82,7 @@ def test_completions_end_with_the_first_end_token_or_at_the_limit(tmp_path: Path
         ({"top_k": 1}, (True, False)),
         pytest.param({"generation_kwargs": {"no_repeat_ngram_size": 1}}, (True, False), marks=pytest.mark.slow),
         ({"gradient_checkpointing": True}, (False, False)),
+        ({"bf16": True, "use_cpu": True}, (False, False)),
     ],
 )
 def test_settings_that_need_generate_get_it(
