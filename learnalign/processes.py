@@ -38,6 +38,11 @@ def layout() -> str:
     return asked[0] if asked else "DDP"
 
 
+def loads_in_first_only() -> bool:
+    """Whether FSDP has only process 0 read a model's weights; accelerate sends the trained model's to the others, and no other's."""
+    return layout() == "FSDP" and os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
+
+
 class Lost(RunError):
     """Another process has ended, and with it this one's work."""
 

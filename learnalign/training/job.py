@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from learnalign import processes
 from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Curriculum
-from learnalign.errors import InputError, LearnAlignError, counted
+from learnalign.errors import InputError, LearnAlignError, RunError, counted, one_line
 from learnalign.policy import check_finite, check_reference, check_weights, model_path, prompt_ids, run_tokenizer
 from learnalign.progress import Progress
 from learnalign.prompts import Prompt
@@ -148,6 +148,13 @@ def _check(run: RunDir, job: Job, longest: int) -> None:
             raise InputError(
                 f"{job.section}.trainer.cast_lm_head_to_fp32: TRL cannot do that to a model.reference; leave one out"
             )
+    refers = job.settings.beta > 0 and (job.reference is not None or job.settings.lora is None)
+    if refers and processes.count() > 1 and processes.loads_in_first_only():
+        raise InputError(
+            f"{job.section}.beta {job.settings.beta}: with fsdp_cpu_ram_efficient_loading: true, π_ref would have random weights in all "
+            "processes but the first; set it to false in the file of accelerate launch --config_file (as configs/accelerate/fsdp.yaml "
+            f"does), or train with {job.section}.beta=0"
+        )
     check_context(run.config, job.start, job.section, job.settings, longest)
     check_weights(run.config, "model.name", job.start)
     check_shares(job.settings, job.section, processes.count())
@@ -318,10 +325,20 @@ def _train(trainer: Trainer, job: Job, kept: Kept, checkpoint: Path | None) -> t
                 raise diverged(trainer.step, "the policy's probabilities are NaN or infinite") from error
             if progress.done > done:
                 raise
-            raise refused(job.section, error) from error
+            raise _not_begun(job, checkpoint, error) from error
     if convergence is not None and convergence.reached:
         return done, "converged"
     return done, "epochs" if job.settings.steps is None else "steps"
+
+
+def _not_begun(job: Job, checkpoint: Path | None, error: Exception) -> LearnAlignError:
+    """The error for a training that ended before a step, with the settings that a `checkpoint` was made with."""
+    if checkpoint is None:
+        return refused(job.section, error)
+    return RunError(
+        f"{job.section}: cannot go on from {checkpoint} ({type(error).__name__}: {one_line(error, 120)}). Way out: delete "
+        f"{job.work}, and the same command begins the training again"
+    )
 
 
 def _resume(trainer: Trainer, kept: Kept, checkpoint: Path | None) -> tuple[Path | None, int]:

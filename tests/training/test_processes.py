@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from accelerate.commands.launch import launch_command_parser
 from learnalign import processes
 from learnalign.config import GrpoConfig, UntilConfig
 from learnalign.curriculum import Shuffled
-from learnalign.errors import InputError
+from learnalign.errors import InputError, RunError
 from learnalign.policy import load_policy
 from learnalign.prompts import load_prompts
 from learnalign.rundir import RunDir
 from learnalign.training import checkpoints, train
 from learnalign.training.followers import Elsewhere, _job_of
-from learnalign.training.job import Job, _checkpoint, announcement
+from learnalign.training.job import Job, _check, _checkpoint, announcement
 from learnalign.training.steps import check_shares
+from learnalign.training.trainer import GrpoTrainer
 from tests.training.launched import CONFIGS, launch, make, process_of, round_weights, start, wait_for, weights
 
 
@@ -187,6 +189,50 @@ def test_a_checkpoint_of_other_processes_is_refused_with_every_way_out(
     else:
         with pytest.raises(InputError, match=words):
             _checkpoint(job)
+
+
+def test_a_reference_that_only_the_first_process_would_load_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    run = make(tmp_path, size=0)
+    for name, value, refused in (("true", 0.04, True), ("true", 0.0, False), ("false", 0.04, False)):
+        monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", name)
+        settings = run.config.warmup.model_copy(update={"beta": value})
+        given: dict[str, Any] = {"section": "train", "prompts": [], "curriculum": Shuffled(1, 0), "output": tmp_path}
+        job = Job(**given, settings=settings, start=run.config.model.name, work=tmp_path / "work")
+        with (
+            pytest.raises(InputError, match=r"train.beta 0.04: .*set it to false .*beta=0")
+            if refused
+            else nullcontext()
+        ):
+            _check(run, job, longest=8)
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, size=0, steps=3, trainer={"save_steps": 1})
+    save = checkpoints.complete
+
+    def ended(folder: Path, step: int, state: dict[str, Any]) -> None:
+        save(folder, step, state)
+        raise KeyboardInterrupt
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise AssertionError("no device")
+
+    with monkeypatch.context() as first, pytest.raises(KeyboardInterrupt):
+        first.setattr(checkpoints, "complete", ended)
+        train(run, str(tmp_path / "pool.jsonl"), "ended")
+    with monkeypatch.context() as second:
+        second.setattr(GrpoTrainer, "_load_optimizer_and_scheduler", failing)
+        with pytest.raises(
+            RunError, match=r"cannot go on from .*checkpoint-1 \(AssertionError: no device\).*delete .*work"
+        ):
+            train(run, str(tmp_path / "pool.jsonl"), "ended")
+    assert train(run, str(tmp_path / "pool.jsonl"), "ended").steps == 3
 
 
 def test_it_says_if_deepspeed_rounds_what_a_training_begins_with(
