@@ -34,6 +34,11 @@ else:
 class Shared(Base):
     """Put before a trainer of TRL's."""
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether each process may hold a part of the weights, so that all have to run each layer at the same time."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
     @functools.cached_property
     def _sharing(self) -> Sharing | None:
         """The costs of rows; None on a GPU, if policy or reference cannot share them, and if they are divided among processes."""
@@ -41,9 +46,8 @@ class Shared(Base):
         args: Any = self.args
         again = any(getattr(args, name, False) for name in CHECKPOINTING)  # TRL turns it on when training begins
         kept = again or any(base_of(model).is_gradient_checkpointing or _drops(model) for model in models)
-        divided = self.is_fsdp_enabled or self.is_deepspeed_enabled  # all processes run each layer at the same time
         mixed = args.bf16 or args.fp16  # a cache would have values of both kinds
-        if self.accelerator.device.type != "cpu" or kept or divided or mixed:
+        if self.accelerator.device.type != "cpu" or kept or mixed or self.is_divided:
             return None
         sharing = Sharing(*models)
         return sharing if sharing.possible else None

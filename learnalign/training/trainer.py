@@ -83,11 +83,6 @@ class Trainer(Refill, Shared):
         return math.ceil(self.state.global_step / self.updates)
 
     @property
-    def is_divided(self) -> bool:
-        """Whether each process may hold a part of the weights."""
-        return self.is_fsdp_enabled or self.is_deepspeed_enabled
-
-    @property
     def checkpoint_bytes(self) -> int:
         """Of a checkpoint, per trained parameter; 0 without checkpoints."""
         if self.args.save_strategy == "no":

@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 from learnalign.signals import signal as add_signal
+from learnalign.training import checkpoints
 from tests.tiny import save_model
 from tests.training.launched import CONFIGS, launch, make, process_of, round_weights, start, wait_for
 
@@ -104,6 +105,11 @@ def test_a_killed_training_resumes_and_ends_the_same(tmp_path: Path, kind: str) 
     process_of(launcher, 1).send_signal(signal.SIGKILL)
     launcher.communicate(timeout=200)
     assert launcher.returncode == 1
+    sizes = [file.stat().st_size for file in checkpoints.latest(next(folder.rglob("checkpoint-*")).parent).rglob("*")]
+    numbers = sum(tensor.numel() for tensor in load_file(tmp_path / "model/model.safetensors").values())
+    taken = sum(size for size in sizes if size > 100_000) / numbers  # without tokenizer and settings
+    counted = checkpoints.FSDP_BYTES if kind == "fsdp" else checkpoints.DEEPSPEED_BYTES
+    assert 0.75 * counted < taken < 1.05 * counted  # ZeRO 3 has the weights once less
     _train(run, "killed", *settings, **how)
     record = [json.loads(line) for line in (folder / "policy/metrics.jsonl").open()]
     assert [entry["step"] for entry in record] == list(range(1, 9))
