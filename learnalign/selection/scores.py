@@ -29,6 +29,7 @@ from learnalign.selection.nystrom import Error, find_landmarks, measure_error
 from learnalign.selection.pool import Vectors, gathered
 
 BLOCK_ENTRIES = 1 << 25  # cosines of one block of rows: 128 MB, and 256 MB of their float64 copy
+ONE_THREAD = 1 << 18  # multiplications up to which NumPy's BLAS starts no threads, which would wait for each other
 
 Way = Literal["auto", "matrix", "centroid"]
 Stream = Callable[[], Iterator[Vectors]]
@@ -105,11 +106,19 @@ def by_centroid(stream: Stream, weights: Float[np.ndarray, "k n"], stored_sums: 
         parts = (weighted_sums(block.units, torch.from_numpy(weights[:, block.places])) for block in stream())
         sums = functools.reduce(torch.add, parts, torch.zeros(()))
     for block in stream():
-        products = [sums @ rows.T for rows, _ in in_float64(block.units)]
+        products = [part for rows, _ in in_float64(block.units) for part in _products(sums.numpy(), rows.numpy())]
         if products:
-            result.alignment[:, block.places] = torch.cat(products, dim=1).numpy() / weights.shape[1]
+            result.alignment[:, block.places] = np.concatenate(products, axis=1) / weights.shape[1]
         result.norm[block.places] = block.norms
     return result
+
+
+def _products(
+    sums: Float[np.ndarray, "k D"], rows: Float[np.ndarray, "rows D"]
+) -> Iterator[Float[np.ndarray, "k part"]]:
+    """⟨sums, rows⟩, a few rows at a time. NumPy's product takes half the time of torch's on some processors."""
+    size = max(1, ONE_THREAD // sums.size)
+    return (sums @ rows[start : start + size].T for start in range(0, len(rows), size))
 
 
 def by_matrix(stream: Stream, weights: Float[np.ndarray, "k n"], on_block: OnBlock | None = None) -> Alignments:

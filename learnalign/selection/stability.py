@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DRAWS = 200
 TABLE = 4096  # draws of p from one posterior, from which every prompt with the same counts takes its own
 SHARE = (1 << 16) // TABLE  # of the numbers of 16 bits, those that mean the same draw
-NEARLY = 0.9  # of the last chosen score in the first draw: lower ones are looked at only if a later draw reaches down to them
+NEARLY = 0.97  # of the last chosen score in the first draw: lower ones are looked at only if a later draw reaches down to them
 STABLE = 0.8  # mean share that stays, from which on nothing need be done
 
 

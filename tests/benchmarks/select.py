@@ -1,6 +1,6 @@
 """What the command `select` costs, from run directory to subset, beside a bare read: the features read twice and multiplied, float32.
 
-    python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--keep FOLDER] [--json FILE]
+    python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--cold] [--keep FOLDER] [--json FILE]
 
 A third side, `contract`, is the least that gives the same numbers, in plain NumPy, Arrow and torch: the stored sums read, then all rows
 once, in float64 and with digests, ids and success rates read, the ranking written. It has a share of its own and replaces the bare read
@@ -10,14 +10,17 @@ The run directories are made up: random success rates, and 4,096 random unit row
 0 < p < 1 has one, with a few numbers of its own so that no two have the same score, in shards as `grad` writes them.
 
 Each side runs in turn in a process of its own, with one thread, on files that are in the page cache if they fit; its CPU and wall seconds
-are those after the imports. Its memory is the most that the process had resident (VmHWM) with the imports: all sides read into memory of
-their own and map no file of features, so that the page cache is in none's. By default 17,917 × 8192, the size of DAPO-Math-17k.
+are those after the imports. With `--cold` the files come from the disk: the run directory is taken out of the page cache before each turn,
+and shares are of wall seconds; the bare read's second pass finds its files in the cache again, if they fit. A side's memory is the most
+that the process had resident (VmHWM) with the imports: all sides read into memory of their own and map no file of features, so that the
+page cache is in none's. By default 17,917 × 8192, the size of DAPO-Math-17k.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -56,6 +59,7 @@ print(json.dumps({{"cpu_seconds": cpu, "seconds": wall, "gigabytes": int(status[
 SIDES = {
     "select": (
         """
+import learnalign_cli.__main__  # as the command begins
 import learnalign.handoff.exporting, learnalign.policy, learnalign.selection.stage, learnalign.signals.rendered, learnalign.summary
 import learnalign_cli.app, pandas, pyarrow.fs, pyarrow.json, pyarrow.pandas_compat, pyarrow.parquet, rich._emoji_codes, rich.console
 import rich.table, scipy.special, typer._adapters, typer._click.decorators
@@ -164,7 +168,15 @@ def measure(side: str, *arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_size(rows: int, dim: int, rounds: int, kept: Path | None) -> dict[str, Any]:
+def drop_from_cache(folder: Path) -> None:
+    """Have the system read the folder's files from the disk when they are read next."""
+    for file in filter(Path.is_file, folder.rglob("*")):
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())  # what is not on the disk yet stays in the cache
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure_size(rows: int, dim: int, rounds: int, cold: bool, kept: Path | None) -> dict[str, Any]:
     """All sides in turn; prints and returns what each took. The run directory is made in `kept`, if it is not there yet."""
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as temporary:
@@ -174,28 +186,34 @@ def measure_size(rows: int, dim: int, rounds: int, kept: Path | None) -> dict[st
         gradients = sum(file.stat().st_size for file in run.path.glob("gradients/*"))
         for _ in range(rounds):
             for side, results in found.items():
+                if cold:
+                    drop_from_cache(run.path)
                 results.append(measure(side, str(run.path), str(dim)))
-    median = {side: statistics.median(result["cpu_seconds"] for result in found[side]) for side in SIDES}
+    key = "seconds" if cold else "cpu_seconds"
+    median = {side: statistics.median(result[key] for result in found[side]) for side in SIDES}
     for side, results in found.items():
-        seconds = [result["cpu_seconds"] for result in results]
-        words = f"{median[side]:.2f} CPU s ({min(seconds):.2f} to {max(seconds):.2f})"
+        seconds = [result[key] for result in results]
+        words = (
+            f"{median[side]:.2f} {'s from the disk' if cold else 'CPU s'} ({min(seconds):.2f} to {max(seconds):.2f})"
+        )
         print(f"{rows:,} × {dim}, {side}: {words}, {max(r['gigabytes'] for r in results):.2f} GB")
     shares = {f"{side}_share": round(median[side] / median["select"], 3) for side in ("bare", "contract")}
     print(*(f"{name}: {share:.2f}" for name, share in shares.items()), sep=", ", flush=True)
-    return {"rows": rows, "dim": dim, "features_gb": round(gradients / 1e9, 2), **shares, **found}
+    return {"rows": rows, "dim": dim, "cold": cold, "features_gb": round(gradients / 1e9, 2), **shares, **found}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["17917x8192"], metavar="ROWSxDIM")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="files from the disk")
     parser.add_argument("--keep", type=Path, help="where run directories are made, and stay for the next time")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes]
     measured = []
     for rows, dim in sizes:
-        measured.append(measure_size(rows, dim, arguments.rounds, arguments.keep))
+        measured.append(measure_size(rows, dim, arguments.rounds, arguments.cold, arguments.keep))
         if arguments.json:
             record = {**about(shard=SHARD, feature_dtype="float16"), "measured": measured}
             arguments.json.write_text(json.dumps(record, indent=1) + "\n")
