@@ -79,7 +79,7 @@ for _ in range(2):
 """,
     ),
     "contract": (
-        "import pyarrow as pa, pyarrow.parquet as pq, xxhash",
+        "import pandas, pyarrow as pa, pyarrow.pandas_compat, pyarrow.parquet as pq, xxhash",
         """
 run, dim = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 pool = pq.read_table(run / "prompts.parquet", columns=["id", "row"], use_threads=False)
