@@ -95,7 +95,7 @@ def _savings(result: RolloutResult) -> list[str]:
 
 def _unused(imported: ImportResult, file: Path) -> list[str]:
     """Lines and prompts of the file that could not be used, or not fully."""
-    from learnalign.rollouts.given import is_parquet
+    from learnalign.inputs import is_parquet
 
     unit = "row" if is_parquet(file) else "line"
     lines = [f"{file}: {unit} {number}: {reason}" for number, reason in list(imported.unmatched.items())[:SHOWN]]

@@ -24,7 +24,7 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="FILE|DIR",
-        help="JSONL file of completions, or a run directory.",
+        help="JSONL or Parquet file of completions, or a run directory.",
         show_default=False,
         parser=directory_of,
     ),
@@ -104,7 +104,7 @@ def verify(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Score the completions of a JSONL file, or a run's rollouts again, against their gold answers.
+    """Score the completions of a JSONL or Parquet file, or a run's rollouts again, against their gold answers.
 
     Writes each row with `reward` (1.0 correct, 0.0 wrong, null unscorable), `reason` and `read`, the answer read from it;
     further verifiers add `reward_2` and so on, and stderr shows the disagreements. With --json the rows go only to -o, and

@@ -78,6 +78,11 @@ def kind_of(path: Path) -> str:
     return Path(_without_compression(path)).suffix.lower()
 
 
+def is_parquet(path: Path) -> bool:
+    """Whether the file has rows, counted from 0, in place of lines."""
+    return path.suffix.lower() == ".parquet"
+
+
 def stem_of(path: Path) -> str:
     """The name of a file without its endings."""
     return Path(_without_compression(path)).stem

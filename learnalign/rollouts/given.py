@@ -22,7 +22,7 @@ import numpy as np
 
 from learnalign.columns import LeaveOut, text_of
 from learnalign.errors import InputError, counted, one_line, short
-from learnalign.inputs import COMPRESSIONS, json_line, opened, readable, state_of
+from learnalign.inputs import COMPRESSIONS, is_parquet, json_line, opened, readable, state_of
 from learnalign.pool_table import Prompts, each
 from learnalign.rollouts.groups import Counts
 from learnalign.rundir.files import as_json, disk_error
@@ -74,11 +74,6 @@ def _rows(path: Path) -> Iterator[bytes]:
             if isinstance(value := given.get(name), float) and value.is_integer():
                 given[name] = int(value)
         yield as_json(given).encode() + b"\n"
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether the file has rows, counted from 0, in place of lines."""
-    return path.suffix.lower() == ".parquet"
 
 
 class Given:

@@ -1,4 +1,4 @@
-"""Scores completions with one verifier, or compares several on them: those of a JSONL file, or of any source of `Row`s."""
+"""Scores completions with one verifier, or compares several on them: those of a JSONL or Parquet file, or of any source of `Row`s."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from learnalign.errors import InputError, listed_briefly, short
-from learnalign.inputs import check_file, json_kind, json_lines
+from learnalign.inputs import check_file, is_parquet, json_kind, json_lines
 from learnalign.progress import Progress
 from learnalign.rundir.files import as_json
+from learnalign.sources import READERS
 from learnalign.verify.graders import short_name
 from learnalign.verify.verdict import Item, Verdict
 from learnalign.verify.verifier import Verifier, open_verifier
@@ -23,7 +24,7 @@ _MOST_EXAMPLES = 10
 
 
 class Row(NamedTuple):
-    """A completion to judge: its place (a file's line), its columns, and verdicts that it has already."""
+    """A completion to judge: its place (a file's line or row), its columns, and verdicts that it has already."""
 
     place: int | str
     columns: dict[str, Any]
@@ -133,10 +134,10 @@ def verify_file(
         workers, timeout, reasoning_tags, sandbox: those of `open_verifier`.
 
     Raises:
-        InputError: there is no such file or verifier, a line is not a JSON object, a column is missing or not a string.
+        InputError: there is no such file or verifier, a line is no JSON object, a Parquet file damaged, a column missing or no string.
     """
     total = sum(1 for _ in _rows(path, completion, answer))
-    report = Report(total, [Tally(short_name(name)) for name in names])
+    report = Report(total, [Tally(short_name(name)) for name in names], _unit(path))
     with contextlib.ExitStack() as stack:
         verifiers = [
             stack.enter_context(open_verifier(name, workers, timeout, reasoning_tags=reasoning_tags, sandbox=sandbox))
@@ -179,12 +180,18 @@ def _columns(verdicts: Sequence[Verdict], shares: Sequence[bool]) -> dict[str, A
 
 def _rows(path: Path, completion: str, answer: str) -> Iterator[Row]:
     if path.is_dir():
-        raise InputError(f"{path}: a directory; name a JSONL file of completions or a run directory")
+        raise InputError(f"{path}: a directory; name a JSONL or Parquet file of completions or a run directory")
     check_file(path)
-    for _, row, number, _ in json_lines(path):
-        where = f"{path}, line {number}"
+    read = READERS[".parquet"] if is_parquet(path) else json_lines
+    for number, source in enumerate(read(path)):
+        place, row = source.line or number, source.row
+        where = f"{path}, {_unit(path)} {place}"
         texts = _text(row, completion, "--completion", where), _text(row, answer, "--answer", where)
-        yield Row(number, row, Item(*texts, messages=_messages(row), source=row))
+        yield Row(place, row, Item(*texts, messages=_messages(row), source=row))
+
+
+def _unit(path: Path) -> str:
+    return "row" if is_parquet(path) else "line"
 
 
 def _text(row: dict[str, Any], column: str, option: str, where: str) -> str:

@@ -1,11 +1,14 @@
-"""`learnalign verify`: reads a JSONL of completions, writes the same rows with rewards."""
+"""`learnalign verify`: reads a file of completions, writes the same rows with rewards."""
 
 import gzip
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -104,6 +107,24 @@ def test_a_file_may_have_a_bom_and_be_compressed(tmp_path: Path) -> None:
     path = tmp_path / "completions.jsonl.gz"
     path.write_bytes(gzip.compress(b'\xef\xbb\xbf{"completion": "1", "answer": "1"}\r\n'))
     assert [row["reward"] for row in lines(run(path, "--verifier", "exact").stdout)] == [1.0]
+
+
+def test_rows_of_a_parquet_file_are_counted_from_0(tmp_path: Path) -> None:
+    path = tmp_path / "completions.parquet"
+    rows = [{"text": text, "reward_model": {"ground_truth": "5"}, "score": math.nan} for text in ("#### 5", "#### 6")]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    columns = ["--completion", "text", "--answer", "reward_model.ground_truth", "--verifier", "gsm8k"]
+    assert [row["reward"] for row in lines(run(path, *columns).stdout)] == [1.0, 0.0]
+    report = verify_file(path, ["gsm8k", "literal"], None, "text", "reward_model.ground_truth")
+    assert (report.places, [each.place for each in report.examples]) == ("row", [0])
+    pq.write_table(pa.Table.from_pylist([*rows, {"text": None}]), path)
+    result = run(path, *columns)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "row 2: column 'text' is a null, not a string" in result.stderr
+    path.write_bytes(path.read_bytes()[:-9])
+    result = run(path, *columns)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "not a Parquet file, or damaged" in result.stderr
 
 
 @pytest.mark.parametrize(
