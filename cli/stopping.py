@@ -106,7 +106,7 @@ def _says_so() -> bool:
     """Whether this is the only process, or the first of several, none of which has failed and said why all are ended."""
     from learnalign import processes
 
-    return not processes.rank() and not processes.has_failed()
+    return not processes.rank() and processes.is_first_to_stop()
 
 
 def end(code: object) -> None:

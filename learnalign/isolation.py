@@ -33,6 +33,22 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-P", *arguments]
 
 
+_BOOT = """
+import sys
+sys.path[:] = sys.argv.pop(1).split("\\n")
+import runpy
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def own_module(name: str, *arguments: str) -> list[str]:
+    """The command of a Python process that runs a module of this package as `python -m` does, and finds modules where this one does.
+
+    PYTHONPATH would reach the processes that it starts, too, which may be of another Python.
+    """
+    return python("-c", _BOOT, "\n".join(own_module_path()), name, *arguments)
+
+
 def environment() -> dict[str, str]:
     """The environment of such a process: PYTHONPATH without the current directory, which an empty entry means."""
     return {**os.environ, **({"PYTHONPATH": _python_path()} if "PYTHONPATH" in os.environ else {})}

@@ -1,7 +1,7 @@
 """Large files of lines, read by several processes, each of which packs the prompts of a part of a file if all its rows are plain.
 
-`python -m learnalign.pool_readers FD` is one of them; it answers over the socket FD. A part that is not plain, or that no process has
-answered, is read by this one, as all of smaller files is: rows, order and errors are the same.
+`learnalign.pool_readers FD`, run as a module, is one of them; it answers over the socket FD. A part that is not plain, or that no process
+has answered, is read by this one, as all of smaller files is: rows, order and errors are the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import gc
 import io
 import itertools
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from learnalign.batches import Batch, batches_of, keeps_lines, line_files, read_
 from learnalign.config import DataConfig
 from learnalign.errors import InputError
 from learnalign.inputs import COMPRESSIONS, readable, state_of
-from learnalign.isolation import own_module_path, python
+from learnalign.isolation import environment, own_module
 from learnalign.plain_rows import plain_columns, system_turns, takes_columns
 from learnalign.pool_table import FIELDS, ROWS, Packed, group_of, packed
 from learnalign.rundir.machine import usable_cpus
@@ -141,12 +140,12 @@ class _Readers:
         own, far = Pipe()
         with far:
             process = subprocess.Popen(
-                python("-m", "learnalign.pool_readers", str(far.fileno())),
+                own_module("learnalign.pool_readers", str(far.fileno())),
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**_KEEPING, **os.environ, "PYTHONPATH": os.pathsep.join(own_module_path())},
+                env={**_KEEPING, **environment()},
             )
         self._processes.append(process)
         with contextlib.suppress(OSError):  # it has ended, which is noticed when it is asked

@@ -92,13 +92,9 @@ def is_first_to_fail() -> bool:
         return rank() == 0
 
 
-def has_failed() -> bool:
-    """Whether any process has failed and said so; asks nobody if this one has not talked to others yet."""
-    if count() == 1 or not _store.cache_info().currsize:
-        return False
-    with contextlib.suppress(RuntimeError):
-        return bool(_store().check(["failed"]))
-    return False
+def is_first_to_stop() -> bool:
+    """`is_first_to_fail` for a process that a signal ends: true, asking nobody, if it has not talked to the others yet."""
+    return not _store.cache_info().currsize or is_first_to_fail()
 
 
 def is_loss(error: BaseException) -> bool:

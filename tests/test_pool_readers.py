@@ -159,7 +159,7 @@ def test_the_error_of_a_line_names_the_same_line(line: bytes, tmp_path: Path, mo
 def test_processes_that_cannot_start_or_die_leave_all_to_this_one(
     command: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_readers, "python", lambda *arguments: command)
+    monkeypatch.setattr(pool_readers, "own_module", lambda *arguments: command)
     together, alone, groups = both_ways(monkeypatch, path=str(_file(tmp_path, plain(200))))
     assert (together, groups) == (alone, 0)
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 import psutil
 
 from learnalign.errors import InputError, counted, one_line
-from learnalign.isolation import environment, python
+from learnalign.isolation import environment, own_module
 
 
 class Processes:
@@ -33,7 +33,7 @@ class Processes:
     def start(self, number: int, address: tuple[str, int], key: bytes, job: dict[str, Any]) -> None:
         group, log = self._free.pop(0), _log()
         process = subprocess.Popen(
-            python("-m", "learnalign.executor.process"),
+            own_module("learnalign.executor.process"),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -1,4 +1,4 @@
-"""`python -m learnalign.executor.process`: a worker that the driver of this machine starts; it reads its job from standard input."""
+"""`learnalign.executor.process`, run as a module: a worker that the driver of this machine starts; it reads its job from standard input."""
 
 import json
 import os

@@ -21,8 +21,8 @@ from learnalign.rundir.files import disk_error, read_json, remove, write_json
 
 STATE = "learnalign.json"
 # Bytes per trained parameter: float32 weights and AdamW's two moments in a checkpoint; weights alone in the policy. FSDP and DeepSpeed
-# write the weights twice, DeepSpeed also its optimiser's copies of them.
-CHECKPOINT_BYTES, FSDP_BYTES, DEEPSPEED_BYTES, POLICY_BYTES = 12, 16, 20, 4
+# write the weights twice, DeepSpeed also its optimiser's copies of them; ZeRO 3 these alone, or beside the weights once.
+CHECKPOINT_BYTES, FSDP_BYTES, DEEPSPEED_BYTES, ZERO3_BYTES, POLICY_BYTES = 12, 16, 20, 16, 4
 
 
 def latest(folder: Path) -> Path | None:

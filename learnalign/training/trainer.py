@@ -88,7 +88,8 @@ class Trainer(Refill, Shared):
         if self.args.save_strategy == "no":
             return 0
         if self.is_deepspeed_enabled:
-            return checkpoints.DEEPSPEED_BYTES
+            whole = self.accelerator.state.deepspeed_plugin.zero_stage < 3
+            return checkpoints.DEEPSPEED_BYTES if whole else checkpoints.ZERO3_BYTES
         return checkpoints.FSDP_BYTES if self.is_fsdp_enabled else checkpoints.CHECKPOINT_BYTES
 
     def seed_alike(self) -> None:

@@ -108,8 +108,12 @@ def test_a_killed_training_resumes_and_ends_the_same(tmp_path: Path, kind: str) 
     sizes = [file.stat().st_size for file in checkpoints.latest(next(folder.rglob("checkpoint-*")).parent).rglob("*")]
     numbers = sum(tensor.numel() for tensor in load_file(tmp_path / "model/model.safetensors").values())
     taken = sum(size for size in sizes if size > 100_000) / numbers  # without tokenizer and settings
-    counted = checkpoints.FSDP_BYTES if kind == "fsdp" else checkpoints.DEEPSPEED_BYTES
-    assert 0.75 * counted < taken < 1.05 * counted  # ZeRO 3 has the weights once less
+    counted = {
+        "fsdp": checkpoints.FSDP_BYTES,
+        "deepspeed": checkpoints.DEEPSPEED_BYTES,
+        "zero3": checkpoints.ZERO3_BYTES,
+    }
+    assert 0.7 * counted[kind] < taken < 1.05 * counted[kind]  # ZeRO 3 could have the weights, too
     _train(run, "killed", *settings, **how)
     record = [json.loads(line) for line in (folder / "policy/metrics.jsonl").open()]
     assert [entry["step"] for entry in record] == list(range(1, 9))

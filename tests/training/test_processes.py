@@ -103,6 +103,19 @@ def test_a_signal_to_the_launcher_ends_all_and_is_said_once(tmp_path: Path, numb
     assert not [process for process in every if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_signal_to_one_process_ends_all_and_is_said_once(tmp_path: Path, victim: int) -> None:
+    run = make(tmp_path, steps=60, trainer={"save_steps": 1})
+    launcher = start("warmup", str(run.path), "--trust")
+    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    process_of(launcher, victim).send_signal(signal.SIGINT)
+    _, errors = launcher.communicate(timeout=200)
+    assert launcher.returncode != 0
+    assert errors.count("learnalign: ") == 1, errors
+    assert ("interrupted" if victim == 0 else "another process of this training has ended") in errors
+
+
 @pytest.mark.parametrize("name", ["ddp", "fsdp", "deepspeed"])
 def test_accelerate_reads_the_shipped_configurations(name: str) -> None:
     config: Any = load_config_from_file(str(CONFIGS / f"{name}.yaml"))
