@@ -86,7 +86,8 @@ def optimise(run: RunDir, job: Job) -> JobResult:
     invalid settings, RunError if disk or GPU memory runs out or the training diverges.
     """
     try:
-        return _optimise(run, job)
+        with contextlib.redirect_stdout(sys.stderr):  # libraries print on stdout, which is the result's
+            return _optimise(run, job)
     except RuntimeError as error:
         if processes.is_loss(error):
             raise processes.Lost from error
@@ -102,8 +103,7 @@ def _optimise(run: RunDir, job: Job) -> JobResult:
     settings = (job.settings, job.section, job.work, longest, len(job.prompts), job.algorithm)
     arguments = trainer_arguments(run.config, *settings)
     arguments.model_init_kwargs = _loading(run, job)
-    # Reporters print on stdout, which is the result's.
-    with quiet(), contextlib.redirect_stdout(sys.stderr), configured_verifier(run.config) as verifier:
+    with quiet(), configured_verifier(run.config) as verifier:
         rewards = _rewards(run, job, verifier, tokenizer)
         trainer = _prepared(run, job, arguments, rewards, tokenizer)
         save = functools.partial(_save, run, job, trainer, tokenizer)

@@ -24,7 +24,7 @@ from learnalign.rollouts.success import success_of, write_success
 from learnalign.rundir import RunDir
 from learnalign.rundir.files import read_parquet, write_parquet
 from learnalign.signals import signal
-from learnalign.training import train, warmup
+from learnalign.training import job, train, warmup
 from learnalign.training.train_stage import sub_config
 from learnalign.training.trainer import Bookkeeping
 from tests.tiny import make_run
@@ -120,6 +120,17 @@ def test_it_starts_from_an_adapter_policy(tmp_path: Path, lora: Any) -> None:
         assert not start.exists()
         weights = _weights(result.policy)
     assert all(torch.allclose(weights[name], merged[name], atol=1e-6) for name in weights)
+
+
+def test_what_libraries_print_as_they_begin_is_not_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, arguments = _run(tmp_path), job.trainer_arguments
+    monkeypatch.setattr(job, "trainer_arguments", lambda *given: print("built") or arguments(*given))
+    train(run, _subset(run), overrides=["train.steps=1"])
+    printed = capsys.readouterr()
+    assert "built" in printed.err
+    assert "built" not in printed.out
 
 
 @pytest.mark.parametrize(
