@@ -16,6 +16,7 @@ import typer
 
 from learnalign import processes
 from learnalign.errors import InputError, LearnAlignError, Unfinished, counted, one_line, short
+from learnalign.stdout import as_result, for_result_alone
 
 from .remote import by_url, directory_of
 from .stopping import arrived
@@ -91,7 +92,8 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         try:
-            _start(by_url(function), *args, **kwargs)
+            with for_result_alone() if kwargs.get("as_json") else contextlib.nullcontext():
+                _start(by_url(function), *args, **kwargs)
         except Unfinished as ended:
             print_json(ended.state) if kwargs.get("as_json") else print(ended)
         except LearnAlignError as error:
@@ -279,7 +281,8 @@ def finish(run: RunDir, as_json: bool, shown: str | None = None, **more: Any) ->
 def print_json(value: Any) -> None:
     from learnalign.rundir.files import as_json
 
-    print(as_json(value, indent=2, default=str))
+    with as_result():
+        print(as_json(value, indent=2, default=str))
 
 
 def table_width(stderr: bool = False) -> int:

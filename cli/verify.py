@@ -115,10 +115,13 @@ def verify(
     """
     if not source.exists():
         raise InputError(f"{source}: no such file or run directory")
+    from learnalign.inputs import kind_of
     from learnalign.outputs import open_output
     from learnalign.verify.graders import verifier_name
 
     check_option(output, as_json)
+    if output is not None and kind_of(output) == ".parquet":
+        raise InputError(f"-o {output}: rows are written as lines of JSON; give a name that ends in .jsonl")
     others = [verifier_name(grader) for grader in graders or ()]
     options: dict[str, Any] = dict(
         workers=workers, timeout=timeout, reasoning_tags=reasoning_tags or (), sandbox=sandbox

@@ -79,7 +79,9 @@ def kind_of(path: Path) -> str:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether the file has rows, counted from 0, in place of lines."""
+    """Whether the file has rows, counted from 0, in place of lines; raises InputError if it was compressed once more."""
+    if kind_of(path) == ".parquet" and path.suffix.lower() in COMPRESSIONS:
+        raise InputError(f"{path}: compressed Parquet; unpack it (its columns are compressed already)")
     return path.suffix.lower() == ".parquet"
 
 

@@ -35,7 +35,7 @@ def python(*arguments: str) -> list[str]:
 
 _BOOT = """
 import sys
-sys.path[:] = sys.argv.pop(1).split("\\n")
+sys.path[:] = {path!r}
 import runpy
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
@@ -46,7 +46,7 @@ def own_module(name: str, *arguments: str) -> list[str]:
 
     PYTHONPATH would reach the processes that it starts, too, which may be of another Python.
     """
-    return python("-c", _BOOT, "\n".join(own_module_path()), name, *arguments)
+    return python("-c", _BOOT.format(path=own_module_path()), name, *arguments)
 
 
 def environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 from learnalign.errors import InputError
 from learnalign.rundir.files import atomic_path, disk_error, has_changed, is_own, remove_leftovers
 from learnalign.rundir.stages import STAGES
+from learnalign.stdout import descriptor
 
 # What this program writes into a run directory: nothing else may be written there under these names.
 _OWN = (
@@ -80,7 +81,7 @@ def is_stdout(path: Path) -> bool:
     if str(path) == "-":
         return True
     try:
-        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+        return os.path.samestat(path.stat(), os.fstat(descriptor()))
     except (OSError, ValueError):
         return False
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.select [--sizes ROWSxDIM …] [--rounds K] [--cold] [--keep FOLDER] [--json FILE]
 
-A third side, `contract`, is the least that gives the same numbers, in plain NumPy, Arrow and torch: the stored sums read, then all rows
+A third side, `contract`, is a plain program of NumPy, Arrow and torch that gives the same numbers: the stored sums read, then all rows
 once, in float64 and with digests, ids and success rates read, the ranking written. It has a share of its own and replaces the bare read
 nowhere.
 

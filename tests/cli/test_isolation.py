@@ -73,15 +73,17 @@ def test_a_verifier_is_looked_up_here_last(folder: Path) -> None:
 
 
 def test_workers_run_the_code_of_who_starts_them(tmp_path: Path) -> None:
-    (tmp_path / "learnalign").symlink_to(Path(isolation.__file__).parent)  # another place than the installed one
+    place = tmp_path / "two\nlines"
+    place.mkdir()
+    (place / "learnalign").symlink_to(Path(isolation.__file__).parent)  # another place than the installed one
     code = """
 import subprocess, sys
 sys.path.insert(0, sys.argv[1])
 from learnalign.isolation import environment, own_module
 subprocess.run([*own_module("learnalign.executor.process"), "-"], input="[", env=environment(), text=True)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert f'File "{tmp_path}/learnalign/executor/process.py"' in done.stderr  # of the traceback: that is no job
+    done = subprocess.run([sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=True)
+    assert f'File "{place}/learnalign/executor/process.py"' in done.stderr  # of the traceback: that is no job
 
 
 def test_a_directory_that_pythonpath_names_in_full_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

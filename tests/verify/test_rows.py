@@ -121,6 +121,12 @@ def test_rows_of_a_parquet_file_are_counted_from_0(tmp_path: Path) -> None:
     result = run(path, *columns)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "row 2: column 'text' is a null, not a string" in result.stderr
+    result = run(path, *columns, "-o", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "rows are written as lines of JSON; give a name that ends in .jsonl" in result.stderr
+    packed = path.with_name("completions.parquet.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert "compressed Parquet; unpack it" in run(packed, *columns).stderr
     path.write_bytes(path.read_bytes()[:-9])
     result = run(path, *columns)
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
