@@ -77,8 +77,8 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
 
 
 def is_stdout(path: Path) -> bool:
-    """Whether `path` is `-` or, as /dev/stdout is, the file or pipe behind standard output."""
-    if str(path) == "-":
+    """Whether `path` is `-`, /dev/stdout, or the file or pipe behind standard output."""
+    if str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):  # by name, as it may be set aside
         return True
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor()))

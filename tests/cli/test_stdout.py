@@ -50,6 +50,11 @@ def test_the_file_behind_stdout_is_known_still(tmp_path: Path) -> None:
     assert path.read_text() == RESULT.replace("false", "true")
 
 
+def test_its_names_are_known_still() -> None:
+    assert all(_command(name).stdout == RESULT.replace("false", "true") for name in ("/dev/stdout", "/dev/fd/1"))
+    assert _command("/dev/stderr").stdout == RESULT
+
+
 def test_a_closed_stream_or_pipe_is_no_fault() -> None:
     done = _command(shell=">&-", text=COMMAND.replace("os.write", "print"))
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
