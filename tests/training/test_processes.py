@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,14 @@ from learnalign.training.job import Job, _check, _checkpoint, announcement
 from learnalign.training.steps import check_shares
 from learnalign.training.trainer import GrpoTrainer
 from tests.training.launched import CONFIGS, launch, make, process_of, round_weights, start, wait_for, weights
+
+
+def _begun(folder: Path) -> tuple[RunDir, subprocess.Popen[str]]:
+    """A warmup of two processes that has a checkpoint, and its launcher."""
+    run = make(folder, steps=60, trainer={"save_steps": 1})
+    launcher = start("warmup", str(run.path), "--trust")
+    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    return run, launcher
 
 
 @pytest.mark.slow
@@ -72,9 +81,7 @@ def test_settings_that_are_refused_are_said_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_training_and_it_resumes(tmp_path: Path, victim: int) -> None:
-    run = make(tmp_path, steps=60, trainer={"save_steps": 1})
-    launcher = start("warmup", str(run.path), "--trust")
-    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    run, launcher = _begun(tmp_path)
     process_of(launcher, victim).send_signal(signal.SIGKILL)
     _, errors = launcher.communicate(timeout=200)
     assert launcher.returncode == 1
@@ -91,9 +98,7 @@ def test_a_killed_process_ends_the_training_and_it_resumes(tmp_path: Path, victi
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_launcher_ends_all_and_is_said_once(tmp_path: Path, number: int) -> None:
-    run = make(tmp_path, steps=60, trainer={"save_steps": 1})
-    launcher = start("warmup", str(run.path), "--trust")
-    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    _, launcher = _begun(tmp_path)
     every = psutil.Process(launcher.pid).children(recursive=True)
     launcher.send_signal(number)
     _, errors = launcher.communicate(timeout=200)
@@ -106,9 +111,7 @@ def test_a_signal_to_the_launcher_ends_all_and_is_said_once(tmp_path: Path, numb
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_signal_to_one_process_ends_all_and_is_said_once(tmp_path: Path, victim: int) -> None:
-    run = make(tmp_path, steps=60, trainer={"save_steps": 1})
-    launcher = start("warmup", str(run.path), "--trust")
-    wait_for(lambda: any((run.path / "work/warmup").glob("checkpoint-*/learnalign.json")))
+    _, launcher = _begun(tmp_path)
     process_of(launcher, victim).send_signal(signal.SIGINT)
     _, errors = launcher.communicate(timeout=200)
     assert launcher.returncode != 0
